@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Load generators: each sends one kind of traffic from one namespace to another for a while and returns one number.
+//
+// Client and server are two processes, each pinned to a CPU. The first tenth of the time is not counted. Errors
+// (no route, no reply, the wrong source address) are thrown as std::runtime_error; nothing outlives a call.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace causeway::bench {
+
+// From where to where.
+struct Path {
+    std::string client, server;  // paths of network namespaces
+    std::string address;         // the server's, as the client knows it
+    std::string seen_as;         // the client's, as the server must see it; empty: whatever
+};
+
+struct Cpus {
+    int client, server;
+};
+
+struct Sample {
+    double value = 0;
+    long failed = 0;  // attempts that came to nothing
+};
+
+using Duration = std::chrono::milliseconds;
+
+// µs: half the median time of a 64-byte request and its 64-byte reply, over one connection or socket.
+Sample tcp_half_round_trip(const Path& path, Cpus cpus, Duration time);
+Sample udp_half_round_trip(const Path& path, Cpus cpus, Duration time);
+
+// Connections per second, one after the other: connect, request, reply, close by the client. One that is refused,
+// unanswered for a second, reset or answered wrongly counts as failed.
+Sample connections(const Path& path, Cpus cpus, Duration time);
+
+// Thousands of packets per second that arrive of a flood of UDP datagrams with 64 bytes each.
+Sample packets_received(const Path& path, Cpus cpus, Duration time);
+
+// Gbit/s that arrive over one TCP connection.
+Sample stream(const Path& path, Cpus cpus, Duration time);
+
+}  // namespace causeway::bench

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Which redirect takes the packet there, and why that one? */
+#ifndef CAUSEWAY_DELIVER_BPF_H
+#define CAUSEWAY_DELIVER_BPF_H
+
+#include <linux/pkt_cls.h>
+
+#include "endpoint.bpf.h"
+#include "rewrite.bpf.h"
+#include "route.bpf.h"
+#include "verdict.bpf.h"
+
+static __always_inline enum verdict redirected(long action, enum verdict verdict)
+{
+	return action == TC_ACT_REDIRECT ? verdict : VERDICT_DROP_REDIRECT;
+}
+
+/* From an ingress hook: straight into the sandbox's namespace, with no second trip through a backlog queue. */
+static __always_inline enum verdict deliver_to_peer(struct __sk_buff *skb, __u32 ifindex, const __u8 *mac,
+						    const __u8 *gateway_mac)
+{
+	enum verdict verdict = rewrite_macs(skb, mac, gateway_mac);
+
+	if (verdict)
+		return verdict;
+	count_received(skb, ifindex);
+	return redirected(bpf_redirect_peer(ifindex, 0), VERDICT_TO_SANDBOX);
+}
+
+/* From an egress hook, where the kernel refuses a peer redirect: out of the host end, and so in at the other. */
+static __always_inline enum verdict deliver_through_link(struct __sk_buff *skb, const struct endpoint *endpoint)
+{
+	enum verdict verdict = rewrite_macs(skb, endpoint->mac, endpoint->gateway_mac);
+
+	if (verdict)
+		return verdict;
+	count_received(skb, endpoint->ifindex);
+	return redirected(bpf_redirect(endpoint->ifindex, 0), VERDICT_TO_SANDBOX);
+}
+
+/*
+ * The stack sees it come in on the gateway device, where the route back to the sandbox points: strict reverse-path
+ * filters and "-i cw0" rules hold. Its MAC is that device's already.
+ */
+static __always_inline enum verdict deliver_to_host(__u32 gateway_ifindex)
+{
+	return redirected(bpf_redirect(gateway_ifindex, BPF_F_INGRESS), VERDICT_TO_HOST);
+}
+
+static __always_inline enum verdict deliver_to_world(struct route *route)
+{
+	return redirected(bpf_redirect_neigh(route->ifindex, &route->next_hop, sizeof(route->next_hop), 0),
+			  VERDICT_TO_WORLD);
+}
+
+/* The answer to an ARP request goes back where it came from. */
+static __always_inline enum verdict deliver_back(struct __sk_buff *skb)
+{
+	return redirected(bpf_redirect(skb->ifindex, 0), VERDICT_ARP_ANSWERED);
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who is sending, and who lives at this address? Lookups of what the control plane wrote. */
+#ifndef CAUSEWAY_ENDPOINT_BPF_H
+#define CAUSEWAY_ENDPOINT_BPF_H
+
+#include "maps.bpf.h"
+
+/* By the link that the packet came through, never by what it claims. */
+static __always_inline const struct sandbox *sandbox_behind(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+
+	return bpf_map_lookup_elem(&sandboxes, &ifindex);
+}
+
+static __always_inline const struct endpoint *endpoint_at(const struct address *address)
+{
+	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, address);
+
+	return endpoint && endpoint->kind != ENDPOINT_CLAIMED ? endpoint : NULL;
+}
+
+#endif

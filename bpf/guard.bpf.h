@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* May this sandbox send this? Its source must be its own; its frames go to the gateway's MAC. */
+#ifndef CAUSEWAY_GUARD_BPF_H
+#define CAUSEWAY_GUARD_BPF_H
+
+#include "packet.bpf.h"
+
+static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] &&
+	       a[5] == b[5];
+}
+
+static __always_inline enum verdict guard_link(struct __sk_buff *skb, const struct sandbox *sandbox)
+{
+	struct ethhdr *ethernet = bytes_at(skb, 0, ETH_HLEN);
+
+	if (!ethernet)
+		return VERDICT_DROP_TRUNCATED;
+	if (!same_mac(ethernet->h_source, sandbox->mac))
+		return VERDICT_DROP_SPOOFED_MAC;
+	return VERDICT_CONTINUE;
+}
+
+/* For IP only: ARP requests are broadcast. Multicast MACs have the lowest bit of the first byte set. */
+static __always_inline enum verdict guard_network(const struct packet *packet,
+						  const struct sandbox *sandbox)
+{
+	struct ethhdr *ethernet = bytes_at(packet->skb, 0, ETH_HLEN);
+
+	if (!ethernet)
+		return VERDICT_DROP_TRUNCATED;
+	if (!same_address(&packet->source, &sandbox->address))
+		return VERDICT_DROP_SPOOFED_ADDRESS;
+	if (ethernet->h_dest[0] & 1)
+		return VERDICT_DROP_MULTICAST;
+	if (!same_mac(ethernet->h_dest, sandbox->gateway_mac))
+		return VERDICT_DROP_NOT_GATEWAY_MAC;
+	return VERDICT_CONTINUE;
+}
+
+/* A probe for a duplicate address has no sender address yet (RFC 5227, section 2.1.1). */
+static __always_inline enum verdict guard_arp(const struct arp_ipv4 *arp, const struct sandbox *sandbox)
+{
+	struct address sender = address_of_ipv4(arp->sender);
+
+	if (!same_mac(arp->sender_mac, sandbox->mac))
+		return VERDICT_DROP_SPOOFED_ARP;
+	if (arp->sender && !same_address(&sender, &sandbox->address))
+		return VERDICT_DROP_SPOOFED_ARP;
+	return VERDICT_CONTINUE;
+}
+
+#endif

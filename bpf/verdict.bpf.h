@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How did the packet end? The only place where a verdict becomes a TC action, and is counted. */
+#ifndef CAUSEWAY_VERDICT_BPF_H
+#define CAUSEWAY_VERDICT_BPF_H
+
+#include <linux/pkt_cls.h>
+
+#include "maps.bpf.h"
+
+static __always_inline void count_verdict(__u32 verdict)
+{
+	__u64 *count = bpf_map_lookup_elem(&verdicts, &verdict);
+
+	if (count)
+		*count += 1; /* per CPU, and no program interrupts another on the same one */
+}
+
+static __always_inline void count_sent(struct __sk_buff *skb, enum verdict verdict)
+{
+	__u32 ifindex = skb->ifindex;
+	struct traffic *seen = bpf_map_lookup_elem(&traffic, &ifindex);
+
+	if (!seen)
+		return;
+	seen->sent_packets += skb->gso_segs ? skb->gso_segs : 1;
+	seen->sent_bytes += skb->len;
+	if (verdict >= VERDICT_FIRST_DROP)
+		seen->dropped_packets += 1;
+}
+
+static __always_inline void count_received(struct __sk_buff *skb, __u32 ifindex)
+{
+	struct traffic *seen = bpf_map_lookup_elem(&traffic, &ifindex);
+
+	if (!seen)
+		return;
+	seen->received_packets += skb->gso_segs ? skb->gso_segs : 1;
+	seen->received_bytes += skb->len;
+}
+
+/* TC_ACT_UNSPEC is also TCX_NEXT: a packet that isn't ours goes on to the next program, then the stack. */
+static __always_inline int finish(enum verdict verdict)
+{
+	count_verdict(verdict);
+	if (verdict >= VERDICT_FIRST_DROP)
+		return TC_ACT_SHOT;
+	if (verdict == VERDICT_PASS_STACK)
+		return TC_ACT_UNSPEC;
+	return TC_ACT_REDIRECT;
+}
+
+#endif

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/ipam.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <sstream>
+
+namespace causeway::cni {
+
+namespace {
+
+std::expected<std::string, Error> find_plugin(const Request& request, const std::string& type) {
+    std::istringstream directories(request.path);
+    for (std::string directory; std::getline(directories, directory, ':');) {
+        const std::string path = directory + "/" + type;
+        if (access(path.c_str(), X_OK) == 0) {
+            return path;
+        }
+    }
+    return fail(Code::invalid_environment, "the IPAM plugin \"" + type + "\" is not in CNI_PATH \"" + request.path + "\"");
+}
+
+// A file that the child reads its configuration from: unlike a pipe it takes any length at once.
+std::expected<UniqueFd, Error> file_with(const std::string& text) {
+    UniqueFd file(memfd_create("cni-configuration", MFD_CLOEXEC));
+    if (!file || write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+        lseek(file.get(), 0, SEEK_SET) != 0) {
+        return std::unexpected(errno_error("prepare the IPAM plugin's configuration"));
+    }
+    return file;
+}
+
+std::vector<std::string> environment_for(const char* command) {
+    std::vector<std::string> environment{std::string("CNI_COMMAND=") + command};
+    for (char** variable = environ; *variable != nullptr; variable++) {
+        if (std::strncmp(*variable, "CNI_COMMAND=", 12) != 0) {
+            environment.emplace_back(*variable);
+        }
+    }
+    return environment;
+}
+
+struct Finished {
+    int status = 0; // of waitpid
+    std::string output;
+};
+
+std::expected<Finished, Error> run_plugin(const std::string& path, const char* command, const std::string& input) {
+    const std::string step = "run the IPAM plugin " + path;
+    const auto stdin_file = TRY(file_with(input));
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+        return std::unexpected(errno_error(step));
+    }
+    const UniqueFd from_child(ends[0]);
+    UniqueFd to_parent(ends[1]);
+    const auto environment = environment_for(command);
+    std::vector<char*> variables;
+    for (const auto& variable : environment) {
+        variables.push_back(const_cast<char*>(variable.c_str()));
+    }
+    variables.push_back(nullptr);
+    std::array<char*, 2> arguments{const_cast<char*>(path.c_str()), nullptr};
+    posix_spawn_file_actions_t actions{};
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, stdin_file.get(), STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, to_parent.get(), STDOUT_FILENO);
+    pid_t child = 0;
+    const int number = posix_spawn(&child, path.c_str(), &actions, nullptr, arguments.data(), variables.data());
+    posix_spawn_file_actions_destroy(&actions);
+    if (number != 0) {
+        return std::unexpected(kernel_error(number, step));
+    }
+    to_parent = UniqueFd();
+    Finished finished;
+    std::array<char, 4096> buffer{};
+    for (ssize_t got = 0; (got = read(from_child.get(), buffer.data(), buffer.size())) != 0;) {
+        if (got > 0) {
+            finished.output.append(buffer.data(), static_cast<std::size_t>(got));
+        } else if (errno != EINTR) {
+            break;
+        }
+    }
+    while (waitpid(child, &finished.status, 0) < 0 && errno == EINTR) {
+    }
+    return finished;
+}
+
+// The plugin's own code and words where it gave any.
+Error error_of(const std::string& type, const Finished& finished) {
+    const auto json = Json::parse(finished.output, nullptr, false);
+    if (json.is_object() && json.contains("code") && json["code"].is_number_integer()) {
+        return {static_cast<Code>(json["code"].get<int>()),
+                "IPAM plugin \"" + type + "\": " + json.value("msg", "no message"), json.value("details", "")};
+    }
+    return {Code::io_failure, "IPAM plugin \"" + type + "\" failed and said: " +
+                                  (finished.output.empty() ? "nothing" : finished.output)};
+}
+
+std::expected<std::string, Error> output_of(const char* command, const Request& request, const NetConf& conf) {
+    const auto& type = *conf.delegated_ipam;
+    const auto path = TRY(find_plugin(request, type));
+    const auto finished = TRY(run_plugin(path, command, conf.raw.dump()));
+    if (!WIFEXITED(finished.status) || WEXITSTATUS(finished.status) != 0) {
+        return std::unexpected(error_of(type, finished));
+    }
+    return finished.output;
+}
+
+std::unexpected<Error> unusable(const NetConf& conf, const std::string& why) {
+    return fail(Code::decode_failure, "the answer of the IPAM plugin \"" + *conf.delegated_ipam + "\" " + why);
+}
+
+std::vector<std::string> texts(const Json& object, const char* key) {
+    std::vector<std::string> found;
+    for (const auto& item : object.value(key, Json::array())) {
+        found.push_back(item.get<std::string>());
+    }
+    return found;
+}
+
+// Throws what nlohmann throws at a value of the wrong type; the caller turns that into an Error.
+std::expected<IpamResult, Error> result_in(const Json& json, const NetConf& conf) {
+    const auto ips = json.value("ips", Json::array());
+    if (ips.size() != 1) {
+        return unusable(conf, "has " + std::to_string(ips.size()) + " addresses; causeway takes one");
+    }
+    const auto address = Prefix::parse(ips[0].value("address", ""));
+    if (!address || !address->address.is_ipv4()) {
+        return unusable(conf, "has no IPv4 address: " + ips[0].dump());
+    }
+    IpamResult result;
+    const auto range = Range::of_subnet({address->first(), address->length});
+    if (!range) {
+        return unusable(conf, "has an address without a subnet to be in: " + address->text());
+    }
+    result.range = *range;
+    if (ips[0].contains("gateway")) {
+        const auto gateway = Address::parse(ips[0]["gateway"].get<std::string>());
+        if (!gateway || !range->subnet.contains(*gateway)) {
+            return unusable(conf, "has a gateway outside the address's subnet: " + ips[0].dump());
+        }
+        result.range.gateway = *gateway;
+    }
+    result.assignment = {*address, result.range.gateway};
+    for (const auto& item : json.value("routes", Json::array())) {
+        const auto destination = Prefix::parse(item.value("dst", ""));
+        const auto gateway = item.contains("gw") ? Address::parse(item["gw"].get<std::string>()) : Address{};
+        if (!destination || !gateway) {
+            return unusable(conf, "has a malformed route: " + item.dump());
+        }
+        result.routes.push_back({*destination, *gateway, 0});
+    }
+    const auto dns = json.value("dns", Json::object());
+    result.dns = {texts(dns, "nameservers"), texts(dns, "search"), texts(dns, "options"), dns.value("domain", "")};
+    return result;
+}
+
+std::expected<IpamResult, Error> read_result(const std::string& output, const NetConf& conf) {
+    const auto json = Json::parse(output, nullptr, false);
+    if (!json.is_object()) {
+        return unusable(conf, "is not a JSON object");
+    }
+    try {
+        return result_in(json, conf);
+    } catch (const Json::exception& exception) {
+        return unusable(conf, std::string("can't be read: ") + exception.what());
+    }
+}
+
+}  // namespace
+
+std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf) {
+    const auto output = TRY(output_of("ADD", request, conf));
+    auto result = read_result(output, conf);
+    if (!result) {
+        Error error = result.error();
+        if (const auto released = call_delegate("DEL", request, conf); !released) {
+            error.details += "not undone: " + released.error().message;
+        }
+        return std::unexpected(error);
+    }
+    return result;
+}
+
+std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf) {
+    TRY(output_of(command, request, conf));
+    return {};
+}
+
+}  // namespace causeway::cni

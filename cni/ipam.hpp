@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Address management by another plugin: called, and its answer read. CNI 1.1.0, section 4, "Plugin Delegation".
+#pragma once
+
+#include <expected>
+#include <vector>
+
+#include "cni/net_conf.hpp"
+#include "cni/request.hpp"
+#include "userspace/sandbox.hpp"
+
+namespace causeway::cni {
+
+struct IpamResult {
+    Assignment assignment;
+    Range range; // the subnet that the address is in, for the gateway device
+    std::vector<Route> routes;
+    Dns dns;
+};
+
+// conf.delegated_ipam's ADD. Its own error is returned as it is. An answer that causeway can't use (no IPv4 address,
+// or more than one) is an error, after which the plugin's DEL was called.
+std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf);
+
+// Its DEL, CHECK, GC or STATUS, named by command.
+std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf);
+
+}  // namespace causeway::cni

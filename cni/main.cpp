@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CNI plugin's process: environment and stdin in, JSON on stdout and an exit status out.
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+
+#include "cni/plugin.hpp"
+
+namespace {
+
+std::string read_all(int fd) {
+    std::string text;
+    std::array<char, 16384> buffer{};
+    for (;;) {
+        const auto got = read(fd, buffer.data(), buffer.size());
+        if (got > 0) {
+            text.append(buffer.data(), static_cast<std::size_t>(got));
+        } else if (got == 0 || errno != EINTR) {
+            return text;
+        }
+    }
+}
+
+bool write_all(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const auto put = write(fd, text.data(), text.size());
+        if (put > 0) {
+            text.remove_prefix(static_cast<std::size_t>(put));
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::optional<std::string> variable(const std::string& name) {
+    const char* value = std::getenv(name.c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+}  // namespace
+
+int main() {
+    const bool asked = std::getenv("CNI_COMMAND") != nullptr; // else a person started it: don't wait for input
+    const auto answer = causeway::cni::answer(variable, asked ? read_all(STDIN_FILENO) : "");
+    return write_all(STDOUT_FILENO, answer.output) ? answer.exit_status : 1;
+}

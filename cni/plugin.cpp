@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/plugin.hpp"
+
+#include <exception>
+
+#include "cni/ipam.hpp"
+#include "cni/net_conf.hpp"
+#include "cni/reply.hpp"
+#include "userspace/rollback.hpp"
+#include "userspace/sandbox.hpp"
+
+namespace causeway::cni {
+
+namespace {
+
+const std::string& newest_version() { return supported_versions().back(); }
+
+SandboxId id_of(const Request& request) { return {request.container_id, request.interface}; }
+
+std::expected<Json, Error> add(const Request& request, NetConf conf) {
+    Rollback rollback;
+    SandboxSpec sandbox{.id = id_of(request), .netns = request.netns, .routes = conf.routes};
+    if (conf.delegated_ipam) {
+        auto lease = TRY(add_by_delegate(request, conf));
+        rollback.on_failure([&] { return call_delegate("DEL", request, conf); });
+        conf.network.ranges = {lease.range};
+        sandbox.assignment = lease.assignment;
+        sandbox.routes = std::move(lease.routes);
+        if (!lease.dns.empty()) {
+            conf.dns = std::move(lease.dns);
+        }
+    }
+    const auto connection = connect(conf.network, sandbox);
+    if (!connection) {
+        return std::unexpected(rollback.failed(connection.error()));
+    }
+    rollback.commit();
+    return add_result(conf, request.netns, *connection, conf.dns);
+}
+
+// A configuration that has become invalid since the ADD must not keep the sandbox alive: what it made is on record.
+std::expected<Json, Error> remove(const Request& request, const std::expected<NetConf, Error>& conf) {
+    if (!conf && conf.error().code != Code::invalid_configuration) {
+        return std::unexpected(conf.error());
+    }
+    auto removed = disconnect(id_of(request), conf ? conf->network.name : "");
+    if (conf && conf->delegated_ipam) {
+        const auto released = call_delegate("DEL", request, *conf);
+        if (!released && removed) {
+            return std::unexpected(released.error());
+        }
+    }
+    TRY(std::move(removed));
+    return Json();
+}
+
+std::expected<Json, Error> check(const Request& request, const NetConf& conf) {
+    if (!conf.previous_result) {
+        return fail(Code::invalid_configuration, "prevResult: missing: CHECK compares with it");
+    }
+    const auto expected = TRY(expected_from(*conf.previous_result, request.interface, request.netns));
+    TRY(verify(id_of(request), request.netns, expected));
+    if (conf.delegated_ipam) {
+        TRY(call_delegate("CHECK", request, conf));
+    }
+    return Json();
+}
+
+std::expected<Json, Error> collect_garbage(const Request& request, const NetConf& conf) {
+    auto collected = disconnect_all_but(conf.network.name, conf.valid_attachments);
+    if (conf.delegated_ipam) {
+        const auto released = call_delegate("GC", request, conf);
+        if (!released && collected) {
+            return std::unexpected(released.error());
+        }
+    }
+    TRY(std::move(collected));
+    return Json();
+}
+
+std::expected<Json, Error> status(const Request& request, const NetConf& conf) {
+    TRY(ready(conf.network));
+    if (conf.delegated_ipam) {
+        TRY(call_delegate("STATUS", request, conf));
+    }
+    return Json();
+}
+
+// CHECK came with 0.4.0, GC and STATUS with 1.1.0.
+std::expected<void, Error> refuse_too_old(Command command, const std::string& version) {
+    const bool too_old = (command == Command::check && version == "0.3.1") ||
+                         ((command == Command::gc || command == Command::status) && version != "1.1.0");
+    if (too_old) {
+        return fail(Code::incompatible_version, "cniVersion: \"" + version + "\" does not have this command");
+    }
+    return {};
+}
+
+std::expected<Json, Error> perform(const Request& request, const std::expected<NetConf, Error>& conf) {
+    if (request.command == Command::del) {
+        return remove(request, conf);
+    }
+    if (!conf) {
+        return std::unexpected(conf.error());
+    }
+    TRY(refuse_too_old(request.command, conf->version));
+    switch (request.command) {
+        case Command::add:
+            return add(request, *conf);
+        case Command::check:
+            return check(request, *conf);
+        case Command::gc:
+            return collect_garbage(request, *conf);
+        default:
+            return status(request, *conf);
+    }
+}
+
+// The version to answer in, also where the rest of the configuration is wrong.
+std::string version_in(std::string_view input) {
+    const auto json = Json::parse(input, nullptr, false);
+    if (json.is_object() && json.contains("cniVersion") && json["cniVersion"].is_string()) {
+        return json["cniVersion"].get<std::string>();
+    }
+    return newest_version();
+}
+
+Answer failed(const std::string& version, const Error& error) {
+    return {1, error_result(version, error).dump(4, ' ', false, Json::error_handler_t::replace) + "\n"};
+}
+
+Answer answer_or_throw(const Environment& environment, std::string_view input) {
+    const auto version = version_in(input);
+    const auto request = read_request(environment);
+    if (!request) {
+        return failed(version, request.error());
+    }
+    if (request->command == Command::version) {
+        return {0, version_result(version).dump() + "\n"};
+    }
+    const auto result = perform(*request, read_net_conf(input));
+    if (!result) {
+        return failed(version, result.error());
+    }
+    return {0, result->is_null() ? "" : result->dump(4) + "\n"};
+}
+
+}  // namespace
+
+// Whatever happens, the runtime gets JSON.
+Answer answer(const Environment& environment, std::string_view input) {
+    try {
+        return answer_or_throw(environment, input);
+    } catch (const std::exception& exception) {
+        return failed(newest_version(), {Code::io_failure, std::string("unexpected: ") + exception.what()});
+    }
+}
+
+}  // namespace causeway::cni

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/reply.hpp"
+
+#include <algorithm>
+
+namespace causeway::cni {
+
+namespace {
+
+// "mtu" came with 1.1.0; "version" in an address went with 1.0.0.
+bool has_mtu(const std::string& version) { return version == "1.1.0"; }
+bool has_ip_version(const std::string& version) { return version.starts_with("0."); }
+
+Json interface_json(const std::string& version, const Link& link, const std::string& sandbox) {
+    Json json{{"name", link.name}, {"mac", link.mac.text()}};
+    if (has_mtu(version)) {
+        json["mtu"] = link.mtu;
+    }
+    if (!sandbox.empty()) {
+        json["sandbox"] = sandbox;
+    }
+    return json;
+}
+
+Json dns_json(const Dns& dns) {
+    Json json = Json::object();
+    const auto put = [&](const char* key, const auto& value) {
+        if (!value.empty()) {
+            json[key] = value;
+        }
+    };
+    put("nameservers", dns.nameservers);
+    put("domain", dns.domain);
+    put("search", dns.search);
+    put("options", dns.options);
+    return json;
+}
+
+Json& list_in(Json& object, const char* key) {
+    auto& list = object[key];
+    if (!list.is_array()) {
+        list = Json::array();
+    }
+    return list;
+}
+
+}  // namespace
+
+Json add_result(const NetConf& conf, const std::string& netns, const Connection& connection, const Dns& dns) {
+    Json result = conf.previous_result.value_or(Json::object());
+    result["cniVersion"] = conf.version;
+    auto& interfaces = list_in(result, "interfaces");
+    interfaces.push_back(interface_json(conf.version, connection.gateway_device, ""));
+    interfaces.push_back(interface_json(conf.version, connection.host_end, ""));
+    interfaces.push_back(interface_json(conf.version, connection.sandbox_end, netns));
+    Json ip{{"interface", interfaces.size() - 1},
+            {"address", connection.assignment.address.text()},
+            {"gateway", connection.assignment.gateway.text()}};
+    if (has_ip_version(conf.version)) {
+        ip["version"] = connection.assignment.address.address.is_ipv4() ? "4" : "6";
+    }
+    list_in(result, "ips").push_back(ip);
+    auto& routes = list_in(result, "routes");
+    for (const auto& route : connection.routes) {
+        routes.push_back({{"dst", route.destination.text()}, {"gw", route.gateway.text()}});
+    }
+    if (!dns.empty() || !result.contains("dns")) {
+        result["dns"] = dns_json(dns);
+    }
+    return result;
+}
+
+Json version_result(const std::string& asked_version) {
+    return {{"cniVersion", asked_version}, {"supportedVersions", supported_versions()}};
+}
+
+Json error_result(const std::string& version, const Error& error) {
+    Json json{{"cniVersion", version}, {"code", static_cast<int>(error.code)}, {"msg", error.message}};
+    if (!error.details.empty()) {
+        json["details"] = error.details;
+    }
+    return json;
+}
+
+namespace {
+
+// Throws what nlohmann throws at a value of the wrong type.
+std::expected<Expected, Error> expected_in(const Json& previous, const std::string& interface,
+                                           const std::string& netns) {
+    Expected expected;
+    const auto interfaces = previous.value("interfaces", Json::array());
+    const auto ours = std::ranges::find_if(interfaces, [&](const Json& one) {
+        return one.value("name", "") == interface && one.value("sandbox", "") == netns;
+    });
+    if (ours == interfaces.end()) {
+        return fail(Code::invalid_configuration,
+                    "prevResult.interfaces: has no \"" + interface + "\" in the sandbox " + netns);
+    }
+    const auto index = std::distance(interfaces.begin(), ours);
+    if (ours->contains("mac")) {
+        expected.mac = TRY(Mac::parse((*ours)["mac"].get<std::string>()));
+    }
+    if (ours->contains("mtu")) {
+        expected.mtu = (*ours)["mtu"].get<std::uint32_t>();
+    }
+    for (const auto& ip : previous.value("ips", Json::array())) {
+        if (ip.value("interface", index) == index) {
+            expected.address = TRY(Prefix::parse(ip.value("address", "")));
+        }
+    }
+    for (const auto& item : previous.value("routes", Json::array())) {
+        if (item.contains("gw")) {
+            expected.routes.push_back({TRY(Prefix::parse(item.value("dst", ""))),
+                                       TRY(Address::parse(item["gw"].get<std::string>())), 0});
+        }
+    }
+    return expected;
+}
+
+}  // namespace
+
+std::expected<Expected, Error> expected_from(const Json& previous_result, const std::string& interface,
+                                             const std::string& netns) {
+    try {
+        return expected_in(previous_result, interface, netns);
+    } catch (const Json::exception& exception) {
+        return fail(Code::invalid_configuration, std::string("prevResult: can't be read: ") + exception.what());
+    }
+}
+
+}  // namespace causeway::cni

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/request.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include <causeway/abi.h>
+
+namespace causeway::cni {
+
+namespace {
+
+struct CommandRow {
+    std::string_view name;
+    Command command;
+    bool container_and_interface, netns, path;
+};
+
+constexpr std::array commands{
+    CommandRow{"ADD", Command::add, true, true, false},
+    CommandRow{"DEL", Command::del, true, false, false},
+    CommandRow{"CHECK", Command::check, true, true, false},
+    CommandRow{"GC", Command::gc, false, false, false},
+    CommandRow{"STATUS", Command::status, false, false, false},
+    CommandRow{"VERSION", Command::version, false, false, false},
+};
+
+// Section 2: "[CNI_CONTAINERID] must start with an alphanumeric character, optionally followed by ... _ . -".
+bool valid_container_id(const std::string& id) {
+    const auto allowed = [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-';
+    };
+    return !id.empty() && std::isalnum(static_cast<unsigned char>(id[0])) != 0 && std::ranges::all_of(id, allowed);
+}
+
+// What the kernel takes as a device name (dev_valid_name).
+bool valid_interface(const std::string& name) {
+    const auto forbidden = [](char c) { return c == '/' || c == ':' || std::isspace(static_cast<unsigned char>(c)); };
+    return !name.empty() && name.size() < CAUSEWAY_DEVICE_LEN && name != "." && name != ".." &&
+           std::ranges::none_of(name, forbidden);
+}
+
+std::expected<void, Error> refuse_invalid(const Request& request, const CommandRow& row) {
+    std::string missing;
+    const auto require = [&](bool needed, const std::string& value, std::string_view name) {
+        if (needed && value.empty()) {
+            missing += (missing.empty() ? "" : ", ") + std::string(name);
+        }
+    };
+    require(row.container_and_interface, request.container_id, "CNI_CONTAINERID");
+    require(row.netns, request.netns, "CNI_NETNS");
+    require(row.container_and_interface, request.interface, "CNI_IFNAME");
+    if (!missing.empty()) {
+        return fail(Code::invalid_environment,
+                    "required for " + std::string(row.name) + " but not set: " + missing);
+    }
+    if (row.container_and_interface && !valid_container_id(request.container_id)) {
+        return fail(Code::invalid_environment, "CNI_CONTAINERID \"" + request.container_id +
+                                                   "\" may only hold letters, digits, '_', '.' and '-', and must "
+                                                   "begin with a letter or digit");
+    }
+    if (row.container_and_interface && !valid_interface(request.interface)) {
+        return fail(Code::invalid_environment, "CNI_IFNAME \"" + request.interface +
+                                                   "\" is not a device name: 1 to 15 characters, no '/', ':' or space");
+    }
+    return {};
+}
+
+}  // namespace
+
+std::expected<Request, Error> read_request(const Environment& environment) {
+    const auto value = [&](const char* name) { return environment(name).value_or(""); };
+    const std::string name = value("CNI_COMMAND");
+    if (name.empty()) {
+        return fail(Code::invalid_environment, "CNI_COMMAND is not set",
+                    "causeway is a CNI plugin, to be called by a container runtime; for people there is causewayctl");
+    }
+    const auto* const row = std::ranges::find(commands, name, &CommandRow::name);
+    if (row == commands.end()) {
+        return fail(Code::invalid_environment, "CNI_COMMAND \"" + name +
+                                                   "\" is none of ADD, DEL, CHECK, GC, STATUS, VERSION");
+    }
+    Request request{row->command,      value("CNI_CONTAINERID"), value("CNI_NETNS"),
+                    value("CNI_IFNAME"), value("CNI_PATH"),        value("CNI_ARGS")};
+    TRY(refuse_invalid(request, *row));
+    return request;
+}
+
+}  // namespace causeway::cni

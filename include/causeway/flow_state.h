@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
+/* What is a flow doing, told from what each direction has seen? Read by the datapath and by causewayctl. */
+#ifndef CAUSEWAY_FLOW_STATE_H
+#define CAUSEWAY_FLOW_STATE_H
+
+#include <linux/in.h>
+
+#include <causeway/abi.h>
+
+/* seen_sent, seen_replied: flow.seen of the two entries. States: RFC 5382, section 5 (REQ-5). */
+static inline enum flow_state flow_state_of(__u8 protocol, __u32 seen_sent, __u32 seen_replied)
+{
+	if (protocol == IPPROTO_ICMP)
+		return FLOW_ICMP;
+	if (protocol != IPPROTO_TCP)
+		return FLOW_UDP;
+	if ((seen_sent | seen_replied) & (SEEN_FIN | SEEN_RST))
+		return FLOW_TCP_CLOSING;
+	return seen_sent & seen_replied & SEEN_ACK ? FLOW_TCP_ESTABLISHED : FLOW_TCP_OPENING;
+}
+
+#endif

@@ -1,0 +1,210 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The bed that each client test lies in: a node, an outside, and what must be true of both. Sourced in a jail as
+#
+#   . bed.sh PLUGIN CAUSEWAYCTL CONFLIST
+#
+#   node   the jail's own network namespace   203.0.113.1/24 on uplink0, default route to the world
+#   world  /run/netns/world                   203.0.113.2/24 on downlink0, 198.51.100.1/32 on lo
+#
+# The world has a route back to the sandboxes: a packet that left untranslated would be answered, counted and seen.
+set -Eeuo pipefail
+
+plugin=$1 causewayctl=$2 conflist=$3
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+node_address=203.0.113.1
+world_address=203.0.113.2
+far_address=198.51.100.1 # behind the world's link: needs the node's default route
+subnet=10.0.0.0/24       # of conf/10-causeway.conflist, as is the gateway
+gateway=10.0.0.1
+subnet_pattern='10\.0\.0\.'
+image=localhost/causeway/busybox:1
+pause_image=localhost/causeway/pause:1
+
+# ---- saying what happens ----
+
+now_ms() { echo $((${EPOCHREALTIME//[.,]/} / 1000)); }
+started=$(now_ms)
+say() { printf '%6d ms  %s\n' $(($(now_ms) - started)) "$*"; }
+
+fail() {
+  trap - ERR
+  echo "FAILED: $*" >&2
+  [ "$BASH_SUBSHELL" = 0 ] || exit 1
+  {
+    echo "-- node:"
+    node_state
+    if [ -x "$causewayctl" ]; then
+      echo "-- causewayctl endpoints, stats:"
+      timeout 5 "$causewayctl" endpoints 2>&1 || true
+      timeout 5 "$causewayctl" stats 2>&1 || true
+    fi
+    local log
+    for log in "$WORK"/*.log; do
+      [ ! -s "$log" ] || { echo "-- the end of $log:"; tail -n 15 "$log"; }
+    done
+  } >&2
+  exit 1
+}
+trap 'fail "${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
+
+expect_equal() { # WHAT GOT WANTED
+  [ "$2" = "$3" ] || fail "$1 is '$2', not '$3'"
+}
+
+expect_fails() { # WHAT COMMAND...
+  local what=$1
+  shift
+  if "$@" >/dev/null 2>&1; then fail "$what: '$*' succeeded"; fi
+}
+
+# Until COMMAND succeeds, ten seconds at most.
+await() { # WHAT COMMAND...
+  local what=$1 attempt
+  shift
+  for attempt in $(seq 200); do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    sleep 0.05
+  done
+  fail "$what: not within 10 s: $*"
+}
+
+# ---- node and world ----
+
+in_world() { nsenter --net=/run/netns/world -- "$@"; }
+
+make_network() {
+  ip netns add world
+  ip link add uplink0 type veth peer name downlink0 netns world
+  ip addr add "$node_address/24" dev uplink0
+  ip link set uplink0 up
+  ip -n world addr add "$world_address/24" dev downlink0
+  ip -n world addr add "$far_address/32" dev lo
+  ip -n world link set lo up
+  ip -n world link set downlink0 up
+  ip -n world route add "$subnet" via "$node_address"
+  ip route add default via "$world_address"
+  in_world nft -f - <<'RULES'
+table ip watch {
+  chain arriving {
+    type filter hook prerouting priority raw
+    iifname "downlink0" ip saddr 10.0.0.0/8 counter name untranslated
+  }
+  counter untranslated { }
+}
+RULES
+}
+
+# Packets that reached the world with a sandbox's address as their source.
+untranslated_packets() {
+  in_world nft -j list counter ip watch untranslated | jq '[.nftables[].counter?.packets // empty] | add'
+}
+
+install_plugin() {
+  mkdir -p /opt/cni/bin /etc/cni/net.d
+  rm -rf /opt/cni/bin/* /etc/cni/net.d/*
+  cp "$plugin" /opt/cni/bin/
+  cp "$conflist" /etc/cni/net.d/
+}
+
+make_image() { # FILE NAME COMMAND...
+  python3 "$here/image.py" "$@"
+}
+
+# ---- the server outside ----
+
+blob_bytes=100000000
+
+# 100 MB that no link can compress or guess, and their checksum in $blob_sum.
+start_server() {
+  mkdir -p "$WORK/www"
+  python3 - "$WORK/www/blob" "$blob_bytes" <<'PYTHON'
+import random
+import sys
+
+source = random.Random("causeway")
+with open(sys.argv[1], "wb") as blob:
+    for _ in range(int(sys.argv[2]) // 1_000_000):
+        blob.write(source.randbytes(1_000_000))
+PYTHON
+  blob_sum=$(sha256sum <"$WORK/www/blob")
+  echo hello >"$WORK/www/hello"
+  in_world python3 -u -m http.server 80 --directory "$WORK/www" >>"$WORK/server.log" 2>&1 &
+  await "the server outside answers" \
+    in_world python3 -c "import urllib.request; urllib.request.urlopen('http://$far_address/hello').read()"
+  : >"$WORK/server.log"
+}
+
+# Which clients did the server see?
+server_saw() { awk '/"GET /{print $1}' "$WORK/server.log" | sort -u | paste -sd' '; }
+
+# ---- what must not be left, and what must never be ----
+
+# What host-local has given out; its lock and its cursor stay for ever.
+ls_leases() {
+  [ ! -d /var/lib/cni/networks ] ||
+    find /var/lib/cni/networks -type f ! -name lock ! -name 'last_reserved_ip*' -printf '%P\n' | sort
+}
+
+# Everything of the node that a plugin may change, in an order of its own.
+node_state() {
+  echo "links:" $(ip -o link | awk -F'[:@ ]+' '{print $2}' | sort)
+  echo "addresses:" $(ip -4 -o addr | awk '{print $2, $4}' | sort)
+  echo "routes:"; ip -4 route show table all | sort
+  echo "rules:"; ip -4 rule
+  echo "qdiscs:"; tc qdisc show | sort
+  echo "programs:"; python3 "$here/attached.py"
+  echo "pins:"; find /sys/fs/bpf -mindepth 1 | sort
+  echo "namespaces:" $(ls /run/netns)
+  echo "packet filter:"; nft list ruleset 2>/dev/null; cat /proc/net/ip_tables_names 2>/dev/null || true
+  echo "leases:"; ls_leases
+}
+
+# From here on: what is there now must be there at the end, and no rule of nftables or iptables may ever come.
+watch_node() {
+  nft monitor >"$WORK/rules.txt" 2>&1 &
+  local attempt
+  for attempt in $(seq 100); do
+    nft add table ip probe
+    nft delete table ip probe
+    [ ! -s "$WORK/rules.txt" ] || break
+    sleep 0.05
+  done
+  [ -s "$WORK/rules.txt" ] || fail "nft monitor sees nothing"
+  node_state >"$WORK/before.txt"
+}
+
+# As node_state was when it was written to FILE.
+expect_state() { # FILE
+  local changes
+  changes=$(node_state | diff "$1" - || true)
+  [ -z "$changes" ] || fail "the node is not as in ${1##*/} (< then, > now):"$'\n'"$changes"
+}
+
+node_is_as_before() { node_state | cmp -s - "$WORK/before.txt"; }
+
+# A client may end its DEL a moment after it has answered, so this waits.
+expect_nothing_left() {
+  local attempt
+  for attempt in $(seq 100); do
+    if node_is_as_before; then break; fi
+    sleep 0.05
+  done
+  expect_state "$WORK/before.txt"
+  [ ! -e /sys/fs/bpf/causeway ] || fail "/sys/fs/bpf/causeway is left"
+  if ip link show cw0 >/dev/null 2>&1; then fail "cw0 is left"; fi
+  expect_equal "the route to the sandboxes" "$(ip route show "$subnet")" ""
+  expect_no_rules_ever
+  expect_equal "the number of untranslated packets in the world" "$(untranslated_packets)" 0
+}
+
+expect_no_rules_ever() {
+  local seen
+  seen=$(grep -v -e 'table ip probe' -e '^# new generation' "$WORK/rules.txt" || true)
+  expect_equal "what nft monitor saw" "$seen" ""
+  expect_equal "the packet filter" "$(nft list ruleset 2>/dev/null)" ""
+}
+
+make_network

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# A containerd of the test's own: root, state, address and configuration under $WORK, shims' sockets in the jail's /run.
+# Sourced after bed.sh.
+
+containerd_address=$WORK/containerd/socket
+ctr_namespace=$JAIL_ID # also the parent of the cgroups of what ctr runs
+
+containerd_config() { # [cri]
+  cat <<CONFIG
+version = 2
+root = "$WORK/containerd/root"
+state = "$WORK/containerd/state"
+oom_score = 0
+disabled_plugins = [$([ "${1:-}" = cri ] || echo '"io.containerd.grpc.v1.cri"')]
+[grpc]
+  address = "$containerd_address"
+[ttrpc]
+  address = "$containerd_address.ttrpc"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$WORK/containerd/opt"
+CONFIG
+  [ "${1:-}" = cri ] || return 0
+  cat <<CONFIG
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "$pause_image"
+  restrict_oom_score_adj = true
+  disable_tcp_service = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/opt/cni/bin"
+    conf_dir = "/etc/cni/net.d"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      SystemdCgroup = false
+CONFIG
+}
+
+ctr_() { ctr --address "$containerd_address" --namespace "$ctr_namespace" "$@"; }
+
+start_containerd() { # [cri]
+  mkdir -p "$WORK/containerd"
+  containerd_config "$@" >"$WORK/containerd/config.toml"
+  containerd --config "$WORK/containerd/config.toml" --log-level warn >"$WORK/containerd.log" 2>&1 &
+  containerd_pid=$!
+  await "containerd answers" ctr_ version
+}
+
+import_image() { # NAME COMMAND...
+  make_image "$WORK/image.tar" "$@"
+  ctr_ image import "$WORK/image.tar" >"$WORK/import.txt" 2>&1
+  rm "$WORK/image.tar"
+}
+
+stop_containerd() {
+  kill "$containerd_pid"
+  wait "$containerd_pid" 2>/dev/null || true
+}
+
+task_is_running() { ctr_ task ls | grep -q "^$1 .*RUNNING"; }
+
+# `ctr run` in the background: only a ctr that stays until the container ends calls DEL.
+run_container() { # ID COMMAND...; adds to $ctr_pids
+  (trap - ERR; ctr_ run --rm --cni --null-io "$image" "$@" 2>"$WORK/ctr-$1.log") &
+  ctr_pids+=($!)
+}
+
+in_container() { # ID COMMAND...
+  local id=$1
+  shift
+  exec_count=$((${exec_count:-0} + 1))
+  ctr_ task exec --exec-id "exec-$BASHPID-$exec_count" "$id" "$@"
+}
+
+address_in() { in_container "$1" ip -4 -o addr show eth0 | sed -n 's/.* inet \([0-9.]*\).*/\1/p'; }

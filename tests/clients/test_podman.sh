@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# test_podman.sh PLUGIN CAUSEWAYCTL CONFLIST crun|runc
+# podman with its CNI backend: two containers, each other, the outside, 100 MB, stop and start, `run --rm`, nothing left.
+. "$(dirname "$0")/bed.sh"
+
+runtime=$4
+network=$(jq -r .name "$conflist")
+
+configure_podman() {
+  mkdir -p "$WORK/podman"
+  cat >"$WORK/podman/containers.conf" <<CONFIG
+[containers]
+log_driver = "k8s-file"
+cgroupns = "host"
+[network]
+network_backend = "cni"
+network_config_dir = "/etc/cni/net.d"
+cni_plugin_dirs = ["/opt/cni/bin", "/usr/lib/cni"]
+default_network = "$network"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "$runtime"
+CONFIG
+  cat >"$WORK/podman/storage.conf" <<CONFIG
+[storage]
+driver = "overlay"
+graphroot = "$WORK/podman/root"
+runroot = "$WORK/podman/run"
+CONFIG
+  export CONTAINERS_CONF=$WORK/podman/containers.conf CONTAINERS_STORAGE_CONF=$WORK/podman/storage.conf
+}
+
+podman_() { podman --tmpdir "$WORK/podman/tmp" "$@" 2>>"$WORK/podman.log"; }
+
+podman_run() { podman_ run --cgroup-parent "/$JAIL_ID" --network "$network" "$@"; }
+
+address_of() { podman_ inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
+
+links_of_node() { ip -o link | wc -l; }
+node_has_links() { [ "$(links_of_node)" = "$1" ]; }
+
+install_plugin
+configure_podman
+start_server
+make_image "$WORK/image.tar" "$image"
+podman_ load -q -i "$WORK/image.tar" >/dev/null
+rm "$WORK/image.tar"
+expect_equal "podman's network backend and runtime" \
+  "$(podman_ info --format '{{.Host.NetworkBackend}} {{.Host.OCIRuntime.Name}}')" "cni $runtime"
+watch_node
+say "podman is configured"
+
+for name in one two; do podman_run -d --name "$name" "$image" sleep 1000 >/dev/null; done
+one=$(address_of one)
+two=$(address_of two)
+say "one is $one, two is $two"
+grep -q "^$subnet_pattern" <<<"$one" || fail "container one has the address '$one'"
+grep -q "^$subnet_pattern" <<<"$two" || fail "container two has the address '$two'"
+[ "$one" != "$two" ] || fail "both have the address $one"
+
+podman_ exec one ping -c 2 -W 2 "$two" >/dev/null
+podman_ exec two ping -c 1 -W 2 "$gateway" >/dev/null
+podman_ exec two ping -c 1 -W 2 "$node_address" >/dev/null
+podman_ exec one ping -c 1 -W 2 "$far_address" >/dev/null
+ping -c 1 -W 2 "$one" >/dev/null
+fetched=$(podman_ exec one sh -c "wget -q -O - http://$far_address/blob | sha256sum")
+expect_equal "the checksum of the 100 MB that container one fetched" "$fetched" "$blob_sum"
+say "each other, the gateway, the node and the outside answer; 100 MB fetched, checksum right"
+
+# A stopped container's address answers nobody; started again it is reachable as before.
+links=$(links_of_node)
+podman_ stop -t 0 one >/dev/null
+await "the link of a stopped container goes" node_has_links $((links - 1))
+expect_fails "a stopped container answers" podman_ exec two ping -c 1 -W 1 "$one"
+podman_ start one >/dev/null
+expect_equal "the number of links after the start" "$(links_of_node)" "$links"
+one=$(address_of one)
+grep -q "^$subnet_pattern" <<<"$one" || fail "container one, started again, has the address '$one'"
+podman_ exec two ping -c 1 -W 2 "$one" >/dev/null
+podman_ exec one wget -q -O /dev/null "http://$world_address/hello"
+say "one was stopped and started, is $one"
+
+reported=$(podman_run --rm "$image" sh -c "ping -c 1 -W 2 $far_address >/dev/null && ip -4 -o addr show eth0")
+grep -q "inet $subnet_pattern" <<<"$reported" || fail "run --rm saw '$reported'"
+say "run --rm reached the outside"
+
+expect_equal "the only client that the server saw" "$(server_saw)" "$node_address"
+expect_no_rules_ever
+podman_ rm -f -t 0 one two >/dev/null
+expect_nothing_left
+say "nothing left"

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fills the maps as the control plane would, and judges how a packet ended.
+#include "tests/datapath/datapath_fixture.hpp"
+
+#include <linux/pkt_cls.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace causeway::test {
+namespace {
+
+void copy(__u8 (&to)[6], const Mac& from) {
+    std::copy(from.bytes.begin(), from.bytes.end(), to);
+}
+
+network new_network() {
+    network value{};
+    std::strcpy(value.name, "sandboxes");
+    std::strcpy(value.device, "cw0");
+    value.subnets[0] = {address_of(ip_gateway), 24};
+    value.ifindex = gateway_device;
+    value.flags = NETWORK_MASQUERADE;
+    value.mtu = 1500;
+    value.port_min = 30000;
+    value.port_max = 60000;
+    copy(value.mac, mac_gateway);
+    std::fill(std::begin(value.timeout), std::end(value.timeout), 600);
+    return value;
+}
+
+sandbox sandbox_at(Ip ip, const Mac& mac) {
+    sandbox value{};
+    value.address = address_of(ip);
+    value.network = network_id;
+    value.gateway_ifindex = gateway_device;
+    copy(value.mac, mac);
+    copy(value.gateway_mac, mac_gateway);
+    return value;
+}
+
+endpoint endpoint_on(std::uint32_t ifindex, endpoint_kind kind, const Mac& mac) {
+    endpoint value{};
+    value.claim = kind == ENDPOINT_GATEWAY ? 0 : 0xc1a1 + ifindex;
+    value.ifindex = ifindex;
+    value.network = network_id;
+    value.kind = kind;
+    copy(value.mac, mac);
+    copy(value.gateway_mac, mac_gateway);
+    return value;
+}
+
+int action_of(enum verdict verdict) {
+    if (verdict >= VERDICT_FIRST_DROP) {
+        return TC_ACT_SHOT;
+    }
+    return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : TC_ACT_REDIRECT;
+}
+
+Program program_of(From from) {
+    switch (from) {
+        case From::host:
+            return Program::from_host;
+        case From::uplink:
+            return Program::from_uplink;
+        default:
+            return Program::from_sandbox;
+    }
+}
+
+unsigned device_of(From from) {
+    switch (from) {
+        case From::sandbox_a:
+            return host_a;
+        case From::sandbox_b:
+            return host_b;
+        case From::host:
+            return gateway_device;
+        case From::uplink:
+            return uplink_device;
+        case From::unknown_link:
+            break;
+    }
+    return lan_device;
+}
+
+// "VERDICT_TO_SANDBOX", or what else the counters say.
+std::string counted_between(const VerdictCounts& before, const VerdictCounts& after) {
+    std::string text;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        if (after[i] != before[i]) {
+            text += (text.empty() ? "" : " and ") + name_of(static_cast<enum verdict>(i));
+            if (after[i] != before[i] + 1) {
+                text += " " + std::to_string(after[i] - before[i]) + " times";
+            }
+        }
+    }
+    return text.empty() ? "nothing" : text;
+}
+
+}  // namespace
+
+void PrintTo(const Row& row, std::ostream* out) {
+    *out << row.name;
+}
+
+std::string name_of_row(const testing::TestParamInfo<Row>& info) {
+    return info.param.name;
+}
+
+flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,
+                std::uint16_t destination_port, std::uint32_t scope) {
+    flow_key key{};
+    key.source = address_of(source);
+    key.destination = address_of(destination);
+    key.source_port = network_order(source_port);
+    key.destination_port = network_order(destination_port);
+    key.scope = scope;
+    key.protocol = protocol;
+    return key;
+}
+
+void DatapathTest::load(const LoadOptions& options) {
+    datapath_ = std::make_unique<LoadedDatapath>(options);
+    network_ = new_network();
+    datapath_->set_network(network_id, network_);
+    datapath_->set_sandbox(host_a, sandbox_at(ip_a, mac_a));
+    datapath_->set_sandbox(host_b, sandbox_at(ip_b, mac_b));
+    datapath_->set_endpoint(address_of(ip_gateway), endpoint_on(gateway_device, ENDPOINT_GATEWAY, mac_gateway));
+    datapath_->set_endpoint(address_of(ip_a), endpoint_on(host_a, ENDPOINT_SANDBOX, mac_a));
+    datapath_->set_endpoint(address_of(ip_b), endpoint_on(host_b, ENDPOINT_SANDBOX, mac_b));
+    datapath_->set_endpoint(address_of(ip_claimed), endpoint_on(0, ENDPOINT_CLAIMED, Mac{}));
+    datapath_->set_uplink(uplink_device, {address_of(ip_uplink)});
+    datapath_->start_counting(host_a);
+    datapath_->start_counting(host_b);
+}
+
+Outcome DatapathTest::run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults) {
+    if (context.ifindex == 0) {
+        context.ifindex = device_of(from);
+    }
+    const VerdictCounts before = datapath_->verdicts();
+    Outcome outcome = datapath_->run(program_of(from), packet, context);
+    const std::string counted = counted_between(before, datapath_->verdicts());
+    if (counted != name_of(verdict)) {
+        faults += "  counted: expected " + name_of(verdict) + ", got " + counted + "\n";
+    }
+    if (outcome.action != action_of(verdict)) {
+        faults += "  TC action: expected " + std::to_string(action_of(verdict)) + ", got " +
+                  std::to_string(outcome.action) + "\n";
+    }
+    return outcome;
+}
+
+Outcome DatapathTest::expect_verdict(From from, const Frame& in, enum verdict verdict, const Context& context) {
+    const Bytes packet = in.bytes();
+    std::string faults;
+    Outcome outcome = run(from, packet, verdict, context, faults);
+    EXPECT_EQ(faults, "") << "packet in:\n" << describe(packet);
+    return outcome;
+}
+
+void DatapathTest::expect_packet(From from, const Frame& in, enum verdict verdict, const Frame& out,
+                                 const Context& context) {
+    const Bytes packet = in.bytes();
+    std::string faults;
+    const Outcome outcome = run(from, packet, verdict, context, faults);
+    faults += difference(out.bytes(), outcome.packet);
+    if (wrong_checksums(packet).empty()) {
+        faults += wrong_checksums(outcome.packet);
+    }
+    EXPECT_EQ(faults, "") << "packet in:\n" << describe(packet);
+}
+
+void DatapathTest::expect_row(const Row& row) {
+    expect_packet(row.from, row.in, row.verdict, row.out.value_or(row.in), row.context);
+}
+
+std::uint16_t DatapathTest::port_in_world(From from, const Frame& in) {
+    const Outcome outcome = expect_verdict(from, in, VERDICT_TO_WORLD);
+    return source_port_of(outcome.packet).value_or(0);
+}
+
+}  // namespace causeway::test

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every datapath test starts from: the host, the loaded programs, two connected sandboxes and one uplink.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "tests/datapath/loaded_datapath.hpp"
+#include "tests/datapath/node.hpp"
+#include "tests/support/packet.hpp"
+
+// For GoogleTest, which looks in the type's own namespace.
+inline void PrintTo(enum verdict value, std::ostream* out) {
+    *out << causeway::test::name_of(value);
+}
+
+namespace causeway::test {
+
+// Who sends a packet: so which program sees it, and on which device.
+enum class From { sandbox_a, sandbox_b, host, uplink, unknown_link };
+
+// The frames that each of them sends begin so.
+inline constexpr Ethernet from_a{.source = mac_a, .destination = mac_gateway},
+    from_b{.source = mac_b, .destination = mac_gateway},
+    from_the_host{.source = mac_gateway, .destination = mac_gateway},
+    from_world{.source = mac_router, .destination = mac_uplink};
+
+// And so do those that arrive at a sandbox.
+inline constexpr Ethernet at_a{.source = mac_gateway, .destination = mac_a},
+    at_b{.source = mac_gateway, .destination = mac_b};
+
+inline constexpr std::uint32_t network_id = 1;
+
+// One line of a table: in goes the packet, and it ends so. No packet out: it is left as it was.
+struct Row {
+    const char* name;
+    From from;
+    Frame in;
+    enum verdict verdict;
+    std::optional<Frame> out = std::nullopt;
+    Context context = {};
+};
+
+void PrintTo(const Row& row, std::ostream* out);
+std::string name_of_row(const testing::TestParamInfo<Row>& info);
+
+// "10.0.0.2:40000 asks 198.51.100.7:80": the keys under which causeway keeps it.
+flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,
+                std::uint16_t destination_port, std::uint32_t scope);
+
+inline constexpr std::uint8_t tcp_protocol = 6, udp_protocol = 17, icmp_protocol = 1;
+
+class DatapathTest : public testing::Test {
+protected:
+    void SetUp() override { load({}); }
+
+    // Loads anew and fills the maps. Flows and counters begin empty.
+    void load(const LoadOptions& options);
+
+    // Changes the network's configuration: change(network&).
+    template <typename Change>
+    void configure(Change change) {
+        change(network_);
+        datapath_->set_network(network_id, network_);
+    }
+
+    // Runs the packet and finds its verdict in the counters; exactly one must have gone up, by one, and the
+    // program's answer to the kernel must be that verdict's.
+    Outcome expect_verdict(From from, const Frame& in, enum verdict verdict, const Context& context = {});
+
+    // The same, and the packet out is that one to the byte, with checksums that hold.
+    void expect_packet(From from, const Frame& in, enum verdict verdict, const Frame& out, const Context& context = {});
+
+    void expect_row(const Row& row);
+
+    // The port (or ICMP identifier) under which the world sees this packet of a sandbox.
+    std::uint16_t port_in_world(From from, const Frame& in);
+
+    Node node_;
+    std::unique_ptr<LoadedDatapath> datapath_;
+
+private:
+    // faults: gets a line for whatever was not as expected.
+    Outcome run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults);
+
+    network network_{};
+};
+
+class DatapathTable : public DatapathTest, public testing::WithParamInterface<Row> {};
+
+}  // namespace causeway::test

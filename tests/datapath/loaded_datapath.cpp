@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads the skeleton, runs its programs, reads and writes its maps.
+#include "tests/datapath/loaded_datapath.hpp"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <cstdio>
+#include <system_error>
+
+#include "datapath.skel.h"
+
+namespace causeway::test {
+namespace {
+
+void require(int result, const char* what) {
+    if (result < 0) {
+        throw std::system_error(-result, std::generic_category(), what);
+    }
+}
+
+template <typename Key, typename Value>
+void put(const bpf_map* map, const Key& key, const Value& value) {
+    require(bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY), bpf_map__name(map));
+}
+
+template <typename Value>
+std::vector<Value> values_per_cpu(const bpf_map* map, std::uint32_t key) {
+    static_assert(sizeof(Value) % 8 == 0);  // the kernel rounds each up to that
+    std::vector<Value> values(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    require(bpf_map_lookup_elem(bpf_map__fd(map), &key, values.data()), bpf_map__name(map));
+    return values;
+}
+
+// The verifier's log is for people; it goes out only when loading fails.
+int print_warnings(libbpf_print_level level, const char* format, va_list arguments) {
+    return level == LIBBPF_WARN ? std::vfprintf(stderr, format, arguments) : 0;
+}
+
+}  // namespace
+
+LoadedDatapath::LoadedDatapath(const LoadOptions& options) {
+    libbpf_set_print(print_warnings);
+    skeleton_.reset(datapath_skeleton__open());
+    if (!skeleton_) {
+        throw std::system_error(errno, std::generic_category(), "open the skeleton");
+    }
+    require(bpf_map__set_max_entries(skeleton_->maps.flows, options.flow_entries), "size the flow table");
+    require(datapath_skeleton__load(skeleton_.get()), "load the skeleton");
+}
+
+void LoadedDatapath::Unload::operator()(datapath_skeleton* skeleton) const {
+    datapath_skeleton__destroy(skeleton);
+}
+
+int LoadedDatapath::program(Program program) const {
+    switch (program) {
+        case Program::from_sandbox:
+            return bpf_program__fd(skeleton_->progs.from_sandbox);
+        case Program::from_host:
+            return bpf_program__fd(skeleton_->progs.from_host);
+        case Program::from_uplink:
+            break;
+    }
+    return bpf_program__fd(skeleton_->progs.from_uplink);
+}
+
+Outcome LoadedDatapath::run(Program program, const Bytes& packet, const Context& context) {
+    __sk_buff skb{};
+    skb.ifindex = context.ifindex;
+    skb.ingress_ifindex = context.ingress_ifindex;
+    skb.gso_size = context.gso_size;
+    skb.gso_segs = context.gso_segs;
+    Bytes out(packet.size() + 256);
+    bpf_test_run_opts options{};
+    options.sz = sizeof(options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<std::uint32_t>(packet.size());
+    options.data_out = out.data();
+    options.data_size_out = static_cast<std::uint32_t>(out.size());
+    options.ctx_in = &skb;
+    options.ctx_size_in = sizeof(skb);
+    require(bpf_prog_test_run_opts(this->program(program), &options), "run the program");
+    out.resize(options.data_size_out);
+    return {static_cast<int>(options.retval), std::move(out)};
+}
+
+void LoadedDatapath::set_sandbox(std::uint32_t ifindex, const sandbox& value) {
+    put(skeleton_->maps.sandboxes, ifindex, value);
+}
+
+void LoadedDatapath::set_endpoint(const address& key, const endpoint& value) {
+    put(skeleton_->maps.endpoints, key, value);
+}
+
+void LoadedDatapath::set_network(std::uint32_t id, const network& value) {
+    put(skeleton_->maps.networks, id, value);
+}
+
+void LoadedDatapath::set_uplink(std::uint32_t ifindex, const uplink& value) {
+    put(skeleton_->maps.uplinks, ifindex, value);
+}
+
+void LoadedDatapath::set_flow(const flow_key& key, const flow& value) {
+    put(skeleton_->maps.flows, key, value);
+}
+
+void LoadedDatapath::start_counting(std::uint32_t ifindex) {
+    const std::vector<traffic> zeros(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    require(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.traffic), &ifindex, zeros.data(), BPF_ANY), "traffic");
+}
+
+VerdictCounts LoadedDatapath::verdicts() const {
+    VerdictCounts counts{};
+    for (std::uint32_t verdict = 0; verdict < VERDICT_COUNT; ++verdict) {
+        for (std::uint64_t count : values_per_cpu<std::uint64_t>(skeleton_->maps.verdicts, verdict)) {
+            counts[verdict] += count;
+        }
+    }
+    return counts;
+}
+
+traffic LoadedDatapath::traffic_of(std::uint32_t ifindex) const {
+    traffic sum{};
+    for (const traffic& one : values_per_cpu<traffic>(skeleton_->maps.traffic, ifindex)) {
+        sum.sent_packets += one.sent_packets;
+        sum.sent_bytes += one.sent_bytes;
+        sum.received_packets += one.received_packets;
+        sum.received_bytes += one.received_bytes;
+        sum.dropped_packets += one.dropped_packets;
+    }
+    return sum;
+}
+
+std::optional<flow> LoadedDatapath::flow_at(const flow_key& key) const {
+    flow value{};
+    const int result = bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.flows), &key, &value);
+    if (result == -ENOENT) {
+        return std::nullopt;
+    }
+    require(result, "flows");
+    return value;
+}
+
+std::vector<FlowEntry> LoadedDatapath::flows() const {
+    const int map = bpf_map__fd(skeleton_->maps.flows);
+    std::vector<FlowEntry> entries;
+    flow_key key{};
+    const flow_key* previous = nullptr;
+    while (bpf_map_get_next_key(map, previous, &key) == 0) {
+        if (const auto value = flow_at(key)) {
+            entries.emplace_back(key, *value);
+        }
+        previous = &key;
+    }
+    return entries;
+}
+
+address address_of(Ip ip) {
+    return {{0, 0, htonl(0xffff), htonl(ip.value)}};
+}
+
+std::uint16_t network_order(std::uint16_t port) {
+    return htons(port);
+}
+
+std::string name_of(verdict value) {
+    switch (value) {
+#define X(name, text)    \
+    case VERDICT_##name: \
+        return "VERDICT_" #name;
+        CAUSEWAY_VERDICTS(X)
+#undef X
+        default:
+            return "no verdict: " + std::to_string(static_cast<unsigned>(value));
+    }
+}
+
+}  // namespace causeway::test

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The programs as loaded into the kernel, and their maps as the control plane would fill them.
+//
+// What the kernel refuses throws: no test goes on from there.
+#pragma once
+
+#include <causeway/abi.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/packet.hpp"
+
+struct bpf_map;
+struct bpf_program;
+struct datapath_skeleton;
+
+namespace causeway::test {
+
+struct LoadOptions {
+    std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
+};
+
+enum class Program { from_sandbox, from_host, from_uplink };
+
+// What a packet brings besides its bytes.
+struct Context {
+    unsigned ifindex = 0;
+    unsigned ingress_ifindex = 0;  // where a forwarded packet came in
+    unsigned gso_size = 0, gso_segs = 0;
+};
+
+struct Outcome {
+    int action = 0;  // TC_ACT_*
+    Bytes packet;
+};
+
+using VerdictCounts = std::array<std::uint64_t, VERDICT_COUNT>;
+using FlowEntry = std::pair<flow_key, flow>;
+
+class LoadedDatapath {
+public:
+    explicit LoadedDatapath(const LoadOptions& options);
+
+    // One packet through one program, by BPF_PROG_TEST_RUN.
+    Outcome run(Program program, const Bytes& packet, const Context& context);
+
+    void set_sandbox(std::uint32_t ifindex, const sandbox& value);
+    void set_endpoint(const address& key, const endpoint& value);
+    void set_network(std::uint32_t id, const network& value);
+    void set_uplink(std::uint32_t ifindex, const uplink& value);
+    void start_counting(std::uint32_t ifindex);  // an entry of zeros in `traffic`
+    void set_flow(const flow_key& key, const flow& value);
+
+    VerdictCounts verdicts() const;                   // summed over the CPUs
+    traffic traffic_of(std::uint32_t ifindex) const;  // likewise
+    std::optional<flow> flow_at(const flow_key& key) const;
+    std::vector<FlowEntry> flows() const;
+    int program(Program program) const;  // its descriptor
+
+private:
+    struct Unload {
+        void operator()(datapath_skeleton* skeleton) const;
+    };
+
+    std::unique_ptr<datapath_skeleton, Unload> skeleton_;
+};
+
+address address_of(Ip ip);
+std::uint16_t network_order(std::uint16_t port);
+
+std::string name_of(verdict value);  // "VERDICT_..."
+
+}  // namespace causeway::test

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds the host with ip(8), the way an administrator would.
+#include "tests/datapath/node.hpp"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <regex>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace causeway::test {
+namespace {
+
+constexpr char devices[] = R"(
+link set lo up
+link add hostA index 11 address 02:00:00:00:00:01 type veth peer name a address 02:00:00:00:00:0a ELSEWHERE
+link add hostB index 12 address 02:00:00:00:00:01 type veth peer name b address 02:00:00:00:00:0b ELSEWHERE
+link add cw0 index 13 address 02:00:00:00:00:01 arp off type veth peer name inner ELSEWHERE
+link add up0 index 14 address 02:00:00:00:01:01 type veth peer name router address 02:00:00:00:01:fe ELSEWHERE
+link add lan0 index 15 type veth peer name lan ELSEWHERE
+)";
+
+constexpr char other_ends[] = R"(
+link set dev a up
+link set dev b up
+link set dev inner up
+link set dev router up
+link set dev lan up
+)";
+
+constexpr char addresses[] = R"(
+link set dev hostA up
+link set dev hostB up
+link set dev cw0 up
+link set dev up0 up
+link set dev lan0 up
+address add 10.0.0.1/24 dev cw0
+address add 203.0.113.1/24 dev up0
+address add 10.9.0.1/24 dev lan0
+route add default via 203.0.113.254
+)";
+
+void require(bool held, const std::string& what) {
+    if (!held) {
+        throw std::system_error(errno, std::generic_category(), what);
+    }
+}
+
+UniqueFd current_namespace() {
+    const int number = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    require(number >= 0, "open the network namespace");
+    return UniqueFd(number);
+}
+
+UniqueFd fresh_namespace() {
+    require(unshare(CLONE_NEWNET) == 0, "make a network namespace");
+    return current_namespace();
+}
+
+// Once a process: so that nothing that is mounted or pinned here is seen outside.
+void enter_private_mounts() {
+    static const bool done = [] {
+        require(unshare(CLONE_NEWNS) == 0, "make a mount namespace");
+        require(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make the mounts private");
+        return true;
+    }();
+    static_cast<void>(done);
+}
+
+}  // namespace
+
+void run_ip(const std::string& commands) {
+    FILE* pipe = popen("ip -batch -", "w");
+    require(pipe != nullptr, "run ip");
+    std::fputs(commands.c_str(), pipe);
+    if (pclose(pipe) != 0) {
+        throw std::runtime_error("ip failed in:\n" + commands);
+    }
+}
+
+void set_sysctl(const std::string& name, const std::string& value) {
+    std::ofstream file("/proc/sys/net/" + name);
+    file << value << std::flush;
+    require(file.good(), "write " + name);
+}
+
+Node::Node() {
+    enter_private_mounts();
+    elsewhere_ = fresh_namespace();
+    here_ = fresh_namespace();
+    set_sysctl("ipv6/conf/default/disable_ipv6", "1");  // its chatter is no part of any test
+    const std::string netns = "netns /proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(elsewhere_.get());
+    run_ip(std::regex_replace(std::string(devices), std::regex("ELSEWHERE"), netns));
+    {
+        const Elsewhere there(*this);
+        run_ip(other_ends);
+    }
+    run_ip(addresses);
+    set_sysctl("ipv4/conf/cw0/forwarding", "1");
+}
+
+Node::Elsewhere::Elsewhere(const Node& node) : node_(node) {
+    require(setns(node_.elsewhere_.get(), CLONE_NEWNET) == 0, "enter the other ends' namespace");
+}
+
+Node::Elsewhere::~Elsewhere() {
+    if (setns(node_.here_.get(), CLONE_NEWNET) != 0) {
+        std::perror("return to the node's namespace");
+        std::abort();  // all that follows would happen in the wrong place
+    }
+}
+
+}  // namespace causeway::test

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The packets of these tests themselves, against bytes that a Linux stack has sent.
+#include <gtest/gtest.h>
+
+#include "tests/support/packet.hpp"
+
+namespace causeway::test {
+namespace {
+
+constexpr Ethernet a_to_b{.source = "02:00:00:00:00:0a"_mac, .destination = "02:00:00:00:00:0b"_mac};
+
+IPv4 ip_with(std::uint16_t identification) {
+    return {.source = "10.0.0.2"_ip, .destination = "10.0.0.3"_ip, .identification = identification};
+}
+
+Bytes from_hex(const std::string& text) {
+    Bytes bytes;
+    for (std::size_t i = 0; i < text.size(); i += 2) {
+        bytes.push_back(static_cast<std::uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
+    }
+    return bytes;
+}
+
+void expect_bytes(const Frame& frame, const std::string& sent) {
+    EXPECT_EQ(difference(from_hex(sent), frame.bytes()), "");
+    EXPECT_EQ(wrong_checksums(from_hex(sent)), "");
+}
+
+TEST(Packet, IsAsTheStackSendsItWhenItIsUdp) {
+    expect_bytes(a_to_b / ip_with(0x565a) / UDP{.source_port = 40000, .destination_port = 53} / Payload{"odd"},
+                 "02000000000b02000000000a08004500001f565a40004011d06f0a0000020a0000039c400035000b7bf96f6464");
+}
+
+TEST(Packet, IsAsTheStackSendsItWhenItIsTcp) {
+    expect_bytes(a_to_b / ip_with(0x46a4) /
+                     TCP{.source_port = 40001,
+                         .sequence = 0x8e35e952,
+                         .options = {2, 4, 5, 0xb4, 1, 1, 4, 2, 1, 3, 3, 10}},
+                 "02000000000b02000000000a08004500003446a440004006e01b0a0000020a0000039c4100508e35e952000000008002faf0"
+                 "4bff0000020405b4010104020103030a");
+}
+
+TEST(Packet, IsAsTheStackSendsItWhenItIsIcmp) {
+    expect_bytes(a_to_b / ip_with(0x4bb0) / ICMP{.identifier = 0x5f3f} / Payload{std::string("\0\1\2\3\4\5\6\7\10", 9)},
+                 "02000000000b02000000000a0800450000254bb040004001db230a0000020a000003080084af5f3f000100010203040506"
+                 "0708");
+}
+
+TEST(Packet, TakesWhatATestGivesWhenItGivesIt) {
+    const Bytes bytes = (a_to_b / IPv4{.version = 6, .header_words = 4, .total_length = 7, .checksum = 0x1234}).bytes();
+    EXPECT_EQ(bytes[14], 0x64);
+    EXPECT_EQ(bytes[17], 7);
+    EXPECT_EQ(bytes[24] << 8 | bytes[25], 0x1234);
+}
+
+TEST(Packet, EndsWhereItIsCutWhenItIsCut) { EXPECT_EQ((a_to_b / ip_with(1) / TCP{}).cut(33).bytes().size(), 33U); }
+
+TEST(Packet, CountsNoPaddingWhenItIsPadded) {
+    const Bytes bytes = (a_to_b / ip_with(1) / UDP{} / Padding{18}).bytes();
+    EXPECT_EQ(bytes.size(), 60U);
+    EXPECT_EQ(bytes[17], 28);
+    EXPECT_EQ(wrong_checksums(bytes), "");
+}
+
+TEST(Difference, NamesTheFieldWhenOneDiffers) {
+    const Bytes one = (a_to_b / ip_with(1) / TCP{.source_port = 1}).bytes();
+    const Bytes other = (a_to_b / ip_with(1) / TCP{.source_port = 2, .checksum = 0}).bytes();
+    EXPECT_NE(difference(one, other).find("TCP source port: expected 1, got 2"), std::string::npos);
+    EXPECT_EQ(difference(one, other).find("IPv4"), std::string::npos);
+}
+
+TEST(WrongChecksums, AreNamedWhenTheyDoNotHold) {
+    EXPECT_NE(wrong_checksums((a_to_b / IPv4{.checksum = 1} / TCP{}).bytes()), "");
+    EXPECT_NE(wrong_checksums((a_to_b / ip_with(1) / TCP{.checksum = 1}).bytes()), "");
+    EXPECT_NE(wrong_checksums((a_to_b / ip_with(1) / UDP{.checksum = 1}).bytes()), "");
+    EXPECT_NE(wrong_checksums((a_to_b / ip_with(1) / ICMP{.checksum = 1}).bytes()), "");
+}
+
+TEST(WrongChecksums, AreNoneWhenUdpHasNone) {
+    EXPECT_EQ(wrong_checksums((a_to_b / ip_with(1) / UDP{.checksum = 0}).bytes()), "");
+}
+
+}  // namespace
+}  // namespace causeway::test

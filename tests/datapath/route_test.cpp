@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way to the world is the host's own: its routes, its rules, its source addresses, its MTU.
+#include "tests/datapath/datapath_fixture.hpp"
+
+namespace causeway::test {
+namespace {
+
+IPv4 a_to(Ip destination, std::uint8_t ttl = 64) {
+    return {.source = ip_a, .destination = destination, .ttl = ttl};
+}
+
+Frame syn_to(Ip destination) { return from_a / a_to(destination) / TCP{}; }
+
+// What leaves: a hop further, from another address.
+Frame syn_from(Ip source, Ip destination) {
+    return from_a / IPv4{.source = source, .destination = destination, .ttl = 63} / TCP{};
+}
+
+class Route : public DatapathTest {};
+
+TEST_F(Route, LeadsToTheWorldWhenThereIsADefaultRoute) {
+    expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from(ip_uplink, ip_server));
+}
+
+TEST_F(Route, LeadsToTheWorldWhenThePeerIsOnTheUplinksOwnLink) {
+    expect_packet(From::sandbox_a, syn_to(ip_router), VERDICT_TO_WORLD, syn_from(ip_uplink, ip_router));
+}
+
+TEST_F(Route, NamesTheSourceWhenItHasOne) {
+    run_ip("address add 203.0.113.7/24 dev up0\n"
+           "route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
+    expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from("203.0.113.7"_ip, ip_server));
+}
+
+TEST_F(Route, NamesTheSourceWhenItLeavesByAnotherUplink) {
+    datapath_->set_uplink(lan_device, {address_of("10.9.0.1"_ip)});
+    run_ip("route add 198.51.100.0/24 via 10.9.0.254\n");
+    expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from("10.9.0.1"_ip, ip_server));
+    expect_packet(From::sandbox_a, syn_to("203.0.113.77"_ip), VERDICT_TO_WORLD,
+                  syn_from(ip_uplink, "203.0.113.77"_ip));
+}
+
+TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameTheGatewayDevice) {
+    run_ip("rule add iif cw0 lookup 100\n"
+           "route add blackhole default table 100\n");
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
+}
+
+TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameTheSandboxsAddress) {
+    run_ip("rule add from 10.0.0.2 lookup 100\n"
+           "route add prohibit default table 100\n");
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
+    expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{},
+                   VERDICT_TO_WORLD);
+}
+
+TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameAPort) {
+    run_ip("rule add ipproto tcp dport 25 lookup 100\n"
+           "route add prohibit default table 100\n");
+    expect_verdict(From::sandbox_a, from_a / a_to(ip_server) / TCP{.destination_port = 25}, VERDICT_DROP_NO_ROUTE);
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD);
+}
+
+TEST_F(Route, DropsWhenItIsABlackhole) {
+    run_ip("route add blackhole 198.51.100.0/24\n");
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
+}
+
+TEST_F(Route, DropsWhenItIsUnreachable) {
+    run_ip("route add unreachable 198.51.100.0/24\n");
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
+}
+
+TEST_F(Route, DropsWhenItIsProhibited) {
+    run_ip("route add prohibit 198.51.100.0/24\n");
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
+}
+
+TEST_F(Route, DropsWhenTheGatewayDeviceDoesNotForward) {
+    set_sysctl("ipv4/conf/cw0/forwarding", "0");
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
+}
+
+// The host's own stack tells the sandbox so, by ICMP.
+TEST_F(Route, LeadsToTheHostWhenThereIsNone) {
+    run_ip("route del default\n");
+    expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_HOST, syn_to(ip_server));
+}
+
+TEST_F(Route, DropsWhenItLeavesByADeviceThatIsNoUplink) {
+    expect_verdict(From::sandbox_a, syn_to("10.9.0.5"_ip), VERDICT_DROP_NO_UPLINK);
+}
+
+TEST_F(Route, DropsWhenTheDefaultRouteLeavesByADeviceThatIsNoUplink) {
+    run_ip("route replace default via 10.9.0.254\n");
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_UPLINK);
+}
+
+TEST_F(Route, DropsWhenTheHostHasNoAddressToTranslateTo) {
+    run_ip("address flush dev cw0\n"
+           "address flush dev lan0\n"
+           "address flush dev up0\n"
+           "route add default dev up0\n");
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_SOURCE);
+    EXPECT_TRUE(datapath_->flows().empty());
+}
+
+TEST_F(Route, LeadsToTheWorldWhenNothingIsToBeTranslatedAndTheHostHasNoAddress) {
+    configure([](network& network) { network.flags = 0; });
+    run_ip("address flush dev cw0\n"
+           "address flush dev lan0\n"
+           "address flush dev up0\n"
+           "route add default dev up0\n");
+    expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from(ip_a, ip_server));
+}
+
+TEST_F(Route, DropsWhenTheTtlIsUsedUp) {
+    expect_verdict(From::sandbox_a, from_a / a_to(ip_server, 1) / TCP{}, VERDICT_DROP_TTL_EXPIRED);
+    expect_verdict(From::sandbox_a, from_a / a_to(ip_server, 0) / TCP{}, VERDICT_DROP_TTL_EXPIRED);
+    EXPECT_TRUE(datapath_->flows().empty());
+}
+
+TEST_F(Route, TakesOneFromTheTtlWhenItIsTwo) {
+    expect_packet(From::sandbox_a, from_a / a_to(ip_server, 2) / UDP{}, VERDICT_TO_WORLD,
+                  from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 1} / UDP{});
+}
+
+// Every TTL, since the checksum is mended and not made: a carry at each end of each byte.
+TEST_F(Route, KeepsTheChecksumRightWhateverTheTtl) {
+    for (unsigned ttl = 2; ttl < 256; ++ttl) {
+        const auto before = static_cast<std::uint8_t>(ttl), after = static_cast<std::uint8_t>(ttl - 1);
+        expect_packet(From::sandbox_a, from_a / a_to(ip_server, before) / UDP{}, VERDICT_TO_WORLD,
+                      from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = after} / UDP{});
+    }
+}
+
+class Mtu : public DatapathTest {
+protected:
+    static Frame of_size(std::size_t size, bool dont_fragment = true) { // of the IP packet
+        return from_a /
+               IPv4{.source = ip_a, .destination = ip_server, .dont_fragment = dont_fragment} /
+               UDP{} / Payload{std::string(size - 28, 'x')};
+    }
+
+    static Frame segments(std::size_t payload) {
+        return from_a / a_to(ip_server) / TCP{.flags = ack, .options = Bytes(12, 1)} /
+               Payload{std::string(payload, 'x')};
+    }
+};
+
+TEST_F(Mtu, LetsThroughWhenThePacketJustFitsTheRoute) {
+    run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    expect_verdict(From::sandbox_a, of_size(1400), VERDICT_TO_WORLD);
+}
+
+TEST_F(Mtu, DropsWhenThePacketIsOneByteLargerThanTheRoute) {
+    run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    expect_verdict(From::sandbox_a, of_size(1401), VERDICT_DROP_TOO_BIG);
+    expect_verdict(From::sandbox_a, of_size(1401, false), VERDICT_DROP_TOO_BIG);
+    EXPECT_TRUE(datapath_->flows().empty());
+}
+
+TEST_F(Mtu, DropsWhenThePacketIsLargerThanTheUplink) {
+    run_ip("link set dev up0 mtu 1300\n");
+    expect_verdict(From::sandbox_a, of_size(1300), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, of_size(1301), VERDICT_DROP_TOO_BIG);
+}
+
+TEST_F(Mtu, IsComparedWithThePacketAndNotTheFrameWhenItIsPadded) {
+    run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    expect_verdict(From::sandbox_a, of_size(1400) / Padding{10}, VERDICT_TO_WORLD);
+}
+
+TEST_F(Mtu, LetsThroughWhenEachSegmentFits) {
+    run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    expect_verdict(From::sandbox_a, segments(3000), VERDICT_TO_WORLD, {.gso_size = 1400 - 52, .gso_segs = 3});
+}
+
+TEST_F(Mtu, DropsWhenEachSegmentIsTooBig) {
+    run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    expect_verdict(From::sandbox_a, segments(3000), VERDICT_DROP_TOO_BIG, {.gso_size = 1400 - 51, .gso_segs = 3});
+}
+
+TEST_F(Mtu, DoesNotMatterWhenThePacketStaysOnTheHost) {
+    run_ip("link set dev up0 mtu 1300\n");
+    expect_verdict(From::sandbox_a, from_a / a_to(ip_uplink) / UDP{} / Payload{std::string(1472, 'x')},
+                   VERDICT_TO_HOST);
+    expect_verdict(From::sandbox_a, from_a / a_to(ip_b) / UDP{} / Payload{std::string(1472, 'x')},
+                   VERDICT_TO_SANDBOX);
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packets written as they nest: Ethernet{...} / IPv4{...} / TCP{...} / Payload{"hello"}.
+//
+// Every field has a default that makes a valid packet. Types, lengths and checksums are filled in unless a test
+// gives its own; they are computed over all that follows, up to a Padding. Numbers are in host order.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace causeway::test {
+
+using Bytes = std::vector<std::uint8_t>;
+
+struct Mac {
+    std::array<std::uint8_t, 6> bytes{};
+
+    friend bool operator==(const Mac&, const Mac&) = default;
+};
+
+struct Ip {
+    std::uint32_t value = 0;
+
+    friend bool operator==(const Ip&, const Ip&) = default;
+};
+
+// "02:00:00:00:00:01"_mac and "10.0.0.1"_ip; anything else does not compile.
+consteval Mac operator""_mac(const char* text, std::size_t length) {
+    auto digit = [](char c) { return c >= 'a' ? c - 'a' + 10 : c - '0'; };
+    Mac mac;
+    if (length != 17) {
+        throw "not a MAC";
+    }
+    for (std::size_t i = 0; i < 6; ++i) {
+        mac.bytes[i] = static_cast<std::uint8_t>(digit(text[3 * i]) * 16 + digit(text[3 * i + 1]));
+    }
+    return mac;
+}
+
+consteval Ip operator""_ip(const char* text, std::size_t length) {
+    std::uint32_t value = 0, part = 0, dots = 0;
+    for (std::size_t i = 0; i < length; ++i) {
+        if (text[i] == '.') {
+            value = value << 8 | part;
+            part = 0;
+            ++dots;
+        } else {
+            part = part * 10 + static_cast<std::uint32_t>(text[i] - '0');
+        }
+        if (part > 255 || dots > 3) {
+            throw "not an IPv4 address";
+        }
+    }
+    return dots == 3 ? Ip{value << 8 | part} : throw "not an IPv4 address";
+}
+
+inline constexpr std::uint16_t ethertype_ipv4 = 0x0800, ethertype_arp = 0x0806, ethertype_vlan = 0x8100,
+                               ethertype_ipv6 = 0x86dd;
+
+struct Ethernet {
+    Mac source, destination;
+    std::optional<std::uint16_t> type;
+};
+
+struct Vlan {  // IEEE 802.1Q
+    std::uint16_t tag = 1;
+    std::optional<std::uint16_t> type;
+};
+
+inline constexpr std::uint16_t arp_request = 1, arp_reply = 2;
+
+struct Arp {  // RFC 826, for IPv4 over Ethernet
+    std::uint16_t operation = arp_request;
+    Mac sender_mac;
+    Ip sender;
+    Mac target_mac;
+    Ip target;
+    std::uint16_t hardware = 1, protocol = ethertype_ipv4;
+    std::uint8_t hardware_length = 6, protocol_length = 4;
+};
+
+struct IPv4 {  // RFC 791
+    Ip source, destination;
+    std::uint8_t ttl = 64;
+    std::optional<std::uint8_t> protocol{};
+    std::uint8_t type_of_service = 0;
+    std::uint16_t identification = 0x4242;
+    bool reserved_flag = false, dont_fragment = true, more_fragments = false;
+    std::uint16_t fragment_offset = 0;  // in units of 8 bytes
+    Bytes options{};                    // a multiple of 4 bytes
+    std::uint8_t version = 4;
+    std::optional<std::uint8_t> header_words{};  // IHL
+    std::optional<std::uint16_t> total_length{};
+    std::optional<std::uint16_t> checksum{};
+};
+
+inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10;
+
+struct TCP {  // RFC 9293
+    std::uint16_t source_port = 40000, destination_port = 80;
+    std::uint8_t flags = syn;
+    std::uint32_t sequence = 1000, acknowledged = 0;
+    std::uint16_t window = 64240;
+    Bytes options{};                             // a multiple of 4 bytes
+    std::optional<std::uint8_t> header_words{};  // data offset
+    std::optional<std::uint16_t> checksum{};
+};
+
+struct UDP {  // RFC 768
+    std::uint16_t source_port = 40000, destination_port = 53;
+    std::optional<std::uint16_t> length{};
+    std::optional<std::uint16_t> checksum{};  // 0: none
+};
+
+inline constexpr std::uint8_t icmp_echo_reply = 0, icmp_unreachable = 3, icmp_echo_request = 8;
+
+struct ICMP {  // RFC 792, echo
+    std::uint8_t type = icmp_echo_request, code = 0;
+    std::uint16_t identifier = 40000, sequence = 1;
+    std::optional<std::uint16_t> checksum{};
+};
+
+struct Payload {
+    std::string text;
+};
+
+// Zeros after the packet, as a link adds to frames that are too short for it; in no length and no checksum.
+struct Padding {
+    std::size_t size;
+};
+
+using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, ICMP, Payload, Padding>;
+
+class Frame;
+Frame operator/(Frame frame, Layer layer);
+
+class Frame {
+public:
+    Frame(Ethernet ethernet) : layers_{ethernet} {}  // so that Ethernet{...} / ... begins one
+
+    // Ends after size bytes, whatever its headers say.
+    Frame cut(std::size_t size) const;
+    Bytes bytes() const;
+
+    friend Frame operator/(Frame frame, Layer layer);
+
+private:
+    std::vector<Layer> layers_;
+    std::size_t size_ = SIZE_MAX;
+};
+
+// RFC 1071: over data, an odd last byte taken as followed by 0. Of data that holds its checksum: 0.
+std::uint16_t checksum_of(const Bytes& data);
+
+// One line a field, as far as the frame goes.
+std::string describe(const Bytes& frame);
+
+// What differs between two frames, field by field; empty when they are equal to the byte.
+std::string difference(const Bytes& expected, const Bytes& actual);
+
+// Which checksums (IPv4, TCP, UDP, ICMP) do not hold when computed from scratch; empty when all do.
+std::string wrong_checksums(const Bytes& frame);
+
+// TCP or UDP source port, or ICMP identifier; nothing when the frame has none.
+std::optional<std::uint16_t> source_port_of(const Bytes& frame);
+
+}  // namespace causeway::test

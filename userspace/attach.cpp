@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/attach.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace causeway {
+
+namespace {
+
+// enum bpf_attach_type of Linux 6.6: newer than the headers that this is built with.
+constexpr auto tcx_ingress = static_cast<bpf_attach_type>(46);
+constexpr auto tcx_egress = static_cast<bpf_attach_type>(47);
+
+// cls_bpf filters of causeway: one handle at a priority that other tools seldom take.
+constexpr std::uint32_t filter_handle = 0x6377;
+constexpr std::uint32_t filter_priority = 0x6377;
+
+bpf_attach_type tcx_type(Direction direction) { return direction == Direction::ingress ? tcx_ingress : tcx_egress; }
+
+std::string step_of(const char* verb, Direction direction, const std::string& device) {
+    return std::string(verb) + (direction == Direction::ingress ? " the ingress" : " the egress") + " hook of " + device;
+}
+
+bpf_tc_hook clsact_hook(std::uint32_t ifindex, Direction direction) {
+    bpf_tc_hook hook{};
+    hook.sz = sizeof(hook);
+    hook.ifindex = static_cast<int>(ifindex);
+    hook.attach_point = direction == Direction::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+    return hook;
+}
+
+bpf_tc_opts filter() {
+    bpf_tc_opts options{};
+    options.sz = sizeof(options);
+    options.handle = filter_handle;
+    options.priority = filter_priority;
+    return options;
+}
+
+std::uint32_t id_of(int program) {
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof(info);
+    return bpf_obj_get_info_by_fd(program, &info, &size) == 0 ? info.id : 0;
+}
+
+int attach_clsact(std::uint32_t ifindex, Direction direction, int program) {
+    auto hook = clsact_hook(ifindex, direction);
+    const int created = bpf_tc_hook_create(&hook);
+    if (created != 0 && created != -EEXIST) {
+        return created;
+    }
+    auto options = filter();
+    options.prog_fd = program;
+    options.flags = BPF_TC_F_REPLACE; // the handle is causeway's own, so only its own program is replaced
+    return bpf_tc_attach(&hook, &options);
+}
+
+}  // namespace
+
+// Asked with a device that can't be (index 0): a kernel with TCX looks for the device, one without refuses the type.
+Hook available_hook() {
+    std::array<std::uint32_t, 1> ids{};
+    std::uint32_t count = ids.size();
+    const int result = bpf_prog_query(0, tcx_ingress, 0, nullptr, ids.data(), &count);
+    return result != 0 && errno == EINVAL ? Hook::clsact : Hook::tcx;
+}
+
+std::expected<void, Error> attach(Hook hook, std::uint32_t ifindex, Direction direction, int program,
+                                  const std::string& device) {
+    int result = 0;
+    if (hook == Hook::tcx) {
+        result = bpf_prog_attach(program, static_cast<int>(ifindex), tcx_type(direction), 0) == 0 ? 0 : -errno;
+    } else {
+        result = attach_clsact(ifindex, direction, program);
+    }
+    if (result != 0 && result != -EEXIST) {
+        return std::unexpected(kernel_error(-result, step_of("attach to", direction, device)));
+    }
+    return {};
+}
+
+std::expected<void, Error> detach(Hook hook, std::uint32_t ifindex, Direction direction, int program,
+                                  const std::string& device) {
+    int result = 0;
+    if (hook == Hook::tcx) {
+        result = bpf_prog_detach2(program, static_cast<int>(ifindex), tcx_type(direction)) == 0 ? 0 : -errno;
+    } else {
+        const auto point = clsact_hook(ifindex, direction);
+        auto options = filter();
+        result = bpf_tc_detach(&point, &options);
+    }
+    if (result != 0 && result != -ENOENT && result != -ENODEV && result != -EINVAL) {
+        return std::unexpected(kernel_error(-result, step_of("detach from", direction, device)));
+    }
+    return {};
+}
+
+std::expected<bool, Error> attached(Hook hook, std::uint32_t ifindex, Direction direction, int program,
+                                    const std::string& device) {
+    const auto wanted = id_of(program);
+    if (hook == Hook::clsact) {
+        const auto point = clsact_hook(ifindex, direction);
+        auto options = filter();
+        const int result = bpf_tc_query(&point, &options);
+        if (result != 0 && result != -ENOENT && result != -EINVAL) {
+            return std::unexpected(kernel_error(-result, step_of("query", direction, device)));
+        }
+        return result == 0 && options.prog_id == wanted;
+    }
+    std::array<std::uint32_t, 64> ids{};
+    std::uint32_t count = ids.size();
+    if (bpf_prog_query(static_cast<int>(ifindex), tcx_type(direction), 0, nullptr, ids.data(), &count) != 0) {
+        return std::unexpected(errno_error(step_of("query", direction, device)));
+    }
+    return std::find(ids.begin(), ids.begin() + count, wanted) != ids.begin() + count;
+}
+
+}  // namespace causeway

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// causewayctl endpoints: the forwarding table, which address leads where.
+#include <memory>
+
+#include "userspace/ctl/command.hpp"
+#include "userspace/ctl/table.hpp"
+#include "userspace/sandbox.hpp"
+
+namespace causeway::ctl {
+
+namespace {
+
+std::expected<int, Error> list_endpoints(bool as_json) {
+    Table table({{"ADDRESS", "address"},
+                 {"MAC", "mac"},
+                 {"HOST END", "hostEnd"},
+                 {"CONTAINER", "container"},
+                 {"INTERFACE", "interface"},
+                 {"NETWORK", "network"},
+                 {"SENT PKTS", "sentPackets", true},
+                 {"SENT BYTES", "sentBytes", true},
+                 {"RECV PKTS", "receivedPackets", true},
+                 {"RECV BYTES", "receivedBytes", true},
+                 {"DROPPED", "droppedPackets", true},
+                 {"NAMESPACE", "namespace"}});
+    for (const auto& one : TRY(list_sandboxes())) {
+        const auto& count = one.counters;
+        table.add({one.address.text(), one.mac.text(), one.host_end, one.id.container, one.id.interface, one.network,
+                   count.sent_packets, count.sent_bytes, count.received_packets, count.received_bytes,
+                   count.dropped_packets, one.netns});
+    }
+    table.print(as_json);
+    return done;
+}
+
+}  // namespace
+
+void add_endpoints(CLI::App& app, Action& chosen) {
+    auto* command = app.add_subcommand("endpoints", "The forwarding table: each sandbox's address and where it leads");
+    command->footer("Packets and bytes are the sandbox's: sent is what came out of it, received what was delivered\n"
+                    "to it, dropped what it sent and the datapath refused. \"causewayctl stats\" says why.");
+    auto as_json = std::make_shared<bool>(false);
+    add_output_option(*command, *as_json);
+    command->callback([&chosen, as_json] { chosen = [as_json] { return list_endpoints(*as_json); }; });
+}
+
+}  // namespace causeway::ctl

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/datapath.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "datapath.skel.h"
+
+namespace causeway {
+
+namespace {
+
+const std::string bpffs = "/sys/fs/bpf";
+const std::string home = bpffs + "/causeway";
+const std::string loading = home + "/loading"; // becomes directory() when all is pinned
+const std::string retiring = home + "/retiring";
+
+std::expected<UniqueFd, Error> open_bpffs() {
+    UniqueFd fd(open(bpffs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) {
+        return std::unexpected(errno_error("open " + bpffs));
+    }
+    return fd;
+}
+
+std::expected<void, Error> lock_file(const UniqueFd& fd, int operation) {
+    while (flock(fd.get(), operation) != 0) {
+        if (errno != EINTR) {
+            return std::unexpected(errno_error("lock " + bpffs));
+        }
+    }
+    return {};
+}
+
+bool is_bpffs(const UniqueFd& fd) {
+    struct statfs status {};
+    return fstatfs(fd.get(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
+}
+
+// The directory below the mount is locked meanwhile, so that two who find it bare mount once.
+std::expected<UniqueFd, Error> mounted_bpffs() {
+    auto fd = TRY(open_bpffs());
+    if (is_bpffs(fd)) {
+        return fd;
+    }
+    TRY(lock_file(fd, LOCK_EX));
+    auto again = TRY(open_bpffs());
+    if (is_bpffs(again)) {
+        return again;
+    }
+    if (mount("bpf", bpffs.c_str(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0) {
+        return std::unexpected(errno_error("mount bpffs on " + bpffs));
+    }
+    return open_bpffs();
+}
+
+}  // namespace
+
+std::expected<DatapathLock, Error> DatapathLock::take(Mode mode) {
+    DatapathLock lock(TRY(mounted_bpffs()), mode);
+    TRY(lock.change_to(mode));
+    return lock;
+}
+
+std::expected<void, Error> DatapathLock::change_to(Mode mode) {
+    TRY(lock_file(fd_, mode == Mode::exclusive ? LOCK_EX : LOCK_SH));
+    mode_ = mode;
+    return {};
+}
+
+const std::string& Datapath::directory() {
+    static const std::string path = home + "/v" + std::to_string(CAUSEWAY_ABI_VERSION);
+    return path;
+}
+
+namespace {
+
+std::expected<UniqueFd, Error> open_pin(const std::string& name) {
+    const std::string path = Datapath::directory() + "/" + name;
+    UniqueFd fd(bpf_obj_get(path.c_str()));
+    if (!fd) {
+        return std::unexpected(errno_error("open the pin " + path));
+    }
+    return fd;
+}
+
+}  // namespace
+
+std::expected<Datapath, Error> Datapath::open() {
+    return Datapath{
+        {TRY(open_pin("sandboxes")), "sandboxes"},
+        {TRY(open_pin("endpoints")), "endpoints"},
+        {TRY(open_pin("networks")), "networks"},
+        {TRY(open_pin("uplinks")), "uplinks"},
+        {TRY(open_pin("flows")), "flows"},
+        {TRY(open_pin("attachments")), "attachments"},
+        {TRY(open_pin("cursors")), "cursors"},
+        {TRY(open_pin("traffic")), "traffic"},
+        {TRY(open_pin("verdicts")), "verdicts"},
+        TRY(open_pin("from_sandbox")),
+        TRY(open_pin("from_host")),
+        TRY(open_pin("from_uplink")),
+        available_hook(),
+    };
+}
+
+namespace {
+
+// What libbpf and the verifier say while a load goes on; only the end is worth reporting.
+std::string load_log;
+
+int keep_log(libbpf_print_level level, const char* format, va_list arguments) {
+    if (level == LIBBPF_DEBUG) {
+        return 0;
+    }
+    std::array<char, 2048> line{};
+    const int length = std::vsnprintf(line.data(), line.size(), format, arguments);
+    load_log += line.data();
+    constexpr std::size_t kept = 4096;
+    if (load_log.size() > 2 * kept) {
+        load_log.erase(0, load_log.size() - kept);
+    }
+    return length;
+}
+
+std::expected<void, Error> make_directory(const std::string& path) {
+    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+        return std::unexpected(errno_error("create " + path));
+    }
+    return {};
+}
+
+std::expected<void, Error> remove_tree(const std::string& path) {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    if (error) {
+        return std::unexpected(kernel_error(error.value(), "remove " + path));
+    }
+    return {};
+}
+
+using Skeleton = std::unique_ptr<datapath_skeleton, decltype(&datapath_skeleton::destroy)>;
+
+std::expected<void, Error> pin_all(const datapath_skeleton& skeleton, const std::string& path) {
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, skeleton.obj) {
+        if (bpf_map__is_internal(map)) {
+            continue;
+        }
+        const std::string pin = path + "/" + bpf_map__name(map);
+        if (const int result = bpf_map__pin(map, pin.c_str()); result != 0) {
+            return std::unexpected(kernel_error(-result, "pin the map " + pin));
+        }
+    }
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, skeleton.obj) {
+        const std::string pin = path + "/" + bpf_program__name(program);
+        if (const int result = bpf_program__pin(program, pin.c_str()); result != 0) {
+            return std::unexpected(kernel_error(-result, "pin the program " + pin));
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> load_and_pin() {
+    load_log.clear();
+    const auto previous = libbpf_set_print(keep_log);
+    Skeleton skeleton(datapath_skeleton::open(), &datapath_skeleton::destroy);
+    const int opened = skeleton ? 0 : errno;
+    const int loaded = skeleton ? -datapath_skeleton::load(skeleton.get()) : 0;
+    libbpf_set_print(previous);
+    if (opened != 0 || loaded != 0) {
+        constexpr std::size_t shown = 2048;
+        const auto start = load_log.size() > shown ? load_log.size() - shown : 0;
+        return std::unexpected(
+            kernel_error(opened != 0 ? opened : loaded, "load the BPF programs", load_log.substr(start)));
+    }
+    TRY(make_directory(home));
+    TRY(remove_tree(loading));
+    TRY(make_directory(loading));
+    TRY(pin_all(*skeleton, loading));
+    if (rename(loading.c_str(), Datapath::directory().c_str()) != 0) {
+        return std::unexpected(errno_error("rename " + loading + " to " + Datapath::directory()));
+    }
+    return {};
+}
+
+// The directory vanishes under its name first, so that no one opens half of it.
+std::expected<void, Error> remove_pins() {
+    TRY(remove_tree(retiring));
+    if (rename(Datapath::directory().c_str(), retiring.c_str()) != 0 && errno != ENOENT) {
+        return std::unexpected(errno_error("rename " + Datapath::directory() + " to " + retiring));
+    }
+    TRY(remove_tree(retiring));
+    TRY(remove_tree(loading));
+    if (rmdir(home.c_str()) != 0 && errno != ENOENT && errno != ENOTEMPTY) { // another ABI's pins stay
+        return std::unexpected(errno_error("remove " + home));
+    }
+    return {};
+}
+
+std::expected<void, Error> needs_exclusive(const DatapathLock& lock, const std::string& step) {
+    if (lock.mode() != DatapathLock::Mode::exclusive) {
+        return std::unexpected(kernel_error(EPERM, step + " without its exclusive lock"));
+    }
+    return {};
+}
+
+}  // namespace
+
+std::expected<Datapath, Error> Datapath::open_or_load(const DatapathLock& lock) {
+    TRY(needs_exclusive(lock, "load the datapath"));
+    auto datapath = open();
+    if (datapath || datapath.error().number != ENOENT) {
+        return datapath;
+    }
+    if (const auto loaded = load_and_pin(); !loaded) {
+        Error error = loaded.error();
+        if (const auto removed = remove_pins(); !removed) {
+            error.details += "; not undone: " + removed.error().message;
+        }
+        return std::unexpected(error);
+    }
+    return open();
+}
+
+std::expected<void, Error> Datapath::unpin(const DatapathLock& lock) {
+    TRY(needs_exclusive(lock, "unload the datapath"));
+    return remove_pins();
+}
+
+}  // namespace causeway

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loaded datapath: its maps and programs, pinned in bpffs. The only user of the skeleton. Layer 2.
+//
+// Pins: /sys/fs/bpf/causeway/v<ABI version>/<map or program>. They appear all at once, when all are there.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+
+#include <causeway/abi.h>
+
+#include "userspace/attach.hpp"
+#include "userspace/bpf_map.hpp"
+#include "userspace/error.hpp"
+#include "userspace/unique_fd.hpp"
+
+namespace causeway {
+
+// Keeps the datapath from being loaded, changed or unloaded under someone's feet. Held by whoever adds or removes;
+// the kernel drops it when the process ends, however it ends. It is the bpffs mount that is locked, so that it needs
+// no file of its own.
+class DatapathLock {
+public:
+    enum class Mode { shared, exclusive };
+
+    // Mounts bpffs where it is absent.
+    static std::expected<DatapathLock, Error> take(Mode mode);
+
+    // Waits. Others may have held it exclusively in between, so what was opened under it has to be opened anew.
+    std::expected<void, Error> change_to(Mode mode);
+    Mode mode() const { return mode_; }
+
+private:
+    DatapathLock(UniqueFd fd, Mode mode) : fd_(std::move(fd)), mode_(mode) {}
+
+    UniqueFd fd_;
+    Mode mode_;
+};
+
+struct Datapath {
+    BpfMap<std::uint32_t, sandbox> sandboxes;
+    BpfMap<address, endpoint> endpoints;
+    BpfMap<std::uint32_t, network> networks;
+    BpfMap<std::uint32_t, uplink> uplinks;
+    BpfMap<flow_key, flow> flows;
+    BpfMap<attachment_key, attachment> attachments;
+    BpfMap<address, cursor> cursors;
+    PerCpuCounters<std::uint32_t, traffic> traffic_of;
+    PerCpuCounters<std::uint32_t, std::uint64_t> verdicts;
+    UniqueFd from_sandbox, from_host, from_uplink;
+    Hook hook;
+
+    // Through the pins. number ENOENT where the datapath isn't loaded.
+    static std::expected<Datapath, Error> open();
+
+    // Loads and pins where open() finds nothing, or only what a killed process left. The lock is exclusive.
+    static std::expected<Datapath, Error> open_or_load(const DatapathLock& lock);
+
+    // Removes the pins; programs and maps live on only where they are attached or open. The lock is exclusive.
+    static std::expected<void, Error> unpin(const DatapathLock& lock);
+
+    static const std::string& directory();
+};
+
+}  // namespace causeway

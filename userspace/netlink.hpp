@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Links, addresses and routes of one network namespace, by rtnetlink. The only user of libmnl. Layer 1.
+//
+// A socket belongs to the namespace that it was opened in, whatever the thread enters later.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "userspace/address.hpp"
+#include "userspace/error.hpp"
+#include "userspace/netns.hpp"
+
+struct mnl_socket;
+struct nlmsghdr;
+
+namespace causeway {
+
+struct Link {
+    std::uint32_t ifindex = 0;
+    std::string name;
+    Mac mac;
+    std::uint32_t mtu = 0;
+    bool up = false;
+    bool ethernet = false; // ARPHRD_ETHER
+};
+
+struct LinkAddress {
+    std::uint32_t ifindex = 0;
+    Prefix prefix;       // the address itself with its subnet's length
+    bool global = false; // RT_SCOPE_UNIVERSE, neither temporary nor deprecated nor secondary
+};
+
+struct Route {
+    Prefix destination;
+    Address gateway; // none: on the link
+    std::uint32_t ifindex = 0;
+};
+
+struct VethEnd {
+    std::string name;
+    Mac mac;
+    std::uint32_t mtu = 0;
+};
+
+// What a batch may say about a link that exists. Nothing said, nothing changed.
+struct LinkChange {
+    bool up = false;
+    bool no_arp = false;
+    bool forward_ipv4 = false;         // net.ipv4.conf.<link>.forwarding
+    bool no_ipv6_link_local = false;   // addr_gen_mode none: no link-local address, so no DAD and no MLD
+};
+
+// Requests that go to the kernel in one system call. Each carries the step's name for its error.
+class Batch {
+public:
+    Batch();
+    ~Batch();
+    Batch(Batch&&) noexcept;
+    Batch& operator=(Batch&&) noexcept;
+
+    void change_link(std::uint32_t ifindex, const LinkChange& change, std::string step);
+    void add_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
+    void add_route(const Route& route, std::string step);
+
+private:
+    friend class Netlink;
+    struct Message;
+    std::vector<Message> messages_;
+};
+
+class Netlink {
+public:
+    static std::expected<Netlink, Error> open();                 // the calling thread's namespace
+    static std::expected<Netlink, Error> open_in(const Netns&);  // that one; the thread comes back
+
+    // ENODEV where there is none.
+    std::expected<Link, Error> link_named(const std::string& name);
+    std::expected<Link, Error> link_at(std::uint32_t ifindex);
+    std::expected<std::vector<LinkAddress>, Error> addresses(int family);
+    std::expected<std::vector<Route>, Error> routes(int family); // of the main table
+
+    // Both ends in one request, each where it belongs: near here, far in its own namespace (here when null).
+    // EEXIST when either name is taken. Neither exists after an error.
+    std::expected<void, Error> create_veth(const VethEnd& near, const VethEnd& far, const Netns* far_netns);
+
+    // Returns once the link is out of every list of the kernel's; what the kernel still waits for (an RCU barrier of
+    // some 20 ms) is left to a child process, which ends by itself. No such link: no error. Only for a socket of the
+    // calling thread's own namespace.
+    std::expected<void, Error> delete_link(const std::string& name);
+
+    // All requests in one system call. The first that failed is the error; the others were made all the same.
+    std::expected<void, Error> commit(const Batch& batch);
+
+private:
+    struct Close {
+        void operator()(mnl_socket* socket) const;
+    };
+    using Socket = std::unique_ptr<mnl_socket, Close>;
+    using Receiver = std::function<void(const nlmsghdr&)>;
+
+    explicit Netlink(Socket socket) : socket_(std::move(socket)) {}
+    std::expected<void, Error> exchange(nlmsghdr& request, std::string_view step, const Receiver& receive = {});
+    std::expected<Link, Error> get_link(nlmsghdr& request, std::string_view step);
+
+    Socket socket_;
+    std::uint32_t sequence_ = 0;
+};
+
+}  // namespace causeway

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/network.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "userspace/rollback.hpp"
+
+namespace causeway {
+
+namespace {
+
+constexpr std::uint32_t default_mtu = 1500;
+
+std::string inner_end_of(const std::string& device) { return device + "-in"; }
+
+bool is_used(const subnet& subnet) { return subnet.prefix_length != 0; }
+
+template <std::size_t Size>
+void copy_text(char (&to)[Size], const std::string& from) {
+    std::memset(to, 0, Size);
+    std::memcpy(to, from.data(), std::min(from.size(), Size - 1));
+}
+
+Prefix prefix_of(const subnet& subnet) { return {Address(subnet.gateway), static_cast<int>(subnet.prefix_length)}; }
+
+bool has_gateway(const network& record, const Range& range) {
+    return std::ranges::any_of(record.subnets, [&](const subnet& subnet) {
+        return prefix_of(subnet) == Prefix{range.gateway, range.subnet.length};
+    });
+}
+
+// The record that the spec asks for, on top of what the network has already (subnets are never taken away).
+std::expected<network, Error> wanted_record(const NetworkSpec& spec, const network& present, std::uint32_t mtu) {
+    network record = present;
+    copy_text(record.name, spec.name);
+    copy_text(record.device, spec.device);
+    record.flags = spec.masquerade ? std::uint32_t{NETWORK_MASQUERADE} : 0U;
+    record.port_min = spec.port_min;
+    record.port_max = spec.port_max;
+    std::ranges::copy(spec.timeouts, record.timeout);
+    if (record.mtu == 0) {
+        record.mtu = mtu;
+    }
+    for (const auto& range : spec.ranges) {
+        if (has_gateway(record, range)) {
+            continue;
+        }
+        auto* const place = std::ranges::find_if(record.subnets, [](const subnet& s) { return !is_used(s); });
+        if (place == std::end(record.subnets)) {
+            return fail(Code::invalid_configuration, "ipam.ranges: the network \"" + spec.name + "\" has " +
+                                                         std::to_string(CAUSEWAY_SUBNETS_MAX) + " subnets already");
+        }
+        *place = {range.gateway.raw(), static_cast<std::uint32_t>(range.subnet.length)};
+    }
+    if (present.name[0] == '\0') {
+        const auto mac = Mac::of_address(Address(record.subnets[0].gateway));
+        std::ranges::copy(mac.bytes, record.mac);
+    }
+    return record;
+}
+
+bool same_record(const network& a, const network& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+
+std::expected<void, Error> refuse_overlap(const std::vector<Network>& others, const NetworkSpec& spec) {
+    for (const auto& other : others) {
+        if (spec.device == other.record.device) {
+            continue;
+        }
+        for (const auto& subnet : other.record.subnets) {
+            for (const auto& range : spec.ranges) {
+                if (is_used(subnet) && prefix_of(subnet).overlaps(range.subnet)) {
+                    return fail(Code::invalid_configuration, "ipam.ranges: the subnet " + range.subnet.text() +
+                                                                 " overlaps that of the network \"" +
+                                                                 other.record.name + "\" on " + other.record.device);
+                }
+            }
+        }
+    }
+    return {};
+}
+
+const Network* on_device(const std::vector<Network>& networks, const std::string& device) {
+    const auto found = std::ranges::find_if(networks, [&](const Network& n) { return device == n.record.device; });
+    return found == networks.end() ? nullptr : &*found;
+}
+
+std::expected<void, Error> refuse_other_name(const Network& present, const NetworkSpec& spec) {
+    if (spec.name != present.record.name) {
+        return fail(Code::invalid_configuration, "device: \"" + spec.device + "\" is the gateway device of the network \"" +
+                                                     std::string(present.record.name) + "\"",
+                    "give each network a device of its own");
+    }
+    return {};
+}
+
+// --- uplinks ---
+
+struct Uplink {
+    Link link;
+    Address address; // IPv4; none where it has none
+};
+
+std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const NetworkSpec& spec,
+                                                        const std::vector<LinkAddress>& addresses) {
+    std::vector<Uplink> uplinks;
+    for (const auto& name : spec.uplinks) {
+        auto link = netlink.link_named(name);
+        if (!link) {
+            return fail(Code::invalid_configuration, "uplinks: " + link.error().message);
+        }
+        if (!link->ethernet) {
+            return fail(Code::invalid_configuration, "uplinks: \"" + name + "\" is not an Ethernet device");
+        }
+        const auto address = std::ranges::find_if(
+            addresses, [&](const LinkAddress& a) { return a.ifindex == link->ifindex && a.global; });
+        uplinks.push_back({*link, address == addresses.end() ? Address{} : address->prefix.address});
+    }
+    return uplinks;
+}
+
+std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const std::vector<Network>& networks,
+                                                      const std::vector<LinkAddress>& addresses) {
+    std::vector<Uplink> uplinks;
+    for (const auto& address : addresses) {
+        const auto known = [&](const Uplink& u) { return u.link.ifindex == address.ifindex; };
+        const auto ours = [&](const Network& n) { return n.record.ifindex == address.ifindex; };
+        if (!address.global || std::ranges::any_of(uplinks, known) || std::ranges::any_of(networks, ours)) {
+            continue;
+        }
+        const auto link = netlink.link_at(address.ifindex);
+        if (link && link->ethernet && on_device(networks, link->name) == nullptr) {
+            uplinks.push_back({*link, address.prefix.address});
+        }
+    }
+    return uplinks;
+}
+
+std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const NetworkSpec& spec,
+                                                       const std::vector<Network>& networks) {
+    const auto addresses = TRY(netlink.addresses(AF_INET));
+    return spec.uplinks.empty() ? all_uplinks(netlink, networks, addresses) : named_uplinks(netlink, spec, addresses);
+}
+
+// The record before the program, so that whoever removes the networks finds all that was attached.
+std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks) {
+    for (const auto& [link, address] : uplinks) {
+        const auto present = datapath.uplinks.find(link.ifindex);
+        if (!present || Address(present->address) != address) {
+            TRY(datapath.uplinks.put(link.ifindex, {address.raw()}, "the uplink " + link.name));
+        }
+        TRY(attach(datapath.hook, link.ifindex, Direction::ingress, datapath.from_uplink.get(), link.name));
+    }
+    return {};
+}
+
+std::uint32_t mtu_for(const NetworkSpec& spec, const std::vector<Uplink>& uplinks) {
+    if (spec.mtu) {
+        return *spec.mtu;
+    }
+    const auto smallest = std::ranges::min_element(uplinks, {}, [](const Uplink& u) { return u.link.mtu; });
+    return smallest == uplinks.end() ? default_mtu : smallest->link.mtu;
+}
+
+// --- the gateway device ---
+
+std::expected<void, Error> put_gateways(const Datapath& datapath, const Network& network) {
+    for (const auto& subnet : network.record.subnets) {
+        if (!is_used(subnet)) {
+            continue;
+        }
+        endpoint entry{.ifindex = network.record.ifindex, .network = network.id, .kind = ENDPOINT_GATEWAY};
+        std::ranges::copy(network.record.mac, entry.mac);
+        std::ranges::copy(network.record.mac, entry.gateway_mac);
+        const Address gateway(subnet.gateway);
+        const auto present = datapath.endpoints.find(subnet.gateway);
+        if (present && present->kind != ENDPOINT_GATEWAY) {
+            return fail(Code::conflict, "take the gateway address " + gateway.text() + ": a sandbox has it");
+        }
+        TRY(datapath.endpoints.put(subnet.gateway, entry, "the gateway " + gateway.text()));
+    }
+    return {};
+}
+
+std::expected<void, Error> create_device(const Datapath& datapath, Netlink& netlink, network& record) {
+    const std::string device = record.device, inner = inner_end_of(device);
+    Mac mac;
+    std::ranges::copy(record.mac, mac.bytes.begin());
+    TRY(netlink.create_veth({device, mac, record.mtu}, {inner, Mac::of_address(Address(record.subnets[0].gateway).plus(1)), record.mtu},
+                            nullptr));
+    const auto outer_link = TRY(netlink.link_named(device));
+    const auto inner_link = TRY(netlink.link_named(inner));
+    TRY(attach(datapath.hook, outer_link.ifindex, Direction::egress, datapath.from_host.get(), device));
+    Batch batch;
+    batch.change_link(inner_link.ifindex, {.up = true, .no_ipv6_link_local = true}, "set up the device " + inner);
+    batch.change_link(outer_link.ifindex,
+                      {.up = true, .no_arp = true, .forward_ipv4 = true, .no_ipv6_link_local = true},
+                      "set up the device " + device);
+    for (const auto& subnet : record.subnets) {
+        if (is_used(subnet)) {
+            batch.add_address(outer_link.ifindex, prefix_of(subnet),
+                              "add the gateway address " + prefix_of(subnet).text() + " to " + device);
+        }
+    }
+    TRY(netlink.commit(batch));
+    record.ifindex = outer_link.ifindex;
+    return {};
+}
+
+// Subnets that a configuration has gained since the device was made.
+std::expected<void, Error> add_subnets(Netlink& netlink, const network& before, const network& after) {
+    Batch batch;
+    for (std::size_t i = 0; i < std::size(after.subnets); i++) {
+        if (is_used(after.subnets[i]) && !is_used(before.subnets[i])) {
+            const auto prefix = prefix_of(after.subnets[i]);
+            batch.add_address(after.ifindex, prefix, "add the gateway address " + prefix.text() + " to " + after.device);
+        }
+    }
+    return netlink.commit(batch);
+}
+
+// Sandboxes name the gateway device by its index, which is another one after the device was made again.
+std::expected<void, Error> point_sandboxes_at(const Datapath& datapath, const Network& network) {
+    std::vector<std::pair<std::uint32_t, sandbox>> stale;
+    TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, const sandbox& entry) {
+        if (entry.network == network.id && entry.gateway_ifindex != network.record.ifindex) {
+            stale.emplace_back(ifindex, entry);
+        }
+    }));
+    for (auto& [ifindex, entry] : stale) {
+        entry.gateway_ifindex = network.record.ifindex;
+        TRY(datapath.sandboxes.put(ifindex, entry, "a sandbox"));
+    }
+    return {};
+}
+
+std::string entry_of(const network& record) { return "the network \"" + std::string(record.name) + "\""; }
+
+}  // namespace
+
+std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& netlink, const Network& network) {
+    TRY(netlink.delete_link(network.record.device));
+    for (const auto& subnet : network.record.subnets) {
+        const auto entry = datapath.endpoints.find(subnet.gateway);
+        if (is_used(subnet) && entry && entry->kind == ENDPOINT_GATEWAY && entry->network == network.id) {
+            TRY(datapath.endpoints.erase(subnet.gateway, "a gateway"));
+        }
+    }
+    return datapath.networks.put(network.id, {}, entry_of(network.record));
+}
+
+namespace {
+
+std::expected<std::uint32_t, Error> free_slot(const std::vector<Network>& networks) {
+    for (std::uint32_t id = 1; id < CAUSEWAY_NETWORKS_MAX; id++) {
+        if (std::ranges::none_of(networks, [&](const Network& n) { return n.id == id; })) {
+            return id;
+        }
+    }
+    return fail(Code::exhausted, "make a network: this host has " + std::to_string(CAUSEWAY_NETWORKS_MAX - 1) + " already");
+}
+
+// A device of that name which the networks map doesn't know was made by somebody else.
+std::expected<void, Error> refuse_foreign_device(Netlink& netlink, const std::string& device) {
+    for (const auto& name : {device, inner_end_of(device)}) {
+        const auto link = netlink.link_named(name);
+        if (link) {
+            return fail(Code::invalid_configuration, "device: \"" + name + "\" exists and is not causeway's",
+                        "choose another name for the gateway device, or remove that device");
+        }
+        if (link.error().number != ENODEV) {
+            return std::unexpected(link.error());
+        }
+    }
+    return {};
+}
+
+std::expected<Network, Error> create_network(const Datapath& datapath, Netlink& netlink, Network network) {
+    Rollback rollback;
+    // The record first: it is what tells a device of causeway's from somebody else's, also after a kill.
+    TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
+    rollback.on_failure([&] { return remove_network(datapath, netlink, network); });
+    auto made = [&]() -> std::expected<void, Error> {
+        TRY(netlink.delete_link(network.record.device)); // what a killed ADD left, or nothing
+        TRY(create_device(datapath, netlink, network.record));
+        TRY(put_gateways(datapath, network));
+        TRY(point_sandboxes_at(datapath, network));
+        return datapath.networks.put(network.id, network.record, entry_of(network.record));
+    }();
+    if (!made) {
+        return std::unexpected(rollback.failed(made.error()));
+    }
+    rollback.commit();
+    return network;
+}
+
+bool device_is_there(Netlink& netlink, const network& record) {
+    const auto link = netlink.link_named(record.device);
+    return link && link->ifindex == record.ifindex;
+}
+
+}  // namespace
+
+std::vector<Network> list_networks(const Datapath& datapath) {
+    std::vector<Network> networks;
+    for (std::uint32_t id = 1; id < CAUSEWAY_NETWORKS_MAX; id++) {
+        const auto record = datapath.networks.find(id);
+        if (record && record->name[0] != '\0') {
+            networks.push_back({id, *record, record->mtu});
+        }
+    }
+    return networks;
+}
+
+std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,
+                                                          const NetworkSpec& spec) {
+    const auto networks = list_networks(datapath);
+    const auto* present = on_device(networks, spec.device);
+    if (present == nullptr) {
+        return std::nullopt;
+    }
+    TRY(refuse_other_name(*present, spec));
+    if (!device_is_there(netlink, present->record) ||
+        !same_record(TRY(wanted_record(spec, present->record, present->record.mtu)), present->record)) {
+        return std::nullopt;
+    }
+    const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
+    TRY(attach_uplinks(datapath, uplinks));
+    Network network = *present;
+    network.mtu = mtu_for(spec, uplinks);
+    return network;
+}
+
+std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
+                                           bool* created) {
+    const auto networks = list_networks(datapath);
+    const auto* present = on_device(networks, spec.device);
+    *created = present == nullptr;
+    if (present != nullptr) {
+        TRY(refuse_other_name(*present, spec));
+    } else {
+        TRY(refuse_foreign_device(netlink, spec.device));
+    }
+    TRY(refuse_overlap(networks, spec));
+    const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
+    Network network;
+    network.id = present != nullptr ? present->id : TRY(free_slot(networks));
+    network.mtu = mtu_for(spec, uplinks);
+    network.record = TRY(wanted_record(spec, present != nullptr ? present->record : ::network{}, network.mtu));
+    if (present == nullptr || !device_is_there(netlink, present->record)) {
+        network = TRY(create_network(datapath, netlink, network));
+    } else {
+        TRY(add_subnets(netlink, present->record, network.record));
+        TRY(put_gateways(datapath, network));
+        TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
+    }
+    TRY(attach_uplinks(datapath, uplinks));
+    return network;
+}
+
+std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& netlink) {
+    for (const auto& network : list_networks(datapath)) {
+        TRY(remove_network(datapath, netlink, network));
+    }
+    std::vector<std::uint32_t> uplinks;
+    TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) { uplinks.push_back(ifindex); }));
+    for (const auto ifindex : uplinks) {
+        TRY(detach(datapath.hook, ifindex, Direction::ingress, datapath.from_uplink.get(),
+                   "the uplink with index " + std::to_string(ifindex)));
+        TRY(datapath.uplinks.erase(ifindex, "an uplink"));
+    }
+    return {};
+}
+
+}  // namespace causeway

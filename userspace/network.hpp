@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// A causeway network on this host: its gateway device, its uplinks, its record in the networks map. Layer 3.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "userspace/datapath.hpp"
+#include "userspace/netlink.hpp"
+#include "userspace/pool.hpp"
+
+namespace causeway {
+
+// What a configuration asks for.
+struct NetworkSpec {
+    std::string name;
+    std::string device = "cw0";
+    std::optional<std::uint32_t> mtu;  // none: the smallest of the uplinks'
+    bool masquerade = false;
+    std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
+    std::vector<Range> ranges;
+    std::uint16_t port_min = 1024, port_max = 65535;
+    std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60}; // RFC 5382, 4787, 5508
+};
+
+struct Network {
+    std::uint32_t id = 0; // index of the networks map
+    network record{};
+    std::uint32_t mtu = 0; // for a sandbox that is added now
+};
+
+// The longest device name that leaves room for the inner end's suffix.
+inline constexpr std::size_t device_name_max = 12;
+
+// The network if it is there, as the spec has it and complete, else nothing. Changes nothing but uplinks that have
+// come since, or have another address now. Needs the lock, shared.
+std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,
+                                                          const NetworkSpec& spec);
+
+// Makes what find_network found missing, or undoes what it made. Needs the lock, exclusive. *created tells whether the
+// network is new on this host, for a caller that has to undo it later.
+// Code::invalid_configuration: the device is somebody else's, a subnet overlaps another network's, no such uplink.
+std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
+                                           bool* created);
+
+// One network: its device and gateways. No sandbox is in it any more. Needs the lock, exclusive.
+std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& netlink, const Network& network);
+
+// All networks and what belongs to them: devices, gateways, programs on uplinks. Needs the lock, exclusive.
+std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& netlink);
+
+// By id; only those that exist.
+std::vector<Network> list_networks(const Datapath& datapath);
+
+}  // namespace causeway

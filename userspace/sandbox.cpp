@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/sandbox.hpp"
+
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+#include "userspace/rollback.hpp"
+
+namespace causeway {
+
+namespace {
+
+template <std::size_t Size>
+void copy_text(char (&to)[Size], const std::string& from) {
+    std::memset(to, 0, Size);
+    std::memcpy(to, from.data(), std::min(from.size(), Size - 1));
+}
+
+std::string name_of(const SandboxId& id) { return "container " + id.container + ", interface " + id.interface; }
+
+attachment_key key_of(const SandboxId& id) {
+    attachment_key key{};
+    copy_text(key.container, id.container);
+    copy_text(key.interface, id.interface);
+    return key;
+}
+
+SandboxId id_of(const attachment_key& key) { return {key.container, key.interface}; }
+
+std::expected<std::uint64_t, Error> random_number() {
+    std::uint64_t number = 0;
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number)) {
+        return std::unexpected(errno_error("get a random number"));
+    }
+    return number | 1; // 0 stands for no claim
+}
+
+// "cw" and 13 characters of 32: what a claim is called on the host, where names of 15 characters are the limit.
+std::string host_end_name(std::uint64_t claim) {
+    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuv";
+    std::string name = "cw";
+    for (int i = 0; i < 13; i++) {
+        name += digits[claim & 31];
+        claim >>= 5;
+    }
+    return name;
+}
+
+struct Attachment {
+    attachment_key key;
+    attachment record;
+
+    std::string what() const { return "the record of " + name_of(id_of(key)); }
+};
+
+std::expected<void, Error> save(const Datapath& datapath, const Attachment& attachment) {
+    return datapath.attachments.put(attachment.key, attachment.record, attachment.what());
+}
+
+// --- disconnect ---
+
+// Collects failures while the work goes on.
+class Failures {
+public:
+    void note(const std::expected<void, Error>& result) {
+        if (result) {
+            return;
+        }
+        if (!first_) {
+            first_ = result.error();
+        } else {
+            first_->details += (first_->details.empty() ? "" : "; ") + result.error().message;
+        }
+    }
+    std::expected<void, Error> result() const {
+        return first_ ? std::expected<void, Error>(std::unexpected(*first_)) : std::expected<void, Error>();
+    }
+    bool none() const { return !first_; }
+
+private:
+    std::optional<Error> first_;
+};
+
+std::expected<void, Error> forget_flows(const Datapath& datapath, std::uint32_t ifindex) {
+    std::vector<flow_key> theirs;
+    TRY(datapath.flows.for_each([&](const flow_key& key, const flow& entry) {
+        if (entry.ifindex == ifindex) {
+            theirs.push_back(key);
+        }
+    }));
+    Failures failures;
+    for (const auto& key : theirs) {
+        failures.note(datapath.flows.erase(key, "a flow"));
+    }
+    return failures.result();
+}
+
+// Identity first: from then on nothing that the sandbox sends is taken. The record last, and only if all else is gone.
+std::expected<void, Error> undo_attachment(const Datapath& datapath, Netlink& netlink, const Attachment& attachment) {
+    const auto& record = attachment.record;
+    const std::string who = name_of(id_of(attachment.key));
+    auto ifindex = record.ifindex;
+    if (ifindex == 0) { // killed before it was recorded
+        if (const auto link = netlink.link_named(record.host_end)) {
+            ifindex = link->ifindex;
+        }
+    }
+    Failures failures;
+    failures.note(datapath.sandboxes.erase(ifindex, who));
+    failures.note(netlink.delete_link(record.host_end));
+    failures.note(forget_flows(datapath, ifindex));
+    failures.note(datapath.traffic_of.erase(ifindex, who));
+    if (!Address(record.address).is_none()) {
+        failures.note(release_address(datapath, Address(record.address), record.claim));
+    }
+    if (failures.none()) {
+        failures.note(datapath.attachments.erase(attachment.key, who));
+    }
+    return failures.result();
+}
+
+std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink) {
+    TRY(lock.change_to(DatapathLock::Mode::exclusive));
+    const auto datapath = Datapath::open(); // anew: it may have changed before the lock was had
+    if (datapath && !datapath->attachments.empty()) {
+        return {};
+    }
+    if (datapath) {
+        TRY(remove_networks(*datapath, netlink));
+    } else if (datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
+    return Datapath::unpin(lock);
+}
+
+bool belongs_to(const Datapath& datapath, const attachment& record, const std::string& network_name) {
+    if (network_name.empty()) {
+        return true;
+    }
+    const auto network = datapath.networks.find(record.network);
+    return !network || network_name == network->name || network->name[0] == '\0';
+}
+
+// --- connect ---
+
+std::expected<void, Error> refuse_bad_spec(const SandboxSpec& spec, const Netns& netns) {
+    if (spec.id.container.size() >= CAUSEWAY_CONTAINER_LEN) {
+        return fail(Code::invalid_environment, "CNI_CONTAINERID is longer than " +
+                                                   std::to_string(CAUSEWAY_CONTAINER_LEN - 1) + " characters");
+    }
+    if (spec.netns.size() >= CAUSEWAY_NETNS_LEN) {
+        return fail(Code::invalid_environment,
+                    "CNI_NETNS is longer than " + std::to_string(CAUSEWAY_NETNS_LEN - 1) + " characters");
+    }
+    if (netns.same_as(TRY(Netns::current()))) {
+        return fail(Code::invalid_namespace, "CNI_NETNS " + spec.netns + " is the host's own network namespace");
+    }
+    return {};
+}
+
+struct Prepared {
+    Datapath datapath;
+    Network network;
+    bool created = false;
+};
+
+// Fast when all is there, under the shared lock; else everything that is missing, under the exclusive one, which is
+// then kept to the end so that nobody unloads what nobody uses yet.
+std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
+    if (auto datapath = Datapath::open()) {
+        if (auto network = TRY(find_network(*datapath, netlink, spec))) {
+            return Prepared{std::move(*datapath), *network};
+        }
+    }
+    TRY(lock.change_to(DatapathLock::Mode::exclusive));
+    auto datapath = TRY(Datapath::open_or_load(lock));
+    bool created = false;
+    const auto network = TRY(make_network(datapath, netlink, spec, &created));
+    return Prepared{std::move(datapath), network, created};
+}
+
+// A record of a connect that was killed is undone; one that stands is an error.
+std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlink, const SandboxSpec& spec,
+                                       const Network& network) {
+    Attachment attachment{key_of(spec.id), {}};
+    attachment.record.claim = TRY(random_number());
+    attachment.record.state = ATTACHMENT_CONNECTING;
+    attachment.record.network = network.id;
+    copy_text(attachment.record.host_end, host_end_name(attachment.record.claim));
+    copy_text(attachment.record.netns, spec.netns);
+    auto inserted = datapath.attachments.insert(attachment.key, attachment.record, attachment.what());
+    if (!inserted && inserted.error().number == EEXIST) {
+        const auto present = datapath.attachments.find(attachment.key);
+        if (present && present->state == ATTACHMENT_CONNECTED) {
+            return fail(Code::conflict, name_of(spec.id) + " is connected already", "DEL it first");
+        }
+        if (present) {
+            TRY(undo_attachment(datapath, netlink, {attachment.key, *present}));
+        }
+        inserted = datapath.attachments.insert(attachment.key, attachment.record, attachment.what());
+    }
+    TRY(std::move(inserted));
+    return attachment;
+}
+
+std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& attachment, const SandboxSpec& spec,
+                                        const NetworkSpec& network) {
+    const auto about_to = [&](const Address& address) -> std::expected<void, Error> {
+        attachment.record.address = address.raw();
+        return save(datapath, attachment);
+    };
+    auto& record = attachment.record;
+    if (!spec.assignment) {
+        return claim_address(datapath, network.ranges, record.claim, record.network, about_to);
+    }
+    TRY(about_to(spec.assignment->address.address));
+    TRY(claim_given_address(datapath, spec.assignment->address.address, record.claim, record.network));
+    return *spec.assignment;
+}
+
+// Both ends, their places in the maps, and the program: all of it before either end is up.
+std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
+                                const SandboxSpec& spec, const Network& network, Attachment& attachment,
+                                Connection& connection) {
+    const auto& record = network.record;
+    const Address address = connection.assignment.address.address;
+    Mac gateway_mac;
+    std::ranges::copy(record.mac, gateway_mac.bytes.begin());
+    const Mac mac = spec.mac.value_or(Mac::of_address(address));
+    const std::string host_end = attachment.record.host_end;
+    TRY(netlink.create_veth({host_end, gateway_mac, network.mtu}, {spec.id.interface, mac, network.mtu}, &netns));
+    connection.host_end = TRY(netlink.link_named(host_end));
+    connection.sandbox_end = TRY(inside.link_named(spec.id.interface));
+    const auto ifindex = connection.host_end.ifindex;
+    attachment.record.ifindex = ifindex;
+    TRY(save(datapath, attachment));
+
+    endpoint place{.claim = attachment.record.claim, .ifindex = ifindex, .network = network.id, .kind = ENDPOINT_SANDBOX};
+    sandbox identity{.address = address.raw(), .network = network.id, .gateway_ifindex = record.ifindex};
+    std::ranges::copy(mac.bytes, place.mac);
+    std::ranges::copy(mac.bytes, identity.mac);
+    std::ranges::copy(record.mac, place.gateway_mac);
+    std::ranges::copy(record.mac, identity.gateway_mac);
+    TRY(datapath.traffic_of.start(ifindex, "the counters of " + name_of(spec.id)));
+    TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
+    TRY(datapath.endpoints.put(address.raw(), place, "the address " + address.text()));
+    return attach(datapath.hook, ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end);
+}
+
+std::expected<void, Error> set_up(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
+                                  Connection& connection) {
+    constexpr std::uint32_t loopback = 1; // the first device of every network namespace
+    const auto& [gateway_device, host_end, sandbox_end, assignment, routes] = connection;
+    const std::string where = " in " + spec.netns;
+    Batch outside;
+    outside.change_link(host_end.ifindex, {.up = true, .no_ipv6_link_local = true},
+                        "set up the device " + host_end.name);
+    TRY(netlink.commit(outside));
+    Batch batch;
+    batch.change_link(loopback, {.up = true}, "set up lo" + where);
+    batch.add_address(sandbox_end.ifindex, assignment.address,
+                      "add the address " + assignment.address.text() + " to " + sandbox_end.name + where);
+    batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
+    for (auto route : spec.routes) {
+        if (route.gateway.is_none()) {
+            route.gateway = assignment.gateway;
+        }
+        route.ifindex = sandbox_end.ifindex;
+        batch.add_route(route, "add the route to " + route.destination.text() + " by " + route.gateway.text() + where);
+        connection.routes.push_back(route);
+    }
+    return inside.commit(batch);
+}
+
+}  // namespace
+
+std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const SandboxSpec& spec) {
+    const auto netns = TRY(Netns::open(spec.netns));
+    TRY(refuse_bad_spec(spec, netns));
+    auto inside = TRY(Netlink::open_in(netns));
+    auto netlink = TRY(Netlink::open());
+    auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
+    Rollback rollback;
+    rollback.on_failure([&] { return unload_if_unused(lock, netlink); });
+    const auto undone = [&](const Error& error) { return std::unexpected(rollback.failed(error)); };
+
+    auto prepared = prepare(lock, netlink, network_spec);
+    if (!prepared) {
+        return undone(prepared.error());
+    }
+    const auto& [datapath, network, created] = *prepared;
+    if (created) {
+        rollback.on_failure([&] { return remove_network(prepared->datapath, netlink, prepared->network); });
+    }
+    auto attachment = begin(datapath, netlink, spec, network);
+    if (!attachment) {
+        return undone(attachment.error());
+    }
+    rollback.on_failure([&] { return undo_attachment(prepared->datapath, netlink, *attachment); });
+
+    Connection connection;
+    auto connected = [&]() -> std::expected<void, Error> {
+        connection.gateway_device = TRY(netlink.link_named(network.record.device));
+        connection.assignment = TRY(assign(datapath, *attachment, spec, network_spec));
+        TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
+        TRY(set_up(netlink, inside, spec, connection));
+        attachment->record.state = ATTACHMENT_CONNECTED;
+        return save(datapath, *attachment);
+    }();
+    if (!connected) {
+        return undone(connected.error());
+    }
+    rollback.commit();
+    return connection;
+}
+
+namespace {
+
+// One or all: what to disconnect is chosen from the records, under the lock.
+std::expected<void, Error> disconnect_chosen(
+    const std::function<std::expected<std::vector<Attachment>, Error>(const Datapath&)>& choose) {
+    auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
+    auto netlink = TRY(Netlink::open());
+    const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
+    Failures failures;
+    if (datapath) {
+        for (const auto& attachment : TRY(choose(*datapath))) {
+            failures.note(undo_attachment(*datapath, netlink, attachment));
+        }
+    }
+    if (!datapath || datapath->attachments.empty()) {
+        failures.note(unload_if_unused(lock, netlink));
+    }
+    return failures.result();
+}
+
+}  // namespace
+
+std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name) {
+    if (id.container.size() >= CAUSEWAY_CONTAINER_LEN || id.interface.size() >= CAUSEWAY_DEVICE_LEN) {
+        return {}; // connect refuses such names, so nothing of that name was ever connected
+    }
+    return disconnect_chosen([&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
+        const auto key = key_of(id);
+        const auto record = datapath.attachments.find(key);
+        if (!record || !belongs_to(datapath, *record, network_name)) {
+            return {};
+        }
+        return std::vector{Attachment{key, *record}};
+    });
+}
+
+std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept) {
+    const std::set<SandboxId> keep(kept.begin(), kept.end());
+    return disconnect_chosen([&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
+        std::vector<Attachment> chosen;
+        TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
+            if (!keep.contains(id_of(key)) && belongs_to(datapath, record, network_name)) {
+                chosen.push_back({key, record});
+            }
+        }));
+        return chosen;
+    });
+}
+
+// --- verify ---
+
+namespace {
+
+std::expected<void, Error> require(bool holds, const std::string& what) {
+    return holds ? std::expected<void, Error>{} : fail(Code::check_failed, what);
+}
+
+std::expected<void, Error> verify_host_side(const Datapath& datapath, Netlink& netlink, const attachment& record) {
+    const std::string host_end = record.host_end;
+    const auto link = netlink.link_named(host_end);
+    TRY(require(link.has_value(), "the host end " + host_end + " is gone"));
+    TRY(require(link->ifindex == record.ifindex && link->up, "the host end " + host_end + " is not up"));
+    TRY(require(TRY(attached(datapath.hook, record.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end)),
+                "the program from_sandbox is not attached to " + host_end));
+    const Address address(record.address);
+    const auto place = datapath.endpoints.find(record.address);
+    TRY(require(place && place->claim == record.claim && place->ifindex == record.ifindex,
+                "the address " + address.text() + " does not lead to " + host_end));
+    const auto identity = datapath.sandboxes.find(record.ifindex);
+    TRY(require(identity && Address(identity->address) == address, host_end + " has no identity in the datapath"));
+    const auto network = datapath.networks.find(record.network);
+    TRY(require(network && network->name[0] != '\0', "the network is gone"));
+    const auto device = netlink.link_named(network->device);
+    TRY(require(device && device->ifindex == network->ifindex && device->up,
+                "the gateway device " + std::string(network->device) + " is gone or not up"));
+    return require(TRY(attached(datapath.hook, network->ifindex, Direction::egress, datapath.from_host.get(),
+                                network->device)),
+                   "the program from_host is not attached to " + std::string(network->device));
+}
+
+std::expected<void, Error> verify_inside(const std::string& interface, const std::string& netns_path,
+                                         const Expected& expected) {
+    auto inside = TRY(Netlink::open_in(TRY(Netns::open(netns_path))));
+    const std::string where = " in " + netns_path;
+    const auto link = inside.link_named(interface);
+    TRY(require(link.has_value(), "the interface " + interface + where + " is gone"));
+    TRY(require(link->up, "the interface " + interface + where + " is not up"));
+    TRY(require(!expected.mac || link->mac == *expected.mac, "the MAC of " + interface + where + " is " +
+                                                                 link->mac.text()));
+    TRY(require(!expected.mtu || link->mtu == *expected.mtu, "the MTU of " + interface + where + " is " +
+                                                                 std::to_string(link->mtu)));
+    if (expected.address) {
+        const auto addresses = TRY(inside.addresses(AF_INET));
+        const bool there = std::ranges::any_of(addresses, [&](const LinkAddress& a) {
+            return a.ifindex == link->ifindex && a.prefix == *expected.address;
+        });
+        TRY(require(there, "the address " + expected.address->text() + " of " + interface + where + " is gone"));
+    }
+    const auto routes = TRY(inside.routes(AF_INET));
+    for (const auto& wanted : expected.routes) {
+        const bool there = std::ranges::any_of(routes, [&](const Route& r) {
+            return r.destination.first() == wanted.destination.first() &&
+                   r.destination.length == wanted.destination.length && r.gateway == wanted.gateway;
+        });
+        TRY(require(there, "the route to " + wanted.destination.text() + " by " + wanted.gateway.text() + where +
+                               " is gone"));
+    }
+    return {};
+}
+
+}  // namespace
+
+std::expected<void, Error> verify(const SandboxId& id, const std::string& netns, const Expected& expected) {
+    const auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
+    auto netlink = TRY(Netlink::open());
+    const auto datapath = TRY(Datapath::open());
+    const auto record = datapath.attachments.find(key_of(id));
+    TRY(require(record && record->state == ATTACHMENT_CONNECTED, name_of(id) + " is not connected"));
+    TRY(verify_host_side(datapath, netlink, *record));
+    return verify_inside(id.interface, netns, expected);
+}
+
+// --- list and status ---
+
+std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
+    const auto datapath = Datapath::open();
+    std::vector<SandboxEntry> entries;
+    if (!datapath) {
+        return datapath.error().number == ENOENT ? entries : std::expected<std::vector<SandboxEntry>, Error>(std::unexpected(datapath.error()));
+    }
+    TRY(datapath->attachments.for_each([&](const attachment_key& key, const attachment& record) {
+        SandboxEntry entry{.id = id_of(key), .host_end = record.host_end, .netns = record.netns,
+                           .ifindex = record.ifindex, .address = Address(record.address),
+                           .connected = record.state == ATTACHMENT_CONNECTED};
+        if (const auto network = datapath->networks.find(record.network)) {
+            entry.network = network->name;
+        }
+        if (const auto identity = datapath->sandboxes.find(record.ifindex)) {
+            std::ranges::copy(identity->mac, entry.mac.bytes.begin());
+        }
+        entry.counters = datapath->traffic_of.sum(record.ifindex).value_or(traffic{});
+        entries.push_back(entry);
+    }));
+    std::ranges::sort(entries, {}, &SandboxEntry::address);
+    return entries;
+}
+
+std::expected<void, Error> ready(const NetworkSpec& spec) {
+    const auto lock = DatapathLock::take(DatapathLock::Mode::shared);
+    if (!lock) {
+        return fail(Code::unavailable, lock.error().message, lock.error().details);
+    }
+    auto netlink = TRY(Netlink::open());
+    const auto datapath = Datapath::open();
+    if (!datapath) { // ADD will load it
+        return datapath.error().number == ENOENT ? std::expected<void, Error>{}
+                                                 : fail(Code::unavailable, datapath.error().message);
+    }
+    const auto network = find_network(*datapath, netlink, spec);
+    if (!network) {
+        return fail(Code::unavailable, network.error().message, network.error().details);
+    }
+    return {};
+}
+
+}  // namespace causeway

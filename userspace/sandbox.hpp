@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sandbox's connection to its network: made, unmade, verified, listed. The only file that knows the order of the
+// steps. Layer 3.
+//
+// Before anything that outlives the process is made, its name is recorded in the attachments map. So the undoing of a
+// failed connect, of a killed one and of a finished one is the same disconnect.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "userspace/network.hpp"
+
+namespace causeway {
+
+struct SandboxId {
+    std::string container; // shorter than CAUSEWAY_CONTAINER_LEN
+    std::string interface; // its name in the sandbox
+
+    auto operator<=>(const SandboxId&) const = default;
+};
+
+struct SandboxSpec {
+    SandboxId id;
+    std::string netns;                    // path, shorter than CAUSEWAY_NETNS_LEN
+    std::optional<Mac> mac;               // none: derived from the address
+    std::optional<Assignment> assignment; // none: one of the network's ranges
+    std::vector<Route> routes;            // in the sandbox; without a gateway: through the network's
+};
+
+struct Connection {
+    Link gateway_device, host_end, sandbox_end;
+    Assignment assignment;
+    std::vector<Route> routes; // gateways filled in
+};
+
+// Loads the datapath and makes the network where they are missing. On failure all is as before.
+std::expected<Connection, Error> connect(const NetworkSpec& network, const SandboxSpec& sandbox);
+
+// Idempotent; never connected: no error. Goes on after a failure and reports all; what could not be undone is still
+// recorded, so that a later call can. The last sandbox takes the networks and the datapath with it: the host is then
+// as it was before the first. Another network's sandbox (not empty, and not its name): left alone.
+std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name);
+
+// Everything that connect made, compared with what is there. Code::check_failed names what is missing or changed.
+struct Expected {
+    std::optional<Mac> mac;
+    std::optional<std::uint32_t> mtu;
+    std::optional<Prefix> address;
+    std::vector<Route> routes;
+};
+std::expected<void, Error> verify(const SandboxId& id, const std::string& netns, const Expected& expected);
+
+struct SandboxEntry {
+    SandboxId id;
+    std::string network, host_end, netns;
+    std::uint32_t ifindex = 0;
+    Address address;
+    Mac mac;
+    bool connected = false;
+    traffic counters{};
+};
+
+// All sandboxes, ordered by address. No datapath: none.
+std::expected<std::vector<SandboxEntry>, Error> list_sandboxes();
+
+// Disconnects every sandbox of the network that is not kept. Goes on after a failure and reports all.
+std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept);
+
+// Whether an ADD would work now, as far as that shows without making anything.
+// Code::unavailable, Code::unavailable_limited (no address left).
+std::expected<void, Error> ready(const NetworkSpec& network);
+
+}  // namespace causeway
