@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* How long may a flow be idle? A timer in the entry as sent ends both entries, with no process alive. */
+/*
+ * Which flows have been idle for too long? One timer looks at some of them each tick, with no process alive. It takes
+ * them in turn from a queue, so that the work of a tick is bounded whatever the size of the table, and a packet never
+ * pays for it. (A timer in each flow would need an allocation in the packet path, which newer kernels refuse at will.)
+ */
 #ifndef CAUSEWAY_AGE_BPF_H
 #define CAUSEWAY_AGE_BPF_H
 
@@ -8,6 +12,8 @@
 #include "packet.bpf.h"
 
 #define NANOSECONDS 1000000000ULL
+#define TICK (CAUSEWAY_AGEING_TICK_MS * 1000000ULL)
+#define TURNS_AT_LEAST 64 /* a tick; few flows are all looked at each time */
 #define CLOCK_MONOTONIC 1
 
 static __always_inline struct flow_key reply_key(const struct flow_key *sent, const struct flow *flow)
@@ -28,62 +34,59 @@ static __always_inline __u64 timeout_of(__u32 network_id, enum flow_state state)
 	return network && state < FLOW_STATE_COUNT ? network->timeout[state] * NANOSECONDS : 0;
 }
 
-/* Runs when the flow may have been idle long enough. Busy flows are seen only here, never per packet. */
-static int age_flow(void *map __attribute__((unused)), struct flow_key *key, struct flow *flow)
+/* The new flow gets its turns from now on. Fails when the table holds as many flows as it can. */
+static __always_inline long start_turns(const struct flow_key *sent, const struct flow *flow)
 {
-	struct flow_key sent = *key;
-	struct flow_key reply = reply_key(&sent, flow);
-	struct flow *replied = bpf_map_lookup_elem(&flows, &reply);
-	__u64 now = bpf_ktime_get_ns(), last_seen = flow->last_seen, timeout;
-	__u32 seen_in_reply = 0;
-
-	if (replied) {
-		seen_in_reply = replied->seen;
-		if (replied->last_seen > last_seen)
-			last_seen = replied->last_seen;
-	}
-	timeout = timeout_of(flow->network, flow_state_of(sent.protocol, flow->seen, seen_in_reply));
-	if (replied && now < last_seen + timeout) {
-		bpf_timer_start(&flow->timer, last_seen + timeout - now, 0);
-		return 0;
-	}
-	bpf_map_delete_elem(&flows, &reply);
-	bpf_map_delete_elem(&flows, &sent);
-	return 0;
-}
-
-static __always_inline long start_ageing(struct flow *flow, const struct network *network)
-{
-	long error = bpf_timer_init(&flow->timer, &flows, CLOCK_MONOTONIC);
+	struct ageing_turn turn = {.key = *sent, .created = flow->created};
+	struct ageing *state = bpf_map_lookup_elem(&ageing, &(__u32){0});
+	long error = state ? bpf_map_push_elem(&ageing_turns, &turn, 0) : -1;
 
 	if (!error)
-		error = bpf_timer_set_callback(&flow->timer, age_flow);
-	if (!error) /* the shortest that any state allows; age_flow knows the flow's own */
-		error = bpf_timer_start(&flow->timer, network->timeout[FLOW_TCP_OPENING] * NANOSECONDS, 0);
+		__sync_fetch_and_add(&state->turns, 1);
 	return error;
 }
 
-/* The connection is ending: look at it after the closing timeout and not after the established one. */
-static __always_inline void hasten_ageing(struct flow *flow)
+/* Whether the flow lives on; if not, neither of its entries does. */
+static __always_inline bool survives(const struct ageing_turn *turn)
 {
-	bpf_timer_start(&flow->timer, timeout_of(flow->network, FLOW_TCP_CLOSING), 0);
+	struct flow *sent = bpf_map_lookup_elem(&flows, &turn->key), *replied;
+	__u64 last_seen, timeout;
+	struct flow_key reply;
+
+	if (!sent || sent->created != turn->created)
+		return false;
+	reply = reply_key(&turn->key, sent);
+	replied = bpf_map_lookup_elem(&flows, &reply);
+	if (replied) {
+		last_seen = sent->last_seen > replied->last_seen ? sent->last_seen : replied->last_seen;
+		timeout = timeout_of(sent->network, flow_state_of(turn->key.protocol, sent->seen, replied->seen));
+		if (bpf_ktime_get_ns() < last_seen + timeout)
+			return true;
+	}
+	bpf_map_delete_elem(&flows, &turn->key);
+	bpf_map_delete_elem(&flows, &reply);
+	return false;
 }
 
-/* The same, where the answer is at hand: the timer is in the other entry. */
-static __always_inline void hasten_ageing_of_sent(const struct packet *packet, const struct flow *replied)
+static long take_turn(__u32 step __attribute__((unused)), struct ageing **state)
 {
-	struct flow_key sent = {
-		.source = replied->address,
-		.destination = packet->source,
-		.source_port = replied->port,
-		.destination_port = packet->source_port,
-		.scope = replied->ifindex,
-		.protocol = packet->protocol,
-	};
-	struct flow *flow = bpf_map_lookup_elem(&flows, &sent);
+	struct ageing_turn turn;
 
-	if (flow)
-		hasten_ageing(flow);
+	if (bpf_map_pop_elem(&ageing_turns, &turn))
+		return 1; /* no flows */
+	if (!survives(&turn) || bpf_map_push_elem(&ageing_turns, &turn, 0))
+		__sync_fetch_and_sub(&(*state)->turns, 1);
+	return 0;
+}
+
+static int age_flows(void *map __attribute__((unused)), __u32 *key __attribute__((unused)), struct ageing *state)
+{
+	__u64 turns = state->turns;
+	__u64 share = turns / CAUSEWAY_AGEING_TICKS + TURNS_AT_LEAST;
+
+	bpf_loop(turns < share ? turns : share, take_turn, &state, 0);
+	bpf_timer_start(&state->timer, TICK, 0);
+	return 0;
 }
 
 #endif

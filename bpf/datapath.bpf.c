@@ -129,3 +129,15 @@ int from_uplink(struct __sk_buff *skb)
 		return finish(VERDICT_PASS_STACK);
 	return finish(from_uplink_ipv4(skb));
 }
+
+/* Run once by whoever has loaded the programs: sets the timer going that ages flows from then on. 0, or -errno. */
+SEC("tc")
+int start_ageing(struct __sk_buff *skb __attribute__((unused)))
+{
+	struct ageing *state = bpf_map_lookup_elem(&ageing, &(__u32){0});
+	long error = state ? bpf_timer_init(&state->timer, &ageing, CLOCK_MONOTONIC) : -ENOENT;
+
+	if (!error)
+		error = bpf_timer_set_callback(&state->timer, age_flows);
+	return error ? error : bpf_timer_start(&state->timer, TICK, 0);
+}

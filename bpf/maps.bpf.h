@@ -49,7 +49,7 @@ struct {
 	__type(value, struct uplink);
 } uplinks SEC(".maps");
 
-/* one direction of a flow -> its translation and state | programs | programs, causewayctl | its timer | ~192 B, twice a flow */
+/* one direction of a flow -> its translation and state | programs | programs, causewayctl | ageing | ~176 B, twice a flow */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CAUSEWAY_FLOW_ENTRIES_MAX);
@@ -57,6 +57,21 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+/* flows in the order in which they are looked at | new flows, ageing | ageing | ageing | 56 B a flow, all of it at load */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, CAUSEWAY_FLOW_ENTRIES_MAX / 2);
+	__type(value, struct ageing_turn);
+} ageing_turns SEC(".maps");
+
+/* 0 -> the timer that ages flows | start_ageing | age_flows | unload | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ageing);
+} ageing SEC(".maps");
 
 /* host end's ifindex -> packets and bytes | programs | causewayctl | DEL | 40 B a CPU a sandbox */
 struct {

@@ -90,12 +90,13 @@ static __always_inline enum verdict claim_reply(struct port_search *search, cons
 						__be16 wanted)
 {
 	bool masquerade = network->flags & NETWORK_MASQUERADE;
+	bool is_identifier = search->reply->protocol == IPPROTO_ICMP; /* no port of the host's: any will do */
 	__u16 port = bpf_ntohs(wanted);
 
 	search->error = -EEXIST;
 	search->port_min = network->port_min;
 	search->span = network->port_max - network->port_min + 1;
-	if (!masquerade || (port >= network->port_min && port <= network->port_max)) {
+	if (!masquerade || is_identifier || (port >= network->port_min && port <= network->port_max)) {
 		if (claim_port(search, wanted, masquerade))
 			return VERDICT_CONTINUE;
 		if (!masquerade || search->error != -EEXIST)
@@ -125,7 +126,7 @@ static __always_inline bool opens_flow(const struct packet *packet)
 	return true;
 }
 
-/* *flow is the entry as sent, its pair made, its timer armed. */
+/* *flow is the entry as sent, its pair made, its turns of ageing begun. */
 static __always_inline enum verdict open_flow(const struct packet *packet, const struct sandbox *sandbox,
 					      const struct route *route, const struct flow_key *sent,
 					      struct flow **flow)
@@ -171,7 +172,7 @@ static __always_inline enum verdict open_flow(const struct packet *packet, const
 		return *flow ? VERDICT_CONTINUE : VERDICT_DROP_TABLE_FULL;
 	}
 	*flow = bpf_map_lookup_elem(&flows, sent);
-	if (!*flow || start_ageing(*flow, network)) {
+	if (!*flow || start_turns(sent, &entry)) {
 		bpf_map_delete_elem(&flows, sent);
 		bpf_map_delete_elem(&flows, &reply);
 		return VERDICT_DROP_TABLE_FULL;
@@ -207,8 +208,6 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 		return VERDICT_DROP_TABLE_FULL;
 	if (packet->seen == SEEN_SYN && flow->seen & (SEEN_FIN | SEEN_RST))
 		reopen_flow(flow, &sent);
-	if (packet->seen & ~flow->seen & (SEEN_FIN | SEEN_RST))
-		hasten_ageing(flow);
 	note_segment(flow, packet);
 	return rewrite_end(packet, true, &flow->address, flow->port);
 }
@@ -224,8 +223,6 @@ static __always_inline struct flow *flow_answered_by(const struct packet *packet
 /* Gives the answer back the destination that the sandbox sent from. */
 static __always_inline enum verdict translate_destination(const struct packet *packet, struct flow *flow)
 {
-	if (packet->seen & ~flow->seen & (SEEN_FIN | SEEN_RST))
-		hasten_ageing_of_sent(packet, flow);
 	note_segment(flow, packet);
 	return rewrite_end(packet, false, &flow->address, flow->port);
 }

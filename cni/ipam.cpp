@@ -95,10 +95,13 @@ std::expected<Finished, Error> run_plugin(const std::string& path, const char* c
 
 // The plugin's own code and words where it gave any.
 Error error_of(const std::string& type, const Finished& finished) {
-    const auto json = Json::parse(finished.output, nullptr, false);
+    const auto json = parse_json(finished.output);
+    const auto text = [&](const char* key, const char* otherwise) {
+        return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : otherwise;
+    };
     if (json.is_object() && json.contains("code") && json["code"].is_number_integer()) {
-        return {static_cast<Code>(json["code"].get<int>()),
-                "IPAM plugin \"" + type + "\": " + json.value("msg", "no message"), json.value("details", "")};
+        return {static_cast<Code>(json["code"].get<int>()), "IPAM plugin \"" + type + "\": " + text("msg", "no message"),
+                text("details", "")};
     }
     return {Code::io_failure, "IPAM plugin \"" + type + "\" failed and said: " +
                                   (finished.output.empty() ? "nothing" : finished.output)};
@@ -163,8 +166,10 @@ std::expected<IpamResult, Error> result_in(const Json& json, const NetConf& conf
     return result;
 }
 
-std::expected<IpamResult, Error> read_result(const std::string& output, const NetConf& conf) {
-    const auto json = Json::parse(output, nullptr, false);
+}  // namespace
+
+std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const NetConf& conf) {
+    const auto json = parse_json(output);
     if (!json.is_object()) {
         return unusable(conf, "is not a JSON object");
     }
@@ -175,11 +180,9 @@ std::expected<IpamResult, Error> read_result(const std::string& output, const Ne
     }
 }
 
-}  // namespace
-
 std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf) {
     const auto output = TRY(output_of("ADD", request, conf));
-    auto result = read_result(output, conf);
+    auto result = read_ipam_result(output, conf);
     if (!result) {
         Error error = result.error();
         if (const auto released = call_delegate("DEL", request, conf); !released) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <string_view>
 #include <vector>
 
 #include "cni/net_conf.hpp"
@@ -21,6 +22,9 @@ struct IpamResult {
 // conf.delegated_ipam's ADD. Its own error is returned as it is. An answer that causeway can't use (no IPv4 address,
 // or more than one) is an error, after which the plugin's DEL was called.
 std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf);
+
+// What it printed, as its ADD's result. conf names the plugin in an error: Code::decode_failure.
+std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const NetConf& conf);
 
 // Its DEL, CHECK, GC or STATUS, named by command.
 std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf);

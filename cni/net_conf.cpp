@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <fstream>
 #include <sstream>
 
@@ -75,7 +76,7 @@ std::expected<void, Error> read_device(const Json& conf, NetworkSpec& network) {
         return {};
     }
     const bool bad = device->empty() || *device == "." || *device == ".." ||
-                     std::ranges::any_of(*device, [](unsigned char c) { return c == '/' || c == ':' || c <= ' '; });
+                     std::ranges::any_of(*device, [](unsigned char c) { return c == '/' || c == ':' || c == '%' || c <= ' '; });
     if (bad) {
         return invalid("device", *device, "is not a device name");
     }
@@ -106,14 +107,16 @@ std::expected<void, Error> read_port_range(const Json& conf, NetworkSpec& networ
     if (!text) {
         return {};
     }
-    unsigned min = 0, max = 0;
-    char dash = 0;
-    std::istringstream stream(*text);
-    if (!(stream >> min >> dash >> max) || dash != '-' || !stream.eof() || min < 1 || min > max || max > 65535) {
+    std::uint16_t min = 0, max = 0;
+    const char* const end = text->data() + text->size();
+    const auto [dash, bad_min] = std::from_chars(text->data(), end, min);
+    const bool two = bad_min == std::errc{} && dash != end && *dash == '-';
+    const auto [stop, bad_max] = std::from_chars(two ? dash + 1 : end, end, max);
+    if (!two || bad_max != std::errc{} || stop != end || min < 1 || min > max) {
         return invalid("portRange", *text, "is not a range of ports such as \"1024-65535\"");
     }
-    network.port_min = static_cast<std::uint16_t>(min);
-    network.port_max = static_cast<std::uint16_t>(max);
+    network.port_min = min;
+    network.port_max = max;
     return {};
 }
 
@@ -187,6 +190,9 @@ std::expected<Range, Error> read_range(const Json& json) {
     }
     if (!subnet->address.is_ipv4()) {
         return invalid("ipam.ranges.subnet", *text, "is IPv6, which is not supported yet");
+    }
+    if (subnet->length == 0) {
+        return invalid("ipam.ranges.subnet", *text, "is every address there is, and not a sandbox network's");
     }
     if (subnet->address != subnet->first()) {
         return invalid("ipam.ranges.subnet", *text, "has host bits set; meant is perhaps " +
@@ -270,16 +276,18 @@ std::expected<std::vector<Route>, Error> read_routes(const Json& ipam) {
 
 // resolv.conf(5); a file that is missing is an error, since the sandbox would start without names.
 std::expected<Dns, Error> read_resolv_conf(const std::string& path) {
+    const auto unreadable = fail(Code::invalid_configuration, "ipam.resolvConf: \"" + path + "\" can't be read");
     std::ifstream file(path);
     if (!file) {
-        return fail(Code::invalid_configuration, "ipam.resolvConf: \"" + path + "\" can't be read");
+        return unreadable;
     }
     Dns dns;
     for (std::string line; std::getline(file, line);) {
         std::istringstream words(line);
         std::string keyword, word;
         words >> keyword;
-        while (!keyword.empty() && keyword[0] != '#' && keyword[0] != ';' && words >> word) {
+        const auto is_remark = [](const std::string& text) { return text[0] == '#' || text[0] == ';'; };
+        while (!is_remark(keyword) && words >> word && !is_remark(word)) {
             if (keyword == "nameserver") {
                 dns.nameservers.push_back(word);
             } else if (keyword == "search") {
@@ -290,6 +298,9 @@ std::expected<Dns, Error> read_resolv_conf(const std::string& path) {
                 dns.domain = word;
             }
         }
+    }
+    if (file.bad()) { // a directory, for one
+        return unreadable;
     }
     return dns;
 }
@@ -311,7 +322,7 @@ std::expected<Dns, Error> read_dns(const Json& conf, const Json& ipam) {
 
 std::expected<void, Error> read_ipam(const Json& conf, NetConf& result) {
     auto ipam = TRY(optional_value<Json>(conf, "ipam", &Json::is_object, "an object")).value_or(Json::object());
-    if (!ipam.contains("type") && !ipam.contains("ranges") && conf.contains("subnet")) {
+    if (!ipam.contains("type") && !ipam.contains("ranges") && !ipam.contains("subnet") && conf.contains("subnet")) {
         ipam["subnet"] = conf["subnet"];
     }
     const auto type = TRY(text_at(ipam, "type", "ipam.")).value_or("causeway");
@@ -363,11 +374,22 @@ const std::vector<std::string>& supported_versions() {
     return versions;
 }
 
+Json parse_json(std::string_view text) {
+    constexpr int deepest = 64;
+    bool too_deep = false;
+    const auto note_depth = [&](int depth, Json::parse_event_t, Json&) {
+        too_deep |= depth > deepest;
+        return !too_deep;
+    };
+    auto json = Json::parse(text, note_depth, false);
+    return too_deep ? Json(Json::value_t::discarded) : json;
+}
+
 std::expected<NetConf, Error> read_net_conf(std::string_view text) {
     NetConf conf;
-    conf.raw = Json::parse(text, nullptr, false);
+    conf.raw = parse_json(text);
     if (conf.raw.is_discarded()) {
-        return fail(Code::decode_failure, "the network configuration on stdin is not JSON");
+        return fail(Code::decode_failure, "the network configuration on stdin is not JSON, or is nested too deeply");
     }
     if (!conf.raw.is_object()) {
         return fail(Code::decode_failure, "the network configuration on stdin is not a JSON object");

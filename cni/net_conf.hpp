@@ -41,6 +41,10 @@ struct NetConf {
 // Code::decode_failure, Code::incompatible_version, Code::invalid_configuration.
 std::expected<NetConf, Error> read_net_conf(std::string_view text);
 
+// A discarded value where it is not JSON, or nests deeper than any configuration or result does: what copies or
+// prints a value goes as deep as it nests, on the stack.
+Json parse_json(std::string_view text);
+
 // The versions that this plugin speaks, oldest first.
 const std::vector<std::string>& supported_versions();
 

@@ -125,9 +125,10 @@ std::string version_in(std::string_view input) {
     return newest_version();
 }
 
-Answer failed(const std::string& version, const Error& error) {
-    return {1, error_result(version, error).dump(4, ' ', false, Json::error_handler_t::replace) + "\n"};
-}
+// A path or a name may be no UTF-8; that must not fail what is done already.
+std::string printed(const Json& json) { return json.dump(4, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+Answer failed(const std::string& version, const Error& error) { return {1, printed(error_result(version, error))}; }
 
 Answer answer_or_throw(const Environment& environment, std::string_view input) {
     const auto version = version_in(input);
@@ -142,7 +143,7 @@ Answer answer_or_throw(const Environment& environment, std::string_view input) {
     if (!result) {
         return failed(version, result.error());
     }
-    return {0, result->is_null() ? "" : result->dump(4) + "\n"};
+    return {0, result->is_null() ? "" : printed(*result)};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "cni/reply.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace causeway::cni {
 
@@ -101,7 +102,11 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
         expected.mac = TRY(Mac::parse((*ours)["mac"].get<std::string>()));
     }
     if (ours->contains("mtu")) {
-        expected.mtu = (*ours)["mtu"].get<std::uint32_t>();
+        const auto& mtu = (*ours)["mtu"];
+        if (!mtu.is_number_unsigned() || mtu.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
+            return fail(Code::invalid_configuration, "prevResult.interfaces: the mtu " + mtu.dump() + " is not one");
+        }
+        expected.mtu = mtu.get<std::uint32_t>();
     }
     for (const auto& ip : previous.value("ips", Json::array())) {
         if (ip.value("interface", index) == index) {

@@ -21,7 +21,7 @@ constexpr std::array commands{
     CommandRow{"ADD", Command::add, true, true, false},
     CommandRow{"DEL", Command::del, true, false, false},
     CommandRow{"CHECK", Command::check, true, true, false},
-    CommandRow{"GC", Command::gc, false, false, false},
+    CommandRow{"GC", Command::gc, false, false, true},
     CommandRow{"STATUS", Command::status, false, false, false},
     CommandRow{"VERSION", Command::version, false, false, false},
 };
@@ -34,9 +34,9 @@ bool valid_container_id(const std::string& id) {
     return !id.empty() && std::isalnum(static_cast<unsigned char>(id[0])) != 0 && std::ranges::all_of(id, allowed);
 }
 
-// What the kernel takes as a device name (dev_valid_name).
+// What the kernel takes as a device name (dev_valid_name), and as it is: "eth%d" would become eth0.
 bool valid_interface(const std::string& name) {
-    const auto forbidden = [](char c) { return c == '/' || c == ':' || std::isspace(static_cast<unsigned char>(c)); };
+    const auto forbidden = [](char c) { return c == '/' || c == ':' || c == '%' || std::isspace(static_cast<unsigned char>(c)); };
     return !name.empty() && name.size() < CAUSEWAY_DEVICE_LEN && name != "." && name != ".." &&
            std::ranges::none_of(name, forbidden);
 }
@@ -51,6 +51,7 @@ std::expected<void, Error> refuse_invalid(const Request& request, const CommandR
     require(row.container_and_interface, request.container_id, "CNI_CONTAINERID");
     require(row.netns, request.netns, "CNI_NETNS");
     require(row.container_and_interface, request.interface, "CNI_IFNAME");
+    require(row.path, request.path, "CNI_PATH");
     if (!missing.empty()) {
         return fail(Code::invalid_environment,
                     "required for " + std::string(row.name) + " but not set: " + missing);
@@ -62,7 +63,7 @@ std::expected<void, Error> refuse_invalid(const Request& request, const CommandR
     }
     if (row.container_and_interface && !valid_interface(request.interface)) {
         return fail(Code::invalid_environment, "CNI_IFNAME \"" + request.interface +
-                                                   "\" is not a device name: 1 to 15 characters, no '/', ':' or space");
+                                                   "\" is not a device name: 1 to 15 characters, no '/', ':', '%' or space");
     }
     return {};
 }

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace causeway {
 
@@ -32,6 +33,9 @@ Address Address::of_ipv4(std::uint32_t host_order) {
 
 std::expected<Address, Error> Address::parse(std::string_view text) {
     const std::string copy(text);
+    if (copy.contains('\0')) { // where inet_pton would stop reading
+        return malformed("an IP address", text);
+    }
     in_addr ipv4{};
     if (inet_pton(AF_INET, copy.c_str(), &ipv4) == 1) {
         return of_ipv4(ntohl(ipv4.s_addr));
@@ -78,10 +82,14 @@ std::expected<Prefix, Error> Prefix::parse(std::string_view text) {
     Prefix prefix{TRY(Address::parse(text.substr(0, slash)))};
     const auto digits = text.substr(slash + 1);
     const auto* const end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, prefix.length);
-    if (error != std::errc{} || stop != end || prefix.length < 0 || prefix.length > prefix.address.bits()) {
+    unsigned length = 0;
+    const auto [stop, error] = std::from_chars(digits.data(), end, length);
+    // ::ffff:10.0.0.0/24 would be ::/24 to some and 10.0.0.0/24 to others.
+    const bool ambiguous = prefix.address.is_ipv4() && text.contains(':');
+    if (error != std::errc{} || stop != end || std::cmp_greater(length, prefix.address.bits()) || ambiguous) {
         return malformed("a subnet such as 10.0.0.0/24", text);
     }
+    prefix.length = static_cast<int>(length);
     return prefix;
 }
 

@@ -63,7 +63,7 @@ int attach_clsact(std::uint32_t ifindex, Direction direction, int program) {
 }  // namespace
 
 // Asked with a device that can't be (index 0): a kernel with TCX looks for the device, one without refuses the type.
-Hook available_hook() {
+Hook shared_device_hook() {
     std::array<std::uint32_t, 1> ids{};
     std::uint32_t count = ids.size();
     const int result = bpf_prog_query(0, tcx_ingress, 0, nullptr, ids.data(), &count);

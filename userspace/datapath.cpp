@@ -113,7 +113,7 @@ std::expected<Datapath, Error> Datapath::open() {
         TRY(open_pin("from_sandbox")),
         TRY(open_pin("from_host")),
         TRY(open_pin("from_uplink")),
-        available_hook(),
+        shared_device_hook(),
     };
 }
 
@@ -175,6 +175,21 @@ std::expected<void, Error> pin_all(const datapath_skeleton& skeleton, const std:
     return {};
 }
 
+// The kernel wants a packet to run a program of this type; any will do.
+std::expected<void, Error> start_ageing(const datapath_skeleton& skeleton) {
+    std::array<char, 64> packet{};
+    bpf_test_run_opts options{};
+    options.sz = sizeof(options);
+    options.data_in = packet.data();
+    options.data_size_in = packet.size();
+    const int result = bpf_prog_test_run_opts(bpf_program__fd(skeleton.progs.start_ageing), &options);
+    const int number = result != 0 ? -result : -static_cast<int>(options.retval);
+    if (number != 0) {
+        return std::unexpected(kernel_error(number, "start the timer that ages flows"));
+    }
+    return {};
+}
+
 std::expected<void, Error> load_and_pin() {
     load_log.clear();
     const auto previous = libbpf_set_print(keep_log);
@@ -188,6 +203,7 @@ std::expected<void, Error> load_and_pin() {
         return std::unexpected(
             kernel_error(opened != 0 ? opened : loaded, "load the BPF programs", load_log.substr(start)));
     }
+    TRY(start_ageing(*skeleton));
     TRY(make_directory(home));
     TRY(remove_tree(loading));
     TRY(make_directory(loading));

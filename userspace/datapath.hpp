@@ -49,7 +49,7 @@ struct Datapath {
     PerCpuCounters<std::uint32_t, traffic> traffic_of;
     PerCpuCounters<std::uint32_t, std::uint64_t> verdicts;
     UniqueFd from_sandbox, from_host, from_uplink;
-    Hook hook;
+    Hook uplink_hook;
 
     // Through the pins. number ENOENT where the datapath isn't loaded.
     static std::expected<Datapath, Error> open();

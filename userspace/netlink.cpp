@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 namespace causeway {
@@ -154,7 +155,7 @@ struct Batch::Message {
     nlmsghdr& start(std::uint16_t type, std::uint16_t flags) {
         nlmsghdr* header = mnl_nlmsg_put_header(bytes.data());
         header->nlmsg_type = type;
-        header->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
+        header->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
         return *header;
     }
     nlmsghdr& header() { return *reinterpret_cast<nlmsghdr*>(bytes.data()); }
@@ -168,7 +169,7 @@ Batch& Batch::operator=(Batch&&) noexcept = default;
 
 void Batch::change_link(std::uint32_t ifindex, const LinkChange& change, std::string step) {
     const auto begin = [&](const std::string& name) -> nlmsghdr& {
-        auto& request = messages_.emplace_back(name).start(RTM_SETLINK, 0);
+        auto& request = messages_.emplace_back(name).start(RTM_SETLINK, NLM_F_ACK);
         auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg)));
         info->ifi_index = static_cast<int>(ifindex);
         return request;
@@ -200,7 +201,7 @@ void Batch::change_link(std::uint32_t ifindex, const LinkChange& change, std::st
 }
 
 void Batch::add_address(std::uint32_t ifindex, const Prefix& prefix, std::string step) {
-    auto& request = messages_.emplace_back(std::move(step)).start(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+    auto& request = messages_.emplace_back(std::move(step)).start(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     auto* info = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifaddrmsg)));
     info->ifa_family = static_cast<std::uint8_t>(family_of(prefix.address));
     info->ifa_prefixlen = static_cast<std::uint8_t>(prefix.length);
@@ -214,7 +215,7 @@ void Batch::add_address(std::uint32_t ifindex, const Prefix& prefix, std::string
 }
 
 void Batch::add_route(const Route& route, std::string step) {
-    auto& request = messages_.emplace_back(std::move(step)).start(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+    auto& request = messages_.emplace_back(std::move(step)).start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
     info->rtm_family = static_cast<std::uint8_t>(family_of(route.destination.address));
     info->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
@@ -256,7 +257,7 @@ std::expected<Netlink, Error> Netlink::open_in(const Netns& netns) {
     return netlink;
 }
 
-// One request, its answers up to the acknowledgement or the end of the dump.
+// One request, its answers up to the acknowledgement or the end of the dump, or the one object that it asks for.
 std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view step, const Receiver& receive) {
     request.nlmsg_seq = ++sequence_;
     if (mnl_socket_sendto(socket_.get(), &request, request.nlmsg_len) < 0) {
@@ -286,6 +287,9 @@ std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view
             }
             if (receive) {
                 receive(*reply);
+            }
+            if ((request.nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP)) == 0) {
+                return {}; // the object that was asked for is the whole answer
             }
         }
     }
@@ -342,7 +346,7 @@ std::expected<std::vector<Route>, Error> Netlink::routes(int family) {
 
 std::expected<void, Error> Netlink::create_veth(const VethEnd& near, const VethEnd& far, const Netns* far_netns) {
     Batch::Message message;
-    auto& request = message.start(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    auto& request = message.start(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg));
     put_veth_end(request, near);
     auto* info = mnl_attr_nest_start(&request, IFLA_LINKINFO);
@@ -454,6 +458,7 @@ int fork_orphan(const std::function<void()>& work, int keep) {
             close_range(0, static_cast<unsigned>(keep) - 1, 0);
         }
         close_range(static_cast<unsigned>(keep) + 1, ~0U, 0);
+        std::signal(SIGPIPE, SIG_IGN); // whoever listened may have heard enough
         work();
         _exit(0);
     }
@@ -487,15 +492,14 @@ std::expected<void, Error> Netlink::delete_link(const std::string& name) {
             int result = netlink ? 0 : netlink.error().number;
             if (netlink) {
                 Batch::Message message;
-                auto& request = message.start(RTM_DELLINK, 0);
+                auto& request = message.start(RTM_DELLINK, NLM_F_ACK);
                 auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg)));
                 info->ifi_index = static_cast<int>(link->ifindex);
                 const auto done = netlink->exchange(request, step);
                 result = done || done.error().number == ENODEV ? 0 : done.error().number;
             }
-            if (write(say.get(), &result, sizeof(result)) < 0) {
-                _exit(1); // the parent has seen the notice and gone
-            }
+            const auto said = write(say.get(), &result, sizeof(result));
+            _exit(said == sizeof(result) ? 0 : 1);
         },
         say.get());
     say = UniqueFd();

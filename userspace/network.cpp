@@ -152,7 +152,7 @@ std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::v
         if (!present || Address(present->address) != address) {
             TRY(datapath.uplinks.put(link.ifindex, {address.raw()}, "the uplink " + link.name));
         }
-        TRY(attach(datapath.hook, link.ifindex, Direction::ingress, datapath.from_uplink.get(), link.name));
+        TRY(attach(datapath.uplink_hook, link.ifindex, Direction::ingress, datapath.from_uplink.get(), link.name));
     }
     return {};
 }
@@ -193,7 +193,7 @@ std::expected<void, Error> create_device(const Datapath& datapath, Netlink& netl
                             nullptr));
     const auto outer_link = TRY(netlink.link_named(device));
     const auto inner_link = TRY(netlink.link_named(inner));
-    TRY(attach(datapath.hook, outer_link.ifindex, Direction::egress, datapath.from_host.get(), device));
+    TRY(attach(own_device_hook, outer_link.ifindex, Direction::egress, datapath.from_host.get(), device));
     Batch batch;
     batch.change_link(inner_link.ifindex, {.up = true, .no_ipv6_link_local = true}, "set up the device " + inner);
     batch.change_link(outer_link.ifindex,
@@ -297,33 +297,34 @@ std::expected<Network, Error> create_network(const Datapath& datapath, Netlink& 
     return network;
 }
 
-bool device_is_there(Netlink& netlink, const network& record) {
+// Nothing where it is gone, or another one of that name is there.
+std::optional<Link> device_of(Netlink& netlink, const network& record) {
     const auto link = netlink.link_named(record.device);
-    return link && link->ifindex == record.ifindex;
+    return link && link->ifindex == record.ifindex ? std::optional(*link) : std::nullopt;
 }
 
 }  // namespace
 
-std::vector<Network> list_networks(const Datapath& datapath) {
+std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapath) {
     std::vector<Network> networks;
-    for (std::uint32_t id = 1; id < CAUSEWAY_NETWORKS_MAX; id++) {
-        const auto record = datapath.networks.find(id);
-        if (record && record->name[0] != '\0') {
-            networks.push_back({id, *record, record->mtu});
+    TRY(datapath.networks.for_each([&](const std::uint32_t& id, const network& record) {
+        if (record.name[0] != '\0') {
+            networks.push_back({id, record, record.mtu, {}});
         }
-    }
+    }));
     return networks;
 }
 
 std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,
                                                           const NetworkSpec& spec) {
-    const auto networks = list_networks(datapath);
+    const auto networks = TRY(list_networks(datapath));
     const auto* present = on_device(networks, spec.device);
     if (present == nullptr) {
         return std::nullopt;
     }
     TRY(refuse_other_name(*present, spec));
-    if (!device_is_there(netlink, present->record) ||
+    const auto device = device_of(netlink, present->record);
+    if (!device ||
         !same_record(TRY(wanted_record(spec, present->record, present->record.mtu)), present->record)) {
         return std::nullopt;
     }
@@ -331,12 +332,13 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
     TRY(attach_uplinks(datapath, uplinks));
     Network network = *present;
     network.mtu = mtu_for(spec, uplinks);
+    network.device = *device;
     return network;
 }
 
 std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
                                            bool* created) {
-    const auto networks = list_networks(datapath);
+    const auto networks = TRY(list_networks(datapath));
     const auto* present = on_device(networks, spec.device);
     *created = present == nullptr;
     if (present != nullptr) {
@@ -350,7 +352,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     network.id = present != nullptr ? present->id : TRY(free_slot(networks));
     network.mtu = mtu_for(spec, uplinks);
     network.record = TRY(wanted_record(spec, present != nullptr ? present->record : ::network{}, network.mtu));
-    if (present == nullptr || !device_is_there(netlink, present->record)) {
+    if (present == nullptr || !device_of(netlink, present->record)) {
         network = TRY(create_network(datapath, netlink, network));
     } else {
         TRY(add_subnets(netlink, present->record, network.record));
@@ -358,17 +360,18 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
         TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
     }
     TRY(attach_uplinks(datapath, uplinks));
+    network.device = TRY(netlink.link_named(spec.device));
     return network;
 }
 
 std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& netlink) {
-    for (const auto& network : list_networks(datapath)) {
+    for (const auto& network : TRY(list_networks(datapath))) {
         TRY(remove_network(datapath, netlink, network));
     }
     std::vector<std::uint32_t> uplinks;
     TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) { uplinks.push_back(ifindex); }));
     for (const auto ifindex : uplinks) {
-        TRY(detach(datapath.hook, ifindex, Direction::ingress, datapath.from_uplink.get(),
+        TRY(detach(datapath.uplink_hook, ifindex, Direction::ingress, datapath.from_uplink.get(),
                    "the uplink with index " + std::to_string(ifindex)));
         TRY(datapath.uplinks.erase(ifindex, "an uplink"));
     }

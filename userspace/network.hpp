@@ -31,6 +31,7 @@ struct Network {
     std::uint32_t id = 0; // index of the networks map
     network record{};
     std::uint32_t mtu = 0; // for a sandbox that is added now
+    Link device;           // as found by find_network and make_network
 };
 
 // The longest device name that leaves room for the inner end's suffix.
@@ -54,6 +55,6 @@ std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& net
 std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& netlink);
 
 // By id; only those that exist.
-std::vector<Network> list_networks(const Datapath& datapath);
+std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapath);
 
 }  // namespace causeway

@@ -249,7 +249,7 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     TRY(datapath.traffic_of.start(ifindex, "the counters of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
     TRY(datapath.endpoints.put(address.raw(), place, "the address " + address.text()));
-    return attach(datapath.hook, ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end);
+    return attach(own_device_hook, ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end);
 }
 
 std::expected<void, Error> set_up(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
@@ -305,7 +305,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
 
     Connection connection;
     auto connected = [&]() -> std::expected<void, Error> {
-        connection.gateway_device = TRY(netlink.link_named(network.record.device));
+        connection.gateway_device = network.device;
         connection.assignment = TRY(assign(datapath, *attachment, spec, network_spec));
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
         TRY(set_up(netlink, inside, spec, connection));
@@ -384,7 +384,7 @@ std::expected<void, Error> verify_host_side(const Datapath& datapath, Netlink& n
     const auto link = netlink.link_named(host_end);
     TRY(require(link.has_value(), "the host end " + host_end + " is gone"));
     TRY(require(link->ifindex == record.ifindex && link->up, "the host end " + host_end + " is not up"));
-    TRY(require(TRY(attached(datapath.hook, record.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end)),
+    TRY(require(TRY(attached(own_device_hook, record.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end)),
                 "the program from_sandbox is not attached to " + host_end));
     const Address address(record.address);
     const auto place = datapath.endpoints.find(record.address);
@@ -397,7 +397,7 @@ std::expected<void, Error> verify_host_side(const Datapath& datapath, Netlink& n
     const auto device = netlink.link_named(network->device);
     TRY(require(device && device->ifindex == network->ifindex && device->up,
                 "the gateway device " + std::string(network->device) + " is gone or not up"));
-    return require(TRY(attached(datapath.hook, network->ifindex, Direction::egress, datapath.from_host.get(),
+    return require(TRY(attached(own_device_hook, network->ifindex, Direction::egress, datapath.from_host.get(),
                                 network->device)),
                    "the program from_host is not attached to " + std::string(network->device));
 }

@@ -167,7 +167,6 @@ struct flow_key {
 };
 
 struct flow {
-	struct bpf_timer timer;  /* armed in the entry as sent only: ages both */
 	__u64 created;           /* CLOCK_MONOTONIC, ns */
 	__u64 last_seen;         /* of this direction */
 	struct address address;  /* as sent: the new source; as replied: the new destination */
@@ -180,6 +179,22 @@ struct flow {
 	__u32 seen;              /* enum flow_seen, of this direction */
 	__u32 reserved2;
 };
+
+/* A flow to be looked at when its turn comes. Value of the queue `ageing_turns`. */
+struct ageing_turn {
+	struct flow_key key; /* as sent */
+	__u32 reserved;
+	__u64 created;       /* of that flow: another one may have its key by then */
+};
+
+/* The one value of `ageing`. */
+struct ageing {
+	struct bpf_timer timer;
+	__u64 turns; /* in the queue: one a flow */
+};
+
+#define CAUSEWAY_AGEING_TICK_MS 250 /* the timer's period */
+#define CAUSEWAY_AGEING_TICKS 128   /* periods, at the most, until every flow was looked at once */
 
 /*
  * Userspace's record of one interface of one container, written before anything that it names is made, so
@@ -222,7 +237,9 @@ CAUSEWAY_SIZE(struct sandbox, 36);
 CAUSEWAY_SIZE(struct endpoint, 32);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
-CAUSEWAY_SIZE(struct flow, 80);
+CAUSEWAY_SIZE(struct flow, 64);
+CAUSEWAY_SIZE(struct ageing_turn, 56);
+CAUSEWAY_SIZE(struct ageing, 24);
 CAUSEWAY_SIZE(struct attachment_key, 256);
 CAUSEWAY_SIZE(struct attachment, 8 + 16 + 16 + 16 + 256);
 

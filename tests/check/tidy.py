@@ -40,6 +40,7 @@ def main():
     ours, seen = set(tree.files), set()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         examined = [name for name in sources if name in compiled]
+        examined.sort(key=lambda name: (tree.root / name).stat().st_size, reverse=True)  # the longest first
         for name, said in zip(examined, pool.map(examine, examined)):
             places = re.findall(r"^(/\S+?):(\d+):\d+: (?:error|warning): (.*)$", said.stdout, re.MULTILINE)
             for path, line, reason in places:

@@ -7,7 +7,9 @@ namespace {
 
 constexpr Ethernet broadcast_from_a{.source = mac_a, .destination = mac_broadcast};
 
-Frame asks(const Arp& arp) { return broadcast_from_a / arp; }
+Frame asks(const Arp& arp) {
+    return broadcast_from_a / arp;
+}
 
 Frame answer(Ip address) {
     return Ethernet{.source = mac_gateway, .destination = mac_a} / Arp{.operation = arp_reply,
@@ -87,8 +89,10 @@ const Row arp_rows[] = {
 
 class ArpRequest : public DatapathTable {};
 
-TEST_P(ArpRequest, Packet) { expect_row(GetParam()); }
+TEST_P(ArpRequest, Packet) {
+    expect_row(GetParam());
+}
 INSTANTIATE_TEST_SUITE_P(, ArpRequest, testing::ValuesIn(arp_rows), name_of_row);
 
-} // namespace
-} // namespace causeway::test
+}  // namespace
+}  // namespace causeway::test

@@ -12,7 +12,9 @@ IPv4 a_to(Ip destination, std::uint8_t ttl = 64) {
     return {.source = ip_a, .destination = destination, .ttl = ttl};
 }
 
-Frame host_sends(Ip destination) { return from_the_host / IPv4{.source = ip_gateway, .destination = destination} / TCP{}; }
+Frame host_sends(Ip destination) {
+    return from_the_host / IPv4{.source = ip_gateway, .destination = destination} / TCP{};
+}
 
 const Row local_rows[] = {
     {"ReachesAnotherSandboxWhenItIsTcp", From::sandbox_a, from_a / a_to_b / TCP{}, VERDICT_TO_SANDBOX,
@@ -81,17 +83,25 @@ const Row local_rows[] = {
      from_the_host / IPv4{.source = ip_gateway, .destination = ip_a, .version = 5} / TCP{}, VERDICT_DROP_BAD_HEADER},
     {"IsDroppedWhenTheHostSendsATruncatedPacket", From::host, (from_the_host / host_to_a / TCP{}).cut(53),
      VERDICT_DROP_TRUNCATED},
-    {"IsDroppedWhenTheHostForwardsWhatCameInByTheUplink", From::host,
-     from_the_host / IPv4{.source = ip_server, .destination = ip_a} / TCP{}, VERDICT_DROP_UNSOLICITED, std::nullopt,
+    {"IsDroppedWhenTheHostForwardsWhatCameInByTheUplink",
+     From::host,
+     from_the_host / IPv4{.source = ip_server, .destination = ip_a} / TCP{},
+     VERDICT_DROP_UNSOLICITED,
+     std::nullopt,
      {.ingress_ifindex = uplink_device}},
-    {"IsDroppedWhenTheHostForwardsWhatCameInByAnotherDevice", From::host,
-     from_the_host / IPv4{.source = "10.9.0.5"_ip, .destination = ip_a} / TCP{}, VERDICT_DROP_UNSOLICITED,
-     std::nullopt, {.ingress_ifindex = lan_device}},
+    {"IsDroppedWhenTheHostForwardsWhatCameInByAnotherDevice",
+     From::host,
+     from_the_host / IPv4{.source = "10.9.0.5"_ip, .destination = ip_a} / TCP{},
+     VERDICT_DROP_UNSOLICITED,
+     std::nullopt,
+     {.ingress_ifindex = lan_device}},
 };
 
 class Local : public DatapathTable {};
 
-TEST_P(Local, Packet) { expect_row(GetParam()); }
+TEST_P(Local, Packet) {
+    expect_row(GetParam());
+}
 INSTANTIATE_TEST_SUITE_P(, Local, testing::ValuesIn(local_rows), name_of_row);
 
 class Traffic : public DatapathTest {
@@ -141,7 +151,8 @@ TEST_F(Traffic, IsCountedAsReceivedWhenTheHostSends) {
 }
 
 TEST_F(Traffic, IsNotCountedAsReceivedWhenTheHostsPacketIsDropped) {
-    expect_verdict(From::host, from_the_host / host_to_a / UDP{}, VERDICT_DROP_UNSOLICITED, {.ingress_ifindex = uplink_device});
+    expect_verdict(From::host, from_the_host / host_to_a / UDP{}, VERDICT_DROP_UNSOLICITED,
+                   {.ingress_ifindex = uplink_device});
     expect_received(host_a, 0, 0);
 }
 
@@ -170,7 +181,7 @@ TEST_F(Traffic, CountsEachSegmentAsDroppedWhenTheyComeAsOne) {
 }
 
 TEST_F(Traffic, IsCountedUnderItsVerdictWhenTheSandboxHasNoCounter) {
-    const Context context{.ifindex = lan_device}; // nobody's link: no entry in `traffic`
+    const Context context{.ifindex = lan_device};  // nobody's link: no entry in `traffic`
     expect_verdict(From::unknown_link, from_a / a_to_b / UDP{}, VERDICT_DROP_UNKNOWN_SANDBOX, context);
 }
 

@@ -14,17 +14,16 @@ const Row guard_rows[] = {
          VERDICT_DROP_SPOOFED_MAC),
     drop("DropsWhenTheSourceMacIsTheGateways", {.source = mac_gateway, .destination = mac_gateway}, ip_a, ip_b,
          VERDICT_DROP_SPOOFED_MAC),
-    drop("DropsWhenOneBitOfTheSourceMacIsOff",
-         {.source = "02:00:00:00:00:0e"_mac, .destination = mac_gateway}, ip_a, ip_b, VERDICT_DROP_SPOOFED_MAC),
-    drop("DropsWhenTheFirstByteOfTheSourceMacIsOff",
-         {.source = "06:00:00:00:00:0a"_mac, .destination = mac_gateway}, ip_a, ip_b, VERDICT_DROP_SPOOFED_MAC),
+    drop("DropsWhenOneBitOfTheSourceMacIsOff", {.source = "02:00:00:00:00:0e"_mac, .destination = mac_gateway}, ip_a,
+         ip_b, VERDICT_DROP_SPOOFED_MAC),
+    drop("DropsWhenTheFirstByteOfTheSourceMacIsOff", {.source = "06:00:00:00:00:0a"_mac, .destination = mac_gateway},
+         ip_a, ip_b, VERDICT_DROP_SPOOFED_MAC),
     drop("DropsWhenTheSourceAddressIsAnotherSandboxs", from_a, ip_b, ip_gateway, VERDICT_DROP_SPOOFED_ADDRESS),
     drop("DropsWhenTheSourceAddressIsTheGateways", from_a, ip_gateway, ip_b, VERDICT_DROP_SPOOFED_ADDRESS),
     drop("DropsWhenTheSourceAddressIsTheHosts", from_a, ip_uplink, ip_server, VERDICT_DROP_SPOOFED_ADDRESS),
     drop("DropsWhenTheSourceAddressIsNobodys", from_a, ip_unused, ip_server, VERDICT_DROP_SPOOFED_ADDRESS),
     drop("DropsWhenTheSourceAddressIsZero", from_a, "0.0.0.0"_ip, ip_server, VERDICT_DROP_SPOOFED_ADDRESS),
-    drop("DropsWhenTheSourceAddressIsBroadcast", from_a, "255.255.255.255"_ip, ip_server,
-         VERDICT_DROP_SPOOFED_ADDRESS),
+    drop("DropsWhenTheSourceAddressIsBroadcast", from_a, "255.255.255.255"_ip, ip_server, VERDICT_DROP_SPOOFED_ADDRESS),
     drop("DropsWhenTheFrameGoesToAnotherSandboxsMac", {.source = mac_a, .destination = mac_b}, ip_a, ip_b,
          VERDICT_DROP_NOT_GATEWAY_MAC),
     drop("DropsWhenTheFrameGoesToAStrangersMac", {.source = mac_a, .destination = mac_stranger}, ip_a, ip_server,
@@ -55,8 +54,8 @@ const Row guard_rows[] = {
     {"DropsWhenTheFrameHasALengthAndNoEthertype", From::sandbox_a,
      Ethernet{.source = mac_a, .destination = mac_gateway, .type = 38} / Payload{std::string(38, '\x42')},
      VERDICT_DROP_ETHERTYPE},
-    {"DropsWhenTheFrameHasATag", From::sandbox_a,
-     from_a / Vlan{} / IPv4{.source = ip_a, .destination = ip_b} / TCP{}, VERDICT_DROP_ETHERTYPE},
+    {"DropsWhenTheFrameHasATag", From::sandbox_a, from_a / Vlan{} / IPv4{.source = ip_a, .destination = ip_b} / TCP{},
+     VERDICT_DROP_ETHERTYPE},
     {"DropsWhenAnUnknownEthertypeHasASpoofedMac", From::sandbox_a,
      Ethernet{.source = mac_b, .destination = mac_gateway, .type = 0x88cc} / Payload{"x"}, VERDICT_DROP_SPOOFED_MAC},
     {"DropsWhenTheLinkBelongsToNoSandbox", From::unknown_link,
@@ -69,8 +68,10 @@ const Row guard_rows[] = {
 
 class Guard : public DatapathTable {};
 
-TEST_P(Guard, Packet) { expect_row(GetParam()); }
+TEST_P(Guard, Packet) {
+    expect_row(GetParam());
+}
 INSTANTIATE_TEST_SUITE_P(, Guard, testing::ValuesIn(guard_rows), name_of_row);
 
-} // namespace
-} // namespace causeway::test
+}  // namespace
+}  // namespace causeway::test

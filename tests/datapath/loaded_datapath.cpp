@@ -48,13 +48,15 @@ LoadedDatapath::LoadedDatapath(const LoadOptions& options) {
     }
     require(bpf_map__set_max_entries(skeleton_->maps.flows, options.flow_entries), "size the flow table");
     require(datapath_skeleton__load(skeleton_.get()), "load the skeleton");
+    const int started = run(bpf_program__fd(skeleton_->progs.start_ageing), Bytes(64), {}).action;
+    require(started, "start ageing");
 }
 
 void LoadedDatapath::Unload::operator()(datapath_skeleton* skeleton) const {
     datapath_skeleton__destroy(skeleton);
 }
 
-int LoadedDatapath::program(Program program) const {
+int LoadedDatapath::descriptor_of(Program program) const {
     switch (program) {
         case Program::from_sandbox:
             return bpf_program__fd(skeleton_->progs.from_sandbox);
@@ -66,7 +68,23 @@ int LoadedDatapath::program(Program program) const {
     return bpf_program__fd(skeleton_->progs.from_uplink);
 }
 
+void LoadedDatapath::attach(Program program, unsigned ifindex) {
+    bpf_tc_hook hook{};
+    hook.sz = sizeof(hook);
+    hook.ifindex = static_cast<int>(ifindex);
+    hook.attach_point = program == Program::from_host ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+    require(bpf_tc_hook_create(&hook), "make the device's filter hook");
+    bpf_tc_opts options{};
+    options.sz = sizeof(options);
+    options.prog_fd = descriptor_of(program);
+    require(bpf_tc_attach(&hook, &options), "attach the program");
+}
+
 Outcome LoadedDatapath::run(Program program, const Bytes& packet, const Context& context) {
+    return run(descriptor_of(program), packet, context);
+}
+
+Outcome LoadedDatapath::run(int program, const Bytes& packet, const Context& context) {
     __sk_buff skb{};
     skb.ifindex = context.ifindex;
     skb.ingress_ifindex = context.ingress_ifindex;
@@ -81,7 +99,7 @@ Outcome LoadedDatapath::run(Program program, const Bytes& packet, const Context&
     options.data_size_out = static_cast<std::uint32_t>(out.size());
     options.ctx_in = &skb;
     options.ctx_size_in = sizeof(skb);
-    require(bpf_prog_test_run_opts(this->program(program), &options), "run the program");
+    require(bpf_prog_test_run_opts(program, &options), "run the program");
     out.resize(options.data_size_out);
     return {static_cast<int>(options.retval), std::move(out)};
 }
@@ -141,6 +159,17 @@ std::optional<flow> LoadedDatapath::flow_at(const flow_key& key) const {
     }
     require(result, "flows");
     return value;
+}
+
+void LoadedDatapath::remove_flow(const flow_key& key) {
+    require(bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.flows), &key), "flows");
+}
+
+std::uint64_t LoadedDatapath::ageing_turns() const {
+    const std::uint32_t key = 0;
+    ageing value{};
+    require(bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.ageing), &key, &value), "ageing");
+    return value.turns;
 }
 
 std::vector<FlowEntry> LoadedDatapath::flows() const {

@@ -49,6 +49,9 @@ class LoadedDatapath {
 public:
     explicit LoadedDatapath(const LoadOptions& options);
 
+    // As a filter on a device of the namespace that the thread is in; gone with the device.
+    void attach(Program program, unsigned ifindex);
+
     // One packet through one program, by BPF_PROG_TEST_RUN.
     Outcome run(Program program, const Bytes& packet, const Context& context);
 
@@ -63,9 +66,13 @@ public:
     traffic traffic_of(std::uint32_t ifindex) const;  // likewise
     std::optional<flow> flow_at(const flow_key& key) const;
     std::vector<FlowEntry> flows() const;
-    int program(Program program) const;  // its descriptor
+    void remove_flow(const flow_key& key);
+    std::uint64_t ageing_turns() const; // flows that are to be looked at
 
 private:
+    int descriptor_of(Program program) const;
+    static Outcome run(int program, const Bytes& packet, const Context& context);
+
     struct Unload {
         void operator()(datapath_skeleton* skeleton) const;
     };

@@ -94,8 +94,9 @@ void set_sysctl(const std::string& name, const std::string& value) {
 Node::Node() {
     enter_private_mounts();
     elsewhere_ = fresh_namespace();
-    here_ = fresh_namespace();
     set_sysctl("ipv6/conf/default/disable_ipv6", "1");  // its chatter is no part of any test
+    here_ = fresh_namespace();
+    set_sysctl("ipv6/conf/default/disable_ipv6", "1");
     const std::string netns = "netns /proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(elsewhere_.get());
     run_ip(std::regex_replace(std::string(devices), std::regex("ELSEWHERE"), netns));
     {

@@ -32,12 +32,11 @@ TEST(Packet, IsAsTheStackSendsItWhenItIsUdp) {
 }
 
 TEST(Packet, IsAsTheStackSendsItWhenItIsTcp) {
-    expect_bytes(a_to_b / ip_with(0x46a4) /
-                     TCP{.source_port = 40001,
-                         .sequence = 0x8e35e952,
-                         .options = {2, 4, 5, 0xb4, 1, 1, 4, 2, 1, 3, 3, 10}},
-                 "02000000000b02000000000a08004500003446a440004006e01b0a0000020a0000039c4100508e35e952000000008002faf0"
-                 "4bff0000020405b4010104020103030a");
+    expect_bytes(
+        a_to_b / ip_with(0x46a4) /
+            TCP{.source_port = 40001, .sequence = 0x8e35e952, .options = {2, 4, 5, 0xb4, 1, 1, 4, 2, 1, 3, 3, 10}},
+        "02000000000b02000000000a08004500003446a440004006e01b0a0000020a0000039c4100508e35e952000000008002faf0"
+        "4bff0000020405b4010104020103030a");
 }
 
 TEST(Packet, IsAsTheStackSendsItWhenItIsIcmp) {
@@ -53,7 +52,9 @@ TEST(Packet, TakesWhatATestGivesWhenItGivesIt) {
     EXPECT_EQ(bytes[24] << 8 | bytes[25], 0x1234);
 }
 
-TEST(Packet, EndsWhereItIsCutWhenItIsCut) { EXPECT_EQ((a_to_b / ip_with(1) / TCP{}).cut(33).bytes().size(), 33U); }
+TEST(Packet, EndsWhereItIsCutWhenItIsCut) {
+    EXPECT_EQ((a_to_b / ip_with(1) / TCP{}).cut(33).bytes().size(), 33U);
+}
 
 TEST(Packet, CountsNoPaddingWhenItIsPadded) {
     const Bytes bytes = (a_to_b / ip_with(1) / UDP{} / Padding{18}).bytes();

@@ -18,7 +18,9 @@ Header with(Header header, Change change) {
     return header;
 }
 
-Bytes no_operations(std::size_t size) { return Bytes(size, 1); }
+Bytes no_operations(std::size_t size) {
+    return Bytes(size, 1);
+}
 
 Row cut(const char* name, std::size_t size, const Frame& in, enum verdict verdict = VERDICT_DROP_TRUNCATED) {
     return {name, From::sandbox_a, in.cut(size), verdict};
@@ -38,10 +40,13 @@ const Row ip_rows[] = {
     {"DropsWhenTheTotalLengthIsLessThanTheHeader", From::sandbox_a,
      from_a / with(to_b, [](IPv4& ip) { ip.total_length = 19; }) / TCP{}, VERDICT_DROP_BAD_HEADER},
     {"DropsWhenTheTotalLengthEndsInTheOptions", From::sandbox_a,
-     from_a / with(to_b, [](IPv4& ip) {
-         ip.options = no_operations(8);
-         ip.total_length = 27;
-     }) / TCP{},
+     from_a /
+         with(to_b,
+              [](IPv4& ip) {
+                  ip.options = no_operations(8);
+                  ip.total_length = 27;
+              }) /
+         TCP{},
      VERDICT_DROP_BAD_HEADER},
     {"DropsWhenTheTotalLengthIsZero", From::sandbox_a,
      from_a / with(to_b, [](IPv4& ip) { ip.total_length = 0; }) / TCP{}, VERDICT_DROP_BAD_HEADER},
@@ -176,8 +181,7 @@ const Row fragment_rows[] = {
     {"ReachesTheUplinksAddressWhenItIsTheFirst", From::sandbox_a, first_fragment(from_a, ip_uplink), VERDICT_TO_HOST},
     {"ReachesTheUplinksAddressWhenItIsInTheMiddle", From::sandbox_a, later_fragment(from_a, ip_uplink, 3, true),
      VERDICT_TO_HOST},
-    {"IsDroppedWhenItIsTheFirstToTheWorld", From::sandbox_a, first_fragment(from_a, ip_server),
-     VERDICT_DROP_FRAGMENT},
+    {"IsDroppedWhenItIsTheFirstToTheWorld", From::sandbox_a, first_fragment(from_a, ip_server), VERDICT_DROP_FRAGMENT},
     {"IsDroppedWhenItIsInTheMiddleToTheWorld", From::sandbox_a, later_fragment(from_a, ip_server, 3, true),
      VERDICT_DROP_FRAGMENT},
     {"IsDroppedWhenItIsTheLastToTheWorld", From::sandbox_a, later_fragment(from_a, ip_server, 6, false),
@@ -190,14 +194,20 @@ class ParseIp : public DatapathTable {};
 class ParseTransport : public DatapathTable {};
 class Fragment : public DatapathTable {};
 
-TEST_P(ParseIp, Packet) { expect_row(GetParam()); }
+TEST_P(ParseIp, Packet) {
+    expect_row(GetParam());
+}
 INSTANTIATE_TEST_SUITE_P(, ParseIp, testing::ValuesIn(ip_rows), name_of_row);
 
-TEST_P(ParseTransport, Packet) { expect_row(GetParam()); }
+TEST_P(ParseTransport, Packet) {
+    expect_row(GetParam());
+}
 INSTANTIATE_TEST_SUITE_P(, ParseTransport, testing::ValuesIn(transport_rows), name_of_row);
 
-TEST_P(Fragment, Packet) { expect_row(GetParam()); }
+TEST_P(Fragment, Packet) {
+    expect_row(GetParam());
+}
 INSTANTIATE_TEST_SUITE_P(, Fragment, testing::ValuesIn(fragment_rows), name_of_row);
 
-} // namespace
-} // namespace causeway::test
+}  // namespace
+}  // namespace causeway::test

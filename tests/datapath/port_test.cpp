@@ -13,7 +13,7 @@
 namespace causeway::test {
 namespace {
 
-constexpr std::uint16_t own_port = 40000, range_first = 30000, range_last = 60000; // as the fixture configures it
+constexpr std::uint16_t own_port = 40000, range_first = 30000, range_last = 60000;  // as the fixture configures it
 
 sockaddr_in socket_address(Ip ip, std::uint16_t port) {
     sockaddr_in address{};
@@ -36,7 +36,7 @@ public:
         return *this;
     }
 
-    HostSocket& connecting(Ip ip, std::uint16_t port) { // never answered
+    HostSocket& connecting(Ip ip, std::uint16_t port) {  // never answered
         const sockaddr_in address = socket_address(ip, port);
         if (connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 &&
             errno != EINPROGRESS) {
@@ -106,13 +106,20 @@ TEST_F(Port, IsOfTheRangeWhenTheSandboxsOwnIsNot) {
     for (std::uint16_t port : std::initializer_list<std::uint16_t>{range_first - 1, range_last + 1, 1, 0, 65535}) {
         expect_another_port(From::sandbox_a, tcp_from_a(ip_server, port));
         expect_another_port(From::sandbox_a, udp_from_a(ip_server, port));
-        expect_another_port(From::sandbox_a, icmp_from(from_a, ip_a, port));
+    }
+}
+
+// An identifier is no port: no socket of the host's has it.
+TEST_F(Port, IsTheSandboxsOwnIdentifierWhenItIsNotOfTheRange) {
+    for (std::uint16_t identifier : {std::uint16_t{0}, std::uint16_t{1}, std::uint16_t{65535}}) {
+        EXPECT_EQ(port_in_world(From::sandbox_a, icmp_from(from_a, ip_a, identifier)), identifier);
+        expect_another_port(From::sandbox_b, icmp_from(from_b, ip_b, identifier));
     }
 }
 
 TEST_F(Port, StaysTheSameWhenMorePacketsOfTheFlowFollow) {
-    const Frame first = tcp_from_a(ip_server, 1000), next = from_a / IPv4{.source = ip_a, .destination = ip_server} /
-                                                            TCP{.source_port = 1000, .flags = ack};
+    const Frame first = tcp_from_a(ip_server, 1000),
+                next = from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = 1000, .flags = ack};
     const std::uint16_t port = port_in_world(From::sandbox_a, first);
     EXPECT_EQ(port_in_world(From::sandbox_a, first), port);
     EXPECT_EQ(port_in_world(From::sandbox_a, next), port);
@@ -142,7 +149,7 @@ TEST_F(Port, IsKeptWhenAnotherSandboxHasItForAnotherProtocol) {
 }
 
 TEST_F(Port, IsAnotherWhenTheHostListensOnIt) {
-    HostSocket(SOCK_STREAM, {}, own_port + 1).listening(); // closed again: free
+    HostSocket(SOCK_STREAM, {}, own_port + 1).listening();  // closed again: free
     HostSocket socket(SOCK_STREAM, {}, own_port);
     socket.listening();
     expect_another_port(From::sandbox_a, tcp_from_a());
@@ -197,7 +204,7 @@ TEST_F(Port, RunsOutWhenEveryOneOfTheRangeIsTaken) {
     EXPECT_EQ((std::set{port_of_a, port_of_b}), (std::set<std::uint16_t>{own_port, own_port + 1}));
     expect_verdict(From::sandbox_a, tcp_from_a(ip_server, 1002), VERDICT_DROP_NO_PORT);
     EXPECT_EQ(datapath_->flows().size(), 4U);
-    EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server, 1001)), port_of_a); // those that have one keep it
+    EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server, 1001)), port_of_a);  // those that have one keep it
     EXPECT_EQ(port_in_world(From::sandbox_b, tcp_from_b(ip_server, 1001)), port_of_b);
 }
 

@@ -9,7 +9,9 @@ IPv4 a_to(Ip destination, std::uint8_t ttl = 64) {
     return {.source = ip_a, .destination = destination, .ttl = ttl};
 }
 
-Frame syn_to(Ip destination) { return from_a / a_to(destination) / TCP{}; }
+Frame syn_to(Ip destination) {
+    return from_a / a_to(destination) / TCP{};
+}
 
 // What leaves: a hop further, from another address.
 Frame syn_from(Ip source, Ip destination) {
@@ -27,8 +29,9 @@ TEST_F(Route, LeadsToTheWorldWhenThePeerIsOnTheUplinksOwnLink) {
 }
 
 TEST_F(Route, NamesTheSourceWhenItHasOne) {
-    run_ip("address add 203.0.113.7/24 dev up0\n"
-           "route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
+    run_ip(
+        "address add 203.0.113.7/24 dev up0\n"
+        "route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from("203.0.113.7"_ip, ip_server));
 }
 
@@ -36,27 +39,28 @@ TEST_F(Route, NamesTheSourceWhenItLeavesByAnotherUplink) {
     datapath_->set_uplink(lan_device, {address_of("10.9.0.1"_ip)});
     run_ip("route add 198.51.100.0/24 via 10.9.0.254\n");
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from("10.9.0.1"_ip, ip_server));
-    expect_packet(From::sandbox_a, syn_to("203.0.113.77"_ip), VERDICT_TO_WORLD,
-                  syn_from(ip_uplink, "203.0.113.77"_ip));
+    expect_packet(From::sandbox_a, syn_to("203.0.113.77"_ip), VERDICT_TO_WORLD, syn_from(ip_uplink, "203.0.113.77"_ip));
 }
 
 TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameTheGatewayDevice) {
-    run_ip("rule add iif cw0 lookup 100\n"
-           "route add blackhole default table 100\n");
+    run_ip(
+        "rule add iif cw0 lookup 100\n"
+        "route add blackhole default table 100\n");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
 TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameTheSandboxsAddress) {
-    run_ip("rule add from 10.0.0.2 lookup 100\n"
-           "route add prohibit default table 100\n");
+    run_ip(
+        "rule add from 10.0.0.2 lookup 100\n"
+        "route add prohibit default table 100\n");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
-    expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{},
-                   VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{}, VERDICT_TO_WORLD);
 }
 
 TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameAPort) {
-    run_ip("rule add ipproto tcp dport 25 lookup 100\n"
-           "route add prohibit default table 100\n");
+    run_ip(
+        "rule add ipproto tcp dport 25 lookup 100\n"
+        "route add prohibit default table 100\n");
     expect_verdict(From::sandbox_a, from_a / a_to(ip_server) / TCP{.destination_port = 25}, VERDICT_DROP_NO_ROUTE);
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD);
 }
@@ -97,20 +101,22 @@ TEST_F(Route, DropsWhenTheDefaultRouteLeavesByADeviceThatIsNoUplink) {
 }
 
 TEST_F(Route, DropsWhenTheHostHasNoAddressToTranslateTo) {
-    run_ip("address flush dev cw0\n"
-           "address flush dev lan0\n"
-           "address flush dev up0\n"
-           "route add default dev up0\n");
+    run_ip(
+        "address flush dev cw0\n"
+        "address flush dev lan0\n"
+        "address flush dev up0\n"
+        "route add default dev up0\n");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_SOURCE);
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
 TEST_F(Route, LeadsToTheWorldWhenNothingIsToBeTranslatedAndTheHostHasNoAddress) {
     configure([](network& network) { network.flags = 0; });
-    run_ip("address flush dev cw0\n"
-           "address flush dev lan0\n"
-           "address flush dev up0\n"
-           "route add default dev up0\n");
+    run_ip(
+        "address flush dev cw0\n"
+        "address flush dev lan0\n"
+        "address flush dev up0\n"
+        "route add default dev up0\n");
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from(ip_a, ip_server));
 }
 
@@ -136,10 +142,9 @@ TEST_F(Route, KeepsTheChecksumRightWhateverTheTtl) {
 
 class Mtu : public DatapathTest {
 protected:
-    static Frame of_size(std::size_t size, bool dont_fragment = true) { // of the IP packet
-        return from_a /
-               IPv4{.source = ip_a, .destination = ip_server, .dont_fragment = dont_fragment} /
-               UDP{} / Payload{std::string(size - 28, 'x')};
+    static Frame of_size(std::size_t size, bool dont_fragment = true) {  // of the IP packet
+        return from_a / IPv4{.source = ip_a, .destination = ip_server, .dont_fragment = dont_fragment} / UDP{} /
+               Payload{std::string(size - 28, 'x')};
     }
 
     static Frame segments(std::size_t payload) {
@@ -185,8 +190,7 @@ TEST_F(Mtu, DoesNotMatterWhenThePacketStaysOnTheHost) {
     run_ip("link set dev up0 mtu 1300\n");
     expect_verdict(From::sandbox_a, from_a / a_to(ip_uplink) / UDP{} / Payload{std::string(1472, 'x')},
                    VERDICT_TO_HOST);
-    expect_verdict(From::sandbox_a, from_a / a_to(ip_b) / UDP{} / Payload{std::string(1472, 'x')},
-                   VERDICT_TO_SANDBOX);
+    expect_verdict(From::sandbox_a, from_a / a_to(ip_b) / UDP{} / Payload{std::string(1472, 'x')}, VERDICT_TO_SANDBOX);
 }
 
 }  // namespace

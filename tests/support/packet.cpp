@@ -323,7 +323,7 @@ void list_transport(std::vector<Field>& fields, const View& view) {
     const std::string name = view.protocol == protocol_tcp ? "TCP" : view.protocol == protocol_udp ? "UDP" : "ICMP";
     const std::uint16_t found = get16(segment, transport_checksum_offset(view.protocol));
     std::size_t header_size = transport_header_size(view.protocol);
-    if (view.protocol == protocol_tcp) { // as far as it says, and is there
+    if (view.protocol == protocol_tcp) {  // as far as it says, and is there
         header_size = std::clamp<std::size_t>((segment[12] >> 4U) * 4U, header_size, segment.size());
     }
     if (view.protocol == protocol_icmp) {

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long a flow lives: as long as its network says for what it is doing, and no process has a hand in it.
+#include <chrono>
+#include <thread>
+
+#include "tests/datapath/datapath_fixture.hpp"
+
+namespace causeway::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+constexpr std::uint16_t own_port = 40000;
+constexpr std::uint32_t long_time = 600;
+constexpr milliseconds slack{900};  // more than a timer is ever late
+
+const IPv4 asked{.source = ip_a, .destination = ip_server}, answered{.source = ip_server, .destination = ip_uplink};
+
+class Age : public DatapathTest {
+protected:
+    void SetUp() override {
+        DatapathTest::SetUp();
+        set_timeouts(long_time);
+    }
+
+    void set_timeout(flow_state state, std::uint32_t timeout) {
+        configure([&](network& network) { network.timeout[state] = timeout; });
+    }
+
+    void sends(std::uint8_t flags) {
+        expect_verdict(From::sandbox_a, from_a / asked / TCP{.flags = flags}, VERDICT_TO_WORLD);
+    }
+
+    void is_answered(std::uint8_t flags) {
+        expect_verdict(From::uplink, from_world / answered / TCP{80, own_port, flags}, VERDICT_TO_SANDBOX);
+    }
+
+    void asks() { expect_verdict(From::sandbox_a, from_a / asked / UDP{}, VERDICT_TO_WORLD); }
+    void is_told() { expect_verdict(From::uplink, from_world / answered / UDP{53, own_port}, VERDICT_TO_SANDBOX); }
+
+    void set_timeouts(std::uint32_t timeout) {
+        configure([&](network& network) { std::fill_n(network.timeout, +FLOW_STATE_COUNT, timeout); });
+    }
+
+    // The entries of a pair end one after the other: a look between the two is no news.
+    bool alive() const {
+        std::size_t entries = datapath_->flows().size();
+        for (int looks = 0; entries == 1 && looks < 50; ++looks) {
+            std::this_thread::sleep_for(milliseconds(1));
+            entries = datapath_->flows().size();
+        }
+        EXPECT_NE(entries, 1U) << "half a flow";
+        return entries != 0;
+    }
+
+    // The flow is there until `least` from now and gone soon after `most`.
+    void expect_end(milliseconds least, milliseconds most) {
+        const auto start = steady_clock::now();
+        while (!datapath_->flows().empty() && steady_clock::now() - start < most + slack) {
+            std::this_thread::sleep_for(milliseconds(10));
+        }
+        EXPECT_FALSE(alive()) << "alive after more than " << most.count() << " ms";
+        EXPECT_GE(steady_clock::now() - start, least) << "gone too early";
+    }
+
+    void expect_alive_for(milliseconds time) {
+        const auto start = steady_clock::now();
+        while (steady_clock::now() - start < time) {
+            ASSERT_TRUE(alive());
+            std::this_thread::sleep_for(milliseconds(10));
+        }
+    }
+};
+
+TEST_F(Age, EndsAConnectionWhenItNeverOpens) {
+    set_timeout(FLOW_TCP_OPENING, 1);
+    sends(syn);
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, EndsAConnectionWhenOnlyTheWorldsHalfWasSeen) {
+    set_timeout(FLOW_TCP_OPENING, 1);
+    sends(syn);
+    is_answered(syn | ack);
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, KeepsAConnectionWhenItIsEstablished) {
+    set_timeout(FLOW_TCP_OPENING, 1);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    expect_alive_for(milliseconds(2500));
+}
+
+TEST_F(Age, EndsAnEstablishedConnectionWhenItIsIdle) {
+    set_timeout(FLOW_TCP_OPENING, 1);
+    set_timeout(FLOW_TCP_ESTABLISHED, 2);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    expect_end(milliseconds(1800), seconds(2));
+}
+
+TEST_F(Age, EndsAConnectionWhenTheSandboxClosesIt) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    sends(fin | ack);
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, EndsAConnectionWhenTheWorldClosesIt) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    is_answered(fin | ack);
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, EndsAConnectionWhenTheSandboxResetsIt) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    sends(rst);
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, EndsAConnectionWhenTheWorldResetsIt) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    is_answered(rst | ack);
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, KeepsAClosingConnectionWhenItIsStillUsed) {
+    set_timeout(FLOW_TCP_CLOSING, 2);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(fin | ack);  // and goes on listening: half closed
+    for (int i = 0; i < 8; ++i) {
+        std::this_thread::sleep_for(milliseconds(400));
+        is_answered(psh | ack);
+    }
+    EXPECT_TRUE(alive());
+    expect_end(milliseconds(1800), seconds(2));
+}
+
+TEST_F(Age, KeepsAConnectionWhenItWasClosedAndBeginsAnew) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(fin | ack);
+    is_answered(fin | ack);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    expect_alive_for(milliseconds(2500));
+}
+
+TEST_F(Age, KeepsAConnectionWhenItWasRefusedAndBeginsAnew) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    is_answered(rst | ack);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    expect_alive_for(milliseconds(2500));
+}
+
+TEST_F(Age, EndsAUdpFlowWhenItIsIdle) {
+    set_timeout(FLOW_TCP_OPENING, 1);
+    set_timeout(FLOW_UDP, 1);
+    asks();
+    is_told();
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, EndsAUdpFlowWhenItIsIdleWhateverTheOtherTimeouts) {
+    set_timeout(FLOW_UDP, 1);
+    asks();
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, KeepsAUdpFlowForItsOwnTimeWhenOthersAreShorter) {
+    set_timeouts(1);
+    set_timeout(FLOW_UDP, 3);
+    asks();
+    expect_end(milliseconds(2800), seconds(3));
+}
+
+TEST_F(Age, EndsAPingWhenItIsIdle) {
+    set_timeout(FLOW_TCP_OPENING, 1);
+    set_timeout(FLOW_ICMP, 1);
+    expect_verdict(From::sandbox_a, from_a / asked / ICMP{}, VERDICT_TO_WORLD);
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, EndsAPingWhenItIsIdleWhateverTheOtherTimeouts) {
+    set_timeout(FLOW_ICMP, 1);
+    expect_verdict(From::sandbox_a, from_a / asked / ICMP{}, VERDICT_TO_WORLD);
+    expect_end(milliseconds(900), seconds(1));
+}
+
+TEST_F(Age, KeepsAFlowWhenTheSandboxGoesOnSending) {
+    set_timeouts(2);
+    for (int i = 0; i < 8; ++i) {
+        asks();
+        expect_alive_for(milliseconds(400));
+    }
+    asks();
+    expect_end(milliseconds(1800), seconds(2));
+}
+
+TEST_F(Age, KeepsAFlowWhenOnlyTheWorldGoesOnSending) {
+    set_timeouts(2);
+    asks();
+    for (int i = 0; i < 8; ++i) {
+        is_told();
+        expect_alive_for(milliseconds(400));
+    }
+    is_told();
+    expect_end(milliseconds(1800), seconds(2));
+}
+
+TEST_F(Age, EndsOneFlowAndKeepsAnotherWhenOnlyThatIsUsed) {
+    set_timeouts(2);
+    expect_verdict(From::sandbox_a, from_a / asked / UDP{.source_port = own_port + 1}, VERDICT_TO_WORLD);
+    for (int i = 0; i < 8; ++i) {
+        asks();
+        std::this_thread::sleep_for(milliseconds(400));
+    }
+    EXPECT_EQ(datapath_->flows().size(), 2U);
+    EXPECT_TRUE(datapath_->flow_at(key_of(udp_protocol, ip_a, own_port, ip_server, 53, host_a)));
+}
+
+TEST_F(Age, EndsHundredsOfFlowsWhenTheyAreIdle) {
+    set_timeouts(1);
+    for (std::uint16_t i = 0; i < 500; ++i) {
+        const auto port = static_cast<std::uint16_t>(own_port + i);
+        expect_verdict(From::sandbox_a, from_a / asked / UDP{.source_port = port}, VERDICT_TO_WORLD);
+    }
+    EXPECT_EQ(datapath_->flows().size(), 1000U);
+    EXPECT_EQ(datapath_->ageing_turns(), 500U);
+    expect_end(milliseconds(900), seconds(6)); // not all in one tick
+    EXPECT_EQ(datapath_->ageing_turns(), 0U);
+}
+
+TEST_F(Age, LooksNoMoreAtAFlowWhenTheControlPlaneHasRemovedIt) {
+    asks();
+    EXPECT_EQ(datapath_->ageing_turns(), 1U);
+    datapath_->remove_flow(key_of(udp_protocol, ip_a, own_port, ip_server, 53, host_a));
+    datapath_->remove_flow(key_of(udp_protocol, ip_server, 53, ip_uplink, own_port, 0));
+    asks(); // and so begins another under the same key
+    std::this_thread::sleep_for(2 * milliseconds(CAUSEWAY_AGEING_TICK_MS) + slack);
+    EXPECT_TRUE(alive());
+    EXPECT_EQ(datapath_->ageing_turns(), 1U);
+}
+
+TEST_F(Age, EndsTheOtherHalfWhenTheControlPlaneHasRemovedOne) {
+    asks();
+    datapath_->remove_flow(key_of(udp_protocol, ip_server, 53, ip_uplink, own_port, 0));
+    std::this_thread::sleep_for(2 * milliseconds(CAUSEWAY_AGEING_TICK_MS) + slack);
+    EXPECT_TRUE(datapath_->flows().empty());
+    EXPECT_EQ(datapath_->ageing_turns(), 0U);
+}
+
+TEST_F(Age, FreesThePortWhenItEndsAFlow) {
+    configure([](network& network) {
+        std::fill_n(network.timeout, +FLOW_STATE_COUNT, 1U);
+        network.port_min = network.port_max = own_port;
+    });
+    const Frame of_b = from_b / IPv4{.source = ip_b, .destination = ip_server} / UDP{};
+    asks();
+    expect_verdict(From::sandbox_b, of_b, VERDICT_DROP_NO_PORT);
+    expect_end(milliseconds(900), seconds(1));
+    EXPECT_EQ(port_in_world(From::sandbox_b, of_b), own_port);
+}
+
+TEST_F(Age, LeavesTheAnswerUnsolicitedWhenItComesTooLate) {
+    configure([](network& network) {
+        std::fill_n(network.timeout, +FLOW_STATE_COUNT, 1U);
+        network.flags = 0;
+    });
+    const Frame answer = from_world / IPv4{.source = ip_server, .destination = ip_a} /
+                         UDP{.source_port = 53, .destination_port = own_port};
+    asks();
+    expect_verdict(From::uplink, answer, VERDICT_TO_SANDBOX);
+    expect_end(milliseconds(900), seconds(1));
+    expect_verdict(From::uplink, answer, VERDICT_DROP_UNSOLICITED);
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// One way, at least, for a packet to end in each verdict: a verdict with no case here is a failure.
+#include <algorithm>
+#include <map>
+
+#include "tests/datapath/datapath_fixture.hpp"
+
+namespace causeway::test {
+namespace {
+
+const Frame to_server = from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{};
+
+struct Case {
+    enum verdict verdict;
+    From from;
+    Frame in;
+    const char* routes = "";  // for `ip`, before the packet
+    std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
+    std::uint16_t ports = 100;
+    Context context = {};
+};
+
+const Case cases[] = {
+    {VERDICT_PASS_STACK, From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_uplink} / TCP{}},
+    {VERDICT_TO_SANDBOX, From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_b} / TCP{}},
+    {VERDICT_TO_HOST, From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_gateway} / TCP{}},
+    {VERDICT_TO_WORLD, From::sandbox_a, to_server},
+    {VERDICT_ARP_ANSWERED, From::sandbox_a, from_a / Arp{.sender_mac = mac_a, .sender = ip_a, .target = ip_gateway}},
+    {VERDICT_DROP_TRUNCATED, From::sandbox_a, to_server.cut(53)},
+    {VERDICT_DROP_BAD_HEADER, From::sandbox_a,
+     from_a / IPv4{.source = ip_a, .destination = ip_server, .version = 6} / TCP{}},
+    {VERDICT_DROP_ETHERTYPE, From::sandbox_a,
+     Ethernet{.source = mac_a, .destination = mac_gateway, .type = 0x88cc} / Payload{"x"}},
+    {VERDICT_DROP_BAD_ARP, From::sandbox_a, from_a / Arp{.operation = arp_reply, .sender_mac = mac_a, .sender = ip_a}},
+    {VERDICT_DROP_ARP_NO_ANSWER, From::sandbox_a,
+     from_a / Arp{.sender_mac = mac_a, .sender = ip_a, .target = ip_unused}},
+    {VERDICT_DROP_UNKNOWN_SANDBOX, From::unknown_link, to_server},
+    {VERDICT_DROP_SPOOFED_MAC, From::sandbox_a, from_b / IPv4{.source = ip_a, .destination = ip_server} / TCP{}},
+    {VERDICT_DROP_SPOOFED_ADDRESS, From::sandbox_a, from_a / IPv4{.source = ip_b, .destination = ip_server} / TCP{}},
+    {VERDICT_DROP_SPOOFED_ARP, From::sandbox_a, from_a / Arp{.sender_mac = mac_b, .sender = ip_a, .target = ip_b}},
+    {VERDICT_DROP_NOT_GATEWAY_MAC, From::sandbox_a,
+     Ethernet{.source = mac_a, .destination = mac_b} / IPv4{.source = ip_a, .destination = ip_b} / TCP{}},
+    {VERDICT_DROP_MULTICAST, From::sandbox_a,
+     Ethernet{.source = mac_a, .destination = mac_broadcast} / IPv4{.source = ip_a, .destination = ip_b} / TCP{}},
+    {VERDICT_DROP_NO_ENDPOINT, From::host,
+     from_the_host / IPv4{.source = ip_gateway, .destination = ip_unused} / TCP{}},
+    {VERDICT_DROP_UNSOLICITED, From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_a} / TCP{}},
+    {VERDICT_DROP_TTL_EXPIRED, From::sandbox_a,
+     from_a / IPv4{.source = ip_a, .destination = ip_server, .ttl = 1} / TCP{}},
+    {VERDICT_DROP_NO_ROUTE, From::sandbox_a, to_server, "route add blackhole 198.51.100.0/24\n"},
+    {VERDICT_DROP_NO_UPLINK, From::sandbox_a, to_server, "route add 198.51.100.0/24 via 10.9.0.9\n"},
+    {VERDICT_DROP_NO_SOURCE, From::sandbox_a, to_server,
+     "address flush dev cw0\naddress flush dev lan0\naddress flush dev up0\nroute add default dev up0\n"},
+    {VERDICT_DROP_TOO_BIG, From::sandbox_a, to_server / Payload{std::string(1461, 'x')}},
+    {VERDICT_DROP_FRAGMENT, From::sandbox_a,
+     from_a / IPv4{.source = ip_a, .destination = ip_server, .more_fragments = true} / UDP{}},
+    {VERDICT_DROP_PROTOCOL, From::sandbox_a,
+     from_a / IPv4{.source = ip_a, .destination = ip_server, .protocol = 47} / Payload{"tunnel"}},
+    {VERDICT_DROP_NO_FLOW, From::sandbox_a,
+     from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.flags = syn | ack}},
+    {VERDICT_DROP_NO_PORT, From::sandbox_a, to_server, "", CAUSEWAY_FLOW_ENTRIES_MAX, 0},
+    {VERDICT_DROP_TABLE_FULL, From::sandbox_a, to_server, "", 1},
+};
+
+// What no packet can end in, here or in a whole system, and why it is there nevertheless.
+const std::map<enum verdict, const char*> out_of_reach = {
+    {VERDICT_CONTINUE, "no end: a program that counted it would have forgotten to decide"},
+    {VERDICT_DROP_REWRITE, "each place written was read before, so only a kernel out of memory refuses"},
+    {VERDICT_DROP_REDIRECT, "the kernel refuses only flags and sizes that no program passes"},
+};
+
+class Verdict : public DatapathTest, public testing::WithParamInterface<Case> {};
+
+TEST_P(Verdict, IsReached) {
+    const Case& one = GetParam();
+    load({.flow_entries = one.flow_entries});
+    run_ip(one.routes);
+    configure([&](network& network) {
+        network.port_min = 40000;
+        network.port_max = static_cast<std::uint16_t>(40000 + one.ports);
+    });
+    if (one.ports == 0) {  // the only one is B's already
+        expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{},
+                       VERDICT_TO_WORLD);
+    }
+    expect_verdict(one.from, one.in, one.verdict, one.context);
+}
+
+INSTANTIATE_TEST_SUITE_P(, Verdict, testing::ValuesIn(cases), [](const auto& of) { return name_of(of.param.verdict); });
+
+TEST(EveryVerdict, IsReachedOrHasAReasonWhyItIsNot) {
+    for (unsigned i = 0; i < VERDICT_COUNT; ++i) {
+        const auto verdict = static_cast<enum verdict>(i);
+        const bool reached = std::ranges::count(cases, verdict, &Case::verdict) == 1;
+        EXPECT_NE(reached, out_of_reach.contains(verdict)) << name_of(verdict);
+    }
+}
+
+}  // namespace
+}  // namespace causeway::test

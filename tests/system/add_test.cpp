@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+// ADD and DEL: what is said, what is made, and that all of it goes again.
+#include <gmock/gmock.h>
+
+#include <map>
+
+#include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+Json link_of(const std::string& device, const std::string& netns = {}) {
+    return ip_json({"link", "show", device}, netns).at(0);
+}
+
+class Reply : public Host, public testing::WithParamInterface<std::string> {};
+class Add : public Host {};
+class Del : public Host {};
+
+TEST_P(Reply, HasTheShapeOfTheVersionThatWasAsked) {
+    const std::string version = GetParam();
+    const auto blue = connect("blue", configuration({{"cniVersion", version}}));
+    const bool newest = version == "1.1.0", ancient = version.starts_with("0.");
+    EXPECT_EQ(blue.reply.at("cniVersion"), version);
+    const auto& interfaces = blue.reply.at("interfaces");
+    ASSERT_EQ(interfaces.size(), 3U);
+    for (const auto& interface : interfaces) {
+        EXPECT_EQ(interface.contains("mtu"), newest) << interface;
+    }
+    EXPECT_EQ(interfaces[2].at("sandbox"), blue.netns);
+    ASSERT_EQ(blue.reply.at("ips").size(), 1U);
+    const auto& ip = blue.reply.at("ips")[0];
+    EXPECT_EQ(ip.contains("version"), ancient) << ip;
+    EXPECT_EQ(ip.at("interface"), 2);
+    EXPECT_EQ(ip.at("gateway"), "10.0.0.1");
+    EXPECT_EQ(blue.reply.at("routes"), Json::parse(R"([{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}])"));
+    EXPECT_TRUE(blue.reply.at("dns").is_object());
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, Reply, testing::Values("0.3.1", "0.4.0", "1.0.0", "1.1.0"),
+                         [](const auto& version) {
+                             std::string name = "v" + version.param;
+                             std::ranges::replace(name, '.', '_');
+                             return name;
+                         });
+
+TEST_F(Add, NamesTheDevicesThatAreReallyThere) {
+    const auto blue = connect("blue");
+    const auto& interfaces = blue.reply.at("interfaces");
+    const std::vector<std::pair<std::string, std::string>> expected{
+        {"cw0", ""}, {blue.host_end, ""}, {"eth0", blue.netns}};
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        const auto& [name, netns] = expected[i];
+        const auto link = link_of(name, netns);
+        EXPECT_EQ(interfaces[i].at("name"), name);
+        EXPECT_EQ(interfaces[i].at("mac"), link.at("address")) << name;
+        EXPECT_EQ(interfaces[i].at("mtu"), link.at("mtu")) << name;
+        EXPECT_EQ(interfaces[i].value("sandbox", ""), netns) << name;
+        EXPECT_EQ(link.at("linkinfo").at("info_kind"), "veth") << name;
+        EXPECT_THAT(link.at("flags"), Contains("UP")) << name;
+    }
+}
+
+TEST_F(Add, SetsUpTheSandbox) {
+    const auto blue = connect("blue");
+    EXPECT_THAT(link_of("lo", blue.netns).at("flags"), Contains("UP"));
+    const auto addresses = ip_json({"-4", "addr", "show", "eth0"}, blue.netns).at(0).at("addr_info");
+    ASSERT_EQ(addresses.size(), 1U);
+    EXPECT_EQ(addresses[0].at("local"), blue.address);
+    EXPECT_EQ(addresses[0].at("prefixlen"), 24);
+    EXPECT_EQ(addresses[0].at("broadcast"), "10.0.0.255");
+    const auto routes = ip_json({"-4", "route", "show"}, blue.netns);
+    ASSERT_EQ(routes.size(), 2U) << routes;
+    EXPECT_EQ(routes[0].at("dst"), "default");
+    EXPECT_EQ(routes[0].at("gateway"), "10.0.0.1");
+    EXPECT_EQ(routes[0].at("dev"), "eth0");
+    EXPECT_TRUE(ping(blue.netns, "127.0.0.1")) << "lo";
+}
+
+TEST_F(Add, SetsUpTheGatewayDevice) {
+    const auto blue = connect("blue");
+    const auto addresses = ip_json({"-4", "addr", "show", "cw0"}).at(0).at("addr_info");
+    ASSERT_EQ(addresses.size(), 1U);
+    EXPECT_EQ(addresses[0].at("local"), "10.0.0.1");
+    EXPECT_EQ(addresses[0].at("prefixlen"), 24);
+    EXPECT_THAT(link_of("cw0").at("flags"), Contains("NOARP"));
+    EXPECT_THAT(ip({"route", "show", "10.0.0.0/24"}), HasSubstr("dev cw0"));
+    EXPECT_THAT(programs_on("cw0", Direction::egress), ElementsAre("from_host"));
+    EXPECT_THAT(programs_on(blue.host_end, Direction::ingress), ElementsAre("from_sandbox"));
+    EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));
+}
+
+TEST_F(Add, ForwardsOnItsOwnDeviceAlone) {
+    const auto all = sysctl("net/ipv4/ip_forward"), uplink = sysctl("net/ipv4/conf/up0/forwarding");
+    const auto blue = connect("blue");
+    EXPECT_EQ(sysctl("net/ipv4/conf/cw0/forwarding"), "1");
+    EXPECT_EQ(sysctl("net/ipv4/ip_forward"), all);
+    EXPECT_EQ(sysctl("net/ipv4/conf/up0/forwarding"), uplink);
+    EXPECT_EQ(all, "0");
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+}
+
+TEST_F(Add, PassesDnsOn) {
+    const auto dns = Json::parse(R"({"nameservers": ["203.0.113.2"], "search": ["example.org"], "domain": "example"})");
+    const auto blue = connect("blue", configuration({{"dns", dns}}));
+    EXPECT_EQ(blue.reply.at("dns"), dns);
+}
+
+TEST_F(Add, ReadsResolvConf) {
+    must_run({"sh", "-c", "printf 'nameserver 203.0.113.2\\nsearch one two\\noptions ndots:1\\n' > /run/resolv.conf"});
+    const auto blue = connect("blue", configuration(Json::parse(R"({"ipam": {"resolvConf": "/run/resolv.conf"}})")));
+    EXPECT_EQ(blue.reply.at("dns"),
+              Json::parse(R"({"nameservers": ["203.0.113.2"], "search": ["one", "two"], "options": ["ndots:1"]})"));
+}
+
+TEST_F(Add, MakesTheRoutesOfItsConfiguration) {
+    const auto blue = connect("blue", configuration(Json::parse(
+        R"({"ipam": {"routes": [{"dst": "198.51.100.0/24"}, {"dst": "203.0.113.0/24", "gw": "10.0.0.1"}]}})")));
+    EXPECT_THAT(ip({"route", "show", "198.51.100.0/24"}, blue.netns), HasSubstr("via 10.0.0.1 dev eth0"));
+    EXPECT_THAT(ip({"route", "show", "203.0.113.0/24"}, blue.netns), HasSubstr("via 10.0.0.1 dev eth0"));
+    EXPECT_EQ(ip({"route", "show", "default"}, blue.netns), "");
+    EXPECT_EQ(blue.reply.at("routes").size(), 2U);
+}
+
+TEST_F(Add, KeepsTheResultOfThePluginBefore) {
+    const auto before = Json::parse(R"({"cniVersion": "1.1.0", "interfaces": [{"name": "dummy0"}], "ips": [],
+                                        "routes": [{"dst": "10.9.0.0/16", "gw": "10.9.0.1"}]})");
+    const auto blue = world_.add_namespace("blue");
+    const auto answer = add("blue", blue, configuration({{"prevResult", before}}));
+    ASSERT_TRUE(succeeded(answer));
+    ASSERT_EQ(answer.json.at("interfaces").size(), 4U);
+    EXPECT_EQ(answer.json.at("interfaces")[0].at("name"), "dummy0");
+    EXPECT_EQ(answer.json.at("ips")[0].at("interface"), 3);
+    EXPECT_EQ(answer.json.at("routes").size(), 2U);
+}
+
+TEST_F(Add, RefusesAnIdThatIsConnectedAndLeavesTheFirstWorking) {
+    const auto blue = connect("blue");
+    const auto before = Snapshot::take({blue.netns});
+    EXPECT_TRUE(refused(add("blue", blue.netns), 102, {"blue", "eth0"}));
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+}
+
+TEST_F(Add, ConnectsTwoInterfacesOfOneContainer) {
+    const auto blue = connect("blue");
+    const auto second = add("blue", blue.netns, second_configuration({{"ipam", {{"routes", nullptr}}}}), "net1");
+    ASSERT_TRUE(succeeded(second));
+    EXPECT_EQ(second.json.at("ips")[0].at("gateway"), "10.0.1.1");
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    EXPECT_TRUE(ping(blue.netns, "10.0.1.1"));
+    ASSERT_TRUE(succeeded(del("blue", blue.netns)));
+    EXPECT_EQ(ip_json({"link", "show"}, blue.netns).size(), 2U) << "lo and net1";
+    EXPECT_TRUE(ping(blue.netns, "10.0.1.1"));
+    ASSERT_TRUE(succeeded(del("blue", blue.netns, second_configuration(), "net1")));
+    EXPECT_EQ(programs_on("up0", Direction::ingress).size(), 0U);
+}
+
+TEST_F(Add, GivesAddressesRoundRobin) {
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0][0]["rangeStart"] = "10.0.0.10";
+    conf["ipam"]["ranges"][0][0]["rangeEnd"] = "10.0.0.12";
+    const auto keeper = connect("keeper", conf);
+    EXPECT_EQ(keeper.address, "10.0.0.10");
+    std::vector<std::string> given;
+    const auto netns = world_.add_namespace("blue");
+    for (int i = 0; i < 4; ++i) {
+        const auto answer = add("blue", netns, conf);
+        ASSERT_TRUE(succeeded(answer));
+        given.push_back(answer.json.at("ips")[0].at("address"));
+        ASSERT_TRUE(succeeded(del("blue", netns, conf)));
+    }
+    EXPECT_THAT(given, ElementsAre("10.0.0.11/24", "10.0.0.12/24", "10.0.0.11/24", "10.0.0.12/24"));
+}
+
+TEST_F(Add, SaysSoAtOnceWhenNoAddressIsLeft) {
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/30";
+    const auto blue = connect("blue", conf);
+    EXPECT_EQ(blue.address, "10.0.0.2");
+    const auto red = world_.add_namespace("red");
+    const auto before = Snapshot::take({red});
+    const auto started = std::chrono::steady_clock::now();
+    EXPECT_TRUE(refused(add("red", red, conf), 101, {"10.0.0.1-10.0.0.3"}));
+    EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(2));
+    EXPECT_TRUE(before.holds());
+    disconnect(blue, conf);
+    EXPECT_TRUE(succeeded(add("red", red, conf)));
+}
+
+TEST_F(Add, TakesTheNextRangeWhenTheFirstIsFull) {
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0] = Json::parse(R"([{"subnet": "10.0.0.0/30"}, {"subnet": "10.0.4.0/24"}])");
+    const auto blue = connect("blue", conf), red = connect("red", conf);
+    EXPECT_EQ(blue.address, "10.0.0.2");
+    EXPECT_EQ(red.address, "10.0.4.2");
+    EXPECT_TRUE(ping(red.netns, "10.0.4.1"));
+    EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}}));
+}
+
+TEST_F(Del, LeavesNothingWhenItWasTheLast) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    const auto blue = add("blue", netns);
+    ASSERT_TRUE(succeeded(blue));
+    EXPECT_FALSE(before.holds()) << "a snapshot that sees nothing proves nothing";
+    const auto gone = del("blue", netns);
+    EXPECT_TRUE(succeeded(gone));
+    EXPECT_EQ(gone.text, "");
+    // lo stays up: it is not known who set it up
+    ip({"link", "set", "lo", "down"}, netns);
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Del, LeavesTheOthersWhenItWasNotTheLast) {
+    const auto blue = connect("blue"), green = connect("green");
+    const auto before = Snapshot::take({blue.netns, green.netns});
+    const auto red = connect("red");
+    disconnect(red);
+    world_.remove_namespace("red");
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {green.netns, {green.address, 80}}));
+}
+
+TEST_F(Del, SucceedsWhenItIsDoneAlready) {
+    const auto blue = connect("blue");
+    disconnect(blue);
+    const auto before = Snapshot::take();
+    EXPECT_TRUE(succeeded(del("blue", blue.netns)));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Del, SucceedsWhenThereWasNoAdd) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    EXPECT_TRUE(succeeded(del("blue", netns)));
+    EXPECT_TRUE(before.holds());
+    const auto red = connect("red");
+    EXPECT_TRUE(succeeded(del("blue", netns)));
+    EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
+}
+
+TEST_F(Del, NeedsNoNamespace) {
+    const auto before = Snapshot::take();
+    connect("blue");
+    EXPECT_TRUE(succeeded(del("blue", "")));
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Del, SucceedsWhenTheNamespaceIsGone) {
+    const auto before = Snapshot::take();
+    const auto blue = connect("blue");
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(eventually([&] { return ip({"-o", "link"}).find(blue.host_end) == std::string::npos; }));
+    EXPECT_TRUE(succeeded(del("blue", blue.netns)));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Del, LeavesWhatAnotherNetworkHasConnected) {
+    const auto blue = connect("blue");
+    const auto before = Snapshot::take({blue.netns});
+    EXPECT_TRUE(succeeded(del("blue", blue.netns, configuration({{"name", "elsewhere"}}))));
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+}
+
+TEST_F(Del, WorksWhenTheConfigurationHasBecomeInvalid) {
+    const auto before = Snapshot::take();
+    const auto blue = connect("blue");
+    EXPECT_TRUE(succeeded(del("blue", blue.netns, configuration({{"device", "a name that can't be"}}))));
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Del, MakesRoomForTheSameIdAgain) {
+    const auto blue = connect("blue");
+    disconnect(blue);
+    const auto again = add("blue", blue.netns);
+    ASSERT_TRUE(succeeded(again));
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+}
+
+TEST_F(Del, FreesTheAddressForWhoeverComesNext) {
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/30";
+    const auto keeper = connect("keeper", second_configuration());
+    for (int i = 0; i < 3; ++i) {
+        const std::string id = "sandbox" + std::to_string(i);
+        const auto one = connect(id, conf);
+        EXPECT_EQ(one.address, "10.0.0.2");
+        EXPECT_TRUE(meet(Protocol::udp, {one.netns}, {"", {"10.0.0.1", 53}})) << id;
+        disconnect(one, conf);
+    }
+}
+
+}  // namespace
+}  // namespace causeway::test

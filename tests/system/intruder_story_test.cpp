@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stories of packets that nobody asked for: none from outside ever reaches a sandbox.
+#include <gmock/gmock.h>
+
+#include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
+#include "tests/system/traffic.hpp"
+#include "tests/system/wire.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::ElementsAre;
+
+// The world knows the way to the sandboxes, and the node forwards whatever it gets: causeway alone is in the way.
+class Intruder : public Host, public testing::WithParamInterface<Protocol> {
+protected:
+    void SetUp() override {
+        set_sysctl("net/ipv4/ip_forward", "1");
+        for (const auto* device : {"all", "default", "up0"}) {
+            set_sysctl(std::string("net/ipv4/conf/") + device + "/rp_filter", "0");
+        }
+        ip({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
+    }
+
+    // A tap in the sandbox that has seen something else, so that its silence means something.
+    static bool reached(Tap& tap, const std::string& source) {
+        return tap.next([&](const Seen& seen) {
+            return !seen.outgoing && (is_ipv4(seen.frame, 6, source) || is_ipv4(seen.frame, 17, source) ||
+                                      is_ipv4(seen.frame, 1, source));
+        }, silence).has_value();
+    }
+};
+class OtherPrograms : public Host {};
+
+TEST_P(Intruder, DoesNotReachAMasqueradedSandbox) {
+    const auto blue = connect("blue");
+    Tap tap(blue.netns, "eth0");
+    EXPECT_FALSE(knock(GetParam(), {world_.world()}, {blue.netns, {blue.address, 8080}}));
+    EXPECT_FALSE(reached(tap, world_address));
+    EXPECT_GE(count_of("drop-unsolicited"), 1U);
+    EXPECT_TRUE(ping(blue.netns, world_address));
+    EXPECT_TRUE(reached(tap, world_address)) << "what was asked for does";
+}
+
+TEST_P(Intruder, DoesNotReachASandboxThatKeepsItsAddress) {
+    const auto blue = connect("blue", configuration({{"ipMasq", false}}));
+    Tap tap(blue.netns, "eth0");
+    EXPECT_FALSE(knock(GetParam(), {world_.world()}, {blue.netns, {blue.address, 8080}}));
+    EXPECT_FALSE(reached(tap, world_address));
+    EXPECT_GE(count_of("drop-unsolicited"), 1U);
+    EXPECT_TRUE(meet(GetParam(), {blue.netns}, {world_.world(), {world_address, 8080}}));
+}
+
+// Over a device that is no uplink, so that none of causeway's programs sees the packet come in.
+TEST_P(Intruder, DoesNotReachASandboxThroughTheNodesStack) {
+    const auto neighbour = world_.add_namespace("neighbour");
+    ip({"link", "add", "lan0", "type", "veth", "peer", "name", "eth0", "netns", "neighbour"});
+    ip({"addr", "add", "10.7.0.1/24", "dev", "lan0"});
+    ip({"link", "set", "lan0", "up"});
+    ip({"addr", "add", "10.7.0.2/24", "dev", "eth0"}, neighbour);
+    ip({"link", "set", "eth0", "up"}, neighbour);
+    ip({"route", "add", "default", "via", "10.7.0.1"}, neighbour);
+    const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));
+    ASSERT_THAT(programs_on("lan0", Direction::ingress), testing::IsEmpty());
+    EXPECT_TRUE(meet(GetParam(), {neighbour}, {"", {"10.7.0.1", 8080}})) << "the neighbour reaches the node";
+    Tap tap(blue.netns, "eth0");
+    EXPECT_FALSE(knock(GetParam(), {neighbour}, {blue.netns, {blue.address, 8080}}));
+    EXPECT_FALSE(reached(tap, "10.7.0.2"));
+    EXPECT_GE(count_of("drop-unsolicited"), 1U);
+    EXPECT_TRUE(meet(GetParam(), {""}, {blue.netns, {blue.address, 8080}})) << "the node itself does";
+}
+
+// A flow is open from the sandbox; an answer that comes from elsewhere, or for another port, is none.
+TEST_P(Intruder, DoesNotPassForTheAnswerOfAnother) {
+    const auto blue = connect("blue");
+    const auto meeting = meet(GetParam(), {blue.netns, {"0.0.0.0", 4000}}, {world_.world(), {world_address, 8080}});
+    ASSERT_TRUE(meeting);
+    Tap tap(blue.netns, "eth0");
+    for (const auto& [source, port] : {std::pair{service_address, 4000}, {world_address, 4001}}) {
+        const End from{source, 8080};
+        EXPECT_FALSE(knock(GetParam(), {world_.world(), from}, {"", {node_address, static_cast<std::uint16_t>(port)}})
+                         .seen == meeting.client);
+    }
+    EXPECT_FALSE(reached(tap, service_address));
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, Intruder, testing::Values(Protocol::tcp, Protocol::udp, Protocol::icmp),
+                         testing::PrintToStringParamName());
+
+TEST_F(OtherPrograms, StayWhereTheyAre) {
+    attach_foreign("up0", Direction::ingress);
+    const auto blue = connect("blue");
+    EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("foreign", "from_uplink"));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    disconnect(blue);
+    EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("foreign"));
+}
+
+TEST_F(OtherPrograms, GetWhatIsNotCauseways) {
+    must_run({"tc", "qdisc", "add", "dev", "up0", "clsact"});
+    must_run({"tc", "filter", "add", "dev", "up0", "ingress", "protocol", "ip", "prio", "1", "u32", "match", "u32",
+              "0", "0", "action", "pass"});
+    const auto counted = [] {
+        const auto text = must_run({"tc", "-s", "filter", "show", "dev", "up0", "ingress"});
+        const auto at = text.find("Sent ");
+        return at == std::string::npos ? -1 : std::stol(text.substr(text.find("bytes ", at) + 6));
+    };
+    const auto blue = connect("blue");
+    EXPECT_EQ(counted(), 0);
+    EXPECT_TRUE(ping(world_.world(), node_address));
+    EXPECT_EQ(counted(), 1);
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    disconnect(blue);
+    EXPECT_TRUE(ping(world_.world(), node_address));
+    EXPECT_EQ(counted(), 2);
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Uplinks and MTU: which devices lead to the world, and how large a packet may be.
+#include <gmock/gmock.h>
+
+#include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// A second way to the world: up1 198.51.100.129/25, towards dn1 198.51.100.130.
+class Uplinks : public Host {
+protected:
+    void SetUp() override {
+        ip({"link", "add", "up1", "type", "veth", "peer", "name", "dn1", "netns", "world"});
+        ip({"addr", "add", "198.51.100.129/25", "dev", "up1"});
+        ip({"link", "set", "up1", "up"});
+        ip({"addr", "add", "198.51.100.130/25", "dev", "dn1"}, world_.world());
+        ip({"link", "set", "dn1", "up"}, world_.world());
+    }
+
+    static int mtu_of(const std::string& device, const std::string& netns = {}) {
+        return ip_json({"link", "show", device}, netns).at(0).at("mtu");
+    }
+};
+
+TEST_F(Uplinks, AreAllThatHaveAnAddressByDefault) {
+    ip({"link", "add", "bare0", "type", "dummy"});
+    ip({"link", "set", "bare0", "up"});
+    const auto blue = connect("blue");
+    EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));
+    EXPECT_THAT(programs_on("up1", Direction::ingress), ElementsAre("from_uplink"));
+    EXPECT_THAT(programs_on("bare0", Direction::ingress), IsEmpty());
+    EXPECT_THAT(programs_on("cw0", Direction::ingress), IsEmpty());
+    const auto over0 = meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}});
+    const auto over1 = meet(Protocol::tcp, {blue.netns}, {world_.world(), {"198.51.100.130", 80}});
+    EXPECT_TRUE(over0);
+    EXPECT_TRUE(over1);
+    EXPECT_EQ(over0.seen.address, node_address);
+    EXPECT_EQ(over1.seen.address, "198.51.100.129");
+}
+
+TEST_F(Uplinks, AreThoseThatAreNamed) {
+    const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));
+    EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));
+    EXPECT_THAT(programs_on("up1", Direction::ingress), IsEmpty());
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}}));
+    EXPECT_FALSE(knock(Protocol::udp, {blue.netns}, {world_.world(), {"198.51.100.130", 53}}));
+    EXPECT_GE(count_of("drop-no-uplink"), 1U);
+}
+
+TEST_F(Uplinks, ThatComeLaterServeFromTheNextAddOn) {
+    ip({"link", "set", "up1", "down"});
+    ip({"addr", "flush", "dev", "up1"});
+    const auto blue = connect("blue");
+    EXPECT_THAT(programs_on("up1", Direction::ingress), IsEmpty());
+    ip({"addr", "add", "198.51.100.129/25", "dev", "up1"});
+    ip({"link", "set", "up1", "up"});
+    const auto red = connect("red");
+    EXPECT_THAT(programs_on("up1", Direction::ingress), ElementsAre("from_uplink"));
+    for (const auto& sandbox : {blue, red}) {
+        EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {"198.51.100.130", 80}})) << sandbox.id;
+    }
+}
+
+TEST_F(Uplinks, AreLeftByTheLastDel) {
+    const auto before = Snapshot::take();
+    const auto blue = connect("blue");
+    disconnect(blue);
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Uplinks, ThatVanishDoNotKeepTheLastDelFromItsWork) {
+    const auto blue = connect("blue");
+    ip({"link", "del", "up1"});
+    EXPECT_TRUE(succeeded(del("blue", blue.netns)));
+    EXPECT_EQ(all_programs(), "");
+    EXPECT_NE(run({"test", "-e", "/sys/fs/bpf/causeway"}).status, 0);
+}
+
+TEST_F(Uplinks, SetTheMtuByTheSmallest) {
+    ip({"link", "set", "up1", "mtu", "1400"});
+    const auto blue = connect("blue");
+    EXPECT_EQ(mtu_of("eth0", blue.netns), 1400);
+    EXPECT_EQ(mtu_of(blue.host_end), 1400);
+    EXPECT_EQ(mtu_of("cw0"), 1400);
+    EXPECT_EQ(blue.reply.at("interfaces")[2].at("mtu"), 1400);
+}
+
+TEST_F(Uplinks, ThatAreNotNamedDoNotSetTheMtu) {
+    ip({"link", "set", "up1", "mtu", "1400"});
+    const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));
+    EXPECT_EQ(mtu_of("eth0", blue.netns), 1500);
+}
+
+TEST_F(Uplinks, GiveWayToAConfiguredMtu) {
+    ip({"link", "set", "up1", "mtu", "1400"});
+    const auto blue = connect("blue", configuration({{"mtu", 1280}}));
+    EXPECT_EQ(mtu_of("eth0", blue.netns), 1280);
+    EXPECT_EQ(mtu_of(blue.host_end), 1280);
+}
+
+TEST_F(Uplinks, OfAnMtuThatNeedsJumboFramesCarryThem) {
+    for (const auto* device : {"up0", "up1"}) {
+        ip({"link", "set", device, "mtu", "9000"});
+    }
+    ip({"link", "set", "dn0", "mtu", "9000"}, world_.world());
+    const auto blue = connect("blue"), red = connect("red");
+    EXPECT_EQ(mtu_of("eth0", blue.netns), 9000);
+    auto near = open_line({blue.netns}, {red.netns, {red.address, 80}});
+    EXPECT_TRUE(carries(near.client, near.server, 1 << 20));
+    auto far = open_line({blue.netns}, {world_.world(), {world_address, 80}});
+    EXPECT_TRUE(carries(far.client, far.server, 1 << 20));
+}
+
+TEST_F(Uplinks, GiveWayToTheLargestMtuThatAVethHas) {
+    const auto blue = connect("blue", configuration({{"mtu", 65535}})), red = connect("red");
+    EXPECT_EQ(mtu_of("eth0", blue.netns), 65535);
+    EXPECT_EQ(mtu_of("eth0", red.netns), 1500) << "each ADD has its own";
+    auto line = open_line({blue.netns}, {red.netns, {red.address, 80}});
+    EXPECT_TRUE(carries(line.client, line.server, 1 << 20));
+}
+
+}  // namespace
+}  // namespace causeway::test

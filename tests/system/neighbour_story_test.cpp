@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stories of two sandboxes: a question from one, its way through the node, and the answer.
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+#include "tests/system/host.hpp"
+#include "tests/system/traffic.hpp"
+#include "tests/system/wire.hpp"
+
+namespace causeway::test {
+namespace {
+
+class Neighbours : public Host, public testing::WithParamInterface<Protocol> {};
+class Sandboxes : public Host {};
+
+TEST_P(Neighbours, MeetUnderTheirOwnAddresses) {
+    const auto blue = connect("blue"), red = connect("red");
+    for (const auto& [one, other] : {std::pair{blue, red}, std::pair{red, blue}}) {
+        const auto meeting = meet(GetParam(), {one.netns}, {other.netns, {other.address, 8080}});
+        EXPECT_TRUE(meeting);
+        EXPECT_EQ(meeting.seen, meeting.client);
+        EXPECT_EQ(meeting.seen.address, one.address);
+    }
+}
+
+TEST_P(Neighbours, OfTwoNetworksMeet) {
+    const auto blue = connect("blue"), red = connect("red", second_configuration());
+    const auto meeting = meet(GetParam(), {blue.netns}, {red.netns, {red.address, 8080}});
+    EXPECT_TRUE(meeting);
+    EXPECT_EQ(meeting.seen.address, blue.address);
+}
+
+TEST_P(Neighbours, MeetWithIpOptions) {
+    const auto blue = connect("blue"), red = connect("red");
+    for (const auto& options : {no_operations, record_route}) {
+        EXPECT_TRUE(meet(GetParam(), {blue.netns, {}, ip_options(options)}, {red.netns, {red.address, 8080}}));
+    }
+}
+
+TEST_P(Neighbours, MeetWithAndWithoutDontFragment) {
+    const auto blue = connect("blue"), red = connect("red");
+    for (const bool allowed : {true, false}) {
+        EXPECT_TRUE(meet(GetParam(), {blue.netns, {}, fragments(allowed)}, {red.netns, {red.address, 8080}}));
+    }
+}
+
+TEST_P(Neighbours, MeetWhenChecksumsAreNotOffloaded) {
+    const auto blue = connect("blue"), red = connect("red");
+    for (const auto& netns : {blue.netns, red.netns}) {
+        must_run({"ethtool", "-K", "eth0", "tx", "off", "rx", "off"}, {.netns = netns});
+    }
+    EXPECT_TRUE(meet(GetParam(), {blue.netns}, {red.netns, {red.address, 8080}}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, Neighbours, testing::Values(Protocol::tcp, Protocol::udp, Protocol::icmp),
+                         testing::PrintToStringParamName());
+
+TEST_F(Sandboxes, CarryAStreamOfLargeSegments) {
+    const auto blue = connect("blue"), red = connect("red");
+    auto line = open_line({blue.netns}, {red.netns, {red.address, 80}});
+    EXPECT_TRUE(carries(line.client, line.server, 20 << 20));
+    EXPECT_TRUE(carries(line.server, line.client, 20 << 20));
+}
+
+// Datagrams of one system call, cut into many on their way (UDP_SEGMENT, Linux 4.18).
+TEST_F(Sandboxes, CarryDatagramsThatAreSegmentedLate) {
+    const auto blue = connect("blue"), red = connect("red");
+    auto service = Socket::udp(red.netns, {red.address, 53});
+    auto client = Socket::udp(blue.netns);
+    client.set(SOL_UDP, UDP_SEGMENT, 1000);
+    ASSERT_TRUE(client.send_to({red.address, 53}, std::string(10000, 'x')));
+    for (int i = 0; i < 10; ++i) {
+        const auto datagram = service.receive();
+        ASSERT_TRUE(datagram) << i;
+        EXPECT_EQ(datagram->text.size(), 1000U);
+    }
+}
+
+TEST_F(Sandboxes, CarryDatagramsThatAreFragmented) {
+    const auto blue = connect("blue"), red = connect("red");
+    auto service = Socket::udp(red.netns, {red.address, 53});
+    auto client = Socket::udp(blue.netns);
+    ASSERT_TRUE(client.send_to({red.address, 53}, std::string(20000, 'x')));
+    const auto datagram = service.receive();
+    ASSERT_TRUE(datagram);
+    EXPECT_EQ(datagram->text.size(), 20000U);
+}
+
+TEST_F(Sandboxes, SeeNoHopOnTheWayToEachOther) {
+    const auto blue = connect("blue"), red = connect("red");
+    auto service = Socket::udp(red.netns, {red.address, 53});
+    service.set(IPPROTO_IP, IP_RECVTTL, 1);
+    auto client = Socket::udp(blue.netns);
+    client.set(IPPROTO_IP, IP_TTL, 1);
+    client.send_to({red.address, 53}, "one hop is enough");
+    EXPECT_TRUE(service.receive());
+}
+
+TEST_F(Sandboxes, SendNothingUnderAForeignAddress) {
+    const auto blue = connect("blue"), red = connect("red");
+    auto service = Socket::udp(red.netns, {red.address, 53});
+    auto liar = Socket::open(blue.netns, SOCK_RAW, IPPROTO_RAW);
+    const auto packet_from = [&](const std::string& source) {
+        auto bytes = (Ethernet{} / IPv4{.source = ip_of(source), .destination = ip_of(red.address)} /
+                      UDP{.source_port = 4000, .destination_port = 53} / Payload{"who am I?"})
+                         .bytes();
+        return std::string(bytes.begin() + 14, bytes.end());
+    };
+    ASSERT_TRUE(liar.send_to({red.address, 0}, packet_from(blue.address)));
+    ASSERT_TRUE(service.receive()) << "the true address passes";
+    for (const std::string source : {"10.0.0.1", "10.0.0.200", "203.0.113.2", "127.0.0.1"}) {
+        const auto before = count_of("drop-spoofed-address");
+        ASSERT_TRUE(liar.send_to({red.address, 0}, packet_from(source)));
+        EXPECT_TRUE(eventually([&] { return count_of("drop-spoofed-address") == before + 1; })) << source;
+    }
+    EXPECT_FALSE(service.receive(silence));
+}
+
+TEST_F(Sandboxes, SendNothingUnderAForeignMac) {
+    const auto blue = connect("blue"), red = connect("red");
+    auto service = Socket::udp(red.netns, {red.address, 53});
+    ip({"link", "set", "eth0", "address", red.mac}, blue.netns);
+    auto client = Socket::udp(blue.netns);
+    client.send_to({red.address, 53}, "who am I?");
+    EXPECT_FALSE(service.receive(silence));
+    EXPECT_GE(count_of("drop-spoofed-mac") + count_of("drop-spoofed-arp"), 1U);
+    ip({"link", "set", "eth0", "address", blue.mac}, blue.netns);
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {red.netns, {red.address, 5353}}));
+}
+
+TEST_F(Sandboxes, FindTheirOwnAddressFree) {
+    const auto blue = connect("blue");
+    const auto probe = run({"arping", "-D", "-c", "1", "-w", "1", "-I", "eth0", blue.address}, {.netns = blue.netns});
+    EXPECT_EQ(probe.status, 0) << probe.out << probe.err;
+}
+
+TEST_F(Sandboxes, FindAnothersAddressTaken) {
+    const auto blue = connect("blue"), red = connect("red");
+    for (const auto& taken : {red.address, std::string("10.0.0.1")}) {
+        const auto probe = run({"arping", "-D", "-c", "1", "-w", "1", "-I", "eth0", taken}, {.netns = blue.netns});
+        EXPECT_EQ(probe.status, 1) << taken << ": " << probe.out << probe.err;
+    }
+}
+
+TEST_F(Sandboxes, GetNoAnswerForAnAddressThatNobodyHas) {
+    const auto blue = connect("blue");
+    Tap tap(blue.netns, "eth0");
+    const auto request = [&](const std::string& target) {
+        tap.send((Ethernet{.source = mac_of(blue.mac), .destination = "ff:ff:ff:ff:ff:ff"_mac} /
+                  Arp{.sender_mac = mac_of(blue.mac), .sender = ip_of(blue.address), .target = ip_of(target)})
+                     .bytes());
+    };
+    const auto answered = [&](std::chrono::milliseconds time) {
+        return tap.next([](const Seen& seen) { return is_arp_reply(seen.frame); }, time).has_value();
+    };
+    request("10.0.0.1");
+    EXPECT_TRUE(answered(patience));
+    for (const std::string nobody : {"10.0.0.99", "203.0.113.2", "0.0.0.0"}) {
+        request(nobody);
+        EXPECT_FALSE(answered(silence)) << nobody;
+    }
+    EXPECT_EQ(count_of("drop-arp-no-answer"), 3U);
+}
+
+TEST_F(Sandboxes, AreGoneForTheirNeighboursAfterDel) {
+    const auto blue = connect("blue"), red = connect("red");
+    EXPECT_TRUE(ping(blue.netns, red.address));
+    disconnect(red);
+    EXPECT_FALSE(ping(blue.netns, red.address, silence));
+    EXPECT_GE(count_of("drop-no-endpoint"), 1U);
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// What ADD refuses: with the specification's code, words that name what is wrong, and nothing changed.
+#include "tests/system/host.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+class Refusal : public Host {
+protected:
+    // Also that nothing is loaded for it: the pins are in the snapshot.
+    void expect_refused(const Json& conf, int code, const std::vector<std::string>& parts) {
+        const auto netns = world_.add_namespace("refused");
+        const auto before = Snapshot::take({netns});
+        EXPECT_TRUE(refused(add("refused", netns, conf), code, parts)) << conf;
+        EXPECT_TRUE(before.holds());
+    }
+};
+
+TEST_F(Refusal, NamesTheInterfaceWhenTheSandboxHasOneOfThatName) {
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "add", "eth0", "type", "dummy"}, netns);
+    const auto before = Snapshot::take({netns});
+    const auto answer = add("blue", netns);
+    EXPECT_FALSE(answer.ok());
+    EXPECT_TRUE(refused(answer, answer.code(), {"eth0", "File exists"}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Refusal, NamesThePathWhenItIsNoNamespace) {
+    const auto before = Snapshot::take();
+    must_run({"touch", "/run/not-a-namespace"});
+    EXPECT_TRUE(refused(add("blue", "/run/not-a-namespace"), 8, {"/run/not-a-namespace"}));
+    EXPECT_TRUE(refused(add("blue", "/run/nothing-at-all"), 8, {"/run/nothing-at-all"}));
+    EXPECT_TRUE(refused(add("blue", "/proc/self/ns/mnt"), 8, {"/proc/self/ns/mnt"}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Refusal, NamesTheNamespaceWhenItIsTheHosts) {
+    const auto before = Snapshot::take();
+    EXPECT_TRUE(refused(add("blue", world_.node()), 8, {world_.node()}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Refusal, NamesTheVariablesThatAreMissing) {
+    const auto before = Snapshot::take();
+    EXPECT_TRUE(refused(add("", "", configuration(), ""), 4, {"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"}));
+    EXPECT_TRUE(refused(answer_to({.command = "DANCE", .id = "blue", .netns = world_.node()}), 4, {"DANCE"}));
+    EXPECT_TRUE(refused(add("a b", world_.path("blue")), 4, {"CNI_CONTAINERID", "a b"}));
+    EXPECT_TRUE(refused(add("blue", world_.path("blue"), configuration(), "a/b"), 4, {"CNI_IFNAME", "a/b"}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Refusal, NamesTheKeyAndTheValueThatCannotBe) {
+    const auto range = [](const Json& range) { return Json{{"ipam", {{"ranges", {{range}}}}}}; };
+    const auto before = Snapshot::take();
+    const auto netns = world_.add_namespace("refused");
+    const std::vector<std::pair<Json, std::vector<std::string>>> cases{
+        {{{"device", "a-name-too-long"}}, {"device", "a-name-too-long"}},
+        {{{"device", 7}}, {"device", "7"}},
+        {{{"mtu", "large"}}, {"mtu", "large"}},
+        {{{"mtu", 67}}, {"mtu", "67"}},
+        {{{"ipMasq", "yes"}}, {"ipMasq", "yes"}},
+        {{{"uplinks", "up0"}}, {"uplinks", "up0"}},
+        {{{"portRange", "9-1"}}, {"portRange", "9-1"}},
+        {{{"timeouts", {{"udp", 0}}}}, {"timeouts.udp", "0"}},
+        {{{"name", nullptr}}, {"name", "missing"}},
+        {{{"ipam", {{"ranges", nullptr}}}}, {"ipam.ranges", "missing"}},
+        {range({{"subnet", "10.0.0.0/33"}}), {"subnet", "10.0.0.0/33"}},
+        {range({{"subnet", "10.0.0.7/24"}}), {"subnet", "10.0.0.7/24", "10.0.0.0/24"}},
+        {range({{"subnet", "10.0.0.0/31"}}), {"subnet", "10.0.0.0/31"}},
+        {range({{"subnet", "10.0.0.0/24"}, {"gateway", "10.0.1.1"}}), {"gateway", "10.0.1.1"}},
+        {range({{"subnet", "10.0.0.0/24"}, {"rangeStart", "10.0.0.9"}, {"rangeEnd", "10.0.0.8"}}), {"rangeEnd"}},
+        {{{"ipam", {{"routes", {{{"dst", "anywhere"}}}}}}}, {"routes", "anywhere"}},
+        {{{"ipam", {{"resolvConf", "/run/none"}}}}, {"resolvConf", "/run/none"}},
+    };
+    for (const auto& [patch, parts] : cases) {
+        EXPECT_TRUE(refused(add("refused", netns, configuration(patch)), 7, parts)) << patch;
+    }
+    world_.remove_namespace("refused");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Refusal, TellsJsonFromWhatIsNone) {
+    const auto before = Snapshot::take();
+    Call call{.command = "ADD", .id = "blue", .netns = world_.node()};
+    auto options = call.options();
+    options.stdin_text = "{\"cniVersion\": ";
+    EXPECT_TRUE(refused(answer_of(run({plugin()}, options)), 6, {"not JSON"}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Refusal, TellsAVersionThatItDoesNotSpeak) {
+    expect_refused(configuration({{"cniVersion", "9.9.9"}}), 1, {"9.9.9"});
+}
+
+TEST_F(Refusal, NamesTheUplinkThatDoesNotExist) {
+    expect_refused(configuration({{"uplinks", {"up0", "up9"}}}), 7, {"uplinks", "up9"});
+}
+
+TEST_F(Refusal, NamesTheUplinkThatIsNoEthernet) {
+    expect_refused(configuration({{"uplinks", {"lo"}}}), 7, {"uplinks", "lo"});
+}
+
+TEST_F(Refusal, NamesTheDeviceThatIsSomebodyElsesBridge) {
+    ip({"link", "add", "cw0", "type", "bridge"});
+    expect_refused(configuration(), 7, {"device", "cw0"});
+    EXPECT_EQ(ip_json({"link", "show", "cw0"}).at(0).at("linkinfo").at("info_kind"), "bridge");
+}
+
+TEST_F(Refusal, NamesTheDeviceThatIsSomebodyElsesVeth) {
+    ip({"link", "add", "cw0", "type", "veth", "peer", "name", "cw0-in"});
+    expect_refused(configuration(), 7, {"device", "cw0"});
+    ip({"link", "show", "cw0-in"});
+}
+
+TEST_F(Refusal, NamesTheInnerEndThatIsSomebodyElses) {
+    ip({"link", "add", "cw0-in", "type", "dummy"});
+    expect_refused(configuration(), 7, {"device", "cw0-in"});
+}
+
+TEST_F(Refusal, NamesTheNetworkWhoseSubnetOverlaps) {
+    const auto blue = connect("blue");
+    auto conf = second_configuration();
+    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.128/25";
+    expect_refused(conf, 7, {"10.0.0.128/25", "sandboxes", "cw0"});
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+}
+
+TEST_F(Refusal, NamesTheSubnetsOfOneNetworkThatOverlap) {
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0] = Json::parse(R"([{"subnet": "10.0.0.0/24"}, {"subnet": "10.0.0.0/16"}])");
+    expect_refused(conf, 7, {"10.0.0.0/16", "10.0.0.0/24"});
+}
+
+TEST_F(Refusal, NamesTheNetworkThatHasTheDevice) {
+    const auto blue = connect("blue");
+    expect_refused(second_configuration({{"device", "cw0"}}), 7, {"device", "cw0", "sandboxes"});
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator breaks by accident, and a kill leaves behind, is whole again after the next ADD.
+#include <gmock/gmock.h>
+#include <sys/mount.h>
+
+#include <filesystem>
+
+#include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+
+class Repair : public Host {
+protected:
+    void expect_connected(const Sandbox& sandbox) {
+        const Place service{"", {"10.0.0.1", 8080}}, outside{world_.world(), {world_address, 80}};
+        EXPECT_TRUE(ping(sandbox.netns, "10.0.0.1")) << sandbox.id;
+        EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, service)) << sandbox.id;
+        EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, outside)) << sandbox.id;
+        EXPECT_TRUE(meet(Protocol::tcp, {""}, {sandbox.netns, {sandbox.address, 80}})) << sandbox.id;
+    }
+};
+
+TEST_F(Repair, MakesTheGatewayDeviceAgainForOldSandboxesToo) {
+    const auto blue = connect("blue");
+    ip({"link", "del", "cw0"});
+    EXPECT_FALSE(ping(blue.netns, "10.0.0.1", silence));
+    const auto red = connect("red");
+    expect_connected(red);
+    expect_connected(blue);
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {red.netns, {red.address, 53}}));
+    disconnect(red);
+    disconnect(blue);
+    EXPECT_EQ(all_programs(), "");
+}
+
+TEST_F(Repair, AttachesTheUplinkAgain) {
+    const auto blue = connect("blue");
+    detach("up0", Direction::ingress, "from_uplink");
+    EXPECT_FALSE(knock(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    const auto red = connect("red");
+    EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));
+    expect_connected(blue);
+    expect_connected(red);
+}
+
+TEST_F(Repair, AttachesTheGatewayDeviceAgain) {
+    const auto blue = connect("blue");
+    detach("cw0", Direction::egress, "from_host");
+    const auto red = connect("red");
+    EXPECT_THAT(programs_on("cw0", Direction::egress), ElementsAre("from_host"));
+    expect_connected(blue);
+    expect_connected(red);
+}
+
+TEST_F(Repair, SetsTheGatewayDeviceUpAgain) {
+    const auto blue = connect("blue");
+    ip({"link", "set", "cw0", "down"});
+    const auto red = connect("red");
+    expect_connected(blue);
+    expect_connected(red);
+}
+
+TEST_F(Repair, GivesTheGatewayDeviceItsAddressAgain) {
+    const auto blue = connect("blue");
+    ip({"addr", "flush", "dev", "cw0"});
+    const auto red = connect("red");
+    expect_connected(blue);
+    expect_connected(red);
+}
+
+TEST_F(Repair, FollowsAnUplinkThatWasMadeAnew) {
+    const auto blue = connect("blue");
+    ip({"link", "del", "up0"});
+    ip({"link", "add", "up0", "type", "veth", "peer", "name", "dn0", "netns", "world"});
+    ip({"addr", "add", "203.0.113.1/24", "dev", "up0"});
+    ip({"link", "set", "up0", "up"});
+    ip({"addr", "add", "203.0.113.2/24", "dev", "dn0"}, world_.world());
+    ip({"link", "set", "dn0", "up"}, world_.world());
+    ip({"route", "add", "default", "via", world_address});
+    const auto red = connect("red");
+    expect_connected(blue);
+    expect_connected(red);
+}
+
+TEST_F(Repair, FollowsAnUplinkThatHasAnotherAddress) {
+    const auto blue = connect("blue");
+    ip({"addr", "add", "203.0.113.77/24", "dev", "up0"});
+    ip({"addr", "del", "203.0.113.1/24", "dev", "up0"});
+    ip({"route", "replace", "default", "via", world_address});
+    const auto red = connect("red");
+    for (const auto& sandbox : {blue, red}) {
+        const auto meeting = meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_address, 80}});
+        EXPECT_TRUE(meeting) << sandbox.id;
+        EXPECT_EQ(meeting.seen.address, "203.0.113.77");
+    }
+}
+
+TEST_F(Repair, TakesTheNewSettingsOfAConfiguration) {
+    const auto blue = connect("blue");
+    const auto red = connect("red", configuration({{"ipMasq", false}}));
+    ip({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
+    const auto meeting = meet(Protocol::udp, {red.netns}, {world_.world(), {world_address, 53}});
+    EXPECT_TRUE(meeting);
+    EXPECT_EQ(meeting.seen.address, red.address);
+}
+
+TEST_F(Repair, TakesAWholeNewSubnetOfAConfiguration) {
+    const auto blue = connect("blue");
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0] = Json::parse(R"([{"subnet": "10.0.4.0/24"}])");
+    const auto red = connect("red", conf);
+    EXPECT_EQ(red.address, "10.0.4.2");
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    EXPECT_TRUE(ping(red.netns, "10.0.4.1"));
+    EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, {blue.netns, {blue.address, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {""}, {red.netns, {red.address, 80}}));
+}
+
+TEST_F(Repair, MountsTheBpfFileSystemWhereItIsAbsent) {
+    ASSERT_EQ(umount("/sys/fs/bpf"), 0);
+    while (umount("/sys/fs/bpf") == 0) {  // those of the machine, in this mount namespace only
+    }
+    const auto blue = connect("blue");
+    expect_connected(blue);
+    EXPECT_TRUE(std::filesystem::exists("/sys/fs/bpf/causeway"));
+    disconnect(blue);
+    EXPECT_EQ(all_programs(), "");
+    EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/causeway"));
+}
+
+TEST_F(Repair, ClearsWhatAKilledLoadLeft) {
+    const auto before = Snapshot::take();
+    for (const auto* directory : {"/sys/fs/bpf/causeway", "/sys/fs/bpf/causeway/loading", "/sys/fs/bpf/causeway/retiring"}) {
+        std::filesystem::create_directory(directory);
+    }
+    for (const auto* pin : {"loading/endpoints", "retiring/flows"}) {
+        must_run({"bpftool", "map", "create", std::string("/sys/fs/bpf/causeway/") + pin, "type", "hash", "key", "4",
+                  "value", "4", "entries", "1", "name", "left"});
+    }
+    const auto blue = connect("blue");
+    expect_connected(blue);
+    EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/causeway/loading"));
+    disconnect(blue);
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Repair, ClearsHalfALoadAtADelToo) {
+    const auto before = Snapshot::take();
+    std::filesystem::create_directories("/sys/fs/bpf/causeway/loading");
+    must_run({"bpftool", "map", "create", "/sys/fs/bpf/causeway/loading/endpoints", "type", "hash", "key", "4", "value",
+              "4", "entries", "1", "name", "left"});
+    EXPECT_TRUE(succeeded(del("blue", "")));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Repair, LeavesThePinsOfOthersAlone) {
+    std::filesystem::create_directories("/sys/fs/bpf/somebody");
+    must_run({"bpftool", "map", "create", "/sys/fs/bpf/somebody/map", "type", "hash", "key", "4", "value", "4",
+              "entries", "1", "name", "theirs"});
+    const auto before = Snapshot::take();
+    const auto blue = connect("blue");
+    disconnect(blue);
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(before.holds());
+}
+
+}  // namespace
+}  // namespace causeway::test

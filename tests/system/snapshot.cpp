@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/snapshot.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
+
+namespace causeway::test {
+namespace {
+
+constexpr const char* questions =
+    "-o -d link show\n"
+    "-o -4 addr show\n"
+    "-4 route show table all\n"
+    "rule show\n";
+
+std::string devices_of(const std::string& netns) {
+    return must_run({"ip", "-batch", "-"}, {.stdin_text = questions, .netns = netns});
+}
+
+std::string paths_under(const std::string& root) {
+    std::set<std::string> paths;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+        paths.insert(entry.path());
+    }
+    std::string lines;
+    for (const auto& path : paths) {
+        lines += path + "\n";
+    }
+    return lines;
+}
+
+std::string contents_of(const std::string& path) {
+    std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+// /proc/sys/net is that of whoever looks.
+std::string forwarding() {
+    std::string lines = "all " + contents_of("/proc/sys/net/ipv4/ip_forward");
+    for (const auto& device : std::filesystem::directory_iterator("/proc/sys/net/ipv4/conf")) {
+        lines += device.path().filename().string() + " " + contents_of(device.path() / "forwarding");
+    }
+    return lines;
+}
+
+std::multiset<std::string> lines_of(const std::string& text) {
+    std::istringstream stream(text);
+    std::multiset<std::string> lines;
+    for (std::string line; std::getline(stream, line);) {
+        lines.insert(line);
+    }
+    return lines;
+}
+
+}  // namespace
+
+Snapshot Snapshot::take(const std::vector<std::string>& namespaces) {
+    Snapshot snapshot;
+    snapshot.namespaces_ = namespaces;
+    auto& parts = snapshot.parts_;
+    parts["node"] = devices_of("");
+    for (const auto& netns : namespaces) {
+        parts[netns] = devices_of(netns);
+    }
+    parts["programs"] = all_programs();
+    parts["pins"] = paths_under("/sys/fs/bpf");
+    parts["names"] = paths_under("/run/netns");
+    parts["mounts"] = contents_of("/proc/self/mountinfo");
+    parts["forwarding"] = forwarding();
+    return snapshot;
+}
+
+testing::AssertionResult Snapshot::holds() const {
+    const auto now = take(namespaces_);
+    std::string differences;
+    for (const auto& [name, text] : parts_) {
+        const auto before = lines_of(text), after = lines_of(now.parts_.at(name));
+        for (const auto& line : before) {
+            differences += after.count(line) < before.count(line) ? "\n  " + name + " lost: " + line : "";
+        }
+        for (const auto& line : after) {
+            differences += before.count(line) < after.count(line) ? "\n  " + name + " gained: " + line : "";
+        }
+    }
+    if (differences.empty()) {
+        return testing::AssertionSuccess();
+    }
+    return testing::AssertionFailure() << "the host is not as before:" << differences;
+}
+
+testing::AssertionResult Snapshot::comes_back() const {
+    auto result = holds();
+    eventually([&] {
+        result = result ? result : holds();
+        return static_cast<bool>(result);
+    });
+    return result;
+}
+
+}  // namespace causeway::test

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/socket.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace causeway::test {
+namespace {
+
+[[noreturn]] void fail(const std::string& what) {
+    throw std::runtime_error(what + ": " + std::strerror(errno));
+}
+
+sockaddr_in name_of(const End& end) {
+    sockaddr_in name{.sin_family = AF_INET, .sin_port = htons(end.port), .sin_addr = {}, .sin_zero = {}};
+    if (inet_pton(AF_INET, end.address.c_str(), &name.sin_addr) != 1) {
+        throw std::runtime_error(end.address + " is no IPv4 address");
+    }
+    return name;
+}
+
+End end_of(const sockaddr_in& name) {
+    char text[INET_ADDRSTRLEN] = "";
+    inet_ntop(AF_INET, &name.sin_addr, text, sizeof(text));
+    return {text, ntohs(name.sin_port)};
+}
+
+template <typename Ask>
+End asked(Ask ask, int fd) {
+    sockaddr_in name{};
+    socklen_t size = sizeof(name);
+    if (ask(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+        fail("ask a socket for its ends");
+    }
+    return end_of(name);
+}
+
+}  // namespace
+
+Visit::Visit(const std::string& path) {
+    if (path.empty()) {
+        return;
+    }
+    home_ = ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    const int there = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (home_ < 0 || there < 0 || setns(there, CLONE_NEWNET) != 0) {
+        fail("enter " + path);
+    }
+    close(there);
+}
+
+Visit::~Visit() {
+    if (home_ >= 0 && setns(home_, CLONE_NEWNET) != 0) {
+        std::terminate();  // all that follows would be in the wrong place
+    }
+    close(home_);
+}
+
+Socket Socket::open(const std::string& netns, int type, int protocol) {
+    const Visit visit(netns);
+    Socket socket(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+    if (socket.fd_ < 0) {
+        fail("open a socket");
+    }
+    return socket;
+}
+
+Socket Socket::udp(const std::string& netns, const End& local) {
+    auto socket = open(netns, SOCK_DGRAM);
+    socket.bind(local);
+    return socket;
+}
+
+Socket Socket::tcp(const std::string& netns, const End& local) {
+    auto socket = open(netns, SOCK_STREAM);
+    if (local != End{}) {
+        socket.set(SOL_SOCKET, SO_REUSEADDR, 1);
+        socket.bind(local);
+    }
+    return socket;
+}
+
+Socket Socket::listener(const std::string& netns, const End& local) {
+    auto socket = tcp(netns, local);
+    if (::listen(socket.fd_, 1024) != 0) {
+        fail("listen");
+    }
+    return socket;
+}
+
+Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+Socket& Socket::operator=(Socket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+}
+
+Socket::~Socket() {
+    if (fd_ >= 0) {
+        close(fd_);
+    }
+}
+
+End Socket::local() const {
+    return asked(::getsockname, fd_);
+}
+
+End Socket::peer() const {
+    return asked(::getpeername, fd_);
+}
+
+void Socket::bind(const End& local) {
+    const auto name = name_of(local);
+    if (::bind(fd_, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0) {
+        fail("bind to " + local.address + ":" + std::to_string(local.port));
+    }
+}
+
+void Socket::set(int level, int name, int value) {
+    if (setsockopt(fd_, level, name, &value, sizeof(value)) != 0) {
+        fail("set a socket option");
+    }
+}
+
+void Socket::reset() {
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    close(std::exchange(fd_, -1));
+}
+
+bool Socket::ready(short events, std::chrono::milliseconds time) const {
+    const auto deadline = std::chrono::steady_clock::now() + time;
+    pollfd waiting{.fd = fd_, .events = events, .revents = 0};
+    for (;;) {
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        const int result = poll(&waiting, 1, left.count() < 0 ? 0 : static_cast<int>(left.count()));
+        if (result >= 0 || errno != EINTR) {
+            return result > 0;
+        }
+    }
+}
+
+int Socket::connect(const End& remote, std::chrono::milliseconds time) {
+    const auto name = name_of(remote);
+    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0) {
+        return 0;
+    }
+    if (errno != EINPROGRESS) {
+        return errno;
+    }
+    if (!ready(POLLOUT, time)) {
+        return ETIMEDOUT;
+    }
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error;
+}
+
+std::optional<Socket> Socket::accept(std::chrono::milliseconds time) {
+    if (!ready(POLLIN, time)) {
+        return std::nullopt;
+    }
+    const int fd = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return fd < 0 ? std::nullopt : std::optional<Socket>(fd);
+}
+
+bool Socket::send(std::string_view text) {
+    while (!text.empty()) {
+        const auto sent = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+        if (sent >= 0) {
+            text.remove_prefix(static_cast<std::size_t>(sent));
+        } else if (errno != EAGAIN || !ready(POLLOUT, patience)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool Socket::send_to(const End& remote, std::string_view text) {
+    const auto name = name_of(remote);
+    return sendto(fd_, text.data(), text.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&name),
+                  sizeof(name)) == static_cast<ssize_t>(text.size());
+}
+
+std::optional<Datagram> Socket::receive(std::chrono::milliseconds time) {
+    if (!ready(POLLIN, time)) {
+        return std::nullopt;
+    }
+    std::string text(65536, '\0');
+    sockaddr_in name{};
+    socklen_t size = sizeof(name);
+    const auto got = recvfrom(fd_, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&name), &size);
+    if (got < 0) {
+        return std::nullopt;
+    }
+    text.resize(static_cast<std::size_t>(got));
+    return Datagram{end_of(name), text};
+}
+
+}  // namespace causeway::test

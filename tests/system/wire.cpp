@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/wire.hpp"
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <stdexcept>
+
+namespace causeway::test {
+namespace {
+
+[[noreturn]] void fail(const std::string& what) {
+    throw std::runtime_error(what + ": " + std::strerror(errno));
+}
+
+Socket packet_socket(const std::string& netns, const std::string& device) {
+    const Visit visit(netns);
+    Socket socket(::socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_ALL)));
+    sockaddr_ll name{};
+    name.sll_family = AF_PACKET;
+    name.sll_protocol = htons(ETH_P_ALL);
+    name.sll_ifindex = static_cast<int>(if_nametoindex(device.c_str()));
+    if (socket.fd() < 0 || name.sll_ifindex == 0 ||
+        bind(socket.fd(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0) {
+        fail("tap " + device);
+    }
+    socket.set(SOL_PACKET, PACKET_AUXDATA, 1);
+    return socket;
+}
+
+// One frame that is there already.
+std::optional<Seen> read_frame(int fd) {
+    Seen seen{.frame = Bytes(262144)};
+    sockaddr_ll name{};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(tpacket_auxdata))];
+    iovec place{.iov_base = seen.frame.data(), .iov_len = seen.frame.size()};
+    msghdr message{};
+    message.msg_name = &name;
+    message.msg_namelen = sizeof(name);
+    message.msg_iov = &place;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    const auto size = recvmsg(fd, &message, 0);
+    if (size < 0) {
+        return std::nullopt;
+    }
+    seen.frame.resize(static_cast<std::size_t>(size));
+    seen.outgoing = name.sll_pkttype == PACKET_OUTGOING;
+    for (auto* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+        tpacket_auxdata data{};
+        std::memcpy(&data, CMSG_DATA(part), sizeof(data));
+        seen.checksum_pending = (data.tp_status & TP_STATUS_CSUMNOTREADY) != 0;
+    }
+    return seen;
+}
+
+}  // namespace
+
+Mac mac_of(const std::string& text) {
+    Mac mac;
+    auto& b = mac.bytes;
+    if (std::sscanf(text.c_str(), "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5]) != 6) {
+        throw std::runtime_error("\"" + text + "\" is no MAC");
+    }
+    return mac;
+}
+
+Ip ip_of(const std::string& text) {
+    in_addr address{};
+    if (inet_pton(AF_INET, text.c_str(), &address) != 1) {
+        throw std::runtime_error("\"" + text + "\" is no IPv4 address");
+    }
+    return Ip{ntohl(address.s_addr)};
+}
+
+Tap::Tap(const std::string& netns, const std::string& device) : socket_(packet_socket(netns, device)) {}
+
+void Tap::send(const Bytes& frame) {
+    if (::send(socket_.fd(), frame.data(), frame.size(), 0) != static_cast<ssize_t>(frame.size())) {
+        fail("send a frame");
+    }
+}
+
+std::optional<Seen> Tap::next(const std::function<bool(const Seen&)>& wanted, std::chrono::milliseconds time) {
+    const auto deadline = std::chrono::steady_clock::now() + time;
+    for (;;) {
+        while (auto seen = read_frame(socket_.fd())) {
+            if (wanted(*seen)) {
+                return seen;
+            }
+        }
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        pollfd waiting{.fd = socket_.fd(), .events = POLLIN, .revents = 0};
+        if (left.count() <= 0 || poll(&waiting, 1, static_cast<int>(left.count())) == 0) {
+            return std::nullopt;
+        }
+    }
+}
+
+bool is_ipv4(const Bytes& frame, std::uint8_t protocol, const std::string& source, const std::string& destination) {
+    constexpr std::size_t headers = ETH_HLEN + 20;
+    if (frame.size() < headers || frame[12] != 0x08 || frame[13] != 0x00 || frame[23] != protocol) {
+        return false;
+    }
+    const auto has = [&](std::size_t offset, const std::string& address) {
+        in_addr wanted{};
+        return address.empty() || (inet_pton(AF_INET, address.c_str(), &wanted) == 1 &&
+                                   std::memcmp(&frame[offset], &wanted, sizeof(wanted)) == 0);
+    };
+    return has(26, source) && has(30, destination);
+}
+
+bool is_arp_reply(const Bytes& frame) {
+    return frame.size() >= 42 && frame[12] == 0x08 && frame[13] == 0x06 && frame[20] == 0 && frame[21] == 2;
+}
+
+}  // namespace causeway::test
