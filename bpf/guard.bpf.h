@@ -7,8 +7,7 @@
 
 static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 {
-	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] &&
-	       a[5] == b[5];
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] && a[5] == b[5];
 }
 
 static __always_inline enum verdict guard_link(struct __sk_buff *skb, const struct sandbox *sandbox)
@@ -23,8 +22,7 @@ static __always_inline enum verdict guard_link(struct __sk_buff *skb, const stru
 }
 
 /* For IP only: ARP requests are broadcast. Multicast MACs have the lowest bit of the first byte set. */
-static __always_inline enum verdict guard_network(const struct packet *packet,
-						  const struct sandbox *sandbox)
+static __always_inline enum verdict guard_network(const struct packet *packet, const struct sandbox *sandbox)
 {
 	struct ethhdr *ethernet = bytes_at(packet->skb, 0, ETH_HLEN);
 

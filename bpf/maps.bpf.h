@@ -49,7 +49,8 @@ struct {
 	__type(value, struct uplink);
 } uplinks SEC(".maps");
 
-/* one direction of a flow -> its translation and state | programs | programs, causewayctl | ageing | ~176 B, twice a flow */
+/* one direction of a flow -> its translation and state | programs | programs, causewayctl | ageing | ~176 B, twice a
+ * flow */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CAUSEWAY_FLOW_ENTRIES_MAX);
@@ -58,7 +59,8 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-/* flows in the order in which they are looked at | new flows, ageing | ageing | ageing | 56 B a flow, all of it at load */
+/* flows in the order in which they are looked at | new flows, ageing | ageing | ageing | 56 B a flow, all of it at load
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, CAUSEWAY_FLOW_ENTRIES_MAX / 2);

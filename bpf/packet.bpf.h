@@ -13,7 +13,7 @@
 
 #include "maps.bpf.h"
 
-#define IPV4_RESERVED 0x8000      /* RFC 791, section 3.1: bit 0 of the flags must be zero */
+#define IPV4_RESERVED 0x8000 /* RFC 791, section 3.1: bit 0 of the flags must be zero */
 #define IPV4_DF 0x4000
 #define IPV4_FRAGMENT_MASK 0x3fff /* more-fragments flag and offset: zero in a whole packet */
 

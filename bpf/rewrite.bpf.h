@@ -7,8 +7,7 @@
 
 #define OFFSET_OF(type, member) __builtin_offsetof(type, member)
 
-static __always_inline enum verdict rewrite_macs(struct __sk_buff *skb, const __u8 *destination,
-						 const __u8 *source)
+static __always_inline enum verdict rewrite_macs(struct __sk_buff *skb, const __u8 *destination, const __u8 *source)
 {
 	struct ethhdr *ethernet = bytes_at(skb, 0, ETH_HLEN);
 
@@ -70,8 +69,8 @@ static __always_inline __u32 port_offset(const struct packet *packet, bool sourc
  * The kernel's helpers know packets whose checksum the device is still to fill in; MANGLED_0 keeps a UDP
  * checksum of 0 ("none", RFC 768) and never makes one.
  */
-static __always_inline enum verdict rewrite_end(const struct packet *packet, bool source,
-						const struct address *address, __be16 port)
+static __always_inline enum verdict rewrite_end(const struct packet *packet, bool source, const struct address *address,
+						__be16 port)
 {
 	const struct address *old = source ? &packet->source : &packet->destination;
 	__be16 old_port = source ? packet->source_port : packet->destination_port;
@@ -90,8 +89,7 @@ static __always_inline enum verdict rewrite_end(const struct packet *packet, boo
 		if (bpf_l3_csum_replace(skb, ETH_HLEN + OFFSET_OF(struct iphdr, check), from, to, sizeof(to)))
 			return VERDICT_DROP_REWRITE;
 	}
-	if (old_port != port &&
-	    bpf_l4_csum_replace(skb, checksum, old_port, port, flags | sizeof(port)))
+	if (old_port != port && bpf_l4_csum_replace(skb, checksum, old_port, port, flags | sizeof(port)))
 		return VERDICT_DROP_REWRITE;
 	address_place = bytes_at(skb, address_offset, sizeof(*address_place));
 	if (!address_place)
@@ -105,8 +103,7 @@ static __always_inline enum verdict rewrite_end(const struct packet *packet, boo
 }
 
 /* An ARP request becomes its own answer: mac is at the address that was asked for (RFC 826). */
-static __always_inline void rewrite_arp_to_answer(struct ethhdr *ethernet, struct arp_ipv4 *arp,
-						  const __u8 *mac)
+static __always_inline void rewrite_arp_to_answer(struct ethhdr *ethernet, struct arp_ipv4 *arp, const __u8 *mac)
 {
 	__be32 asked = arp->target;
 

@@ -67,8 +67,7 @@ static __always_inline enum verdict find_route(const struct packet *packet, cons
 		return verdict;
 	uplink = bpf_map_lookup_elem(&uplinks, &fib.ifindex);
 	if (!uplink)
-		return fib.ifindex == sandbox->gateway_ifindex ? VERDICT_DROP_NO_ENDPOINT :
-								 VERDICT_DROP_NO_UPLINK;
+		return fib.ifindex == sandbox->gateway_ifindex ? VERDICT_DROP_NO_ENDPOINT : VERDICT_DROP_NO_UPLINK;
 	route->ifindex = fib.ifindex;
 	route->source = fib.ipv4_src != packet->source.word[3] ? address_of_ipv4(fib.ipv4_src) : uplink->address;
 	route->next_hop.nh_family = fib.family;

@@ -24,7 +24,8 @@ std::expected<std::string, Error> find_plugin(const Request& request, const std:
             return path;
         }
     }
-    return fail(Code::invalid_environment, "the IPAM plugin \"" + type + "\" is not in CNI_PATH \"" + request.path + "\"");
+    return fail(Code::invalid_environment,
+                "the IPAM plugin \"" + type + "\" is not in CNI_PATH \"" + request.path + "\"");
 }
 
 // A file that the child reads its configuration from: unlike a pipe it takes any length at once.
@@ -48,7 +49,7 @@ std::vector<std::string> environment_for(const char* command) {
 }
 
 struct Finished {
-    int status = 0; // of waitpid
+    int status = 0;  // of waitpid
     std::string output;
 };
 
@@ -100,11 +101,11 @@ Error error_of(const std::string& type, const Finished& finished) {
         return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : otherwise;
     };
     if (json.is_object() && json.contains("code") && json["code"].is_number_integer()) {
-        return {static_cast<Code>(json["code"].get<int>()), "IPAM plugin \"" + type + "\": " + text("msg", "no message"),
-                text("details", "")};
+        return {static_cast<Code>(json["code"].get<int>()),
+                "IPAM plugin \"" + type + "\": " + text("msg", "no message"), text("details", "")};
     }
-    return {Code::io_failure, "IPAM plugin \"" + type + "\" failed and said: " +
-                                  (finished.output.empty() ? "nothing" : finished.output)};
+    return {Code::io_failure,
+            "IPAM plugin \"" + type + "\" failed and said: " + (finished.output.empty() ? "nothing" : finished.output)};
 }
 
 std::expected<std::string, Error> output_of(const char* command, const Request& request, const NetConf& conf) {

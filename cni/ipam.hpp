@@ -14,7 +14,7 @@ namespace causeway::cni {
 
 struct IpamResult {
     Assignment assignment;
-    Range range; // the subnet that the address is in, for the gateway device
+    Range range;  // the subnet that the address is in, for the gateway device
     std::vector<Route> routes;
     Dns dns;
 };

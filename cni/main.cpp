@@ -44,7 +44,7 @@ std::optional<std::string> variable(const std::string& name) {
 }  // namespace
 
 int main() {
-    const bool asked = std::getenv("CNI_COMMAND") != nullptr; // else a person started it: don't wait for input
+    const bool asked = std::getenv("CNI_COMMAND") != nullptr;  // else a person started it: don't wait for input
     const auto answer = causeway::cni::answer(variable, asked ? read_all(STDIN_FILENO) : "");
     return write_all(STDOUT_FILENO, answer.output) ? answer.exit_status : 1;
 }

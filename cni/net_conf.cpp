@@ -52,7 +52,8 @@ std::expected<std::vector<std::string>, Error> texts_at(const Json& object, cons
 // Network names: section 1, "Must not contain ... start with an alphanumeric character, optionally followed by".
 bool valid_name(const std::string& name) {
     const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; };
-    return !name.empty() && std::isalnum(static_cast<unsigned char>(name[0])) != 0 && std::ranges::all_of(name, allowed);
+    return !name.empty() && std::isalnum(static_cast<unsigned char>(name[0])) != 0 &&
+           std::ranges::all_of(name, allowed);
 }
 
 std::expected<void, Error> read_name(const Json& conf, NetworkSpec& network) {
@@ -75,8 +76,9 @@ std::expected<void, Error> read_device(const Json& conf, NetworkSpec& network) {
     if (!device) {
         return {};
     }
-    const bool bad = device->empty() || *device == "." || *device == ".." ||
-                     std::ranges::any_of(*device, [](unsigned char c) { return c == '/' || c == ':' || c == '%' || c <= ' '; });
+    const bool bad =
+        device->empty() || *device == "." || *device == ".." ||
+        std::ranges::any_of(*device, [](unsigned char c) { return c == '/' || c == ':' || c == '%' || c <= ' '; });
     if (bad) {
         return invalid("device", *device, "is not a device name");
     }
@@ -95,8 +97,8 @@ std::expected<std::optional<std::uint64_t>, Error> number_at(const Json& object,
         return std::nullopt;
     }
     if (!value->is_number_unsigned() || value->get<std::uint64_t>() < min || value->get<std::uint64_t>() > max) {
-        return invalid(prefix + key, *value, "is not a whole number from " + std::to_string(min) + " to " +
-                                                 std::to_string(max));
+        return invalid(prefix + key, *value,
+                       "is not a whole number from " + std::to_string(min) + " to " + std::to_string(max));
     }
     return value->get<std::uint64_t>();
 }
@@ -144,15 +146,14 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
     TRY(read_name(conf, network));
     TRY(read_device(conf, network));
     if (const auto mtu = TRY(number_at(conf, "mtu", 0, 65535))) {
-        if (*mtu != 0 && *mtu < 68) { // RFC 791: what every link must carry; 0 is "not set" by convention
+        if (*mtu != 0 && *mtu < 68) {  // RFC 791: what every link must carry; 0 is "not set" by convention
             return invalid("mtu", *mtu, "is less than 68");
         }
         if (*mtu != 0) {
             network.mtu = static_cast<std::uint32_t>(*mtu);
         }
     }
-    network.masquerade =
-        TRY(optional_value<bool>(conf, "ipMasq", &Json::is_boolean, "true or false")).value_or(false);
+    network.masquerade = TRY(optional_value<bool>(conf, "ipMasq", &Json::is_boolean, "true or false")).value_or(false);
     network.uplinks = TRY(texts_at(conf, "uplinks"));
     TRY(read_port_range(conf, network));
     return read_timeouts(conf, network);
@@ -195,8 +196,8 @@ std::expected<Range, Error> read_range(const Json& json) {
         return invalid("ipam.ranges.subnet", *text, "is every address there is, and not a sandbox network's");
     }
     if (subnet->address != subnet->first()) {
-        return invalid("ipam.ranges.subnet", *text, "has host bits set; meant is perhaps " +
-                                                        Prefix{subnet->first(), subnet->length}.text());
+        return invalid("ipam.ranges.subnet", *text,
+                       "has host bits set; meant is perhaps " + Prefix{subnet->first(), subnet->length}.text());
     }
     auto range = Range::of_subnet(*subnet);
     if (!range) {
@@ -234,7 +235,8 @@ std::expected<std::vector<Range>, Error> read_ranges(const Json& ipam) {
         }
     }
     if (ranges.empty()) {
-        return fail(Code::invalid_configuration, "ipam.ranges: missing: causeway needs a subnet to give addresses from");
+        return fail(Code::invalid_configuration,
+                    "ipam.ranges: missing: causeway needs a subnet to give addresses from");
     }
     for (auto a = ranges.begin(); a != ranges.end(); ++a) {
         for (auto b = std::next(a); b != ranges.end(); ++b) {
@@ -299,7 +301,7 @@ std::expected<Dns, Error> read_resolv_conf(const std::string& path) {
             }
         }
     }
-    if (file.bad()) { // a directory, for one
+    if (file.bad()) {  // a directory, for one
         return unreadable;
     }
     return dns;

@@ -28,14 +28,14 @@ struct Dns {
 };
 
 struct NetConf {
-    std::string version; // cniVersion; "0.1.0" where it is missing, by section 1
+    std::string version;  // cniVersion; "0.1.0" where it is missing, by section 1
     NetworkSpec network;
-    std::vector<Route> routes; // of ipam
+    std::vector<Route> routes;  // of ipam
     Dns dns;
-    std::optional<std::string> delegated_ipam; // a type other than causeway's own
+    std::optional<std::string> delegated_ipam;  // a type other than causeway's own
     std::optional<Json> previous_result;
-    std::vector<SandboxId> valid_attachments; // for GC
-    Json raw;                                 // as it came, for a delegated plugin
+    std::vector<SandboxId> valid_attachments;  // for GC
+    Json raw;                                  // as it came, for a delegated plugin
 };
 
 // Code::decode_failure, Code::incompatible_version, Code::invalid_configuration.

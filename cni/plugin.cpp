@@ -6,16 +6,20 @@
 #include "cni/ipam.hpp"
 #include "cni/net_conf.hpp"
 #include "cni/reply.hpp"
+#include "userspace/inspect.hpp"
 #include "userspace/rollback.hpp"
-#include "userspace/sandbox.hpp"
 
 namespace causeway::cni {
 
 namespace {
 
-const std::string& newest_version() { return supported_versions().back(); }
+const std::string& newest_version() {
+    return supported_versions().back();
+}
 
-SandboxId id_of(const Request& request) { return {request.container_id, request.interface}; }
+SandboxId id_of(const Request& request) {
+    return {request.container_id, request.interface};
+}
 
 std::expected<Json, Error> add(const Request& request, NetConf conf) {
     Rollback rollback;
@@ -126,9 +130,13 @@ std::string version_in(std::string_view input) {
 }
 
 // A path or a name may be no UTF-8; that must not fail what is done already.
-std::string printed(const Json& json) { return json.dump(4, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string printed(const Json& json) {
+    return json.dump(4, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
-Answer failed(const std::string& version, const Error& error) { return {1, printed(error_result(version, error))}; }
+Answer failed(const std::string& version, const Error& error) {
+    return {1, printed(error_result(version, error))};
+}
 
 Answer answer_or_throw(const Environment& environment, std::string_view input) {
     const auto version = version_in(input);

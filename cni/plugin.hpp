@@ -11,7 +11,7 @@ namespace causeway::cni {
 
 struct Answer {
     int exit_status = 0;
-    std::string output; // JSON, or nothing
+    std::string output;  // JSON, or nothing
 };
 
 Answer answer(const Environment& environment, std::string_view input);

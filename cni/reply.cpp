@@ -9,8 +9,12 @@ namespace causeway::cni {
 namespace {
 
 // "mtu" came with 1.1.0; "version" in an address went with 1.0.0.
-bool has_mtu(const std::string& version) { return version == "1.1.0"; }
-bool has_ip_version(const std::string& version) { return version.starts_with("0."); }
+bool has_mtu(const std::string& version) {
+    return version == "1.1.0";
+}
+bool has_ip_version(const std::string& version) {
+    return version.starts_with("0.");
+}
 
 Json interface_json(const std::string& version, const Link& link, const std::string& sandbox) {
     Json json{{"name", link.name}, {"mac", link.mac.text()}};
@@ -115,8 +119,8 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
     }
     for (const auto& item : previous.value("routes", Json::array())) {
         if (item.contains("gw")) {
-            expected.routes.push_back({TRY(Prefix::parse(item.value("dst", ""))),
-                                       TRY(Address::parse(item["gw"].get<std::string>())), 0});
+            expected.routes.push_back(
+                {TRY(Prefix::parse(item.value("dst", ""))), TRY(Address::parse(item["gw"].get<std::string>())), 0});
         }
     }
     return expected;

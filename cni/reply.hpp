@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cni/net_conf.hpp"
-#include "userspace/sandbox.hpp"
+#include "userspace/inspect.hpp"
 
 namespace causeway::cni {
 

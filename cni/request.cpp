@@ -36,7 +36,9 @@ bool valid_container_id(const std::string& id) {
 
 // What the kernel takes as a device name (dev_valid_name), and as it is: "eth%d" would become eth0.
 bool valid_interface(const std::string& name) {
-    const auto forbidden = [](char c) { return c == '/' || c == ':' || c == '%' || std::isspace(static_cast<unsigned char>(c)); };
+    const auto forbidden = [](char c) {
+        return c == '/' || c == ':' || c == '%' || std::isspace(static_cast<unsigned char>(c));
+    };
     return !name.empty() && name.size() < CAUSEWAY_DEVICE_LEN && name != "." && name != ".." &&
            std::ranges::none_of(name, forbidden);
 }
@@ -53,8 +55,7 @@ std::expected<void, Error> refuse_invalid(const Request& request, const CommandR
     require(row.container_and_interface, request.interface, "CNI_IFNAME");
     require(row.path, request.path, "CNI_PATH");
     if (!missing.empty()) {
-        return fail(Code::invalid_environment,
-                    "required for " + std::string(row.name) + " but not set: " + missing);
+        return fail(Code::invalid_environment, "required for " + std::string(row.name) + " but not set: " + missing);
     }
     if (row.container_and_interface && !valid_container_id(request.container_id)) {
         return fail(Code::invalid_environment, "CNI_CONTAINERID \"" + request.container_id +
@@ -62,8 +63,9 @@ std::expected<void, Error> refuse_invalid(const Request& request, const CommandR
                                                    "begin with a letter or digit");
     }
     if (row.container_and_interface && !valid_interface(request.interface)) {
-        return fail(Code::invalid_environment, "CNI_IFNAME \"" + request.interface +
-                                                   "\" is not a device name: 1 to 15 characters, no '/', ':', '%' or space");
+        return fail(Code::invalid_environment,
+                    "CNI_IFNAME \"" + request.interface +
+                        "\" is not a device name: 1 to 15 characters, no '/', ':', '%' or space");
     }
     return {};
 }
@@ -79,10 +81,10 @@ std::expected<Request, Error> read_request(const Environment& environment) {
     }
     const auto* const row = std::ranges::find(commands, name, &CommandRow::name);
     if (row == commands.end()) {
-        return fail(Code::invalid_environment, "CNI_COMMAND \"" + name +
-                                                   "\" is none of ADD, DEL, CHECK, GC, STATUS, VERSION");
+        return fail(Code::invalid_environment,
+                    "CNI_COMMAND \"" + name + "\" is none of ADD, DEL, CHECK, GC, STATUS, VERSION");
     }
-    Request request{row->command,      value("CNI_CONTAINERID"), value("CNI_NETNS"),
+    Request request{row->command,        value("CNI_CONTAINERID"), value("CNI_NETNS"),
                     value("CNI_IFNAME"), value("CNI_PATH"),        value("CNI_ARGS")};
     TRY(refuse_invalid(request, *row));
     return request;

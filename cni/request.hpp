@@ -16,7 +16,7 @@ enum class Command { add, del, check, gc, status, version };
 
 struct Request {
     Command command = Command::version;
-    std::string container_id, netns, interface, path, arguments; // empty where not given
+    std::string container_id, netns, interface, path, arguments;  // empty where not given
 };
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;

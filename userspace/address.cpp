@@ -21,7 +21,9 @@ std::unexpected<Error> malformed(std::string_view what, std::string_view text) {
 
 }  // namespace
 
-Address::Address(const address& raw) { std::memcpy(bytes_.data(), &raw, sizeof(raw)); }
+Address::Address(const address& raw) {
+    std::memcpy(bytes_.data(), &raw, sizeof(raw));
+}
 
 Address Address::of_ipv4(std::uint32_t host_order) {
     Address address;
@@ -33,7 +35,7 @@ Address Address::of_ipv4(std::uint32_t host_order) {
 
 std::expected<Address, Error> Address::parse(std::string_view text) {
     const std::string copy(text);
-    if (copy.contains('\0')) { // where inet_pton would stop reading
+    if (copy.contains('\0')) {  // where inet_pton would stop reading
         return malformed("an IP address", text);
     }
     in_addr ipv4{};
@@ -47,7 +49,9 @@ std::expected<Address, Error> Address::parse(std::string_view text) {
     return malformed("an IP address", text);
 }
 
-bool Address::is_ipv4() const { return std::equal(mapped_ipv4.begin(), mapped_ipv4.end(), bytes_.begin()); }
+bool Address::is_ipv4() const {
+    return std::equal(mapped_ipv4.begin(), mapped_ipv4.end(), bytes_.begin());
+}
 
 address Address::raw() const {
     address raw{};
@@ -55,7 +59,9 @@ address Address::raw() const {
     return raw;
 }
 
-const std::uint8_t* Address::bytes() const { return is_ipv4() ? &bytes_[12] : bytes_.data(); }
+const std::uint8_t* Address::bytes() const {
+    return is_ipv4() ? &bytes_[12] : bytes_.data();
+}
 
 std::string Address::text() const {
     std::array<char, INET6_ADDRSTRLEN> text{};
@@ -108,17 +114,25 @@ Address with_host_bits(const Prefix& prefix, bool ones) {
 
 }  // namespace
 
-Address Prefix::first() const { return with_host_bits(*this, false); }
+Address Prefix::first() const {
+    return with_host_bits(*this, false);
+}
 
-Address Prefix::last() const { return with_host_bits(*this, true); }
+Address Prefix::last() const {
+    return with_host_bits(*this, true);
+}
 
 bool Prefix::contains(const Address& other) const {
     return other.is_ipv4() == address.is_ipv4() && first() <= other && other <= last();
 }
 
-bool Prefix::overlaps(const Prefix& other) const { return contains(other.first()) || other.contains(first()); }
+bool Prefix::overlaps(const Prefix& other) const {
+    return contains(other.first()) || other.contains(first());
+}
 
-std::string Prefix::text() const { return address.text() + "/" + std::to_string(length); }
+std::string Prefix::text() const {
+    return address.text() + "/" + std::to_string(length);
+}
 
 std::expected<Mac, Error> Mac::parse(std::string_view text) {
     Mac mac;

@@ -21,7 +21,7 @@ public:
     Address() = default;
     explicit Address(const address& raw);
     static Address of_ipv4(std::uint32_t host_order);
-    static std::expected<Address, Error> parse(std::string_view text); // without a prefix length
+    static std::expected<Address, Error> parse(std::string_view text);  // without a prefix length
 
     bool is_ipv4() const;
     bool is_none() const { return *this == Address{}; }
@@ -46,8 +46,8 @@ struct Prefix {
     int length = 0;
 
     static std::expected<Prefix, Error> parse(std::string_view text);
-    Address first() const; // the network's own address: host bits all zero
-    Address last() const;  // host bits all one; the broadcast address of an IPv4 subnet
+    Address first() const;  // the network's own address: host bits all zero
+    Address last() const;   // host bits all one; the broadcast address of an IPv4 subnet
     bool contains(const Address& other) const;
     bool overlaps(const Prefix& other) const;
     std::string text() const;

@@ -20,10 +20,13 @@ constexpr auto tcx_egress = static_cast<bpf_attach_type>(47);
 constexpr std::uint32_t filter_handle = 0x6377;
 constexpr std::uint32_t filter_priority = 0x6377;
 
-bpf_attach_type tcx_type(Direction direction) { return direction == Direction::ingress ? tcx_ingress : tcx_egress; }
+bpf_attach_type tcx_type(Direction direction) {
+    return direction == Direction::ingress ? tcx_ingress : tcx_egress;
+}
 
 std::string step_of(const char* verb, Direction direction, const std::string& device) {
-    return std::string(verb) + (direction == Direction::ingress ? " the ingress" : " the egress") + " hook of " + device;
+    return std::string(verb) + (direction == Direction::ingress ? " the ingress" : " the egress") + " hook of " +
+           device;
 }
 
 bpf_tc_hook clsact_hook(std::uint32_t ifindex, Direction direction) {
@@ -56,7 +59,7 @@ int attach_clsact(std::uint32_t ifindex, Direction direction, int program) {
     }
     auto options = filter();
     options.prog_fd = program;
-    options.flags = BPF_TC_F_REPLACE; // the handle is causeway's own, so only its own program is replaced
+    options.flags = BPF_TC_F_REPLACE;  // the handle is causeway's own, so only its own program is replaced
     return bpf_tc_attach(&hook, &options);
 }
 

@@ -61,7 +61,7 @@ public:
 
     // Every entry there is when the walk begins, once; those that come or go meanwhile, perhaps. Hash maps only.
     std::expected<void, Error> for_each(const std::function<void(const Key&, const Value&)>& visit) const {
-        constexpr std::uint32_t at_once = 256; // more than the entries of any bucket: the kernel wants whole ones
+        constexpr std::uint32_t at_once = 256;  // more than the entries of any bucket: the kernel wants whole ones
         std::vector<Key> keys(at_once);
         std::vector<Value> values(at_once);
         std::uint32_t position = 0;

@@ -25,7 +25,7 @@ namespace {
 
 const std::string bpffs = "/sys/fs/bpf";
 const std::string home = bpffs + "/causeway";
-const std::string loading = home + "/loading"; // becomes directory() when all is pinned
+const std::string loading = home + "/loading";  // becomes directory() when all is pinned
 const std::string retiring = home + "/retiring";
 
 std::expected<UniqueFd, Error> open_bpffs() {
@@ -46,7 +46,7 @@ std::expected<void, Error> lock_file(const UniqueFd& fd, int operation) {
 }
 
 bool is_bpffs(const UniqueFd& fd) {
-    struct statfs status {};
+    struct statfs status{};
     return fstatfs(fd.get(), &status) == 0 && status.f_type == BPF_FS_MAGIC;
 }
 
@@ -222,7 +222,7 @@ std::expected<void, Error> remove_pins() {
     }
     TRY(remove_tree(retiring));
     TRY(remove_tree(loading));
-    if (rmdir(home.c_str()) != 0 && errno != ENOENT && errno != ENOTEMPTY) { // another ABI's pins stay
+    if (rmdir(home.c_str()) != 0 && errno != ENOENT && errno != ENOTEMPTY) {  // another ABI's pins stay
         return std::unexpected(errno_error("remove " + home));
     }
     return {};

@@ -21,17 +21,17 @@ enum class Code : int {
     try_again_later = 11,
     unavailable = 50,
     unavailable_limited = 51,
-    kernel = 100,    // the kernel refused a step
-    exhausted = 101, // no address is free
-    conflict = 102,  // what is to be made is there already
-    check_failed = 103, // CHECK found something missing or changed
+    kernel = 100,        // the kernel refused a step
+    exhausted = 101,     // no address is free
+    conflict = 102,      // what is to be made is there already
+    check_failed = 103,  // CHECK found something missing or changed
 };
 
 struct Error {
     Code code;
-    std::string message;     // which step, which object, the reason
-    std::string details{};   // what to do about it, or more of the reason; may be empty
-    int number = 0;          // positive errno where the kernel gave one
+    std::string message;    // which step, which object, the reason
+    std::string details{};  // what to do about it, or more of the reason; may be empty
+    int number = 0;         // positive errno where the kernel gave one
 };
 
 // "step: reason of number". The step names its object: "create the veth pair cw1a2b/eth0".
@@ -50,11 +50,11 @@ inline std::unexpected<Error> fail(Code code, std::string message, std::string d
 #define TRY(expression) CAUSEWAY_TRY(expression, CAUSEWAY_JOIN(causeway_result_, __COUNTER__))
 #define CAUSEWAY_JOIN(a, b) CAUSEWAY_JOIN_EXPANDED(a, b)
 #define CAUSEWAY_JOIN_EXPANDED(a, b) a##b
-#define CAUSEWAY_TRY(expression, result)                        \
-    ({                                                          \
-        auto result = (expression);                             \
-        if (!result) {                                          \
-            return std::unexpected(std::move(result).error());  \
-        }                                                       \
-        std::move(result).value();                              \
+#define CAUSEWAY_TRY(expression, result)                       \
+    ({                                                         \
+        auto result = (expression);                            \
+        if (!result) {                                         \
+            return std::unexpected(std::move(result).error()); \
+        }                                                      \
+        std::move(result).value();                             \
     })

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/netlink.hpp"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
@@ -9,11 +11,9 @@
 #include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <unistd.h>
 #include <poll.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -25,17 +25,18 @@ namespace causeway {
 
 namespace {
 
-constexpr std::size_t message_size = 1024; // of one request; the largest is a veth pair's, some 250 bytes
+constexpr std::size_t message_size = 1024;  // of one request; the largest is a veth pair's, some 250 bytes
 constexpr std::size_t reply_size = 32768;
 
-int family_of(const Address& address) { return address.is_ipv4() ? AF_INET : AF_INET6; }
+int family_of(const Address& address) {
+    return address.is_ipv4() ? AF_INET : AF_INET6;
+}
 
 // libmnl's own macro for this is C only.
 template <typename Visit>
 void for_each_attribute(const nlmsghdr& message, std::size_t offset, const Visit& visit) {
     const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(&message));
-    for (const auto* attribute =
-             static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(&message, offset));
+    for (const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(&message, offset));
          mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)));
          attribute = mnl_attr_next(attribute)) {
         visit(*attribute, mnl_attr_get_type(attribute));
@@ -232,7 +233,9 @@ void Batch::add_route(const Route& route, std::string step) {
     mnl_attr_put_u32(&request, RTA_OIF, route.ifindex);
 }
 
-void Netlink::Close::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+void Netlink::Close::operator()(mnl_socket* socket) const {
+    mnl_socket_close(socket);
+}
 
 std::expected<Netlink, Error> Netlink::open() {
     Socket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
@@ -289,7 +292,7 @@ std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view
                 receive(*reply);
             }
             if ((request.nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP)) == 0) {
-                return {}; // the object that was asked for is the whole answer
+                return {};  // the object that was asked for is the whole answer
             }
         }
     }
@@ -424,10 +427,10 @@ int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t i
         if ((waiting[1].revents & (POLLIN | POLLHUP)) != 0) {
             int number = 0;
             const auto got = read(child_says, &number, sizeof(number));
-            return got == sizeof(number) ? number : ECHILD; // it died before it could say
+            return got == sizeof(number) ? number : ECHILD;  // it died before it could say
         }
         const auto received = mnl_socket_recvfrom(notifications, buffer.data(), buffer.size());
-        if (received < 0) { // ENOBUFS: so much is going on that notices were lost; the child's word decides
+        if (received < 0) {  // ENOBUFS: so much is going on that notices were lost; the child's word decides
             waiting[0].fd = -1;
             continue;
         }
@@ -458,7 +461,7 @@ int fork_orphan(const std::function<void()>& work, int keep) {
             close_range(0, static_cast<unsigned>(keep) - 1, 0);
         }
         close_range(static_cast<unsigned>(keep) + 1, ~0U, 0);
-        std::signal(SIGPIPE, SIG_IGN); // whoever listened may have heard enough
+        std::signal(SIGPIPE, SIG_IGN);  // whoever listened may have heard enough
         work();
         _exit(0);
     }

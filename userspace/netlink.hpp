@@ -28,18 +28,18 @@ struct Link {
     Mac mac;
     std::uint32_t mtu = 0;
     bool up = false;
-    bool ethernet = false; // ARPHRD_ETHER
+    bool ethernet = false;  // ARPHRD_ETHER
 };
 
 struct LinkAddress {
     std::uint32_t ifindex = 0;
-    Prefix prefix;       // the address itself with its subnet's length
-    bool global = false; // RT_SCOPE_UNIVERSE, neither temporary nor deprecated nor secondary
+    Prefix prefix;        // the address itself with its subnet's length
+    bool global = false;  // RT_SCOPE_UNIVERSE, neither temporary nor deprecated nor secondary
 };
 
 struct Route {
     Prefix destination;
-    Address gateway; // none: on the link
+    Address gateway;  // none: on the link
     std::uint32_t ifindex = 0;
 };
 
@@ -53,8 +53,8 @@ struct VethEnd {
 struct LinkChange {
     bool up = false;
     bool no_arp = false;
-    bool forward_ipv4 = false;         // net.ipv4.conf.<link>.forwarding
-    bool no_ipv6_link_local = false;   // addr_gen_mode none: no link-local address, so no DAD and no MLD
+    bool forward_ipv4 = false;        // net.ipv4.conf.<link>.forwarding
+    bool no_ipv6_link_local = false;  // addr_gen_mode none: no link-local address, so no DAD and no MLD
 };
 
 // Requests that go to the kernel in one system call. Each carries the step's name for its error.
@@ -84,7 +84,7 @@ public:
     std::expected<Link, Error> link_named(const std::string& name);
     std::expected<Link, Error> link_at(std::uint32_t ifindex);
     std::expected<std::vector<LinkAddress>, Error> addresses(int family);
-    std::expected<std::vector<Route>, Error> routes(int family); // of the main table
+    std::expected<std::vector<Route>, Error> routes(int family);  // of the main table
 
     // Both ends in one request, each where it belongs: near here, far in its own namespace (here when null).
     // EEXIST when either name is taken. Neither exists after an error.

@@ -26,14 +26,16 @@ std::expected<Netns, Error> Netns::open(const std::string& path) {
         error.code = Code::invalid_namespace;
         return std::unexpected(error);
     }
-    struct stat status {};
+    struct stat status{};
     if (ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET || fstat(fd.get(), &status) != 0) {
         return fail(Code::invalid_namespace, path + " is not a network namespace");
     }
     return Netns(std::move(fd), path, status.st_dev, status.st_ino);
 }
 
-std::expected<Netns, Error> Netns::current() { return open("/proc/thread-self/ns/net"); }
+std::expected<Netns, Error> Netns::current() {
+    return open("/proc/thread-self/ns/net");
+}
 
 std::expected<void, Error> Netns::enter() const {
     if (setns(fd_.get(), CLONE_NEWNET) != 0) {
@@ -42,7 +44,9 @@ std::expected<void, Error> Netns::enter() const {
     return {};
 }
 
-std::string named_netns_path(const std::string& name) { return std::string(named_directory) + "/" + name; }
+std::string named_netns_path(const std::string& name) {
+    return std::string(named_directory) + "/" + name;
+}
 
 namespace {
 
@@ -71,8 +75,8 @@ int mount_new_netns(const std::string& path) {
         return errno;
     }
     if (child == 0) {
-        const bool made = unshare(CLONE_NEWNET) == 0 &&
-                          mount("/proc/self/ns/net", path.c_str(), "none", MS_BIND, nullptr) == 0;
+        const bool made =
+            unshare(CLONE_NEWNET) == 0 && mount("/proc/self/ns/net", path.c_str(), "none", MS_BIND, nullptr) == 0;
         _exit(made ? 0 : errno);
     }
     int status = 0;

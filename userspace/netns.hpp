@@ -12,7 +12,7 @@ namespace causeway {
 
 class Netns {
 public:
-    static std::expected<Netns, Error> open(const std::string& path); // Code::invalid_namespace
+    static std::expected<Netns, Error> open(const std::string& path);  // Code::invalid_namespace
     static std::expected<Netns, Error> current();
 
     int fd() const { return fd_.get(); }
@@ -34,7 +34,7 @@ private:
 
 // A namespace with a name under /run/netns, as "ip netns add" makes it. Undone when a step fails.
 std::expected<void, Error> add_named_netns(const std::string& name);
-std::expected<void, Error> delete_named_netns(const std::string& name); // no such name: no error
+std::expected<void, Error> delete_named_netns(const std::string& name);  // no such name: no error
 std::string named_netns_path(const std::string& name);
 
 }  // namespace causeway

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "userspace/fixed_text.hpp"
 #include "userspace/rollback.hpp"
 
 namespace causeway {
@@ -15,17 +16,17 @@ namespace {
 
 constexpr std::uint32_t default_mtu = 1500;
 
-std::string inner_end_of(const std::string& device) { return device + "-in"; }
-
-bool is_used(const subnet& subnet) { return subnet.prefix_length != 0; }
-
-template <std::size_t Size>
-void copy_text(char (&to)[Size], const std::string& from) {
-    std::memset(to, 0, Size);
-    std::memcpy(to, from.data(), std::min(from.size(), Size - 1));
+std::string inner_end_of(const std::string& device) {
+    return device + "-in";
 }
 
-Prefix prefix_of(const subnet& subnet) { return {Address(subnet.gateway), static_cast<int>(subnet.prefix_length)}; }
+bool is_used(const subnet& subnet) {
+    return subnet.prefix_length != 0;
+}
+
+Prefix prefix_of(const subnet& subnet) {
+    return {Address(subnet.gateway), static_cast<int>(subnet.prefix_length)};
+}
 
 bool has_gateway(const network& record, const Range& range) {
     return std::ranges::any_of(record.subnets, [&](const subnet& subnet) {
@@ -63,7 +64,9 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
     return record;
 }
 
-bool same_record(const network& a, const network& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+bool same_record(const network& a, const network& b) {
+    return std::memcmp(&a, &b, sizeof(a)) == 0;
+}
 
 std::expected<void, Error> refuse_overlap(const std::vector<Network>& others, const NetworkSpec& spec) {
     for (const auto& other : others) {
@@ -90,8 +93,9 @@ const Network* on_device(const std::vector<Network>& networks, const std::string
 
 std::expected<void, Error> refuse_other_name(const Network& present, const NetworkSpec& spec) {
     if (spec.name != present.record.name) {
-        return fail(Code::invalid_configuration, "device: \"" + spec.device + "\" is the gateway device of the network \"" +
-                                                     std::string(present.record.name) + "\"",
+        return fail(Code::invalid_configuration,
+                    "device: \"" + spec.device + "\" is the gateway device of the network \"" +
+                        std::string(present.record.name) + "\"",
                     "give each network a device of its own");
     }
     return {};
@@ -101,7 +105,7 @@ std::expected<void, Error> refuse_other_name(const Network& present, const Netwo
 
 struct Uplink {
     Link link;
-    Address address; // IPv4; none where it has none
+    Address address;  // IPv4; none where it has none
 };
 
 std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const NetworkSpec& spec,
@@ -189,8 +193,8 @@ std::expected<void, Error> create_device(const Datapath& datapath, Netlink& netl
     const std::string device = record.device, inner = inner_end_of(device);
     Mac mac;
     std::ranges::copy(record.mac, mac.bytes.begin());
-    TRY(netlink.create_veth({device, mac, record.mtu}, {inner, Mac::of_address(Address(record.subnets[0].gateway).plus(1)), record.mtu},
-                            nullptr));
+    TRY(netlink.create_veth({device, mac, record.mtu},
+                            {inner, Mac::of_address(Address(record.subnets[0].gateway).plus(1)), record.mtu}, nullptr));
     const auto outer_link = TRY(netlink.link_named(device));
     const auto inner_link = TRY(netlink.link_named(inner));
     TRY(attach(own_device_hook, outer_link.ifindex, Direction::egress, datapath.from_host.get(), device));
@@ -216,7 +220,8 @@ std::expected<void, Error> add_subnets(Netlink& netlink, const network& before, 
     for (std::size_t i = 0; i < std::size(after.subnets); i++) {
         if (is_used(after.subnets[i]) && !is_used(before.subnets[i])) {
             const auto prefix = prefix_of(after.subnets[i]);
-            batch.add_address(after.ifindex, prefix, "add the gateway address " + prefix.text() + " to " + after.device);
+            batch.add_address(after.ifindex, prefix,
+                              "add the gateway address " + prefix.text() + " to " + after.device);
         }
     }
     return netlink.commit(batch);
@@ -237,7 +242,9 @@ std::expected<void, Error> point_sandboxes_at(const Datapath& datapath, const Ne
     return {};
 }
 
-std::string entry_of(const network& record) { return "the network \"" + std::string(record.name) + "\""; }
+std::string entry_of(const network& record) {
+    return "the network \"" + std::string(record.name) + "\"";
+}
 
 }  // namespace
 
@@ -260,7 +267,8 @@ std::expected<std::uint32_t, Error> free_slot(const std::vector<Network>& networ
             return id;
         }
     }
-    return fail(Code::exhausted, "make a network: this host has " + std::to_string(CAUSEWAY_NETWORKS_MAX - 1) + " already");
+    return fail(Code::exhausted,
+                "make a network: this host has " + std::to_string(CAUSEWAY_NETWORKS_MAX - 1) + " already");
 }
 
 // A device of that name which the networks map doesn't know was made by somebody else.
@@ -284,7 +292,7 @@ std::expected<Network, Error> create_network(const Datapath& datapath, Netlink& 
     TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
     rollback.on_failure([&] { return remove_network(datapath, netlink, network); });
     auto made = [&]() -> std::expected<void, Error> {
-        TRY(netlink.delete_link(network.record.device)); // what a killed ADD left, or nothing
+        TRY(netlink.delete_link(network.record.device));  // what a killed ADD left, or nothing
         TRY(create_device(datapath, netlink, network.record));
         TRY(put_gateways(datapath, network));
         TRY(point_sandboxes_at(datapath, network));
@@ -324,8 +332,7 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
     }
     TRY(refuse_other_name(*present, spec));
     const auto device = device_of(netlink, present->record);
-    if (!device ||
-        !same_record(TRY(wanted_record(spec, present->record, present->record.mtu)), present->record)) {
+    if (!device || !same_record(TRY(wanted_record(spec, present->record, present->record.mtu)), present->record)) {
         return std::nullopt;
     }
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));

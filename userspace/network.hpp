@@ -24,14 +24,14 @@ struct NetworkSpec {
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
     std::vector<Range> ranges;
     std::uint16_t port_min = 1024, port_max = 65535;
-    std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60}; // RFC 5382, 4787, 5508
+    std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60};  // RFC 5382, 4787, 5508
 };
 
 struct Network {
-    std::uint32_t id = 0; // index of the networks map
+    std::uint32_t id = 0;  // index of the networks map
     network record{};
-    std::uint32_t mtu = 0; // for a sandbox that is added now
-    Link device;           // as found by find_network and make_network
+    std::uint32_t mtu = 0;  // for a sandbox that is added now
+    Link device;            // as found by find_network and make_network
 };
 
 // The longest device name that leaves room for the inner end's suffix.

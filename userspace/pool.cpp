@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/pool.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace causeway {
@@ -35,7 +36,7 @@ std::expected<void, Error> insert_claim(const Datapath& datapath, const Address&
     return datapath.endpoints.insert(address.raw(), entry, "the address " + address.text());
 }
 
-// false: none free.
+// Nothing: none is free.
 std::expected<std::optional<Address>, Error> claim_in(
     const Datapath& datapath, const Range& range, std::uint64_t claim, std::uint32_t network,
     const std::function<std::expected<void, Error>(const Address&)>& about_to) {
@@ -61,19 +62,38 @@ std::expected<std::optional<Address>, Error> claim_in(
 
 }  // namespace
 
+std::string text_of(std::span<const Range> ranges) {
+    std::string text;
+    for (const auto& range : ranges) {
+        text += (text.empty() ? "" : ", ") + range.first.text() + "-" + range.last.text();
+    }
+    return text;
+}
+
 std::expected<Assignment, Error> claim_address(
     const Datapath& datapath, std::span<const Range> ranges, std::uint64_t claim, std::uint32_t network,
     const std::function<std::expected<void, Error>(const Address&)>& about_to) {
-    std::string tried;
     for (const auto& range : ranges) {
         const auto address = TRY(claim_in(datapath, range, claim, network, about_to));
         if (address) {
             return Assignment{{*address, range.subnet.length}, range.gateway};
         }
-        tried += (tried.empty() ? "" : ", ") + range.first.text() + "-" + range.last.text();
     }
-    return fail(Code::exhausted, "allocate an address: all of " + tried + " are taken",
+    return fail(Code::exhausted, "allocate an address: all of " + text_of(ranges) + " are taken",
                 "remove sandboxes that are no longer needed, or configure a larger range");
+}
+
+bool has_free_address(const Datapath& datapath, std::span<const Range> ranges) {
+    return std::ranges::any_of(ranges, [&](const Range& range) {
+        for (Address candidate = range.first;; candidate = candidate.plus(1)) {
+            if (gives(range, candidate) && !datapath.endpoints.find(candidate.raw())) {
+                return true;
+            }
+            if (candidate == range.last) {
+                return false;
+            }
+        }
+    });
 }
 
 std::expected<void, Error> claim_given_address(const Datapath& datapath, const Address& address, std::uint64_t claim,

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "userspace/address.hpp"
@@ -24,8 +26,11 @@ struct Range {
     static std::expected<Range, Error> of_subnet(const Prefix& subnet);
 };
 
+// "10.0.0.2-10.0.0.254, …", for messages.
+std::string text_of(std::span<const Range> ranges);
+
 struct Assignment {
-    Prefix address; // with the subnet's length
+    Prefix address;  // with the subnet's length
     Address gateway;
 };
 
@@ -39,6 +44,9 @@ std::expected<Assignment, Error> claim_address(
 // The same for the one address that someone else has chosen. Code::conflict when it is taken.
 std::expected<void, Error> claim_given_address(const Datapath& datapath, const Address& address, std::uint64_t claim,
                                                std::uint32_t network);
+
+// Whether claim_address would find one now.
+bool has_free_address(const Datapath& datapath, std::span<const Range> ranges);
 
 // Gives it back if the claim holds it; else nothing happens.
 std::expected<void, Error> release_address(const Datapath& datapath, const Address& address, std::uint64_t claim);

@@ -9,19 +9,14 @@
 #include <cstring>
 #include <set>
 
+#include "userspace/fixed_text.hpp"
 #include "userspace/rollback.hpp"
 
 namespace causeway {
 
-namespace {
-
-template <std::size_t Size>
-void copy_text(char (&to)[Size], const std::string& from) {
-    std::memset(to, 0, Size);
-    std::memcpy(to, from.data(), std::min(from.size(), Size - 1));
+std::string name_of(const SandboxId& id) {
+    return "container " + id.container + ", interface " + id.interface;
 }
-
-std::string name_of(const SandboxId& id) { return "container " + id.container + ", interface " + id.interface; }
 
 attachment_key key_of(const SandboxId& id) {
     attachment_key key{};
@@ -30,14 +25,18 @@ attachment_key key_of(const SandboxId& id) {
     return key;
 }
 
-SandboxId id_of(const attachment_key& key) { return {key.container, key.interface}; }
+SandboxId id_of(const attachment_key& key) {
+    return {key.container, key.interface};
+}
+
+namespace {
 
 std::expected<std::uint64_t, Error> random_number() {
     std::uint64_t number = 0;
     if (getrandom(&number, sizeof(number), 0) != sizeof(number)) {
         return std::unexpected(errno_error("get a random number"));
     }
-    return number | 1; // 0 stands for no claim
+    return number | 1;  // 0 stands for no claim
 }
 
 // "cw" and 13 characters of 32: what a claim is called on the host, where names of 15 characters are the limit.
@@ -105,7 +104,7 @@ std::expected<void, Error> undo_attachment(const Datapath& datapath, Netlink& ne
     const auto& record = attachment.record;
     const std::string who = name_of(id_of(attachment.key));
     auto ifindex = record.ifindex;
-    if (ifindex == 0) { // killed before it was recorded
+    if (ifindex == 0) {  // killed before it was recorded
         if (const auto link = netlink.link_named(record.host_end)) {
             ifindex = link->ifindex;
         }
@@ -126,7 +125,7 @@ std::expected<void, Error> undo_attachment(const Datapath& datapath, Netlink& ne
 
 std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink) {
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
-    const auto datapath = Datapath::open(); // anew: it may have changed before the lock was had
+    const auto datapath = Datapath::open();  // anew: it may have changed before the lock was had
     if (datapath && !datapath->attachments.empty()) {
         return {};
     }
@@ -150,8 +149,8 @@ bool belongs_to(const Datapath& datapath, const attachment& record, const std::s
 
 std::expected<void, Error> refuse_bad_spec(const SandboxSpec& spec, const Netns& netns) {
     if (spec.id.container.size() >= CAUSEWAY_CONTAINER_LEN) {
-        return fail(Code::invalid_environment, "CNI_CONTAINERID is longer than " +
-                                                   std::to_string(CAUSEWAY_CONTAINER_LEN - 1) + " characters");
+        return fail(Code::invalid_environment,
+                    "CNI_CONTAINERID is longer than " + std::to_string(CAUSEWAY_CONTAINER_LEN - 1) + " characters");
     }
     if (spec.netns.size() >= CAUSEWAY_NETNS_LEN) {
         return fail(Code::invalid_environment,
@@ -240,7 +239,8 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     attachment.record.ifindex = ifindex;
     TRY(save(datapath, attachment));
 
-    endpoint place{.claim = attachment.record.claim, .ifindex = ifindex, .network = network.id, .kind = ENDPOINT_SANDBOX};
+    endpoint place{
+        .claim = attachment.record.claim, .ifindex = ifindex, .network = network.id, .kind = ENDPOINT_SANDBOX};
     sandbox identity{.address = address.raw(), .network = network.id, .gateway_ifindex = record.ifindex};
     std::ranges::copy(mac.bytes, place.mac);
     std::ranges::copy(mac.bytes, identity.mac);
@@ -252,9 +252,8 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     return attach(own_device_hook, ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end);
 }
 
-std::expected<void, Error> set_up(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
-                                  Connection& connection) {
-    constexpr std::uint32_t loopback = 1; // the first device of every network namespace
+std::expected<void, Error> set_up(Netlink& netlink, Netlink& inside, const SandboxSpec& spec, Connection& connection) {
+    constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
     const auto& [gateway_device, host_end, sandbox_end, assignment, routes] = connection;
     const std::string where = " in " + spec.netns;
     Batch outside;
@@ -346,7 +345,7 @@ std::expected<void, Error> disconnect_chosen(
 
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name) {
     if (id.container.size() >= CAUSEWAY_CONTAINER_LEN || id.interface.size() >= CAUSEWAY_DEVICE_LEN) {
-        return {}; // connect refuses such names, so nothing of that name was ever connected
+        return {};  // connect refuses such names, so nothing of that name was ever connected
     }
     return disconnect_chosen([&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
         const auto key = key_of(id);
@@ -369,122 +368,6 @@ std::expected<void, Error> disconnect_all_but(const std::string& network_name, c
         }));
         return chosen;
     });
-}
-
-// --- verify ---
-
-namespace {
-
-std::expected<void, Error> require(bool holds, const std::string& what) {
-    return holds ? std::expected<void, Error>{} : fail(Code::check_failed, what);
-}
-
-std::expected<void, Error> verify_host_side(const Datapath& datapath, Netlink& netlink, const attachment& record) {
-    const std::string host_end = record.host_end;
-    const auto link = netlink.link_named(host_end);
-    TRY(require(link.has_value(), "the host end " + host_end + " is gone"));
-    TRY(require(link->ifindex == record.ifindex && link->up, "the host end " + host_end + " is not up"));
-    TRY(require(TRY(attached(own_device_hook, record.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end)),
-                "the program from_sandbox is not attached to " + host_end));
-    const Address address(record.address);
-    const auto place = datapath.endpoints.find(record.address);
-    TRY(require(place && place->claim == record.claim && place->ifindex == record.ifindex,
-                "the address " + address.text() + " does not lead to " + host_end));
-    const auto identity = datapath.sandboxes.find(record.ifindex);
-    TRY(require(identity && Address(identity->address) == address, host_end + " has no identity in the datapath"));
-    const auto network = datapath.networks.find(record.network);
-    TRY(require(network && network->name[0] != '\0', "the network is gone"));
-    const auto device = netlink.link_named(network->device);
-    TRY(require(device && device->ifindex == network->ifindex && device->up,
-                "the gateway device " + std::string(network->device) + " is gone or not up"));
-    return require(TRY(attached(own_device_hook, network->ifindex, Direction::egress, datapath.from_host.get(),
-                                network->device)),
-                   "the program from_host is not attached to " + std::string(network->device));
-}
-
-std::expected<void, Error> verify_inside(const std::string& interface, const std::string& netns_path,
-                                         const Expected& expected) {
-    auto inside = TRY(Netlink::open_in(TRY(Netns::open(netns_path))));
-    const std::string where = " in " + netns_path;
-    const auto link = inside.link_named(interface);
-    TRY(require(link.has_value(), "the interface " + interface + where + " is gone"));
-    TRY(require(link->up, "the interface " + interface + where + " is not up"));
-    TRY(require(!expected.mac || link->mac == *expected.mac, "the MAC of " + interface + where + " is " +
-                                                                 link->mac.text()));
-    TRY(require(!expected.mtu || link->mtu == *expected.mtu, "the MTU of " + interface + where + " is " +
-                                                                 std::to_string(link->mtu)));
-    if (expected.address) {
-        const auto addresses = TRY(inside.addresses(AF_INET));
-        const bool there = std::ranges::any_of(addresses, [&](const LinkAddress& a) {
-            return a.ifindex == link->ifindex && a.prefix == *expected.address;
-        });
-        TRY(require(there, "the address " + expected.address->text() + " of " + interface + where + " is gone"));
-    }
-    const auto routes = TRY(inside.routes(AF_INET));
-    for (const auto& wanted : expected.routes) {
-        const bool there = std::ranges::any_of(routes, [&](const Route& r) {
-            return r.destination.first() == wanted.destination.first() &&
-                   r.destination.length == wanted.destination.length && r.gateway == wanted.gateway;
-        });
-        TRY(require(there, "the route to " + wanted.destination.text() + " by " + wanted.gateway.text() + where +
-                               " is gone"));
-    }
-    return {};
-}
-
-}  // namespace
-
-std::expected<void, Error> verify(const SandboxId& id, const std::string& netns, const Expected& expected) {
-    const auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
-    auto netlink = TRY(Netlink::open());
-    const auto datapath = TRY(Datapath::open());
-    const auto record = datapath.attachments.find(key_of(id));
-    TRY(require(record && record->state == ATTACHMENT_CONNECTED, name_of(id) + " is not connected"));
-    TRY(verify_host_side(datapath, netlink, *record));
-    return verify_inside(id.interface, netns, expected);
-}
-
-// --- list and status ---
-
-std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
-    const auto datapath = Datapath::open();
-    std::vector<SandboxEntry> entries;
-    if (!datapath) {
-        return datapath.error().number == ENOENT ? entries : std::expected<std::vector<SandboxEntry>, Error>(std::unexpected(datapath.error()));
-    }
-    TRY(datapath->attachments.for_each([&](const attachment_key& key, const attachment& record) {
-        SandboxEntry entry{.id = id_of(key), .host_end = record.host_end, .netns = record.netns,
-                           .ifindex = record.ifindex, .address = Address(record.address),
-                           .connected = record.state == ATTACHMENT_CONNECTED};
-        if (const auto network = datapath->networks.find(record.network)) {
-            entry.network = network->name;
-        }
-        if (const auto identity = datapath->sandboxes.find(record.ifindex)) {
-            std::ranges::copy(identity->mac, entry.mac.bytes.begin());
-        }
-        entry.counters = datapath->traffic_of.sum(record.ifindex).value_or(traffic{});
-        entries.push_back(entry);
-    }));
-    std::ranges::sort(entries, {}, &SandboxEntry::address);
-    return entries;
-}
-
-std::expected<void, Error> ready(const NetworkSpec& spec) {
-    const auto lock = DatapathLock::take(DatapathLock::Mode::shared);
-    if (!lock) {
-        return fail(Code::unavailable, lock.error().message, lock.error().details);
-    }
-    auto netlink = TRY(Netlink::open());
-    const auto datapath = Datapath::open();
-    if (!datapath) { // ADD will load it
-        return datapath.error().number == ENOENT ? std::expected<void, Error>{}
-                                                 : fail(Code::unavailable, datapath.error().message);
-    }
-    const auto network = find_network(*datapath, netlink, spec);
-    if (!network) {
-        return fail(Code::unavailable, network.error().message, network.error().details);
-    }
-    return {};
 }
 
 }  // namespace causeway

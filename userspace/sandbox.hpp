@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sandbox's connection to its network: made, unmade, verified, listed. The only file that knows the order of the
-// steps. Layer 3.
+// A sandbox's connection to its network: made and unmade. The only file that knows the order of the steps. Layer 3.
 //
 // Before anything that outlives the process is made, its name is recorded in the attachments map. So the undoing of a
 // failed connect, of a killed one and of a finished one is the same disconnect.
@@ -17,24 +16,28 @@
 namespace causeway {
 
 struct SandboxId {
-    std::string container; // shorter than CAUSEWAY_CONTAINER_LEN
-    std::string interface; // its name in the sandbox
+    std::string container;  // shorter than CAUSEWAY_CONTAINER_LEN
+    std::string interface;  // its name in the sandbox
 
     auto operator<=>(const SandboxId&) const = default;
 };
 
+std::string name_of(const SandboxId& id);  // for messages
+attachment_key key_of(const SandboxId& id);
+SandboxId id_of(const attachment_key& key);
+
 struct SandboxSpec {
     SandboxId id;
-    std::string netns;                    // path, shorter than CAUSEWAY_NETNS_LEN
-    std::optional<Mac> mac;               // none: derived from the address
-    std::optional<Assignment> assignment; // none: one of the network's ranges
-    std::vector<Route> routes;            // in the sandbox; without a gateway: through the network's
+    std::string netns;                     // path, shorter than CAUSEWAY_NETNS_LEN
+    std::optional<Mac> mac;                // none: derived from the address
+    std::optional<Assignment> assignment;  // none: one of the network's ranges
+    std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
 };
 
 struct Connection {
     Link gateway_device, host_end, sandbox_end;
     Assignment assignment;
-    std::vector<Route> routes; // gateways filled in
+    std::vector<Route> routes;  // gateways filled in
 };
 
 // Loads the datapath and makes the network where they are missing. On failure all is as before.
@@ -45,33 +48,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network, const Sandb
 // as it was before the first. Another network's sandbox (not empty, and not its name): left alone.
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name);
 
-// Everything that connect made, compared with what is there. Code::check_failed names what is missing or changed.
-struct Expected {
-    std::optional<Mac> mac;
-    std::optional<std::uint32_t> mtu;
-    std::optional<Prefix> address;
-    std::vector<Route> routes;
-};
-std::expected<void, Error> verify(const SandboxId& id, const std::string& netns, const Expected& expected);
-
-struct SandboxEntry {
-    SandboxId id;
-    std::string network, host_end, netns;
-    std::uint32_t ifindex = 0;
-    Address address;
-    Mac mac;
-    bool connected = false;
-    traffic counters{};
-};
-
-// All sandboxes, ordered by address. No datapath: none.
-std::expected<std::vector<SandboxEntry>, Error> list_sandboxes();
-
 // Disconnects every sandbox of the network that is not kept. Goes on after a failure and reports all.
 std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept);
-
-// Whether an ADD would work now, as far as that shows without making anything.
-// Code::unavailable, Code::unavailable_limited (no address left).
-std::expected<void, Error> ready(const NetworkSpec& network);
 
 }  // namespace causeway

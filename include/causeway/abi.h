@@ -15,14 +15,14 @@
 #define CAUSEWAY_ABI_VERSION 1
 
 /* Limits. Lengths count the terminating NUL. */
-#define CAUSEWAY_DEVICE_LEN 16        /* IFNAMSIZ */
-#define CAUSEWAY_NAME_LEN 64          /* a network's name */
-#define CAUSEWAY_CONTAINER_LEN 240    /* a container id; with the interface name one hash key of 256 bytes */
-#define CAUSEWAY_NETNS_LEN 256        /* the path of a sandbox's network namespace */
-#define CAUSEWAY_NETWORKS_MAX 64      /* networks, and so gateway devices, on one host */
-#define CAUSEWAY_SUBNETS_MAX 8        /* subnets of one network */
-#define CAUSEWAY_UPLINKS_MAX 64       /* devices that lead to the world */
-#define CAUSEWAY_SANDBOXES_MAX 16384  /* interfaces of sandboxes on one host */
+#define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
+#define CAUSEWAY_NAME_LEN 64             /* a network's name */
+#define CAUSEWAY_CONTAINER_LEN 240       /* a container id; with the interface name one hash key of 256 bytes */
+#define CAUSEWAY_NETNS_LEN 256           /* the path of a sandbox's network namespace */
+#define CAUSEWAY_NETWORKS_MAX 64         /* networks, and so gateway devices, on one host */
+#define CAUSEWAY_SUBNETS_MAX 8           /* subnets of one network */
+#define CAUSEWAY_UPLINKS_MAX 64          /* devices that lead to the world */
+#define CAUSEWAY_SANDBOXES_MAX 16384     /* interfaces of sandboxes on one host */
 #define CAUSEWAY_FLOW_ENTRIES_MAX 524288 /* two entries a flow */
 
 /* An IP address of either family, network order; IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
@@ -34,44 +34,44 @@ struct address {
  * Each way a packet can end. X(name, text): the enumerator is VERDICT_<name>; text is for people.
  * What comes from DROP_TRUNCATED on is a drop.
  */
-#define CAUSEWAY_VERDICTS(X)                                                                        \
-	X(CONTINUE, "no decision yet; never counted")                                               \
-	X(PASS_STACK, "not causeway's: left to the host's stack")                                   \
-	X(TO_SANDBOX, "delivered to a sandbox")                                                     \
-	X(TO_HOST, "delivered to the host's stack, through the gateway device")                     \
-	X(TO_WORLD, "sent out of an uplink")                                                        \
-	X(ARP_ANSWERED, "ARP request answered on the sender's own link")                            \
-	X(DROP_TRUNCATED, "shorter than its headers say")                                           \
-	X(DROP_BAD_HEADER, "malformed IP header")                                                   \
-	X(DROP_ETHERTYPE, "neither IPv4 nor ARP")                                                   \
-	X(DROP_BAD_ARP, "malformed ARP, or ARP of another kind than a request")                     \
-	X(DROP_ARP_NO_ANSWER, "ARP request for an address that nobody has, or for the asker's own") \
-	X(DROP_UNKNOWN_SANDBOX, "from a link that belongs to no sandbox")                           \
-	X(DROP_SPOOFED_MAC, "source MAC is not the sandbox's")                                      \
-	X(DROP_SPOOFED_ADDRESS, "source address is not the sandbox's")                              \
-	X(DROP_SPOOFED_ARP, "ARP sender is not the sandbox")                                        \
-	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                       \
-	X(DROP_MULTICAST, "multicast or broadcast")                                                 \
-	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                   \
-	X(DROP_UNSOLICITED, "from outside to a sandbox that did not ask")                           \
-	X(DROP_TTL_EXPIRED, "TTL used up")                                                          \
-	X(DROP_NO_ROUTE, "the host has no route, or its route forbids")                             \
-	X(DROP_NO_UPLINK, "the route leaves by a device that is no uplink of causeway")             \
-	X(DROP_NO_SOURCE, "the uplink has no address to translate to")                              \
-	X(DROP_TOO_BIG, "larger than the route's MTU")                                              \
-	X(DROP_FRAGMENT, "fragment that cannot be translated")                                      \
-	X(DROP_PROTOCOL, "protocol or ICMP type that cannot be translated")                         \
-	X(DROP_NO_FLOW, "TCP segment that cannot open a flow, of a flow that does not exist")       \
-	X(DROP_NO_PORT, "no source port free towards that peer")                                    \
-	X(DROP_TABLE_FULL, "flow table full")                                                       \
-	X(DROP_REWRITE, "the kernel refused to rewrite the packet")                                 \
+#define CAUSEWAY_VERDICTS(X)                                                                                           \
+	X(CONTINUE, "no decision yet; never counted")                                                                  \
+	X(PASS_STACK, "not causeway's: left to the host's stack")                                                      \
+	X(TO_SANDBOX, "delivered to a sandbox")                                                                        \
+	X(TO_HOST, "delivered to the host's stack, through the gateway device")                                        \
+	X(TO_WORLD, "sent out of an uplink")                                                                           \
+	X(ARP_ANSWERED, "ARP request answered on the sender's own link")                                               \
+	X(DROP_TRUNCATED, "shorter than its headers say")                                                              \
+	X(DROP_BAD_HEADER, "malformed IP header")                                                                      \
+	X(DROP_ETHERTYPE, "neither IPv4 nor ARP")                                                                      \
+	X(DROP_BAD_ARP, "malformed ARP, or ARP of another kind than a request")                                        \
+	X(DROP_ARP_NO_ANSWER, "ARP request for an address that nobody has, or for the asker's own")                    \
+	X(DROP_UNKNOWN_SANDBOX, "from a link that belongs to no sandbox")                                              \
+	X(DROP_SPOOFED_MAC, "source MAC is not the sandbox's")                                                         \
+	X(DROP_SPOOFED_ADDRESS, "source address is not the sandbox's")                                                 \
+	X(DROP_SPOOFED_ARP, "ARP sender is not the sandbox")                                                           \
+	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
+	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
+	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
+	X(DROP_UNSOLICITED, "from outside to a sandbox that did not ask")                                              \
+	X(DROP_TTL_EXPIRED, "TTL used up")                                                                             \
+	X(DROP_NO_ROUTE, "the host has no route, or its route forbids")                                                \
+	X(DROP_NO_UPLINK, "the route leaves by a device that is no uplink of causeway")                                \
+	X(DROP_NO_SOURCE, "the uplink has no address to translate to")                                                 \
+	X(DROP_TOO_BIG, "larger than the route's MTU")                                                                 \
+	X(DROP_FRAGMENT, "fragment that cannot be translated")                                                         \
+	X(DROP_PROTOCOL, "protocol or ICMP type that cannot be translated")                                            \
+	X(DROP_NO_FLOW, "TCP segment that cannot open a flow, of a flow that does not exist")                          \
+	X(DROP_NO_PORT, "no source port free towards that peer")                                                       \
+	X(DROP_TABLE_FULL, "flow table full")                                                                          \
+	X(DROP_REWRITE, "the kernel refused to rewrite the packet")                                                    \
 	X(DROP_REDIRECT, "the kernel refused to redirect the packet")
 
 enum verdict {
 #define X(name, text) VERDICT_##name,
 	CAUSEWAY_VERDICTS(X)
 #undef X
-	VERDICT_COUNT,
+		VERDICT_COUNT,
 	VERDICT_FIRST_DROP = VERDICT_DROP_TRUNCATED,
 };
 
@@ -81,9 +81,9 @@ enum network_flag {
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
 enum flow_state {
-	FLOW_TCP_OPENING,     /* not yet acknowledged from both sides */
+	FLOW_TCP_OPENING, /* not yet acknowledged from both sides */
 	FLOW_TCP_ESTABLISHED,
-	FLOW_TCP_CLOSING,     /* a FIN or RST was seen */
+	FLOW_TCP_CLOSING, /* a FIN or RST was seen */
 	FLOW_UDP,
 	FLOW_ICMP,
 	FLOW_STATE_COUNT,
@@ -98,15 +98,15 @@ struct subnet {
 /* One causeway network: index of `networks`; slot 0 is never used, a slot with an empty name is free. */
 struct network {
 	char name[CAUSEWAY_NAME_LEN];
-	char device[CAUSEWAY_DEVICE_LEN]; /* the gateway device */
+	char device[CAUSEWAY_DEVICE_LEN];            /* the gateway device */
 	struct subnet subnets[CAUSEWAY_SUBNETS_MAX]; /* those used come first */
-	__u32 ifindex;                    /* the gateway device; 0 while it is being made */
-	__u32 flags;                      /* enum network_flag */
+	__u32 ifindex;                               /* the gateway device; 0 while it is being made */
+	__u32 flags;                                 /* enum network_flag */
 	__u32 mtu;
-	__u16 port_min, port_max;         /* source ports for translation, inclusive, host order */
-	__u8 mac[6];                      /* the gateway's; also of every host end */
+	__u16 port_min, port_max; /* source ports for translation, inclusive, host order */
+	__u8 mac[6];              /* the gateway's; also of every host end */
 	__u8 reserved[2];
-	__u32 timeout[FLOW_STATE_COUNT];  /* seconds */
+	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
 
 /* What may a link send? Key of `sandboxes`: ifindex of the host end. */
@@ -114,7 +114,7 @@ struct sandbox {
 	struct address address; /* its own */
 	__u32 network;          /* index of `networks` */
 	__u32 gateway_ifindex;
-	__u8 mac[6];            /* its own */
+	__u8 mac[6]; /* its own */
 	__u8 gateway_mac[6];
 };
 
@@ -126,11 +126,11 @@ enum endpoint_kind {
 
 /* Where does an address live? Key of `endpoints`: struct address. Inserting one allocates the address. */
 struct endpoint {
-	__u64 claim;      /* of the attachment that owns it; 0 for a gateway */
-	__u32 ifindex;    /* host end, or gateway device */
+	__u64 claim;   /* of the attachment that owns it; 0 for a gateway */
+	__u32 ifindex; /* host end, or gateway device */
 	__u32 network;
-	__u32 kind;       /* enum endpoint_kind */
-	__u8 mac[6];      /* destination MAC for packets that go there */
+	__u32 kind;          /* enum endpoint_kind */
+	__u8 mac[6];         /* destination MAC for packets that go there */
 	__u8 gateway_mac[6]; /* source MAC for them */
 };
 
@@ -147,10 +147,10 @@ struct uplink {
 };
 
 enum flow_seen { /* TCP flags seen in one direction */
-	SEEN_SYN = 1 << 0,
-	SEEN_ACK = 1 << 1,
-	SEEN_FIN = 1 << 2,
-	SEEN_RST = 1 << 3,
+		 SEEN_SYN = 1 << 0,
+		 SEEN_ACK = 1 << 1,
+		 SEEN_FIN = 1 << 2,
+		 SEEN_RST = 1 << 3,
 };
 
 /*
@@ -167,16 +167,16 @@ struct flow_key {
 };
 
 struct flow {
-	__u64 created;           /* CLOCK_MONOTONIC, ns */
-	__u64 last_seen;         /* of this direction */
-	struct address address;  /* as sent: the new source; as replied: the new destination */
-	__be16 port;             /* likewise */
-	__u8 mac[6];             /* as replied: of the sandbox */
-	__u8 gateway_mac[6];     /* as replied: source MAC for it */
+	__u64 created;          /* CLOCK_MONOTONIC, ns */
+	__u64 last_seen;        /* of this direction */
+	struct address address; /* as sent: the new source; as replied: the new destination */
+	__be16 port;            /* likewise */
+	__u8 mac[6];            /* as replied: of the sandbox */
+	__u8 gateway_mac[6];    /* as replied: source MAC for it */
 	__u8 reserved[2];
-	__u32 ifindex;           /* host end of the sandbox that opened it */
+	__u32 ifindex; /* host end of the sandbox that opened it */
 	__u32 network;
-	__u32 seen;              /* enum flow_seen, of this direction */
+	__u32 seen; /* enum flow_seen, of this direction */
 	__u32 reserved2;
 };
 
@@ -184,7 +184,7 @@ struct flow {
 struct ageing_turn {
 	struct flow_key key; /* as sent */
 	__u32 reserved;
-	__u64 created;       /* of that flow: another one may have its key by then */
+	__u64 created; /* of that flow: another one may have its key by then */
 };
 
 /* The one value of `ageing`. */
@@ -215,7 +215,7 @@ struct attachment {
 	struct address address; /* claimed, or about to be */
 	__u32 state;            /* enum attachment_state */
 	__u32 network;
-	__u32 ifindex;          /* host end; 0 while unknown */
+	__u32 ifindex; /* host end; 0 while unknown */
 	__u32 reserved;
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];

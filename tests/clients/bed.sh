@@ -150,14 +150,14 @@ ls_leases() {
 
 # Everything of the node that a plugin may change, in an order of its own.
 node_state() {
-  echo "links:" $(ip -o link | awk -F'[:@ ]+' '{print $2}' | sort)
-  echo "addresses:" $(ip -4 -o addr | awk '{print $2, $4}' | sort)
+  echo "links:"; ip -o link | awk -F'[:@ ]+' '{print $2}' | sort
+  echo "addresses:"; ip -4 -o addr | awk '{print $2, $4}' | sort
   echo "routes:"; ip -4 route show table all | sort
   echo "rules:"; ip -4 rule
   echo "qdiscs:"; tc qdisc show | sort
   echo "programs:"; python3 "$here/attached.py"
   echo "pins:"; find /sys/fs/bpf -mindepth 1 | sort
-  echo "namespaces:" $(ls /run/netns)
+  echo "namespaces:"; ls /run/netns
   echo "packet filter:"; nft list ruleset 2>/dev/null; cat /proc/net/ip_tables_names 2>/dev/null || true
   echo "leases:"; ls_leases
 }

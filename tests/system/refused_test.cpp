@@ -53,7 +53,7 @@ TEST_F(Refusal, NamesTheVariablesThatAreMissing) {
 }
 
 TEST_F(Refusal, NamesTheKeyAndTheValueThatCannotBe) {
-    const auto range = [](const Json& range) { return Json{{"ipam", {{"ranges", {{range}}}}}}; };
+    const auto range = [](const Json& json) { return Json{{"ipam", {{"ranges", {{json}}}}}}; };
     const auto before = Snapshot::take();
     const auto netns = world_.add_namespace("refused");
     const std::vector<std::pair<Json, std::vector<std::string>>> cases{

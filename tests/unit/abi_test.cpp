@@ -30,7 +30,7 @@ TEST(Verdict, HasANameAndATextOfItsOwn) {
 }
 
 TEST(Verdict, IsNumberedInTheOrderOfTheTable) {
-    EXPECT_EQ(VERDICT_CONTINUE, 0); // a zeroed result means no decision yet
+    EXPECT_EQ(VERDICT_CONTINUE, 0);  // a zeroed result means no decision yet
     EXPECT_EQ(verdicts[0].first, "CONTINUE");
     EXPECT_EQ(verdicts[VERDICT_FIRST_DROP].first, "DROP_TRUNCATED");
 }
@@ -57,7 +57,9 @@ TEST(Abi, HasTheKernelsLengthOfADeviceName) {
     EXPECT_EQ(sizeof(network::device), std::size_t{CAUSEWAY_DEVICE_LEN});
 }
 
-TEST(Abi, HasRoomForBothEntriesOfAFlowOfEachPort) { EXPECT_GE(CAUSEWAY_FLOW_ENTRIES_MAX, 2 * 65535); }
+TEST(Abi, HasRoomForBothEntriesOfAFlowOfEachPort) {
+    EXPECT_GE(CAUSEWAY_FLOW_ENTRIES_MAX, 2 * 65535);
+}
 
 TEST(Abi, HasATimeoutForEachFlowState) {
     EXPECT_EQ(std::extent_v<decltype(network::timeout)>, static_cast<std::size_t>(FLOW_STATE_COUNT));
@@ -70,7 +72,9 @@ struct Seen {
     flow_state state;
 };
 
-void PrintTo(const Seen& row, std::ostream* out) { *out << row.name; }
+void PrintTo(const Seen& row, std::ostream* out) {
+    *out << row.name;
+}
 
 class FlowState : public testing::TestWithParam<Seen> {};
 

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // IP addresses of both families: read, printed, compared, counted on.
-#include "tests/unit/expectation.hpp"
 #include "userspace/address.hpp"
+#include "tests/unit/expectation.hpp"
 
 namespace causeway::test {
 namespace {
 
-Address address_of(std::string_view text) { return Address::parse(text).value(); }
+Address address_of(std::string_view text) {
+    return Address::parse(text).value();
+}
 
 struct Text {
     const char* name;
     std::string_view text, printed;
 };
 
-void PrintTo(const Text& row, std::ostream* out) { *out << row.text; }
+void PrintTo(const Text& row, std::ostream* out) {
+    *out << row.text;
+}
 
 class AddressText : public testing::TestWithParam<Text> {};
 
@@ -51,14 +55,15 @@ INSTANTIATE_TEST_SUITE_P(, AddressMalformed,
                                          Text{"ASpaceLeads", " 10.0.0.5"}, Text{"ASpaceFollows", "10.0.0.5 "},
                                          Text{"ALengthFollows", "10.0.0.5/24"}, Text{"ANulFollows", "10.0.0.5\0"sv},
                                          Text{"TextFollowsANul", "10.0.0.5\0/24"sv},
-                                         Text{"TwoGapsInIPv6", "2001::db8::1"}, Text{"NinePartsInIPv6", "1:2:3:4:5:6:7:8:9"},
+                                         Text{"TwoGapsInIPv6", "2001::db8::1"},
+                                         Text{"NinePartsInIPv6", "1:2:3:4:5:6:7:8:9"},
                                          Text{"AZoneInIPv6", "fe80::1%eth0"}, Text{"BracketsInIPv6", "[::1]"}),
                          name_of_row);
 
 TEST(Address, IsNoneWhenItIsMadeFromNothing) {
     EXPECT_TRUE(Address().is_none());
     EXPECT_EQ(Address(), address_of("::"));
-    EXPECT_FALSE(address_of("0.0.0.0").is_none()); // which in IPv4 means any
+    EXPECT_FALSE(address_of("0.0.0.0").is_none());  // which in IPv4 means any
 }
 
 TEST(Address, KnowsItsFamily) {
@@ -71,7 +76,9 @@ TEST(Address, KnowsItsFamily) {
     EXPECT_EQ(ipv6.size(), 16U);
 }
 
-TEST(Address, IsTheSameWhenItComesFromANumberOrText) { EXPECT_EQ(Address::of_ipv4(0x0a000005), address_of("10.0.0.5")); }
+TEST(Address, IsTheSameWhenItComesFromANumberOrText) {
+    EXPECT_EQ(Address::of_ipv4(0x0a000005), address_of("10.0.0.5"));
+}
 
 TEST(Address, IsTheSameWhenItWentThroughAMap) {
     for (const auto* const text : {"10.0.0.5", "2001:db8::1", "::"}) {
@@ -105,7 +112,9 @@ struct Sum {
     std::string_view to;
 };
 
-void PrintTo(const Sum& row, std::ostream* out) { *out << row.from << " + " << row.offset; }
+void PrintTo(const Sum& row, std::ostream* out) {
+    *out << row.from << " + " << row.offset;
+}
 
 class AddressPlus : public testing::TestWithParam<Sum> {};
 
@@ -114,19 +123,20 @@ TEST_P(AddressPlus, GoesOn) {
     EXPECT_EQ(address_of(from).plus(offset).text(), to);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    , AddressPlus,
-    testing::Values(Sum{"NowhereWhenTheOffsetIsZero", "10.0.0.5", 0, "10.0.0.5"}, Sum{"ByOne", "10.0.0.5", 1, "10.0.0.6"},
-                    Sum{"ByThousands", "10.0.0.0", 65536 + 256 + 1, "10.1.1.1"},
-                    Sum{"WithACarryWhenAByteIsFull", "10.0.0.255", 1, "10.0.1.0"},
-                    Sum{"WithThreeCarriesWhenThreeBytesAreFull", "10.255.255.255", 1, "11.0.0.0"},
-                    Sum{"FromTheStartWhenIPv4IsAtItsEnd", "255.255.255.255", 1, "0.0.0.0"},
-                    Sum{"OnceRoundWhenTheOffsetIsAllOfIPv4", "10.0.0.5", 1ULL << 32, "10.0.0.5"},
-                    Sum{"AllTheWayWhenTheOffsetIsTheLargest", "10.0.0.5", ~0ULL, "10.0.0.4"},
-                    Sum{"WithACarryInIPv6", "2001:db8::ffff:ffff:ffff:ffff", 1, "2001:db8:0:1::"},
-                    Sum{"ByTheLargestOffsetInIPv6", "2001:db8::1", ~0ULL, "2001:db8:0:1::"},
-                    Sum{"FromTheStartWhenIPv6IsAtItsEnd", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 2, "::1"}),
-    name_of_row);
+INSTANTIATE_TEST_SUITE_P(, AddressPlus,
+                         testing::Values(Sum{"NowhereWhenTheOffsetIsZero", "10.0.0.5", 0, "10.0.0.5"},
+                                         Sum{"ByOne", "10.0.0.5", 1, "10.0.0.6"},
+                                         Sum{"ByThousands", "10.0.0.0", 65536 + 256 + 1, "10.1.1.1"},
+                                         Sum{"WithACarryWhenAByteIsFull", "10.0.0.255", 1, "10.0.1.0"},
+                                         Sum{"WithThreeCarriesWhenThreeBytesAreFull", "10.255.255.255", 1, "11.0.0.0"},
+                                         Sum{"FromTheStartWhenIPv4IsAtItsEnd", "255.255.255.255", 1, "0.0.0.0"},
+                                         Sum{"OnceRoundWhenTheOffsetIsAllOfIPv4", "10.0.0.5", 1ULL << 32, "10.0.0.5"},
+                                         Sum{"AllTheWayWhenTheOffsetIsTheLargest", "10.0.0.5", ~0ULL, "10.0.0.4"},
+                                         Sum{"WithACarryInIPv6", "2001:db8::ffff:ffff:ffff:ffff", 1, "2001:db8:0:1::"},
+                                         Sum{"ByTheLargestOffsetInIPv6", "2001:db8::1", ~0ULL, "2001:db8:0:1::"},
+                                         Sum{"FromTheStartWhenIPv6IsAtItsEnd",
+                                             "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 2, "::1"}),
+                         name_of_row);
 
 }  // namespace
 }  // namespace causeway::test

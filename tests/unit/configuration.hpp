@@ -37,7 +37,9 @@ inline Json example_without(const std::string& pointer) {
     return conf;
 }
 
-inline std::expected<NetConf, Error> read(const Json& conf) { return read_net_conf(conf.dump()); }
+inline std::expected<NetConf, Error> read(const Json& conf) {
+    return read_net_conf(conf.dump());
+}
 
 // A value that a key can't have: the message names the key, and the value as it was given.
 struct Refused {
@@ -48,7 +50,9 @@ struct Refused {
     std::string said{};  // what of the value the message has; the whole value where it is empty
 };
 
-inline void PrintTo(const Refused& row, std::ostream* out) { *out << row.pointer << " = " << row.value; }
+inline void PrintTo(const Refused& row, std::ostream* out) {
+    *out << row.pointer << " = " << row.value;
+}
 
 inline void expect_refused(const Refused& row) {
     EXPECT_TRUE(fails_with(read(example_with(row.pointer, row.value)), Code::invalid_configuration,

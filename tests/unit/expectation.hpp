@@ -31,8 +31,8 @@ testing::AssertionResult fails_with(const std::expected<Value, Error>& result, C
     }
     const auto& [got, message, details, number] = result.error();
     if (got != code) {
-        return testing::AssertionFailure() << "failed with " << static_cast<int>(got) << " and not "
-                                           << static_cast<int>(code) << ": " << message;
+        return testing::AssertionFailure()
+               << "failed with " << static_cast<int>(got) << " and not " << static_cast<int>(code) << ": " << message;
     }
     for (const auto word : words) {
         if (!message.contains(word)) {

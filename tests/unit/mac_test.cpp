@@ -26,7 +26,9 @@ struct Malformed {
     std::string_view text;
 };
 
-void PrintTo(const Malformed& row, std::ostream* out) { *out << row.text; }
+void PrintTo(const Malformed& row, std::ostream* out) {
+    *out << row.text;
+}
 
 class MacMalformed : public testing::TestWithParam<Malformed> {};
 
@@ -39,12 +41,12 @@ INSTANTIATE_TEST_SUITE_P(
     , MacMalformed,
     testing::Values(Malformed{"Empty", ""}, Malformed{"FiveParts", "02:00:00:00:00"},
                     Malformed{"SevenParts", "02:00:00:00:00:01:02"}, Malformed{"AColonFollows", "02:00:00:00:00:01:"},
-                    Malformed{"ThreeDigits", "02:000:00:00:00:01"}, Malformed{"ThreeDigitsAtTheEnd", "02:00:00:00:00:100"},
-                    Malformed{"AnEmptyPart", "02::00:00:00:01"}, Malformed{"NoHexDigit", "02:00:00:00:00:0g"},
-                    Malformed{"Dashes", "02-00-00-00-00-01"}, Malformed{"Dots", "0200.0000.0001"},
-                    Malformed{"ASign", "02:00:00:00:00:-1"}, Malformed{"ASpace", "02:00:00:00:00:01 "},
-                    Malformed{"ANul", "02:00:00:00:00:01\0"sv}, Malformed{"Multicast", "01:00:5e:00:00:01"},
-                    Malformed{"Broadcast", "ff:ff:ff:ff:ff:ff"}),
+                    Malformed{"ThreeDigits", "02:000:00:00:00:01"},
+                    Malformed{"ThreeDigitsAtTheEnd", "02:00:00:00:00:100"}, Malformed{"AnEmptyPart", "02::00:00:00:01"},
+                    Malformed{"NoHexDigit", "02:00:00:00:00:0g"}, Malformed{"Dashes", "02-00-00-00-00-01"},
+                    Malformed{"Dots", "0200.0000.0001"}, Malformed{"ASign", "02:00:00:00:00:-1"},
+                    Malformed{"ASpace", "02:00:00:00:00:01 "}, Malformed{"ANul", "02:00:00:00:00:01\0"sv},
+                    Malformed{"Multicast", "01:00:5e:00:00:01"}, Malformed{"Broadcast", "ff:ff:ff:ff:ff:ff"}),
     name_of_row);
 
 TEST(Mac, IsLocalAndUnicastWhenItIsDerived) {

@@ -18,70 +18,75 @@ Json range(const std::string& subnet, Json companions = Json::object()) {
     return companions;
 }
 
-Json one_set(const Json& first, const Json& second) { return Json::array({Json::array({first, second})}); }
+Json one_set(const Json& first, const Json& second) {
+    return Json::array({Json::array({first, second})});
+}
 
 class NetConfIpam : public testing::TestWithParam<Refused> {};
 
-TEST_P(NetConfIpam, IsRefusedWhen) { expect_refused(GetParam()); }
+TEST_P(NetConfIpam, IsRefusedWhen) {
+    expect_refused(GetParam());
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Shape, NetConfIpam,
-    testing::Values(Refused{"ItIsText", "/ipam", "causeway", "ipam"}, Refused{"ItIsAList", "/ipam", Json::array(), "ipam"},
-                    Refused{"TypeIsANumber", "/ipam/type", 5, "ipam.type"}, Refused{"TypeIsEmpty", "/ipam/type", "", "ipam.type"},
-                    Refused{"TypeIsAPath", "/ipam/type", "../host-local", "ipam.type"},
-                    Refused{"RangesAreAnObject", "/ipam/ranges", range("10.0.0.0/24"), "ipam.ranges"},
-                    Refused{"RangesAreText", "/ipam/ranges", "10.0.0.0/24", "ipam.ranges"},
-                    Refused{"RangesHaveNoSets", "/ipam/ranges", Json::array({range("10.0.0.0/24")}), "ipam.ranges",
-                            R"({"subnet":"10.0.0.0/24"})"},
-                    Refused{"ASetIsEmpty", "/ipam/ranges", Json::array({Json::array()}), "ipam.ranges", "[]"},
-                    Refused{"ARangeIsText", "/ipam/ranges", Json::array({Json::array({"10.0.0.0/24"})}), "ipam.ranges",
-                            "\"10.0.0.0/24\""},
-                    Refused{"ARangeHasNoSubnet", first_range, {{"gateway", "10.0.0.1"}}, "ipam.ranges"},
-                    Refused{"ThereAreTwoSets", "/ipam/ranges",
-                            Json::array({Json::array({range("10.0.0.0/24")}), Json::array({range("10.1.0.0/24")})}),
-                            "ipam.ranges"},
-                    Refused{"ResolvConfIsANumber", "/ipam/resolvConf", 5, "ipam.resolvConf"}),
+    testing::Values(
+        Refused{"ItIsText", "/ipam", "causeway", "ipam"}, Refused{"ItIsAList", "/ipam", Json::array(), "ipam"},
+        Refused{"TypeIsANumber", "/ipam/type", 5, "ipam.type"}, Refused{"TypeIsEmpty", "/ipam/type", "", "ipam.type"},
+        Refused{"TypeIsAPath", "/ipam/type", "../host-local", "ipam.type"},
+        Refused{"RangesAreAnObject", "/ipam/ranges", range("10.0.0.0/24"), "ipam.ranges"},
+        Refused{"RangesAreText", "/ipam/ranges", "10.0.0.0/24", "ipam.ranges"},
+        Refused{"RangesHaveNoSets", "/ipam/ranges", Json::array({range("10.0.0.0/24")}), "ipam.ranges",
+                R"({"subnet":"10.0.0.0/24"})"},
+        Refused{"ASetIsEmpty", "/ipam/ranges", Json::array({Json::array()}), "ipam.ranges", "[]"},
+        Refused{"ARangeIsText", "/ipam/ranges", Json::array({Json::array({"10.0.0.0/24"})}), "ipam.ranges",
+                "\"10.0.0.0/24\""},
+        Refused{"ARangeHasNoSubnet", first_range, {{"gateway", "10.0.0.1"}}, "ipam.ranges"},
+        Refused{"ThereAreTwoSets", "/ipam/ranges",
+                Json::array({Json::array({range("10.0.0.0/24")}), Json::array({range("10.1.0.0/24")})}), "ipam.ranges"},
+        Refused{"ResolvConfIsANumber", "/ipam/resolvConf", 5, "ipam.resolvConf"}),
     name_of_row);
 
 INSTANTIATE_TEST_SUITE_P(
     Subnet, NetConfIpam,
-    testing::Values(
-        Refused{"SubnetIsANumber", first_range + "/subnet", 10, "ipam.ranges.subnet"},
-        Refused{"SubnetIsEmpty", first_range + "/subnet", "", "ipam.ranges.subnet"},
-        Refused{"SubnetHasNoLength", first_range + "/subnet", "10.0.0.0", "ipam.ranges.subnet"},
-        Refused{"SubnetsLengthIsTooLarge", first_range + "/subnet", "10.0.0.0/33", "ipam.ranges.subnet"},
-        Refused{"SubnetsAddressIsMalformed", first_range + "/subnet", "10.0.0/24", "ipam.ranges.subnet"},
-        Refused{"SubnetHasHostBits", first_range + "/subnet", "10.0.0.5/24", "ipam.ranges.subnet"},
-        Refused{"SubnetHasTwoAddresses", first_range + "/subnet", "10.0.0.0/31", "ipam.ranges.subnet"},
-        Refused{"SubnetHasOneAddress", first_range + "/subnet", "10.0.0.7/32", "ipam.ranges.subnet"},
-        Refused{"SubnetIsEveryAddress", first_range + "/subnet", "0.0.0.0/0", "ipam.ranges.subnet"},
-        Refused{"SubnetIsIPv6", first_range + "/subnet", "2001:db8::/64", "ipam.ranges.subnet"},
-        Refused{"SubnetIsMappedIPv4", first_range + "/subnet", "::ffff:10.0.0.0/24", "ipam.ranges.subnet"},
-        Refused{"TwoSubnetsAreTheSame", "/ipam/ranges", one_set(range("10.0.0.0/24"), range("10.0.0.0/24")),
-                "ipam.ranges.subnet", "\"10.0.0.0/24\" overlaps 10.0.0.0/24"},
-        Refused{"ASubnetIsInAnother", "/ipam/ranges", one_set(range("10.0.0.0/16"), range("10.0.3.0/24")),
-                "ipam.ranges.subnet", "\"10.0.3.0/24\" overlaps 10.0.0.0/16"},
-        Refused{"ASubnetIsAroundAnother", "/ipam/ranges", one_set(range("10.0.3.0/24"), range("10.0.0.0/16")),
-                "ipam.ranges.subnet", "\"10.0.0.0/16\" overlaps 10.0.3.0/24"}),
+    testing::Values(Refused{"SubnetIsANumber", first_range + "/subnet", 10, "ipam.ranges.subnet"},
+                    Refused{"SubnetIsEmpty", first_range + "/subnet", "", "ipam.ranges.subnet"},
+                    Refused{"SubnetHasNoLength", first_range + "/subnet", "10.0.0.0", "ipam.ranges.subnet"},
+                    Refused{"SubnetsLengthIsTooLarge", first_range + "/subnet", "10.0.0.0/33", "ipam.ranges.subnet"},
+                    Refused{"SubnetsAddressIsMalformed", first_range + "/subnet", "10.0.0/24", "ipam.ranges.subnet"},
+                    Refused{"SubnetHasHostBits", first_range + "/subnet", "10.0.0.5/24", "ipam.ranges.subnet"},
+                    Refused{"SubnetHasTwoAddresses", first_range + "/subnet", "10.0.0.0/31", "ipam.ranges.subnet"},
+                    Refused{"SubnetHasOneAddress", first_range + "/subnet", "10.0.0.7/32", "ipam.ranges.subnet"},
+                    Refused{"SubnetIsEveryAddress", first_range + "/subnet", "0.0.0.0/0", "ipam.ranges.subnet"},
+                    Refused{"SubnetIsIPv6", first_range + "/subnet", "2001:db8::/64", "ipam.ranges.subnet"},
+                    Refused{"SubnetIsMappedIPv4", first_range + "/subnet", "::ffff:10.0.0.0/24", "ipam.ranges.subnet"},
+                    Refused{"TwoSubnetsAreTheSame", "/ipam/ranges", one_set(range("10.0.0.0/24"), range("10.0.0.0/24")),
+                            "ipam.ranges.subnet", "\"10.0.0.0/24\" overlaps 10.0.0.0/24"},
+                    Refused{"ASubnetIsInAnother", "/ipam/ranges", one_set(range("10.0.0.0/16"), range("10.0.3.0/24")),
+                            "ipam.ranges.subnet", "\"10.0.3.0/24\" overlaps 10.0.0.0/16"},
+                    Refused{"ASubnetIsAroundAnother", "/ipam/ranges",
+                            one_set(range("10.0.3.0/24"), range("10.0.0.0/16")), "ipam.ranges.subnet",
+                            "\"10.0.0.0/16\" overlaps 10.0.3.0/24"}),
     name_of_row);
 
 INSTANTIATE_TEST_SUITE_P(
     Gateway, NetConfIpam,
-    testing::Values(Refused{"GatewayIsANumber", first_range + "/gateway", 1, "ipam.ranges.gateway"},
-                    Refused{"GatewayIsMalformed", first_range + "/gateway", "10.0.0.256", "ipam.ranges.gateway"},
-                    Refused{"GatewayHasALength", first_range + "/gateway", "10.0.0.1/24", "ipam.ranges.gateway"},
-                    Refused{"GatewayIsOutsideTheSubnet", first_range + "/gateway", "10.0.1.1", "ipam.ranges.gateway"},
-                    Refused{"GatewayIsIPv6", first_range + "/gateway", "2001:db8::1", "ipam.ranges.gateway"},
-                    Refused{"GatewayIsTheSubnetsOwnAddress", first_range + "/gateway", "10.0.0.0", "ipam.ranges.gateway"},
-                    Refused{"GatewayIsTheBroadcastAddress", first_range + "/gateway", "10.0.0.255", "ipam.ranges.gateway"},
-                    Refused{"RangeStartIsANumber", first_range + "/rangeStart", 10, "ipam.ranges.rangeStart"},
-                    Refused{"RangeStartIsMalformed", first_range + "/rangeStart", "first", "ipam.ranges.rangeStart"},
-                    Refused{"RangeStartIsOutsideTheSubnet", first_range + "/rangeStart", "10.0.1.0", "ipam.ranges.rangeStart"},
-                    Refused{"RangeEndIsMalformed", first_range + "/rangeEnd", "", "ipam.ranges.rangeEnd"},
-                    Refused{"RangeEndIsOutsideTheSubnet", first_range + "/rangeEnd", "9.255.255.255", "ipam.ranges.rangeEnd"},
-                    Refused{"RangeEndIsBeforeRangeStart", first_range,
-                            range("10.0.0.0/24", {{"rangeStart", "10.0.0.20"}, {"rangeEnd", "10.0.0.19"}}),
-                            "ipam.ranges.rangeEnd", "\"10.0.0.19\" is before rangeStart 10.0.0.20"}),
+    testing::Values(
+        Refused{"GatewayIsANumber", first_range + "/gateway", 1, "ipam.ranges.gateway"},
+        Refused{"GatewayIsMalformed", first_range + "/gateway", "10.0.0.256", "ipam.ranges.gateway"},
+        Refused{"GatewayHasALength", first_range + "/gateway", "10.0.0.1/24", "ipam.ranges.gateway"},
+        Refused{"GatewayIsOutsideTheSubnet", first_range + "/gateway", "10.0.1.1", "ipam.ranges.gateway"},
+        Refused{"GatewayIsIPv6", first_range + "/gateway", "2001:db8::1", "ipam.ranges.gateway"},
+        Refused{"GatewayIsTheSubnetsOwnAddress", first_range + "/gateway", "10.0.0.0", "ipam.ranges.gateway"},
+        Refused{"GatewayIsTheBroadcastAddress", first_range + "/gateway", "10.0.0.255", "ipam.ranges.gateway"},
+        Refused{"RangeStartIsANumber", first_range + "/rangeStart", 10, "ipam.ranges.rangeStart"},
+        Refused{"RangeStartIsMalformed", first_range + "/rangeStart", "first", "ipam.ranges.rangeStart"},
+        Refused{"RangeStartIsOutsideTheSubnet", first_range + "/rangeStart", "10.0.1.0", "ipam.ranges.rangeStart"},
+        Refused{"RangeEndIsMalformed", first_range + "/rangeEnd", "", "ipam.ranges.rangeEnd"},
+        Refused{"RangeEndIsOutsideTheSubnet", first_range + "/rangeEnd", "9.255.255.255", "ipam.ranges.rangeEnd"},
+        Refused{"RangeEndIsBeforeRangeStart", first_range,
+                range("10.0.0.0/24", {{"rangeStart", "10.0.0.20"}, {"rangeEnd", "10.0.0.19"}}), "ipam.ranges.rangeEnd",
+                "\"10.0.0.19\" is before rangeStart 10.0.0.20"}),
     name_of_row);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -110,7 +115,8 @@ TEST(NetConfIpam, TellsThatIPv6IsNotSupported) {
 
 TEST(NetConfIpam, TakesARangeAsItIsGiven) {
     const auto conf = read(example_with(
-        first_range, range("10.0.0.0/24", {{"gateway", "10.0.0.254"}, {"rangeStart", "10.0.0.16"}, {"rangeEnd", "10.0.0.31"}})));
+        first_range,
+        range("10.0.0.0/24", {{"gateway", "10.0.0.254"}, {"rangeStart", "10.0.0.16"}, {"rangeEnd", "10.0.0.31"}})));
     ASSERT_TRUE(succeeds(conf));
     const auto& read_range = conf->network.ranges.at(0);
     EXPECT_EQ(read_range.gateway.text(), "10.0.0.254");
@@ -167,8 +173,8 @@ TEST(NetConfIpam, TakesItsOwnSubnetWhenTheNetworkHasOneToo) {
 }
 
 TEST(NetConfIpam, IsRefusedWhenThereIsNoSubnetAnywhere) {
-    for (const auto& json : {example_without("/ipam"), example_without("/ipam/ranges"), example_with("/ipam", Json::object()),
-                             example_with("/ipam/ranges", Json::array())}) {
+    for (const auto& json : {example_without("/ipam"), example_without("/ipam/ranges"),
+                             example_with("/ipam", Json::object()), example_with("/ipam/ranges", Json::array())}) {
         EXPECT_TRUE(fails_with(read(json), Code::invalid_configuration, {"ipam.ranges: missing"}));
     }
 }

@@ -16,29 +16,38 @@ using namespace std::string_literals;
 
 class NetConfKey : public testing::TestWithParam<Refused> {};
 
-TEST_P(NetConfKey, IsRefusedWhen) { expect_refused(GetParam()); }
+TEST_P(NetConfKey, IsRefusedWhen) {
+    expect_refused(GetParam());
+}
 
-INSTANTIATE_TEST_SUITE_P(
-    Name, NetConfKey,
-    testing::Values(Refused{"NameIsANumber", "/name", 5, "name"}, Refused{"NameIsAList", "/name", {"n"}, "name"},
-                    Refused{"NameIsEmpty", "/name", "", "name"}, Refused{"NameHasASpace", "/name", "my net", "name"},
-                    Refused{"NameHasASlash", "/name", "a/b", "name"}, Refused{"NameBeginsWithADot", "/name", ".net", "name"},
-                    Refused{"NameBeginsWithADash", "/name", "-net", "name"}, Refused{"NameHasANul", "/name", "net\0"s, "name"},
-                    Refused{"NameIsNotAscii", "/name", "caf\u00e9", "name"},
-                    Refused{"NameHasSixtyFourCharacters", "/name", std::string(64, 'n'), "name"}),
-    name_of_row);
+INSTANTIATE_TEST_SUITE_P(Name, NetConfKey,
+                         testing::Values(Refused{"NameIsANumber", "/name", 5, "name"},
+                                         Refused{"NameIsAList", "/name", {"n"}, "name"},
+                                         Refused{"NameIsEmpty", "/name", "", "name"},
+                                         Refused{"NameHasASpace", "/name", "my net", "name"},
+                                         Refused{"NameHasASlash", "/name", "a/b", "name"},
+                                         Refused{"NameBeginsWithADot", "/name", ".net", "name"},
+                                         Refused{"NameBeginsWithADash", "/name", "-net", "name"},
+                                         Refused{"NameHasANul", "/name", "net\0"s, "name"},
+                                         Refused{"NameIsNotAscii", "/name", "caf\u00e9", "name"},
+                                         Refused{"NameHasSixtyFourCharacters", "/name", std::string(64, 'n'), "name"}),
+                         name_of_row);
 
-INSTANTIATE_TEST_SUITE_P(
-    Device, NetConfKey,
-    testing::Values(Refused{"DeviceIsANumber", "/device", 0, "device"}, Refused{"DeviceIsFalse", "/device", false, "device"},
-                    Refused{"DeviceIsEmpty", "/device", "", "device"}, Refused{"DeviceIsADot", "/device", ".", "device"},
-                    Refused{"DeviceIsTwoDots", "/device", "..", "device"}, Refused{"DeviceHasASlash", "/device", "cw/0", "device"},
-                    Refused{"DeviceHasAColon", "/device", "cw:0", "device"}, Refused{"DeviceHasASpace", "/device", "cw 0", "device"},
-                    Refused{"DeviceHasATab", "/device", "cw\t0", "device"}, Refused{"DeviceHasANul", "/device", "cw0\0"s, "device"},
-                    Refused{"DeviceWouldBeNumberedByTheKernel", "/device", "cw%d", "device"},
-                    Refused{"DeviceHasThirteenCharacters", "/device", "abcdefghijklm", "device"},
-                    Refused{"DeviceIsVeryLong", "/device", std::string(300, 'd'), "device"}),
-    name_of_row);
+INSTANTIATE_TEST_SUITE_P(Device, NetConfKey,
+                         testing::Values(Refused{"DeviceIsANumber", "/device", 0, "device"},
+                                         Refused{"DeviceIsFalse", "/device", false, "device"},
+                                         Refused{"DeviceIsEmpty", "/device", "", "device"},
+                                         Refused{"DeviceIsADot", "/device", ".", "device"},
+                                         Refused{"DeviceIsTwoDots", "/device", "..", "device"},
+                                         Refused{"DeviceHasASlash", "/device", "cw/0", "device"},
+                                         Refused{"DeviceHasAColon", "/device", "cw:0", "device"},
+                                         Refused{"DeviceHasASpace", "/device", "cw 0", "device"},
+                                         Refused{"DeviceHasATab", "/device", "cw\t0", "device"},
+                                         Refused{"DeviceHasANul", "/device", "cw0\0"s, "device"},
+                                         Refused{"DeviceWouldBeNumberedByTheKernel", "/device", "cw%d", "device"},
+                                         Refused{"DeviceHasThirteenCharacters", "/device", "abcdefghijklm", "device"},
+                                         Refused{"DeviceIsVeryLong", "/device", std::string(300, 'd'), "device"}),
+                         name_of_row);
 
 INSTANTIATE_TEST_SUITE_P(
     Mtu, NetConfKey,
@@ -46,22 +55,24 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"MtuIsNegative", "/mtu", -1, "mtu"}, Refused{"MtuIsAFraction", "/mtu", 1500.5, "mtu"},
                     Refused{"MtuIsBelowWhatIPv4Needs", "/mtu", 67, "mtu"}, Refused{"MtuIsOne", "/mtu", 1, "mtu"},
                     Refused{"MtuIsAboveWhatADeviceTakes", "/mtu", 65536, "mtu"},
-                    Refused{"MtuIsHuge", "/mtu", 18446744073709551615ULL, "mtu"}, Refused{"MtuIsAnObject", "/mtu", Json::object(), "mtu"}),
+                    Refused{"MtuIsHuge", "/mtu", 18446744073709551615ULL, "mtu"},
+                    Refused{"MtuIsAnObject", "/mtu", Json::object(), "mtu"}),
     name_of_row);
 
 INSTANTIATE_TEST_SUITE_P(
     Rest, NetConfKey,
-    testing::Values(Refused{"IpMasqIsText", "/ipMasq", "true", "ipMasq"}, Refused{"IpMasqIsANumber", "/ipMasq", 1, "ipMasq"},
-                    Refused{"UplinksAreText", "/uplinks", "eth0", "uplinks"},
-                    Refused{"UplinksAreAnObject", "/uplinks", {{"eth0", true}}, "uplinks"},
-                    Refused{"AnUplinkIsANumber", "/uplinks", Json::array({"eth0", 5}), "uplinks"},
-                    Refused{"AnUplinkIsNull", "/uplinks", Json::array({nullptr}), "uplinks"},
-                    Refused{"DnsIsAList", "/dns", Json::array({"1.1.1.1"}), "dns"},
-                    Refused{"NameserversAreText", "/dns", {{"nameservers", "1.1.1.1"}}, "dns.nameservers", "\"1.1.1.1\""},
-                    Refused{"ANameserverIsANumber", "/dns", {{"nameservers", Json::array({1})}}, "dns.nameservers", "[1]"},
-                    Refused{"SearchIsText", "/dns", {{"search", "example.org"}}, "dns.search", "\"example.org\""},
-                    Refused{"OptionsAreAnObject", "/dns", {{"options", Json::object()}}, "dns.options", "{}"},
-                    Refused{"DomainIsANumber", "/dns", {{"domain", 7}}, "dns.domain", "7"}),
+    testing::Values(
+        Refused{"IpMasqIsText", "/ipMasq", "true", "ipMasq"}, Refused{"IpMasqIsANumber", "/ipMasq", 1, "ipMasq"},
+        Refused{"UplinksAreText", "/uplinks", "eth0", "uplinks"},
+        Refused{"UplinksAreAnObject", "/uplinks", {{"eth0", true}}, "uplinks"},
+        Refused{"AnUplinkIsANumber", "/uplinks", Json::array({"eth0", 5}), "uplinks"},
+        Refused{"AnUplinkIsNull", "/uplinks", Json::array({nullptr}), "uplinks"},
+        Refused{"DnsIsAList", "/dns", Json::array({"1.1.1.1"}), "dns"},
+        Refused{"NameserversAreText", "/dns", {{"nameservers", "1.1.1.1"}}, "dns.nameservers", "\"1.1.1.1\""},
+        Refused{"ANameserverIsANumber", "/dns", {{"nameservers", Json::array({1})}}, "dns.nameservers", "[1]"},
+        Refused{"SearchIsText", "/dns", {{"search", "example.org"}}, "dns.search", "\"example.org\""},
+        Refused{"OptionsAreAnObject", "/dns", {{"options", Json::object()}}, "dns.options", "{}"},
+        Refused{"DomainIsANumber", "/dns", {{"domain", 7}}, "dns.domain", "7"}),
     name_of_row);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -86,13 +97,14 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Timeouts, NetConfKey,
-    testing::Values(Refused{"TimeoutsAreANumber", "/timeouts", 60, "timeouts"},
-                    Refused{"TimeoutsAreAList", "/timeouts", Json::array({60}), "timeouts"},
-                    Refused{"TcpOpeningIsZero", "/timeouts", {{"tcpOpening", 0}}, "timeouts.tcpOpening", "0"},
-                    Refused{"TcpEstablishedIsText", "/timeouts", {{"tcpEstablished", "2h"}}, "timeouts.tcpEstablished", "\"2h\""},
-                    Refused{"TcpClosingIsNegative", "/timeouts", {{"tcpClosing", -1}}, "timeouts.tcpClosing", "-1"},
-                    Refused{"UdpIsAFraction", "/timeouts", {{"udp", 0.5}}, "timeouts.udp", "0.5"},
-                    Refused{"IcmpIsMoreThanAMonth", "/timeouts", {{"icmp", 2592001}}, "timeouts.icmp", "2592001"}),
+    testing::Values(
+        Refused{"TimeoutsAreANumber", "/timeouts", 60, "timeouts"},
+        Refused{"TimeoutsAreAList", "/timeouts", Json::array({60}), "timeouts"},
+        Refused{"TcpOpeningIsZero", "/timeouts", {{"tcpOpening", 0}}, "timeouts.tcpOpening", "0"},
+        Refused{"TcpEstablishedIsText", "/timeouts", {{"tcpEstablished", "2h"}}, "timeouts.tcpEstablished", "\"2h\""},
+        Refused{"TcpClosingIsNegative", "/timeouts", {{"tcpClosing", -1}}, "timeouts.tcpClosing", "-1"},
+        Refused{"UdpIsAFraction", "/timeouts", {{"udp", 0.5}}, "timeouts.udp", "0.5"},
+        Refused{"IcmpIsMoreThanAMonth", "/timeouts", {{"icmp", 2592001}}, "timeouts.icmp", "2592001"}),
     name_of_row);
 
 TEST(NetConfName, IsRefusedWhenItIsMissing) {
@@ -141,7 +153,7 @@ TEST(NetConfPortRange, IsTakenWhenItIsOfOnePortOrAll) {
     for (const auto& [text, ports] : ranges) {
         const auto conf = read(example_with("/portRange", text));
         ASSERT_TRUE(succeeds(conf));
-        EXPECT_EQ(std::pair<int>(conf->network.port_min, conf->network.port_max), ports);
+        EXPECT_EQ(std::pair(int{conf->network.port_min}, int{conf->network.port_max}), ports);
     }
 }
 

@@ -97,8 +97,8 @@ TEST(NetConf, TakesAMissingVersionForTheOldest) {
 }
 
 TEST(NetConf, TellsOfTheVersionFirstWhenAllElseIsWrongToo) {
-    EXPECT_TRUE(fails_with(read_net_conf(R"({"cniVersion": "9.9.9", "name": 5, "ipam": "none"})"),
-                           Code::incompatible_version));
+    EXPECT_TRUE(
+        fails_with(read_net_conf(R"({"cniVersion": "9.9.9", "name": 5, "ipam": "none"})"), Code::incompatible_version));
 }
 
 // --- JSON ---
@@ -108,9 +108,13 @@ struct Text {
     std::string text;
 };
 
-void PrintTo(const Text& row, std::ostream* out) { *out << row.text.substr(0, 60); }
+void PrintTo(const Text& row, std::ostream* out) {
+    *out << row.text.substr(0, 60);
+}
 
-std::string nested(std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); }
+std::string nested(std::size_t depth) {
+    return std::string(depth, '[') + std::string(depth, ']');
+}
 
 std::string example_around(const std::string& value) {
     auto text = example().dump();
@@ -130,14 +134,17 @@ INSTANTIATE_TEST_SUITE_P(
                     Text{"AString", R"("1.1.0")"}, Text{"Null", "null"}, Text{"CutOff", R"({"cniVersion": "1.1.0")"},
                     Text{"TwoObjects", "{}{}"}, Text{"ATrailingComma", R"({"name": "n",})"},
                     Text{"InSingleQuotes", "{'name': 'n'}"}, Text{"WithAComment", "{} // none"},
-                    Text{"NoUtf8", example_around("\"\xff\xfe\"")}, Text{"HalfASurrogate", example_around(R"("\ud800")")},
+                    Text{"NoUtf8", example_around("\"\xff\xfe\"")},
+                    Text{"HalfASurrogate", example_around(R"("\ud800")")},
                     Text{"ANumberOutOfRange", example_around("1e999")},
                     Text{"NestedHundredDeep", example_around(nested(100))},
                     Text{"NestedAMillionDeep", example_around(nested(1000000))},
                     Text{"NestedAMillionDeepInAName", R"({"cniVersion": "1.1.0", "name": )" + nested(1000000) + "}"}),
     name_of_row);
 
-TEST(NetConf, TakesNestingAsDeepAsAnyoneNeeds) { EXPECT_TRUE(succeeds(read_net_conf(example_around(nested(32))))); }
+TEST(NetConf, TakesNestingAsDeepAsAnyoneNeeds) {
+    EXPECT_TRUE(succeeds(read_net_conf(example_around(nested(32)))));
+}
 
 TEST(NetConf, TakesTheLastOfTwoEqualKeys) {
     auto text = example().dump();
@@ -147,7 +154,9 @@ TEST(NetConf, TakesTheLastOfTwoEqualKeys) {
     EXPECT_EQ(conf->network.device, "cw7");
 }
 
-TEST(NetConf, TakesAByteOrderMarkAhead) { EXPECT_TRUE(succeeds(read_net_conf("\xef\xbb\xbf" + example().dump()))); }
+TEST(NetConf, TakesAByteOrderMarkAhead) {
+    EXPECT_TRUE(succeeds(read_net_conf("\xef\xbb\xbf" + example().dump())));
+}
 
 // --- what the runtime adds ---
 
@@ -173,23 +182,26 @@ TEST(NetConf, HasNoValidAttachmentsWhenTheListIsEmpty) {
 
 class NetConfOfTheRuntime : public testing::TestWithParam<Refused> {};
 
-TEST_P(NetConfOfTheRuntime, IsRefusedWhen) { expect_refused(GetParam()); }
+TEST_P(NetConfOfTheRuntime, IsRefusedWhen) {
+    expect_refused(GetParam());
+}
 
 INSTANTIATE_TEST_SUITE_P(
     , NetConfOfTheRuntime,
-    testing::Values(
-        Refused{"TheVersionIsANumber", "/cniVersion", 1.1, "cniVersion"},
-        Refused{"ThePreviousResultIsText", "/prevResult", "{}", "prevResult"},
-        Refused{"ThePreviousResultIsAList", "/prevResult", Json::array(), "prevResult"},
-        Refused{"TheAttachmentsAreAnObject", "/cni.dev~1valid-attachments", Json::object(), "cni.dev/valid-attachments"},
-        Refused{"AnAttachmentIsText", "/cni.dev~1valid-attachments", Json::array({"c1"}), "cni.dev/valid-attachments",
-                "\"c1\""},
-        Refused{"AnAttachmentHasNoInterface", "/cni.dev~1valid-attachments", Json::array({{{"containerID", "c1"}}}),
-                "cni.dev/valid-attachments", R"({"containerID":"c1"})"},
-        Refused{"AnAttachmentHasNoContainer", "/cni.dev~1valid-attachments", Json::array({{{"ifname", "eth0"}}}),
-                "cni.dev/valid-attachments", R"({"ifname":"eth0"})"},
-        Refused{"AnAttachmentsContainerIsANumber", "/cni.dev~1valid-attachments",
-                Json::array({{{"containerID", 1}, {"ifname", "eth0"}}}), "cni.dev/valid-attachments"}),
+    testing::Values(Refused{"TheVersionIsANumber", "/cniVersion", 1.1, "cniVersion"},
+                    Refused{"ThePreviousResultIsText", "/prevResult", "{}", "prevResult"},
+                    Refused{"ThePreviousResultIsAList", "/prevResult", Json::array(), "prevResult"},
+                    Refused{"TheAttachmentsAreAnObject", "/cni.dev~1valid-attachments", Json::object(),
+                            "cni.dev/valid-attachments"},
+                    Refused{"AnAttachmentIsText", "/cni.dev~1valid-attachments", Json::array({"c1"}),
+                            "cni.dev/valid-attachments", "\"c1\""},
+                    Refused{"AnAttachmentHasNoInterface", "/cni.dev~1valid-attachments",
+                            Json::array({{{"containerID", "c1"}}}), "cni.dev/valid-attachments",
+                            R"({"containerID":"c1"})"},
+                    Refused{"AnAttachmentHasNoContainer", "/cni.dev~1valid-attachments",
+                            Json::array({{{"ifname", "eth0"}}}), "cni.dev/valid-attachments", R"({"ifname":"eth0"})"},
+                    Refused{"AnAttachmentsContainerIsANumber", "/cni.dev~1valid-attachments",
+                            Json::array({{{"containerID", 1}, {"ifname", "eth0"}}}), "cni.dev/valid-attachments"}),
     name_of_row);
 
 }  // namespace

@@ -8,14 +8,18 @@ namespace {
 
 using namespace std::string_view_literals;
 
-Prefix prefix_of(std::string_view text) { return Prefix::parse(text).value(); }
+Prefix prefix_of(std::string_view text) {
+    return Prefix::parse(text).value();
+}
 
 struct Bounds {
     const char* name;
     std::string_view text, first, last;
 };
 
-void PrintTo(const Bounds& row, std::ostream* out) { *out << row.text; }
+void PrintTo(const Bounds& row, std::ostream* out) {
+    *out << row.text;
+}
 
 class PrefixBounds : public testing::TestWithParam<Bounds> {};
 
@@ -51,7 +55,9 @@ struct Malformed {
     std::string_view text;
 };
 
-void PrintTo(const Malformed& row, std::ostream* out) { *out << row.text; }
+void PrintTo(const Malformed& row, std::ostream* out) {
+    *out << row.text;
+}
 
 class PrefixMalformed : public testing::TestWithParam<Malformed> {};
 
@@ -61,17 +67,16 @@ TEST_P(PrefixMalformed, IsRefusedWhen) {
 
 INSTANTIATE_TEST_SUITE_P(
     , PrefixMalformed,
-    testing::Values(Malformed{"Empty", ""}, Malformed{"TheLengthIsMissing", "10.0.0.0"},
-                    Malformed{"TheLengthIsEmpty", "10.0.0.0/"}, Malformed{"TheAddressIsEmpty", "/24"},
-                    Malformed{"TheLengthIsTooLargeForIPv4", "10.0.0.0/33"},
-                    Malformed{"TheLengthIsTooLargeForIPv6", "2001:db8::/129"},
-                    Malformed{"TheLengthIsNegative", "10.0.0.0/-1"}, Malformed{"TheLengthIsMinusZero", "10.0.0.0/-0"},
-                    Malformed{"TheLengthHasASign", "10.0.0.0/+24"}, Malformed{"TheLengthIsAMask", "10.0.0.0/255.255.255.0"},
-                    Malformed{"TheLengthOverflows", "10.0.0.0/4294967320"}, Malformed{"ASpaceFollows", "10.0.0.0/24 "},
-                    Malformed{"ASpaceIsInside", "10.0.0.0/ 24"}, Malformed{"ANulFollows", "10.0.0.0/24\0"sv},
-                    Malformed{"ANulIsInside", "10.0.0.0\0/24"sv}, Malformed{"TwoLengths", "10.0.0.0/24/24"},
-                    Malformed{"MappedIPv4", "::ffff:10.0.0.0/24"}, Malformed{"MappedIPv4InIPv6Bits", "::ffff:10.0.0.0/120"},
-                    Malformed{"AWord", "default"}),
+    testing::Values(
+        Malformed{"Empty", ""}, Malformed{"TheLengthIsMissing", "10.0.0.0"}, Malformed{"TheLengthIsEmpty", "10.0.0.0/"},
+        Malformed{"TheAddressIsEmpty", "/24"}, Malformed{"TheLengthIsTooLargeForIPv4", "10.0.0.0/33"},
+        Malformed{"TheLengthIsTooLargeForIPv6", "2001:db8::/129"}, Malformed{"TheLengthIsNegative", "10.0.0.0/-1"},
+        Malformed{"TheLengthIsMinusZero", "10.0.0.0/-0"}, Malformed{"TheLengthHasASign", "10.0.0.0/+24"},
+        Malformed{"TheLengthIsAMask", "10.0.0.0/255.255.255.0"}, Malformed{"TheLengthOverflows", "10.0.0.0/4294967320"},
+        Malformed{"ASpaceFollows", "10.0.0.0/24 "}, Malformed{"ASpaceIsInside", "10.0.0.0/ 24"},
+        Malformed{"ANulFollows", "10.0.0.0/24\0"sv}, Malformed{"ANulIsInside", "10.0.0.0\0/24"sv},
+        Malformed{"TwoLengths", "10.0.0.0/24/24"}, Malformed{"MappedIPv4", "::ffff:10.0.0.0/24"},
+        Malformed{"MappedIPv4InIPv6Bits", "::ffff:10.0.0.0/120"}, Malformed{"AWord", "default"}),
     name_of_row);
 
 TEST(Prefix, ContainsWhatIsBetweenItsBounds) {
@@ -93,7 +98,9 @@ struct Pair {
     bool overlap;
 };
 
-void PrintTo(const Pair& row, std::ostream* out) { *out << row.one << " and " << row.other; }
+void PrintTo(const Pair& row, std::ostream* out) {
+    *out << row.one << " and " << row.other;
+}
 
 class PrefixOverlaps : public testing::TestWithParam<Pair> {};
 

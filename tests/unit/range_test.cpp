@@ -11,7 +11,9 @@ struct Subnet {
     std::string_view text, gateway, last;
 };
 
-void PrintTo(const Subnet& row, std::ostream* out) { *out << row.text; }
+void PrintTo(const Subnet& row, std::ostream* out) {
+    *out << row.text;
+}
 
 class RangeOfSubnet : public testing::TestWithParam<Subnet> {};
 
@@ -30,7 +32,8 @@ INSTANTIATE_TEST_SUITE_P(, RangeOfSubnet,
                                          Subnet{"Large", "10.0.0.0/8", "10.0.0.1", "10.255.255.255"},
                                          Subnet{"TheSmallest", "10.0.0.4/30", "10.0.0.5", "10.0.0.7"},
                                          Subnet{"GivenByAnAddressInIt", "10.0.0.77/24", "10.0.0.1", "10.0.0.255"},
-                                         Subnet{"IPv6", "2001:db8::/64", "2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"}),
+                                         Subnet{"IPv6", "2001:db8::/64", "2001:db8::1",
+                                                "2001:db8::ffff:ffff:ffff:ffff"}),
                          name_of_row);
 
 class RangeOfSmallSubnet : public testing::TestWithParam<Subnet> {};

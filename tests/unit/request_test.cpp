@@ -24,8 +24,8 @@ std::expected<Request, Error> request_in(const Variables& variables) {
 }
 
 Variables all_of(const std::string& command) {
-    return {{"CNI_COMMAND", command},     {"CNI_CONTAINERID", "c1"}, {"CNI_NETNS", "/run/netns/one"},
-            {"CNI_IFNAME", "eth0"},       {"CNI_PATH", "/opt/cni/bin"}, {"CNI_ARGS", "IgnoreUnknown=1"}};
+    return {{"CNI_COMMAND", command}, {"CNI_CONTAINERID", "c1"},    {"CNI_NETNS", "/run/netns/one"},
+            {"CNI_IFNAME", "eth0"},   {"CNI_PATH", "/opt/cni/bin"}, {"CNI_ARGS", "IgnoreUnknown=1"}};
 }
 
 // CNI 1.1.0, section 2, "CNI operations": the variables that each command requires.
@@ -35,7 +35,9 @@ struct Row {
     std::vector<std::string> required;
 };
 
-void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+void PrintTo(const Row& row, std::ostream* out) {
+    *out << row.name;
+}
 
 class RequestCommand : public testing::TestWithParam<Row> {};
 
@@ -86,14 +88,13 @@ TEST_P(RequestCommand, IsReadWhenAVariableThatItDoesNotNeedIsMissing) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    , RequestCommand,
-    testing::Values(Row{"ADD", Command::add, {"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"}},
-                    Row{"DEL", Command::del, {"CNI_CONTAINERID", "CNI_IFNAME"}},
-                    Row{"CHECK", Command::check, {"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"}},
-                    Row{"GC", Command::gc, {"CNI_PATH"}}, Row{"STATUS", Command::status, {}},
-                    Row{"VERSION", Command::version, {}}),
-    name_of_row);
+INSTANTIATE_TEST_SUITE_P(, RequestCommand,
+                         testing::Values(Row{"ADD", Command::add, {"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"}},
+                                         Row{"DEL", Command::del, {"CNI_CONTAINERID", "CNI_IFNAME"}},
+                                         Row{"CHECK", Command::check, {"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"}},
+                                         Row{"GC", Command::gc, {"CNI_PATH"}}, Row{"STATUS", Command::status, {}},
+                                         Row{"VERSION", Command::version, {}}),
+                         name_of_row);
 
 TEST(Request, NamesAllThatIsMissingWhenOnlyTheCommandIsGiven) {
     EXPECT_TRUE(fails_with(request_in({{"CNI_COMMAND", "ADD"}}), Code::invalid_environment,
@@ -115,7 +116,9 @@ struct Value {
     std::string value;
 };
 
-void PrintTo(const Value& row, std::ostream* out) { *out << row.value; }
+void PrintTo(const Value& row, std::ostream* out) {
+    *out << row.value;
+}
 
 class RequestUnknownCommand : public testing::TestWithParam<Value> {};
 
@@ -162,8 +165,8 @@ TEST_P(RequestInterface, IsRefusedWhen) {
     for (const auto* const command : {"ADD", "DEL", "CHECK"}) {
         auto variables = all_of(command);
         variables["CNI_IFNAME"] = GetParam().value;
-        EXPECT_TRUE(
-            fails_with(request_in(variables), Code::invalid_environment, {"CNI_IFNAME", "\"" + GetParam().value + "\""}));
+        EXPECT_TRUE(fails_with(request_in(variables), Code::invalid_environment,
+                               {"CNI_IFNAME", "\"" + GetParam().value + "\""}));
     }
 }
 

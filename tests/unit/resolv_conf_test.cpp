@@ -21,8 +21,9 @@ protected:
 };
 
 TEST_F(ResolvConf, GivesAllThatItNames) {
-    const auto conf = read_with("nameserver 1.1.1.1\nnameserver\t2001:db8::1\n"
-                                "search a.example.org example.org\ndomain example.org\noptions ndots:2 edns0\n");
+    const auto conf = read_with(
+        "nameserver 1.1.1.1\nnameserver\t2001:db8::1\n"
+        "search a.example.org example.org\ndomain example.org\noptions ndots:2 edns0\n");
     ASSERT_TRUE(succeeds(conf));
     EXPECT_THAT(conf->dns.nameservers, ElementsAre("1.1.1.1", "2001:db8::1"));
     EXPECT_THAT(conf->dns.search, ElementsAre("a.example.org", "example.org"));
@@ -31,8 +32,9 @@ TEST_F(ResolvConf, GivesAllThatItNames) {
 }
 
 TEST_F(ResolvConf, GivesNothingOfRemarksAndUnknownLines) {
-    const auto conf = read_with("# nameserver 1.1.1.1\n; nameserver 1.1.1.1\n#nameserver 1.1.1.1\n\n   \n"
-                                "sortlist 10.0.0.0\nnameserver\nnameserver 9.9.9.9 # the only one\n");
+    const auto conf = read_with(
+        "# nameserver 1.1.1.1\n; nameserver 1.1.1.1\n#nameserver 1.1.1.1\n\n   \n"
+        "sortlist 10.0.0.0\nnameserver\nnameserver 9.9.9.9 # the only one\n");
     ASSERT_TRUE(succeeds(conf));
     EXPECT_THAT(conf->dns.nameservers, ElementsAre("9.9.9.9"));
     EXPECT_THAT(conf->dns.search, IsEmpty());

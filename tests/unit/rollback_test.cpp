@@ -127,9 +127,13 @@ TEST(KernelError, TakesTheReasonFromErrnoWhenNoneIsGiven) {
     EXPECT_EQ(error.number, EPERM);
 }
 
-std::expected<int, Error> twice(const std::expected<int, Error>& number) { return 2 * TRY(number); }
+std::expected<int, Error> twice(const std::expected<int, Error>& number) {
+    return 2 * TRY(number);
+}
 
-TEST(Try, GoesOnWithTheValueWhenThereIsOne) { EXPECT_EQ(twice(21), 42); }
+TEST(Try, GoesOnWithTheValueWhenThereIsOne) {
+    EXPECT_EQ(twice(21), 42);
+}
 
 TEST(Try, ReturnsTheErrorWhenThereIsNoValue) {
     EXPECT_TRUE(fails_with(twice(fail(Code::exhausted, "none left")), Code::exhausted, {"none left"}));

@@ -4,7 +4,7 @@
 
 #include "userspace/ctl/command.hpp"
 #include "userspace/ctl/table.hpp"
-#include "userspace/sandbox.hpp"
+#include "userspace/inspect.hpp"
 
 namespace causeway::ctl {
 
@@ -37,8 +37,9 @@ std::expected<int, Error> list_endpoints(bool as_json) {
 
 void add_endpoints(CLI::App& app, Action& chosen) {
     auto* command = app.add_subcommand("endpoints", "The forwarding table: each sandbox's address and where it leads");
-    command->footer("Packets and bytes are the sandbox's: sent is what came out of it, received what was delivered\n"
-                    "to it, dropped what it sent and the datapath refused. \"causewayctl stats\" says why.");
+    command->footer(
+        "Packets and bytes are the sandbox's: sent is what came out of it, received what was delivered\n"
+        "to it, dropped what it sent and the datapath refused. \"causewayctl stats\" says why.");
     auto as_json = std::make_shared<bool>(false);
     add_output_option(*command, *as_json);
     command->callback([&chosen, as_json] { chosen = [as_json] { return list_endpoints(*as_json); }; });

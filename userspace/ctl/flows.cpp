@@ -12,7 +12,7 @@
 
 #include "userspace/ctl/command.hpp"
 #include "userspace/ctl/table.hpp"
-#include "userspace/sandbox.hpp"
+#include "userspace/inspect.hpp"
 
 namespace causeway::ctl {
 
@@ -62,8 +62,13 @@ std::expected<std::vector<Pair>, Error> read_pairs(const Datapath& datapath) {
         }
     }));
     for (auto& pair : pairs) {
-        const flow_key reply{pair.key.destination, pair.sent.address, pair.key.destination_port, pair.sent.port, 0,
-                             pair.key.protocol,    {}};
+        const flow_key reply{pair.key.destination,
+                             pair.sent.address,
+                             pair.key.destination_port,
+                             pair.sent.port,
+                             0,
+                             pair.key.protocol,
+                             {}};
         pair.replied = datapath.flows.find(reply).value_or(flow{});
     }
     std::ranges::sort(pairs, {}, [](const Pair& pair) { return pair.sent.created; });
@@ -105,8 +110,9 @@ std::expected<int, Error> list_flows(bool as_json) {
 
 void add_flows(CLI::App& app, Action& chosen) {
     auto* command = app.add_subcommand("flows", "The translation table: each connection to the world, and its state");
-    command->footer("Ports of icmp are the identifiers of echo requests. LEFT is how long the flow lives if nothing\n"
-                    "more is seen of it.");
+    command->footer(
+        "Ports of icmp are the identifiers of echo requests. LEFT is how long the flow lives if nothing\n"
+        "more is seen of it.");
     auto as_json = std::make_shared<bool>(false);
     add_output_option(*command, *as_json);
     command->callback([&chosen, as_json] { chosen = [as_json] { return list_flows(*as_json); }; });

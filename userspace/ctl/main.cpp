@@ -10,8 +10,9 @@ int main(int argc, char** argv) {
     using namespace causeway;
     CLI::App app("Look into causeway's datapath, and connect sandboxes by hand.", "causewayctl");
     app.require_subcommand(1);
-    app.footer("Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 3 the datapath is not loaded.\n"
-               "\"causewayctl COMMAND --help\" tells more of each. Needs root.");
+    app.footer(
+        "Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 3 the datapath is not loaded.\n"
+        "\"causewayctl COMMAND --help\" tells more of each. Needs root.");
     ctl::Action chosen;
     ctl::add_sandbox(app, chosen);
     ctl::add_endpoints(app, chosen);

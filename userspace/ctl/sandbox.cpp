@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "userspace/ctl/command.hpp"
+#include "userspace/inspect.hpp"
 #include "userspace/netns.hpp"
 #include "userspace/rollback.hpp"
 
@@ -29,7 +30,8 @@ struct Options {
 std::expected<void, Error> refuse_bad_name(const std::string& name) {
     if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos ||
         name.size() >= CAUSEWAY_CONTAINER_LEN) {
-        return fail(Code::invalid_environment, "\"" + name + "\" can't name a sandbox: it becomes a file in /run/netns");
+        return fail(Code::invalid_environment,
+                    "\"" + name + "\" can't name a sandbox: it becomes a file in /run/netns");
     }
     return {};
 }
@@ -37,8 +39,11 @@ std::expected<void, Error> refuse_bad_name(const std::string& name) {
 std::expected<int, Error> add_one(const Options& options) {
     TRY(refuse_bad_name(options.name));
     const auto subnet = TRY(Prefix::parse(options.subnet));
-    NetworkSpec network{.name = options.network, .device = options.device, .masquerade = !options.routed,
-                        .uplinks = options.uplinks, .ranges = {TRY(Range::of_subnet(subnet))}};
+    NetworkSpec network{.name = options.network,
+                        .device = options.device,
+                        .masquerade = !options.routed,
+                        .uplinks = options.uplinks,
+                        .ranges = {TRY(Range::of_subnet(subnet))}};
     if (options.mtu != 0) {
         network.mtu = options.mtu;
     }
@@ -97,7 +102,8 @@ void add_sandbox(CLI::App& app, Action& chosen) {
     add->add_option("--network", options->network, "name of the network")->capture_default_str();
     add->add_option("--device", options->device, "its gateway device")->capture_default_str();
     add->add_option("--subnet", options->subnet, "its subnet; the gateway is the first address")->capture_default_str();
-    add->add_option("--uplink", options->uplinks, "a device that leads to the world; default: all with a global address");
+    add->add_option("--uplink", options->uplinks,
+                    "a device that leads to the world; default: all with a global address");
     add->add_option("--mtu", options->mtu, "default: the smallest of the uplinks'");
     add->add_flag("--routed", options->routed, "keep the sandbox's own source address towards the world");
     add->footer("Example: causewayctl sandbox add one && causewayctl sandbox exec one ping -c1 10.0.0.1");
@@ -109,9 +115,10 @@ void add_sandbox(CLI::App& app, Action& chosen) {
 
     auto* exec = group->add_subcommand("exec", "Run COMMAND [ARGUMENT...] in the sandbox NAME");
     exec->add_option("NAME", options->name, "")->required();
-    exec->prefix_command(); // what follows is the command's, its options too
-    exec->footer("Only the network is the sandbox's; files and processes are the host's. The exit status is the\n"
-                 "command's.");
+    exec->prefix_command();  // what follows is the command's, its options too
+    exec->footer(
+        "Only the network is the sandbox's; files and processes are the host's. The exit status is the\n"
+        "command's.");
     exec->callback([&chosen, options, exec] {
         options->command = exec->remaining();
         if (options->command.empty()) {

@@ -56,7 +56,10 @@ std::expected<int, Error> show_stats(double interval, bool all, bool as_json) {
     std::this_thread::sleep_for(std::chrono::duration<double>(interval));
     const auto after = read_totals(*datapath);
     const auto verdicts = all_verdicts();
-    Table table({{"VERDICT", "verdict"}, {"PACKETS", "packets", true}, {"PER SECOND", "perSecond", true}, {"MEANING", "meaning"}});
+    Table table({{"VERDICT", "verdict"},
+                 {"PACKETS", "packets", true},
+                 {"PER SECOND", "perSecond", true},
+                 {"MEANING", "meaning"}});
     for (std::size_t i = VERDICT_CONTINUE + 1; i < verdicts.size(); i++) {
         if (after.at(i) == 0 && !all && !as_json) {
             continue;

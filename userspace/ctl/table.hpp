@@ -16,7 +16,7 @@ public:
     // One per column: what heads it, and its key in JSON.
     struct Column {
         std::string heading, key;
-        bool right = false; // numbers
+        bool right = false;  // numbers
     };
 
     explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}

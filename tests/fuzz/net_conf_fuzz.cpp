@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a network configuration: refused with a reason, or a configuration that can be relied on.
+#include "cni/net_conf.hpp"
+#include "cni/reply.hpp"
+#include "tests/fuzz/fuzz_target.hpp"
+
+namespace causeway::fuzz {
+
+namespace {
+
+void require_sound(const Range& range) {
+    const auto& subnet = range.subnet;
+    require(subnet.address == subnet.first(), "a subnet has no host bits");
+    require(subnet.contains(range.first) && subnet.contains(range.last), "a range is inside its subnet");
+    require(range.first <= range.last, "a range is not reversed");
+    require(subnet.contains(range.gateway), "a gateway is inside its subnet");
+    require(range.gateway != subnet.first() && range.gateway != subnet.last(), "a gateway is an address of its own");
+}
+
+void require_sound(const NetworkSpec& network) {
+    require(!network.name.empty() && network.name.size() < CAUSEWAY_NAME_LEN, "a name fits its record");
+    require(!network.device.empty() && network.device.size() <= device_name_max, "a device name fits");
+    require(!network.mtu || (*network.mtu >= 68 && *network.mtu <= 65535), "an MTU is within bounds");
+    require(network.port_min >= 1 && network.port_min <= network.port_max, "ports are a range");
+    for (const auto timeout : network.timeouts) {
+        require(timeout >= 1, "a timeout is at least a second");
+    }
+    for (const auto& range : network.ranges) {
+        require_sound(range);
+        for (const auto& other : network.ranges) {
+            require(&range == &other || !range.subnet.overlaps(other.subnet), "subnets do not overlap");
+        }
+    }
+}
+
+}  // namespace
+
+void try_input(std::string_view input) {
+    if (input.contains("resolvConf")) {
+        return;  // would read whatever file it names
+    }
+    const auto conf = cni::read_net_conf(input);
+    if (!conf) {
+        const auto& error = conf.error();
+        require(error.code == Code::incompatible_version || error.code == Code::decode_failure ||
+                    error.code == Code::invalid_configuration,
+                "a refusal has one of three codes");
+        require(!error.message.empty(), "a refusal has a reason");
+        cni::error_result("1.1.0", error).dump();  // throws where it is not UTF-8
+        return;
+    }
+    require_sound(conf->network);
+    require(conf->delegated_ipam || !conf->network.ranges.empty(), "there are addresses to give out");
+    const auto again = cni::read_net_conf(conf->raw.dump());
+    require(again.has_value() && again->raw == conf->raw, "what was read can be passed on to another plugin");
+}
+
+}  // namespace causeway::fuzz

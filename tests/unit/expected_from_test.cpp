@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a CHECK's previous result says of one interface.
+#include <gmock/gmock.h>
+
+#include "cni/reply.hpp"
+#include "tests/unit/configuration.hpp"
+
+namespace causeway::cni::test {
+namespace {
+
+using testing::IsEmpty;
+using testing::SizeIs;
+
+Json previous() {
+    return Json::parse(R"({
+        "cniVersion": "1.1.0",
+        "interfaces": [
+            {"name": "cw0", "mac": "0a:63:0a:00:00:01", "mtu": 1500},
+            {"name": "eth0", "mac": "0a:63:0a:00:00:09", "mtu": 1400, "sandbox": "/run/netns/other"},
+            {"name": "eth0", "mac": "0a:63:0a:00:00:05", "mtu": 1450, "sandbox": "/run/netns/one"}],
+        "ips": [{"interface": 1, "address": "10.0.0.9/24"}, {"interface": 2, "address": "10.0.0.5/24"}],
+        "routes": [{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}, {"dst": "192.168.0.0/16"}]})");
+}
+
+std::expected<Expected, Error> expected_in(const Json& previous_result) {
+    return expected_from(previous_result, "eth0", "/run/netns/one");
+}
+
+Json previous_with(const std::string& pointer, Json value) {
+    auto json = previous();
+    json[Json::json_pointer(pointer)] = std::move(value);
+    return json;
+}
+
+TEST(ExpectedFrom, HasWhatIsSaidOfTheInterfaceInItsSandbox) {
+    const auto expected = expected_in(previous());
+    ASSERT_TRUE(succeeds(expected));
+    ASSERT_TRUE(expected->mac && expected->mtu && expected->address);
+    EXPECT_EQ(expected->mac->text(), "0a:63:0a:00:00:05");
+    EXPECT_EQ(*expected->mtu, 1450U);
+    EXPECT_EQ(expected->address->text(), "10.0.0.5/24");
+}
+
+TEST(ExpectedFrom, HasTheRoutesThatNameAGateway) {
+    const auto expected = expected_in(previous());
+    ASSERT_TRUE(succeeds(expected));
+    ASSERT_THAT(expected->routes, SizeIs(1));
+    EXPECT_EQ(expected->routes[0].destination.text(), "0.0.0.0/0");
+    EXPECT_EQ(expected->routes[0].gateway.text(), "10.0.0.1");
+}
+
+TEST(ExpectedFrom, HasNothingToCompareWhenNothingIsSaid) {
+    const auto expected =
+        expected_in({{"interfaces", Json::array({{{"name", "eth0"}, {"sandbox", "/run/netns/one"}}})}});
+    ASSERT_TRUE(succeeds(expected));
+    EXPECT_FALSE(expected->mac || expected->mtu || expected->address);
+    EXPECT_THAT(expected->routes, IsEmpty());
+}
+
+TEST(ExpectedFrom, TakesAnAddressOfNoInterfaceForItsOwn) {
+    auto json = previous();
+    json["ips"] = Json::array({{{"address", "10.0.0.5/24"}}});
+    const auto expected = expected_in(json);
+    ASSERT_TRUE(succeeds(expected));
+    ASSERT_TRUE(expected->address);
+    EXPECT_EQ(expected->address->text(), "10.0.0.5/24");
+}
+
+TEST(ExpectedFrom, FailsByNameWhenTheInterfaceIsNotInTheSandbox) {
+    EXPECT_TRUE(fails_with(expected_from(previous(), "eth1", "/run/netns/one"), Code::invalid_configuration,
+                           {"prevResult", "eth1", "/run/netns/one"}));
+    EXPECT_TRUE(fails_with(expected_from(previous(), "eth0", "/run/netns/two"), Code::invalid_configuration,
+                           {"prevResult", "eth0", "/run/netns/two"}));
+    EXPECT_TRUE(fails_with(expected_from(previous(), "cw0", "/run/netns/one"), Code::invalid_configuration, {"cw0"}));
+}
+
+struct Unreadable {
+    const char* name;
+    Json previous_result;
+};
+
+void PrintTo(const Unreadable& row, std::ostream* out) {
+    *out << row.previous_result;
+}
+
+class ExpectedFromUnreadable : public testing::TestWithParam<Unreadable> {};
+
+TEST_P(ExpectedFromUnreadable, FailsWhen) {
+    EXPECT_TRUE(fails_with(expected_in(GetParam().previous_result), Code::invalid_configuration));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , ExpectedFromUnreadable,
+    testing::Values(Unreadable{"ItIsEmpty", Json::object()}, Unreadable{"ItIsAList", Json::array()},
+                    Unreadable{"InterfacesAreText", previous_with("/interfaces", "eth0")},
+                    Unreadable{"InterfacesAreNull", previous_with("/interfaces", nullptr)},
+                    Unreadable{"AnInterfaceIsANumber", previous_with("/interfaces/0", 5)},
+                    Unreadable{"ANameIsANumber", previous_with("/interfaces/0/name", 5)},
+                    Unreadable{"TheMacIsMalformed", previous_with("/interfaces/2/mac", "5")},
+                    Unreadable{"TheMacIsANumber", previous_with("/interfaces/2/mac", 5)},
+                    Unreadable{"TheMtuIsText", previous_with("/interfaces/2/mtu", "1450")},
+                    Unreadable{"TheMtuIsNegative", previous_with("/interfaces/2/mtu", -1450)},
+                    Unreadable{"TheMtuIsAFraction", previous_with("/interfaces/2/mtu", 1e300)},
+                    Unreadable{"TheMtuIsHuge", previous_with("/interfaces/2/mtu", 4294968746ULL)},
+                    Unreadable{"TheAddressIsMalformed", previous_with("/ips/1/address", "10.0.0.5")},
+                    Unreadable{"TheAddressIsANumber", previous_with("/ips/1/address", 10)},
+                    Unreadable{"TheAddressesInterfaceIsText", previous_with("/ips/1/interface", "eth0")},
+                    Unreadable{"IpsAreText", previous_with("/ips", "10.0.0.5/24")},
+                    Unreadable{"ARouteIsText", previous_with("/routes/0", "0.0.0.0/0")},
+                    Unreadable{"ADestinationIsMalformed", previous_with("/routes/0/dst", "default")},
+                    Unreadable{"AGatewayIsMalformed", previous_with("/routes/0/gw", "10.0.0")},
+                    Unreadable{"AGatewayIsNull", previous_with("/routes/0/gw", nullptr)}),
+    name_of_row);
+
+TEST(ExpectedFrom, ReadsWhatAddResultWrote) {
+    NetConf conf;
+    for (const auto& version : supported_versions()) {
+        conf.version = version;
+        const Connection connection{
+            .gateway_device = {.name = "cw0"},
+            .host_end = {.name = "cwabc"},
+            .sandbox_end = {.name = "eth0", .mac = {{0x0a, 'c', 10, 0, 0, 5}}, .mtu = 1450},
+            .assignment = {Prefix::parse("10.0.0.5/24").value(), Address::parse("10.0.0.1").value()},
+            .routes = {{Prefix::parse("0.0.0.0/0").value(), Address::parse("10.0.0.1").value()}}};
+        const auto expected = expected_in(add_result(conf, "/run/netns/one", connection, {}));
+        ASSERT_TRUE(succeeds(expected));
+        EXPECT_EQ(expected->mac, connection.sandbox_end.mac);
+        EXPECT_EQ(expected->address, connection.assignment.address);
+        EXPECT_EQ(expected->mtu.has_value(), version == "1.1.0");
+        EXPECT_THAT(expected->routes, SizeIs(1));
+    }
+}
+
+}  // namespace
+}  // namespace causeway::cni::test
