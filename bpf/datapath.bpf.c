@@ -125,7 +125,7 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb)
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST)
+	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || skb->pkt_type != PACKET_HOST)
 		return finish(VERDICT_PASS_STACK);
 	return finish(from_uplink_ipv4(skb));
 }

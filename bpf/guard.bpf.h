@@ -16,6 +16,8 @@ static __always_inline enum verdict guard_link(struct __sk_buff *skb, const stru
 
 	if (!ethernet)
 		return VERDICT_DROP_TRUNCATED;
+	if (skb->vlan_present) /* beside the frame, where it would leave by an uplink into somebody else's VLAN */
+		return VERDICT_DROP_ETHERTYPE;
 	if (!same_mac(ethernet->h_source, sandbox->mac))
 		return VERDICT_DROP_SPOOFED_MAC;
 	return VERDICT_CONTINUE;

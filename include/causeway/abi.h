@@ -43,7 +43,7 @@ struct address {
 	X(ARP_ANSWERED, "ARP request answered on the sender's own link")                                               \
 	X(DROP_TRUNCATED, "shorter than its headers say")                                                              \
 	X(DROP_BAD_HEADER, "malformed IP header")                                                                      \
-	X(DROP_ETHERTYPE, "neither IPv4 nor ARP")                                                                      \
+	X(DROP_ETHERTYPE, "neither IPv4 nor ARP, or tagged")                                                           \
 	X(DROP_BAD_ARP, "malformed ARP, or ARP of another kind than a request")                                        \
 	X(DROP_ARP_NO_ANSWER, "ARP request for an address that nobody has, or for the asker's own")                    \
 	X(DROP_UNKNOWN_SANDBOX, "from a link that belongs to no sandbox")                                              \
