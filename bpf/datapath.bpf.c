@@ -91,19 +91,20 @@ int from_host(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return finish(VERDICT_DROP_ETHERTYPE);
 	verdict = parse_ipv4(&packet);
+	if (!verdict)
+		verdict = guard_host(&packet);
 	if (verdict)
 		return finish(verdict);
 	endpoint = endpoint_at(&packet.destination);
 	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
 		return finish(VERDICT_DROP_NO_ENDPOINT);
-	if (skb->ingress_ifindex) /* forwarded: the host has not sent it */
-		return finish(VERDICT_DROP_UNSOLICITED);
 	return finish(deliver_through_link(skb, endpoint));
 }
 
 static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb)
 {
 	struct packet packet = {.skb = skb};
+	const struct endpoint *endpoint;
 	struct flow *flow = NULL;
 	enum verdict verdict = parse_ipv4(&packet);
 
@@ -111,8 +112,10 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb)
 		return VERDICT_PASS_STACK;
 	if (!parse_transport(&packet))
 		flow = flow_answered_by(&packet);
-	if (!flow)
-		return endpoint_at(&packet.destination) ? VERDICT_DROP_UNSOLICITED : VERDICT_PASS_STACK;
+	if (!flow) {
+		endpoint = endpoint_at(&packet.destination);
+		return endpoint && endpoint->kind == ENDPOINT_SANDBOX ? VERDICT_DROP_UNSOLICITED : VERDICT_PASS_STACK;
+	}
 	if (packet.ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;
 	verdict = translate_destination(&packet, flow);

@@ -23,7 +23,31 @@ static __always_inline enum verdict guard_link(struct __sk_buff *skb, const stru
 	return VERDICT_CONTINUE;
 }
 
-/* For IP only: ARP requests are broadcast. Multicast MACs have the lowest bit of the first byte set. */
+/*
+ * To more than one receiver, by MAC (the lowest bit of the first byte: IEEE 802, section 8.2) or by address (RFC 1112,
+ * section 4; RFC 919, section 7), since either may be forged to look like the other kind.
+ */
+static __always_inline bool is_group(const struct packet *packet, const struct ethhdr *ethernet)
+{
+	__be32 destination = packet->destination.word[3];
+
+	return ethernet->h_dest[0] & 1 || (destination & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) ||
+	       destination == bpf_htonl(0xffffffff);
+}
+
+/* What the host sends: its gateway device is no place for broadcasts either. */
+static __always_inline enum verdict guard_host(const struct packet *packet)
+{
+	struct ethhdr *ethernet = bytes_at(packet->skb, 0, ETH_HLEN);
+
+	if (!ethernet)
+		return VERDICT_DROP_TRUNCATED;
+	if (packet->skb->ingress_ifindex) /* forwarded: the host has not sent it */
+		return VERDICT_DROP_UNSOLICITED;
+	return is_group(packet, ethernet) ? VERDICT_DROP_MULTICAST : VERDICT_CONTINUE;
+}
+
+/* For IP only: ARP requests are broadcast. */
 static __always_inline enum verdict guard_network(const struct packet *packet, const struct sandbox *sandbox)
 {
 	struct ethhdr *ethernet = bytes_at(packet->skb, 0, ETH_HLEN);
@@ -32,7 +56,7 @@ static __always_inline enum verdict guard_network(const struct packet *packet, c
 		return VERDICT_DROP_TRUNCATED;
 	if (!same_address(&packet->source, &sandbox->address))
 		return VERDICT_DROP_SPOOFED_ADDRESS;
-	if (ethernet->h_dest[0] & 1)
+	if (is_group(packet, ethernet))
 		return VERDICT_DROP_MULTICAST;
 	if (!same_mac(ethernet->h_dest, sandbox->gateway_mac))
 		return VERDICT_DROP_NOT_GATEWAY_MAC;

@@ -24,6 +24,7 @@ struct packet {
 	struct address source, destination;
 	__be16 source_port, destination_port; /* host order nowhere; ICMP echo: see struct flow_key */
 	__u16 transport_offset;               /* from the start of the frame, as is every offset here */
+	__u32 transport_length;               /* bytes of the packet from there on, without padding */
 	__u16 segment_length;                 /* L3 bytes of the packet, or of each that it will be cut into */
 	__u8 protocol;
 	__u8 type_of_service;
@@ -142,6 +143,7 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet)
 	packet->source = address_of_ipv4(ip->saddr);
 	packet->destination = address_of_ipv4(ip->daddr);
 	packet->transport_offset = ETH_HLEN + header_length;
+	packet->transport_length = total_length - header_length;
 	packet->protocol = ip->protocol;
 	packet->type_of_service = ip->tos;
 	packet->ttl = ip->ttl;
@@ -190,6 +192,8 @@ static __always_inline enum verdict parse_transport(struct packet *packet)
 		packet->source_port = udp->source;
 		packet->destination_port = udp->dest;
 		header_length = sizeof(*udp);
+		if (bpf_ntohs(udp->len) > packet->transport_length)
+			return VERDICT_DROP_TRUNCATED;
 		break;
 	}
 	case IPPROTO_ICMP: {
@@ -210,6 +214,8 @@ static __always_inline enum verdict parse_transport(struct packet *packet)
 	default:
 		return VERDICT_DROP_PROTOCOL;
 	}
+	if (header_length > packet->transport_length)
+		return VERDICT_DROP_TRUNCATED;
 	if (skb->gso_size)
 		packet->segment_length = offset - ETH_HLEN + header_length + skb->gso_size;
 	return VERDICT_CONTINUE;

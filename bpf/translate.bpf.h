@@ -99,8 +99,10 @@ static __always_inline enum verdict claim_reply(struct port_search *search, cons
 	if (!masquerade || is_identifier || (port >= network->port_min && port <= network->port_max)) {
 		if (claim_port(search, wanted, masquerade))
 			return VERDICT_CONTINUE;
-		if (!masquerade || search->error != -EEXIST)
+		if (search->error != -EEXIST)
 			return VERDICT_DROP_TABLE_FULL;
+		if (!masquerade)
+			return VERDICT_DROP_NO_PORT;
 	}
 	search->start = bpf_get_prandom_u32() % search->span;
 	bpf_loop(search->span, try_port, search, 0);
@@ -115,15 +117,7 @@ static __always_inline enum verdict claim_reply(struct port_search *search, cons
  */
 static __always_inline bool opens_flow(const struct packet *packet)
 {
-	switch (packet->protocol) {
-	case IPPROTO_TCP:
-		if (packet->seen & SEEN_RST)
-			return false;
-		return (packet->seen & (SEEN_SYN | SEEN_ACK)) == SEEN_SYN || packet->seen == SEEN_ACK;
-	case IPPROTO_ICMP:
-		return packet->icmp_type == ICMP_ECHO_REQUEST;
-	}
-	return true;
+	return packet->protocol != IPPROTO_TCP || packet->seen == SEEN_SYN || packet->seen == SEEN_ACK;
 }
 
 /* *flow is the entry as sent, its pair made, its turns of ageing begun. */
@@ -180,15 +174,16 @@ static __always_inline enum verdict open_flow(const struct packet *packet, const
 	return VERDICT_CONTINUE;
 }
 
-/* A connection that is over and begins anew with the same ports keeps its translation, but none of its past. */
-static __always_inline void reopen_flow(struct flow *flow, const struct flow_key *sent)
+/* A connection that either side has ended and that begins anew keeps its translation, but none of its past. */
+static __always_inline void reopen_if_over(struct flow *flow, const struct flow_key *sent)
 {
 	struct flow_key reply = reply_key(sent, flow);
 	struct flow *replied = bpf_map_lookup_elem(&flows, &reply);
 
+	if (!replied || !((flow->seen | replied->seen) & (SEEN_FIN | SEEN_RST)))
+		return;
 	flow->seen = 0;
-	if (replied)
-		replied->seen = 0;
+	replied->seen = 0;
 }
 
 /* From a sandbox to the world: finds or opens the packet's flow, and gives it the source the world is to see. */
@@ -199,6 +194,8 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	struct flow *flow = bpf_map_lookup_elem(&flows, &sent);
 	enum verdict verdict;
 
+	if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
+		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
 	if (!flow) {
 		verdict = open_flow(packet, sandbox, route, &sent, &flow);
 		if (verdict)
@@ -206,8 +203,8 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	}
 	if (!flow)
 		return VERDICT_DROP_TABLE_FULL;
-	if (packet->seen == SEEN_SYN && flow->seen & (SEEN_FIN | SEEN_RST))
-		reopen_flow(flow, &sent);
+	if (packet->seen == SEEN_SYN)
+		reopen_if_over(flow, &sent);
 	note_segment(flow, packet);
 	return rewrite_end(packet, true, &flow->address, flow->port);
 }
@@ -217,6 +214,8 @@ static __always_inline struct flow *flow_answered_by(const struct packet *packet
 {
 	struct flow_key replied = key_as_sent(packet, 0);
 
+	if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REPLY)
+		return NULL;
 	return bpf_map_lookup_elem(&flows, &replied);
 }
 

@@ -25,7 +25,7 @@ static __always_inline void count_sent(struct __sk_buff *skb, enum verdict verdi
 	seen->sent_packets += skb->gso_segs ? skb->gso_segs : 1;
 	seen->sent_bytes += skb->len;
 	if (verdict >= VERDICT_FIRST_DROP)
-		seen->dropped_packets += 1;
+		seen->dropped_packets += skb->gso_segs ? skb->gso_segs : 1;
 }
 
 static __always_inline void count_received(struct __sk_buff *skb, __u32 ifindex)

@@ -113,7 +113,11 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
         expected.mtu = mtu.get<std::uint32_t>();
     }
     for (const auto& ip : previous.value("ips", Json::array())) {
-        if (ip.value("interface", index) == index) {
+        const auto place = ip.value("interface", Json(index));
+        if (!place.is_number_integer()) {
+            return fail(Code::invalid_configuration, "prevResult.ips: the interface " + place.dump() + " is no index");
+        }
+        if (place == Json(index)) {
             expected.address = TRY(Prefix::parse(ip.value("address", "")));
         }
     }

@@ -72,9 +72,11 @@ std::string Address::text() const {
 Address Address::plus(std::uint64_t offset) const {
     Address sum = *this;
     const std::size_t start = is_ipv4() ? 12 : 0;
-    for (std::size_t i = sum.bytes_.size(); i-- > start && offset != 0;) {
-        offset += sum.bytes_[i];
-        sum.bytes_[i] = static_cast<std::uint8_t>(offset);
+    unsigned carry = 0;
+    for (std::size_t i = sum.bytes_.size(); i-- > start;) {
+        carry += sum.bytes_[i] + static_cast<unsigned>(offset & 0xff);
+        sum.bytes_[i] = static_cast<std::uint8_t>(carry);
+        carry >>= 8;
         offset >>= 8;
     }
     return sum;

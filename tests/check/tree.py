@@ -2,6 +2,7 @@
 """The tree under check: its files, their code without comments, and what was found wrong with them."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,11 @@ class Tree:
 
     def _names(self):
         """What git tracks, or would if it were added; of a tree without git all but what was built."""
-        listing = subprocess.run(
-            ["git", "-c", "safe.directory=*", "-C", self.root, "ls-files", "-z", "--cached", "--others",
-             "--exclude-standard"], capture_output=True, text=True, check=False)
-        if listing.returncode == 0:
-            return {name for name in listing.stdout.split("\0") if name}
+        command = ["git", "-c", "safe.directory=*", "-C", self.root, "ls-files", "-z", "--cached", "--others",
+                   "--exclude-standard"]
+        if shutil.which("git") and (self.root / ".git").exists():
+            listing = subprocess.check_output(command, text=True)
+            return {name for name in listing.split("\0") if name}
         found = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*"))
         return {name for name in found if not name.startswith((".git/", "build/"))}
 

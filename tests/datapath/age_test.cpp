@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long a flow lives: as long as its network says for what it is doing, and no process has a hand in it.
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -41,7 +42,7 @@ protected:
     void is_told() { expect_verdict(From::uplink, from_world / answered / UDP{53, own_port}, VERDICT_TO_SANDBOX); }
 
     void set_timeouts(std::uint32_t timeout) {
-        configure([&](network& network) { std::fill_n(network.timeout, +FLOW_STATE_COUNT, timeout); });
+        configure([&](network& network) { std::ranges::fill(network.timeout, timeout); });
     }
 
     // The entries of a pair end one after the other: a look between the two is no news.
@@ -245,7 +246,7 @@ TEST_F(Age, EndsHundredsOfFlowsWhenTheyAreIdle) {
     }
     EXPECT_EQ(datapath_->flows().size(), 1000U);
     EXPECT_EQ(datapath_->ageing_turns(), 500U);
-    expect_end(milliseconds(900), seconds(6)); // not all in one tick
+    expect_end(milliseconds(900), seconds(6));  // not all in one tick
     EXPECT_EQ(datapath_->ageing_turns(), 0U);
 }
 
@@ -254,7 +255,7 @@ TEST_F(Age, LooksNoMoreAtAFlowWhenTheControlPlaneHasRemovedIt) {
     EXPECT_EQ(datapath_->ageing_turns(), 1U);
     datapath_->remove_flow(key_of(udp_protocol, ip_a, own_port, ip_server, 53, host_a));
     datapath_->remove_flow(key_of(udp_protocol, ip_server, 53, ip_uplink, own_port, 0));
-    asks(); // and so begins another under the same key
+    asks();  // and so begins another under the same key
     std::this_thread::sleep_for(2 * milliseconds(CAUSEWAY_AGEING_TICK_MS) + slack);
     EXPECT_TRUE(alive());
     EXPECT_EQ(datapath_->ageing_turns(), 1U);
@@ -270,7 +271,7 @@ TEST_F(Age, EndsTheOtherHalfWhenTheControlPlaneHasRemovedOne) {
 
 TEST_F(Age, FreesThePortWhenItEndsAFlow) {
     configure([](network& network) {
-        std::fill_n(network.timeout, +FLOW_STATE_COUNT, 1U);
+        std::ranges::fill(network.timeout, 1U);
         network.port_min = network.port_max = own_port;
     });
     const Frame of_b = from_b / IPv4{.source = ip_b, .destination = ip_server} / UDP{};
@@ -282,7 +283,7 @@ TEST_F(Age, FreesThePortWhenItEndsAFlow) {
 
 TEST_F(Age, LeavesTheAnswerUnsolicitedWhenItComesTooLate) {
     configure([](network& network) {
-        std::fill_n(network.timeout, +FLOW_STATE_COUNT, 1U);
+        std::ranges::fill(network.timeout, 1U);
         network.flags = 0;
     });
     const Frame answer = from_world / IPv4{.source = ip_server, .destination = ip_a} /

@@ -11,7 +11,7 @@ namespace causeway::test {
 namespace {
 
 void copy(__u8 (&to)[6], const Mac& from) {
-    std::copy(from.bytes.begin(), from.bytes.end(), to);
+    std::ranges::copy(from.bytes, to);
 }
 
 network new_network() {
@@ -25,17 +25,7 @@ network new_network() {
     value.port_min = 30000;
     value.port_max = 60000;
     copy(value.mac, mac_gateway);
-    std::fill(std::begin(value.timeout), std::end(value.timeout), 600);
-    return value;
-}
-
-sandbox sandbox_at(Ip ip, const Mac& mac) {
-    sandbox value{};
-    value.address = address_of(ip);
-    value.network = network_id;
-    value.gateway_ifindex = gateway_device;
-    copy(value.mac, mac);
-    copy(value.gateway_mac, mac_gateway);
+    std::ranges::fill(value.timeout, 600U);
     return value;
 }
 
@@ -106,6 +96,16 @@ void PrintTo(const Row& row, std::ostream* out) {
 
 std::string name_of_row(const testing::TestParamInfo<Row>& info) {
     return info.param.name;
+}
+
+sandbox sandbox_at(Ip ip, const Mac& mac) {
+    sandbox value{};
+    value.address = address_of(ip);
+    value.network = network_id;
+    value.gateway_ifindex = gateway_device;
+    copy(value.mac, mac);
+    copy(value.gateway_mac, mac_gateway);
+    return value;
 }
 
 flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,

@@ -24,7 +24,7 @@ bool same(const address& one, Ip other) {
 }
 
 bool same(const __u8 (&one)[6], const Mac& other) {
-    return std::equal(std::begin(one), std::end(one), other.bytes.begin());
+    return std::ranges::equal(one, other.bytes);
 }
 
 const IPv4 asked{.source = ip_a, .destination = ip_server}, answered{.source = ip_server, .destination = ip_uplink};
@@ -242,12 +242,8 @@ TEST_F(Flow, DoesNotOpenWhenItIsAnAnswerToAPing) {
 }
 
 TEST_F(Flow, DoesNotOpenWhenTheSandboxsNetworkDoesNotExist) {
-    sandbox lost{};
-    lost.address = address_of(ip_a);
+    sandbox lost = sandbox_at(ip_a, mac_a);
     lost.network = CAUSEWAY_NETWORKS_MAX;
-    lost.gateway_ifindex = gateway_device;
-    std::copy(mac_a.bytes.begin(), mac_a.bytes.end(), lost.mac);
-    std::copy(mac_gateway.bytes.begin(), mac_gateway.bytes.end(), lost.gateway_mac);
     datapath_->set_sandbox(host_a, lost);
     expect_verdict(From::sandbox_a, from_a / asked / TCP{}, VERDICT_DROP_UNKNOWN_SANDBOX);
     EXPECT_TRUE(datapath_->flows().empty());

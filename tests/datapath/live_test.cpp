@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <numeric>
 #include <system_error>
 #include <thread>
 
@@ -180,6 +179,16 @@ TEST_F(Live, IsDroppedWhenTheFrameHasATag) {
                VERDICT_DROP_ETHERTYPE);
     EXPECT_TRUE(router.receive(50).empty());
     EXPECT_TRUE(b.receive(50).empty());
+}
+
+// It is another link's, whose address may be the same.
+TEST_F(Live, IsLeftToTheStackWhenTheWorldsAnswerHasATag) {
+    Wire a = far_end("a"), router = far_end("router");
+    expect_end(a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{}, VERDICT_TO_WORLD);
+    expect_end(router,
+               from_world / Vlan{.tag = 7} / IPv4{.source = ip_server, .destination = ip_uplink} / UDP{53, 40000},
+               VERDICT_PASS_STACK);
+    EXPECT_TRUE(a.receive(50).empty());
 }
 
 TEST_F(Live, IsDroppedWhenTheFrameHasTwoTags) {

@@ -67,7 +67,7 @@ public:
     std::optional<flow> flow_at(const flow_key& key) const;
     std::vector<FlowEntry> flows() const;
     void remove_flow(const flow_key& key);
-    std::uint64_t ageing_turns() const; // flows that are to be looked at
+    std::uint64_t ageing_turns() const;  // flows that are to be looked at
 
 private:
     int descriptor_of(Program program) const;

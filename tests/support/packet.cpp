@@ -247,7 +247,7 @@ View view_of(std::span<const std::uint8_t> frame) {
     if (view.type != ethertype_ipv4 || view.rest.size() < ipv4_size) {
         return view;
     }
-    const std::size_t header_size = (view.rest[0] & 0xfU) * 4U, total = get16(view.rest, 2);
+    const std::size_t header_size = (view.rest[0] & 0xfU) * std::size_t{4}, total = get16(view.rest, 2);
     if (header_size < ipv4_size || total < header_size || total > view.rest.size()) {
         return view;
     }
@@ -324,7 +324,7 @@ void list_transport(std::vector<Field>& fields, const View& view) {
     const std::uint16_t found = get16(segment, transport_checksum_offset(view.protocol));
     std::size_t header_size = transport_header_size(view.protocol);
     if (view.protocol == protocol_tcp) {  // as far as it says, and is there
-        header_size = std::clamp<std::size_t>((segment[12] >> 4U) * 4U, header_size, segment.size());
+        header_size = std::clamp<std::size_t>((segment[12] >> 4U) * std::size_t{4}, header_size, segment.size());
     }
     if (view.protocol == protocol_icmp) {
         fields.push_back({"ICMP type, code", formatted("%u %u", segment[0], segment[1])});

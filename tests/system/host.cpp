@@ -142,8 +142,8 @@ std::string sysctl(const std::string& name, const std::string& netns) {
     return text.substr(0, text.find('\n'));
 }
 
-bool eventually(const std::function<bool()>& holds) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds time) {
+    const auto deadline = std::chrono::steady_clock::now() + time;
     while (!holds()) {
         if (std::chrono::steady_clock::now() > deadline) {
             return false;

@@ -76,8 +76,8 @@ Json ip_json(std::vector<std::string> arguments, const std::string& netns = {});
 void set_sysctl(const std::string& name, const std::string& value, const std::string& netns = {});
 std::string sysctl(const std::string& name, const std::string& netns = {});
 
-// Repeats until it holds, for five seconds at most.
-bool eventually(const std::function<bool()>& holds);
+// Repeats until it holds, for so long at most.
+bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds time = std::chrono::seconds(5));
 
 // The fixture: a world, settled, with nothing of causeway's in it.
 class Host : public testing::Test {

@@ -30,7 +30,7 @@ protected:
 };
 
 TEST_F(Uplinks, AreAllThatHaveAnAddressByDefault) {
-    ip({"link", "add", "bare0", "type", "dummy"});
+    ip({"link", "add", "bare0", "type", "veth", "peer", "name", "bare1"});
     ip({"link", "set", "bare0", "up"});
     const auto blue = connect("blue");
     EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));

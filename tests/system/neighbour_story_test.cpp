@@ -128,38 +128,49 @@ TEST_F(Sandboxes, SendNothingUnderAForeignMac) {
     EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {red.netns, {red.address, 5353}}));
 }
 
-TEST_F(Sandboxes, FindTheirOwnAddressFree) {
-    const auto blue = connect("blue");
-    const auto probe = run({"arping", "-D", "-c", "1", "-w", "1", "-I", "eth0", blue.address}, {.netns = blue.netns});
-    EXPECT_EQ(probe.status, 0) << probe.out << probe.err;
-}
+// Asks by ARP, as a frame that the sandbox's stack has no part in.
+class Asker {
+public:
+    explicit Asker(const Sandbox& sandbox) : sandbox_(sandbox), tap_(sandbox.netns, "eth0") {}
 
-TEST_F(Sandboxes, FindAnothersAddressTaken) {
-    const auto blue = connect("blue"), red = connect("red");
-    for (const auto& taken : {red.address, std::string("10.0.0.1")}) {
-        const auto probe = run({"arping", "-D", "-c", "1", "-w", "1", "-I", "eth0", taken}, {.netns = blue.netns});
-        EXPECT_EQ(probe.status, 1) << taken << ": " << probe.out << probe.err;
+    // With sender 0.0.0.0 it is the probe for a duplicate address (RFC 5227, section 2.1.1).
+    bool answered(const std::string& target, const std::string& sender, std::chrono::milliseconds time) {
+        const Mac own = mac_of(sandbox_.mac);
+        tap_.send((Ethernet{.source = own, .destination = "ff:ff:ff:ff:ff:ff"_mac} /
+                   Arp{.sender_mac = own, .sender = ip_of(sender), .target = ip_of(target)})
+                      .bytes());
+        return tap_.next([](const Seen& seen) { return is_arp_reply(seen.frame); }, time).has_value();
     }
+
+private:
+    const Sandbox& sandbox_;
+    Tap tap_;
+};
+
+TEST_F(Sandboxes, FindTheirOwnAddressFree) {
+    const auto blue = connect("blue"), red = connect("red");
+    Asker asker(blue);
+    EXPECT_FALSE(asker.answered(blue.address, "0.0.0.0", silence));
+    EXPECT_FALSE(asker.answered(blue.address, blue.address, silence)) << "an announcement";
+    EXPECT_TRUE(asker.answered(red.address, "0.0.0.0", patience)) << "a neighbour's is taken";
+    EXPECT_TRUE(asker.answered("10.0.0.1", "0.0.0.0", patience)) << "the gateway's too";
 }
 
 TEST_F(Sandboxes, GetNoAnswerForAnAddressThatNobodyHas) {
     const auto blue = connect("blue");
-    Tap tap(blue.netns, "eth0");
-    const auto request = [&](const std::string& target) {
-        tap.send((Ethernet{.source = mac_of(blue.mac), .destination = "ff:ff:ff:ff:ff:ff"_mac} /
-                  Arp{.sender_mac = mac_of(blue.mac), .sender = ip_of(blue.address), .target = ip_of(target)})
-                     .bytes());
-    };
-    const auto answered = [&](std::chrono::milliseconds time) {
-        return tap.next([](const Seen& seen) { return is_arp_reply(seen.frame); }, time).has_value();
-    };
-    request("10.0.0.1");
-    EXPECT_TRUE(answered(patience));
+    Asker asker(blue);
+    EXPECT_TRUE(asker.answered("10.0.0.1", blue.address, patience));
     for (const std::string nobody : {"10.0.0.99", "203.0.113.2", "0.0.0.0"}) {
-        request(nobody);
-        EXPECT_FALSE(answered(silence)) << nobody;
+        EXPECT_FALSE(asker.answered(nobody, blue.address, silence)) << nobody;
     }
     EXPECT_EQ(count_of("drop-arp-no-answer"), 3U);
+}
+
+TEST_F(Sandboxes, GetNoAnswerUnderAForeignAddress) {
+    const auto blue = connect("blue"), red = connect("red");
+    Asker asker(blue);
+    EXPECT_FALSE(asker.answered("10.0.0.1", red.address, silence));
+    EXPECT_EQ(count_of("drop-spoofed-arp"), 1U);
 }
 
 TEST_F(Sandboxes, AreGoneForTheirNeighboursAfterDel) {

@@ -2,6 +2,7 @@
 #include "tests/system/programs.hpp"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <net/if.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+
+#include "tests/system/host.hpp"
 
 namespace causeway::test {
 namespace {
@@ -47,12 +50,69 @@ struct Program {
     std::string name;
 };
 
+const char* word_for(Direction direction) {
+    return direction == Direction::ingress ? "ingress" : "egress";
+}
+
+// Without the id that tc adds: "from_host:[42]".
+std::string program_of(const Json& filter) {
+    const auto name = filter.contains("options") ? filter["options"].value("bpf_name", "") : "";
+    return name.substr(0, name.find(":["));
+}
+
+Json filters_on(const std::string& device, Direction direction) {
+    const auto text = must_run({"tc", "-j", "filter", "show", "dev", device, word_for(direction)});
+    return text.empty() ? Json::array() : Json::parse(text);
+}
+
+// *map[0] += 1; return -1, which is TC_ACT_UNSPEC as well as TCX_NEXT.
+std::array<bpf_insn, 12> counting(int map) {
+    const auto insn = [](int code, std::uint8_t to, std::uint8_t from, int off, int imm) {
+        bpf_insn one{};
+        one.code = static_cast<std::uint8_t>(code);
+        one.dst_reg = to & 0xf;
+        one.src_reg = from & 0xf;
+        one.off = static_cast<std::int16_t>(off);
+        one.imm = imm;
+        return one;
+    };
+    return {insn(BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -4, 0),
+            insn(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0),
+            insn(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -4),
+            insn(BPF_LD | BPF_IMM | BPF_DW, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map),
+            insn(0, 0, 0, 0, 0),
+            insn(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
+            insn(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 3, 0),
+            insn(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
+            insn(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0, BPF_ADD),
+            insn(BPF_JMP | BPF_JA, 0, 0, 0, 0),
+            insn(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1),
+            insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
+}
+
+int attach_by_clsact(int program, int ifindex, Direction direction) {
+    bpf_tc_hook hook{};
+    hook.sz = sizeof(hook);
+    hook.ifindex = ifindex;
+    hook.attach_point = direction == Direction::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+    bpf_tc_opts options{};
+    options.sz = sizeof(options);
+    options.prog_fd = program;
+    bpf_tc_hook_create(&hook);
+    return bpf_tc_attach(&hook, &options);
+}
+
 }  // namespace
 
 std::vector<std::string> programs_on(const std::string& device, Direction direction) {
     std::vector<std::string> names;
     for (const auto id : ids_on(if_nametoindex(device.c_str()), direction)) {
         names.push_back(Program(id).name);
+    }
+    for (const auto& filter : filters_on(device, direction)) {
+        if (filter.contains("options")) {
+            names.push_back(program_of(filter));
+        }
     }
     return names;
 }
@@ -65,35 +125,55 @@ void detach(const std::string& device, Direction direction, const std::string& p
             return;
         }
     }
+    for (const auto& filter : filters_on(device, direction)) {
+        if (program_of(filter) == program) {
+            const auto preference = std::to_string(filter.at("pref").get<unsigned>());
+            must_run({"tc", "filter", "del", "dev", device, word_for(direction), "pref", preference});
+            return;
+        }
+    }
     throw std::runtime_error("no program " + program + " to detach from " + device);
 }
 
-void attach_foreign(const std::string& device, Direction direction) {
-    const std::array<bpf_insn, 2> next{{
-        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = -1},
-        {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
-    }};
-    const int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "foreign", "GPL", next.data(), next.size(), nullptr);
-    const auto ifindex = static_cast<int>(if_nametoindex(device.c_str()));
-    if (fd < 0 || bpf_prog_attach(fd, ifindex, hook_of(direction), 0) != 0) {
-        throw std::runtime_error("attach a foreign program to " + device + ": " + std::strerror(errno));
-    }
-    close(fd);
-}
-
 std::string all_programs() {
-    std::string lines;
+    std::string lines, questions;
     auto* const devices = if_nameindex();
     for (auto* device = devices; device->if_index != 0; ++device) {
         const std::string name = device->if_name;
         for (const auto direction : {Direction::ingress, Direction::egress}) {
-            for (const auto& program : programs_on(name, direction)) {
-                lines += name + (direction == Direction::ingress ? " ingress " : " egress ") + program + "\n";
+            for (const auto id : ids_on(device->if_index, direction)) {
+                lines += name + " " + word_for(direction) + " " + Program(id).name + "\n";
             }
+            questions += "filter show dev " + name + " " + word_for(direction) + "\n";
         }
     }
     if_freenameindex(devices);
-    return lines;
+    return lines + must_run({"tc", "-batch", "-"}, {.stdin_text = questions});
+}
+
+ForeignProgram::ForeignProgram(const std::string& device, Direction direction, Hook hook)
+    : map_(bpf_map_create(BPF_MAP_TYPE_ARRAY, "foreign", sizeof(std::uint32_t), sizeof(std::uint64_t), 1, nullptr)) {
+    const auto code = counting(map_);
+    program_ = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "foreign", "GPL", code.data(), code.size(), nullptr);
+    const auto ifindex = static_cast<int>(if_nametoindex(device.c_str()));
+    const int result = program_ < 0           ? -errno
+                       : hook == Hook::clsact ? attach_by_clsact(program_, ifindex, direction)
+                                              : bpf_prog_attach(program_, ifindex, hook_of(direction), 0);
+    if (result != 0) {
+        throw std::runtime_error("attach a foreign program to " + device + ": " + std::strerror(errno));
+    }
+}
+
+ForeignProgram::~ForeignProgram() {
+    close(program_);
+    close(map_);
+}
+
+std::uint64_t ForeignProgram::packets() const {
+    const std::uint32_t key = 0;
+    std::uint64_t count = 0;
+    bpf_map_lookup_elem(map_, &key, &count);
+    return count;
 }
 
 }  // namespace causeway::test

@@ -2,6 +2,7 @@
 // BPF programs on devices, asked of the kernel itself and not of causeway.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -9,16 +10,29 @@ namespace causeway::test {
 
 enum class Direction { ingress, egress };
 
-// Names of the TCX programs on a device of the caller's namespace, in the order in which they run.
+// Names of the programs on a device of the caller's namespace, in the order in which they run: TCX, then clsact.
 std::vector<std::string> programs_on(const std::string& device, Direction direction);
 
 // Takes one of them off, as an operator would by accident; throws where there is none of that name.
 void detach(const std::string& device, Direction direction, const std::string& program);
 
-// Puts a program named "foreign" there, which leaves every packet to the next.
-void attach_foreign(const std::string& device, Direction direction);
-
-// Every one of the namespace, a line each: "up0 ingress from_uplink".
+// Every one of the namespace, a line each; empty where there is none.
 std::string all_programs();
+
+// Another tool's program, named "foreign": counts packets and leaves each to the next. It stays when this goes.
+class ForeignProgram {
+public:
+    enum class Hook { tcx, clsact };
+
+    ForeignProgram(const std::string& device, Direction direction, Hook hook);
+    ForeignProgram(const ForeignProgram&) = delete;
+    ForeignProgram& operator=(const ForeignProgram&) = delete;
+    ~ForeignProgram();
+
+    std::uint64_t packets() const;
+
+private:
+    int map_ = -1, program_ = -1;
+};
 
 }  // namespace causeway::test

@@ -20,7 +20,7 @@ protected:
 
 TEST_F(Refusal, NamesTheInterfaceWhenTheSandboxHasOneOfThatName) {
     const auto netns = world_.add_namespace("blue");
-    ip({"link", "add", "eth0", "type", "dummy"}, netns);
+    ip({"link", "add", "eth0", "type", "veth", "peer", "name", "eth1"}, netns);
     const auto before = Snapshot::take({netns});
     const auto answer = add("blue", netns);
     EXPECT_FALSE(answer.ok());
@@ -116,7 +116,7 @@ TEST_F(Refusal, NamesTheDeviceThatIsSomebodyElsesVeth) {
 }
 
 TEST_F(Refusal, NamesTheInnerEndThatIsSomebodyElses) {
-    ip({"link", "add", "cw0-in", "type", "dummy"});
+    ip({"link", "add", "cw0-in", "type", "veth", "peer", "name", "theirs0"});
     expect_refused(configuration(), 7, {"device", "cw0-in"});
 }
 

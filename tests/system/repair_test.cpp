@@ -92,7 +92,8 @@ TEST_F(Repair, FollowsAnUplinkThatWasMadeAnew) {
 TEST_F(Repair, FollowsAnUplinkThatHasAnotherAddress) {
     const auto blue = connect("blue");
     ip({"addr", "add", "203.0.113.77/24", "dev", "up0"});
-    ip({"addr", "del", "203.0.113.1/24", "dev", "up0"});
+    ip({"addr", "del", "203.0.113.1/24", "dev", "up0"});  // takes the second one of its subnet with it
+    ip({"addr", "replace", "203.0.113.77/24", "dev", "up0"});
     ip({"route", "replace", "default", "via", world_address});
     const auto red = connect("red");
     for (const auto& sandbox : {blue, red}) {
@@ -137,7 +138,8 @@ TEST_F(Repair, MountsTheBpfFileSystemWhereItIsAbsent) {
 
 TEST_F(Repair, ClearsWhatAKilledLoadLeft) {
     const auto before = Snapshot::take();
-    for (const auto* directory : {"/sys/fs/bpf/causeway", "/sys/fs/bpf/causeway/loading", "/sys/fs/bpf/causeway/retiring"}) {
+    for (const auto* directory :
+         {"/sys/fs/bpf/causeway", "/sys/fs/bpf/causeway/loading", "/sys/fs/bpf/causeway/retiring"}) {
         std::filesystem::create_directory(directory);
     }
     for (const auto* pin : {"loading/endpoints", "retiring/flows"}) {

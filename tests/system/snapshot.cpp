@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -13,13 +14,16 @@ namespace causeway::test {
 namespace {
 
 constexpr const char* questions =
-    "-o -d link show\n"
-    "-o -4 addr show\n"
-    "-4 route show table all\n"
+    "link show\n"
+    "addr show\n"
+    "route show table all\n"
     "rule show\n";
 
+// Without what the kernel settles by itself a little later: carrier and queue of a link.
 std::string devices_of(const std::string& netns) {
-    return must_run({"ip", "-batch", "-"}, {.stdin_text = questions, .netns = netns});
+    static const std::regex unsettled("NO-CARRIER,|,LOWER_UP| (qdisc|state) [^ ]+");
+    const auto text = must_run({"ip", "-4", "-o", "-d", "-batch", "-"}, {.stdin_text = questions, .netns = netns});
+    return std::regex_replace(text, unsettled, "");
 }
 
 std::string paths_under(const std::string& root) {

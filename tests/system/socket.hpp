@@ -11,7 +11,7 @@
 
 namespace causeway::test {
 
-inline constexpr std::chrono::milliseconds patience = std::chrono::seconds(5);  // with what must come
+inline constexpr std::chrono::milliseconds patience = std::chrono::seconds(5);        // with what must come
 inline constexpr std::chrono::milliseconds silence = std::chrono::milliseconds(200);  // that proves that nothing comes
 
 struct End {

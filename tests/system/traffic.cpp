@@ -126,8 +126,7 @@ Meeting meet_icmp(const Place& client, const Place& server, std::chrono::millise
     if (!request) {
         return missed("ICMP: the request did not arrive");
     }
-    Meeting meeting{
-        .met = true, .why = "", .client = {socket.local().address, identifier}, .seen = *request};
+    Meeting meeting{.met = true, .why = "", .client = {socket.local().address, identifier}, .seen = *request};
     if (!next_icmp(socket, ICMP_ECHOREPLY, identifier, false, time)) {
         meeting.met = false;
         meeting.why = "ICMP: the answer did not arrive";
@@ -168,7 +167,8 @@ void PrintTo(const Meeting& meeting, std::ostream* stream) {
 
 std::function<void(Socket&)> ip_options(const std::string& options) {
     return [options](Socket& socket) {
-        if (setsockopt(socket.fd(), IPPROTO_IP, IP_OPTIONS, options.data(), static_cast<socklen_t>(options.size())) != 0) {
+        if (setsockopt(socket.fd(), IPPROTO_IP, IP_OPTIONS, options.data(), static_cast<socklen_t>(options.size())) !=
+            0) {
             throw std::runtime_error(std::string("set IP options: ") + std::strerror(errno));
         }
     };

@@ -72,8 +72,8 @@ TEST_P(Outside, GetsChecksumsThatHold) {
         must_run({"ethtool", "-K", "eth0", "tx", offload, "rx", offload}, {.netns = blue.netns});
         const auto meeting = meet(GetParam(), {blue.netns, {"0.0.0.0", 4000}}, server(port++));
         EXPECT_TRUE(meeting) << "offload " << offload;
-        const auto sent = world_side.next(
-            [&](const Seen& seen) { return is_ipv4(seen.frame, number, node_address, world_address); });
+        const auto sent =
+            world_side.next([&](const Seen& seen) { return is_ipv4(seen.frame, number, node_address, world_address); });
         ASSERT_TRUE(sent);
         EXPECT_FALSE(sent->checksum_pending);
         EXPECT_EQ(wrong_checksums(sent->frame), "") << describe(sent->frame);

@@ -201,7 +201,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"AnAttachmentHasNoContainer", "/cni.dev~1valid-attachments",
                             Json::array({{{"ifname", "eth0"}}}), "cni.dev/valid-attachments", R"({"ifname":"eth0"})"},
                     Refused{"AnAttachmentsContainerIsANumber", "/cni.dev~1valid-attachments",
-                            Json::array({{{"containerID", 1}, {"ifname", "eth0"}}}), "cni.dev/valid-attachments"}),
+                            Json::array({{{"containerID", 1}, {"ifname", "eth0"}}}), "cni.dev/valid-attachments",
+                            R"({"containerID":1,"ifname":"eth0"})"}),
     name_of_row);
 
 }  // namespace

@@ -2,6 +2,7 @@
 // What the runtime asks, by its environment: which variables each command needs, and what they may hold.
 #include "cni/request.hpp"
 
+#include <algorithm>
 #include <map>
 #include <ostream>
 

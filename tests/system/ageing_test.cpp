@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stories of flows that end: by their timeouts, with no program of causeway's alive, or with their sandbox.
+#include <thread>
+
+#include "tests/system/host.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+constexpr auto ageing_time = std::chrono::seconds(15);  // a timeout of one second, and the turn of a few flows
+
+class Ageing : public Host {
+protected:
+    // All timeouts but those of the patch are an hour.
+    static Json with_timeouts(const Json& patch = Json::object()) {
+        Json timeouts;
+        for (const auto* key : {"tcpOpening", "tcpEstablished", "tcpClosing", "udp", "icmp"}) {
+            timeouts[key] = patch.value(key, 3600);
+        }
+        return configuration({{"timeouts", timeouts}});
+    }
+
+    static Json flow_of(const std::string& protocol) {
+        for (const auto& flow : ctl_json({"flows"})) {
+            if (flow.at("protocol") == protocol) {
+                return flow;
+            }
+        }
+        return nullptr;
+    }
+
+    static bool ends(const std::string& protocol) {
+        return eventually([&] { return flow_of(protocol).is_null(); }, ageing_time);
+    }
+
+    Place server(std::uint16_t port = 8080) const { return {world_.world(), {world_address, port}}; }
+};
+
+TEST_F(Ageing, EndsAnIdleUdpFlow) {
+    const auto blue = connect("blue", with_timeouts({{"udp", 1}}));
+    ASSERT_TRUE(meet(Protocol::udp, {blue.netns}, server()));
+    ASSERT_EQ(flow_of("udp").at("state"), "udp");
+    EXPECT_TRUE(ends("udp"));
+}
+
+TEST_F(Ageing, EndsAnIdleIcmpFlow) {
+    const auto blue = connect("blue", with_timeouts({{"icmp", 1}}));
+    ASSERT_TRUE(ping(blue.netns, world_address));
+    ASSERT_EQ(flow_of("icmp").at("state"), "icmp");
+    EXPECT_TRUE(ends("icmp"));
+}
+
+TEST_F(Ageing, EndsAConnectionThatNobodyAnswers) {
+    const auto blue = connect("blue", with_timeouts({{"tcpOpening", 1}}));
+    must_run({"ip", "route", "add", "blackhole", node_address}, {.netns = world_.world()});
+    auto client = Socket::tcp(blue.netns);
+    client.connect({world_address, 80}, silence);
+    ASSERT_EQ(flow_of("tcp").at("state"), "opening");
+    client.reset();
+    EXPECT_TRUE(ends("tcp"));
+}
+
+TEST_F(Ageing, EndsAnEstablishedConnectionThatIsIdle) {
+    const auto blue = connect("blue", with_timeouts({{"tcpEstablished", 1}}));
+    auto line = open_line({blue.netns}, server());
+    ASSERT_TRUE(alive(line));
+    ASSERT_EQ(flow_of("tcp").at("state"), "established");
+    EXPECT_TRUE(ends("tcp"));
+}
+
+TEST_F(Ageing, LeavesAnEstablishedConnectionWithinItsTime) {
+    const auto blue = connect("blue", with_timeouts({{"tcpOpening", 1}, {"tcpClosing", 1}, {"udp", 1}}));
+    auto line = open_line({blue.netns}, server());
+    ASSERT_TRUE(alive(line));
+    for (std::uint16_t round = 0; round < 2; ++round) {  // as long as others take to end, twice
+        ASSERT_TRUE(meet(Protocol::udp, {blue.netns}, server(static_cast<std::uint16_t>(5300 + round))));
+        ASSERT_TRUE(ends("udp"));
+    }
+    EXPECT_EQ(flow_of("tcp").at("state"), "established");
+    EXPECT_TRUE(alive(line));
+}
+
+TEST_F(Ageing, EndsAConnectionSoonAfterItsFin) {
+    const auto blue = connect("blue", with_timeouts({{"tcpClosing", 1}}));
+    {
+        auto line = open_line({blue.netns}, server());
+        ASSERT_TRUE(alive(line));
+    }
+    ASSERT_EQ(flow_of("tcp").at("state"), "closing");
+    EXPECT_TRUE(ends("tcp"));
+}
+
+TEST_F(Ageing, EndsAConnectionSoonAfterARst) {
+    const auto blue = connect("blue", with_timeouts({{"tcpClosing", 1}}));
+    auto line = open_line({blue.netns}, server());
+    ASSERT_TRUE(alive(line));
+    line.server.reset();
+    ASSERT_TRUE(eventually([] { return flow_of("tcp").is_null() || flow_of("tcp").at("state") == "closing"; }));
+    EXPECT_TRUE(ends("tcp"));
+}
+
+TEST_F(Ageing, LeavesABusyFlow) {
+    const auto blue = connect("blue", with_timeouts({{"udp", 2}}));
+    auto service = Socket::udp(world_.world(), {world_address, 53});
+    auto client = Socket::udp(blue.netns);
+    std::uint64_t oldest = 0;
+    for (int i = 0; i < 12; ++i) {  // six seconds, three times the timeout
+        ASSERT_TRUE(client.send_to({world_address, 53}, "still here"));
+        ASSERT_TRUE(service.receive());
+        oldest = std::max(oldest, flow_of("udp").at("ageSeconds").get<std::uint64_t>());
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    }
+    EXPECT_GE(oldest, 4U) << "one flow from the first to the last, and not several";
+}
+
+TEST_F(Ageing, FreesThePort) {
+    auto conf = with_timeouts({{"udp", 1}});
+    conf["portRange"] = "5000-5000";
+    const auto blue = connect("blue", conf), red = connect("red", conf);
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server()));
+    EXPECT_FALSE(knock(Protocol::udp, {red.netns}, server()));
+    ASSERT_TRUE(ends("udp"));
+    const auto meeting = meet(Protocol::udp, {red.netns}, server());
+    EXPECT_TRUE(meeting);
+    EXPECT_EQ(meeting.seen.port, 5000);
+}
+
+TEST_F(Ageing, IsNotNeededForASandboxThatIsGone) {
+    const auto blue = connect("blue", with_timeouts()), red = connect("red", with_timeouts());
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server()));
+    EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, server()));
+    disconnect(blue);
+    EXPECT_TRUE(flow_of("udp").is_null());
+    EXPECT_EQ(ctl_json({"flows"}).size(), 1U);
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// causewayctl: sandboxes by hand, and what the operator sees of all of them.
+#include <gmock/gmock.h>
+
+#include <sys/socket.h>
+
+#include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+class Ctl : public Host {
+protected:
+    // The first name in /run/netns makes it a shared mount, whoever gives it; that stays.
+    void SetUp() override {
+        ip({"netns", "add", "first"});
+        ip({"netns", "del", "first"});
+    }
+
+    static void expect_ok(const Output& output) { EXPECT_EQ(output.status, 0) << output.err; }
+
+    static void expect_failure(const Output& output, int status, const std::string& word) {
+        EXPECT_EQ(output.status, status) << output.out;
+        EXPECT_THAT(output.err + output.out, HasSubstr(word));
+    }
+
+    static Json row_of(const std::string& container) {
+        for (const auto& row : ctl_json({"endpoints"})) {
+            if (row.at("container") == container) {
+                return row;
+            }
+        }
+        return nullptr;
+    }
+};
+
+TEST_F(Ctl, WalksThroughTheWholeOfIt) {
+    const auto before = Snapshot::take();
+    expect_ok(ctl({"sandbox", "add", "blue"}));
+    expect_ok(ctl({"sandbox", "add", "red"}));
+    const auto blue = world_.path("blue"), red = world_.path("red");
+    EXPECT_TRUE(ping(blue, "10.0.0.3"));
+    EXPECT_TRUE(ping(blue, "10.0.0.1"));
+    EXPECT_TRUE(ping(blue, "127.0.0.1"));
+    const auto meeting = meet(Protocol::tcp, {blue}, {world_.world(), {service_address, 80}});
+    EXPECT_TRUE(meeting);
+    EXPECT_EQ(meeting.seen.address, node_address) << "masqueraded";
+    EXPECT_TRUE(meet(Protocol::tcp, {""}, {red, {"10.0.0.3", 80}}));
+    expect_ok(ctl({"sandbox", "del", "blue"}));
+    expect_ok(ctl({"sandbox", "del", "red"}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Ctl, RunsACommandInASandbox) {
+    expect_ok(ctl({"sandbox", "add", "blue"}));
+    const auto shown = ctl({"sandbox", "exec", "blue", "ip", "-4", "-o", "addr", "show", "eth0"});
+    expect_ok(shown);
+    EXPECT_THAT(shown.out, HasSubstr("10.0.0.2/24"));
+    EXPECT_EQ(ctl({"sandbox", "exec", "blue", "sh", "-c", "exit 42"}).status, 42);
+    EXPECT_EQ(ctl({"sandbox", "exec", "blue", "--", "sh", "-c", "exit 43"}).status, 43);
+    expect_failure(ctl({"sandbox", "exec", "blue", "/no/such/command"}), 1, "/no/such/command");
+    expect_failure(ctl({"sandbox", "exec", "green", "true"}), 1, "green");
+    EXPECT_EQ(ctl({"sandbox", "exec", "blue"}).status, 2);
+}
+
+TEST_F(Ctl, LeavesTheFirstWhenTheNameIsTaken) {
+    expect_ok(ctl({"sandbox", "add", "blue"}));
+    const auto before = Snapshot::take({world_.path("blue")});
+    expect_failure(ctl({"sandbox", "add", "blue"}), 1, "blue");
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(ping(world_.path("blue"), "10.0.0.1"));
+}
+
+TEST_F(Ctl, LeavesANamespaceOfSomebodyElse) {
+    const auto netns = world_.add_namespace("theirs");
+    const auto before = Snapshot::take({netns});
+    expect_failure(ctl({"sandbox", "add", "theirs"}), 1, "theirs");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Ctl, LeavesNothingWhenASandboxCannotBeAdded) {
+    const auto before = Snapshot::take();
+    expect_failure(ctl({"sandbox", "add", "blue", "--uplink", "up9"}), 1, "up9");
+    expect_failure(ctl({"sandbox", "add", "blue", "--subnet", "10.0.0.0/31"}), 1, "10.0.0.0/31");
+    expect_failure(ctl({"sandbox", "add", "../blue"}), 1, "../blue");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Ctl, SaysSoWhenTheSandboxToDeleteIsUnknown) {
+    const auto before = Snapshot::take();
+    expect_failure(ctl({"sandbox", "del", "blue"}), 1, "blue");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Ctl, TakesTheNetworkFromItsOptions) {
+    expect_ok(ctl({"sandbox", "add", "blue", "--network", "others", "--device", "cw5", "--subnet", "10.5.0.0/16",
+                   "--mtu", "1300", "--routed", "--uplink", "up0"}));
+    const auto row = row_of("blue");
+    EXPECT_EQ(row.at("network"), "others");
+    EXPECT_EQ(row.at("address"), "10.5.0.2");
+    EXPECT_EQ(ip_json({"link", "show", "cw5"}).at(0).at("mtu"), 1300);
+    ip({"route", "add", "10.5.0.0/16", "via", node_address}, world_.world());
+    const auto meeting = meet(Protocol::udp, {world_.path("blue")}, {world_.world(), {world_address, 53}});
+    EXPECT_TRUE(meeting);
+    EXPECT_EQ(meeting.seen.address, "10.5.0.2");
+}
+
+TEST_F(Ctl, ListsEndpointsWithWhatWentThroughThem) {
+    const auto blue = connect("blue"), red = connect("red");
+    ASSERT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}}));
+    const auto row = row_of("blue");
+    EXPECT_EQ(row.at("address"), blue.address);
+    EXPECT_EQ(row.at("mac"), blue.mac);
+    EXPECT_EQ(row.at("hostEnd"), blue.host_end);
+    EXPECT_EQ(row.at("interface"), "eth0");
+    EXPECT_EQ(row.at("network"), "sandboxes");
+    EXPECT_EQ(row.at("namespace"), blue.netns);
+    const auto number = [](const Json& of, const char* key) { return of.at(key).get<std::uint64_t>(); };
+    EXPECT_GE(number(row, "sentPackets"), 5U);
+    EXPECT_GE(number(row, "receivedPackets"), 3U);
+    EXPECT_GE(number(row, "sentBytes"), 5U * 54U);
+    EXPECT_GE(number(row, "receivedBytes"), 3U * 54U);
+    auto odd = Socket::open(blue.netns, SOCK_RAW, 47);  // GRE: nothing that can be translated
+    const auto dropped = number(row_of("blue"), "droppedPackets");
+    ASSERT_TRUE(odd.send_to({world_address, 0}, "what is this?"));
+    EXPECT_TRUE(eventually([&] { return number(row_of("blue"), "droppedPackets") > dropped; }));
+    const auto table = ctl({"endpoints"});
+    expect_ok(table);
+    EXPECT_THAT(table.out, AllOf(HasSubstr("ADDRESS"), HasSubstr(blue.address), HasSubstr(red.address),
+                                 HasSubstr(blue.host_end), HasSubstr("red")));
+}
+
+TEST_F(Ctl, CountsWhatTheNodeAndTheWorldSend) {
+    const auto blue = connect("blue");
+    const auto received = [] { return row_of("blue").at("receivedPackets").get<std::uint64_t>(); };
+    const auto before = received();
+    ASSERT_TRUE(meet(Protocol::udp, {""}, {blue.netns, {blue.address, 53}}));
+    const auto by_node = received();
+    EXPECT_GE(by_node, before + 1);
+    ASSERT_TRUE(meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}}));
+    EXPECT_GE(received(), by_node + 1);
+}
+
+TEST_F(Ctl, ListsFlowsWithTheirStates) {
+    const auto blue = connect("blue");
+    auto line = open_line({blue.netns, {"0.0.0.0", 4000}}, {world_.world(), {world_address, 80}});
+    ASSERT_TRUE(alive(line));
+    auto flows = ctl_json({"flows"});
+    ASSERT_EQ(flows.size(), 1U);
+    EXPECT_EQ(flows[0].at("container"), "blue");
+    EXPECT_EQ(flows[0].at("protocol"), "tcp");
+    EXPECT_EQ(flows[0].at("source"), blue.address + ":4000");
+    EXPECT_EQ(flows[0].at("destination"), std::string(world_address) + ":80");
+    EXPECT_EQ(flows[0].at("translated"), std::string(node_address) + ":4000");
+    EXPECT_EQ(flows[0].at("state"), "established");
+    EXPECT_GT(flows[0].at("secondsLeft"), 7000);
+    EXPECT_LE(flows[0].at("secondsLeft"), 7440);
+    line.client.reset();
+    EXPECT_TRUE(eventually([] { return ctl_json({"flows"}).at(0).at("state") == "closing"; }));
+    const auto table = ctl({"flows"});
+    expect_ok(table);
+    EXPECT_THAT(table.out, AllOf(HasSubstr("SENT AS"), HasSubstr(blue.address + ":4000"), HasSubstr("closing")));
+}
+
+TEST_F(Ctl, NamesEveryVerdict) {
+    const auto blue = connect("blue");
+    ASSERT_TRUE(ping(blue.netns, "10.0.0.1"));
+    const auto all = ctl_json({"stats", "-i", "0"});
+    EXPECT_GE(all.size(), 20U);
+    for (const auto& row : all) {
+        EXPECT_THAT(row.at("verdict").get<std::string>(), testing::MatchesRegex("[a-z-]+"));
+        EXPECT_THAT(row.at("meaning").get<std::string>(), Not(IsEmpty()));
+    }
+    EXPECT_GE(count_of("to-host"), 1U);
+    EXPECT_GE(count_of("to-sandbox"), 1U);
+    EXPECT_GE(count_of("arp-answered"), 1U);
+    const auto table = ctl({"stats", "-i", "0.1"}), whole = ctl({"stats", "-i", "0", "--all"});
+    expect_ok(table);
+    expect_ok(whole);
+    EXPECT_THAT(table.out, AllOf(HasSubstr("PER SECOND"), HasSubstr("to-host"), Not(HasSubstr("drop-table-full"))));
+    EXPECT_THAT(whole.out, HasSubstr("drop-table-full"));
+}
+
+TEST_F(Ctl, TellsThatNothingIsLoaded) {
+    const auto before = Snapshot::take();
+    expect_failure(ctl({"stats"}), 3, "not loaded");
+    EXPECT_EQ(ctl_json({"endpoints"}), Json::array());
+    EXPECT_EQ(ctl_json({"flows"}), Json::array());
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Ctl, TeachesItsUse) {
+    const std::vector<std::pair<std::vector<std::string>, std::string>> pages{
+        {{"--help"}, "Exit status"},
+        {{"sandbox", "--help"}, "exec"},
+        {{"sandbox", "add", "--help"}, "--subnet"},
+        {{"sandbox", "del", "--help"}, "NAME"},
+        {{"sandbox", "exec", "--help"}, "COMMAND"},
+        {{"endpoints", "--help"}, "json"},
+        {{"flows", "--help"}, "LEFT"},
+        {{"stats", "--help"}, "--interval"}};
+    for (const auto& [arguments, word] : pages) {
+        const auto page = ctl(arguments);
+        expect_ok(page);
+        EXPECT_THAT(page.out, HasSubstr(word)) << arguments[0];
+    }
+    const std::vector<std::vector<std::string>> mistakes{{},
+                                                         {"dance"},
+                                                         {"sandbox"},
+                                                         {"sandbox", "add"},
+                                                         {"endpoints", "-o", "xml"},
+                                                         {"stats", "-i", "never"},
+                                                         {"flows", "--frobnicate"}};
+    for (const auto& arguments : mistakes) {
+        const auto output = ctl(arguments);
+        EXPECT_EQ(output.status, 2) << (arguments.empty() ? "nothing" : arguments[0]);
+        EXPECT_THAT(output.out, IsEmpty());
+        EXPECT_THAT(output.err, Not(IsEmpty()));
+    }
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each step of ADD fails in its turn: nothing is left, the error says which step, and others never notice.
+#include <sys/mount.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include <causeway/abi.h>
+
+#include "tests/system/fault.hpp"
+#include "tests/system/host.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+struct Group {
+    std::string name;
+    std::vector<int> calls;
+    int error;
+};
+void PrintTo(const Group& group, std::ostream* stream) {
+    *stream << group.name;
+}
+
+// Every system call that an ADD makes and that can fail, but for reading stdin and writing the answer.
+const Group groups[] = {
+    {"Bpf", {SYS_bpf}, EPERM},
+    {"Netlink", {SYS_sendto, SYS_sendmsg, SYS_recvmsg, SYS_recvfrom}, ENOBUFS},
+    {"Sockets", {SYS_socket, SYS_bind, SYS_setsockopt, SYS_getsockname, SYS_setns}, EMFILE},
+    {"Files",
+     {SYS_openat, SYS_mkdir, SYS_mkdirat, SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat, SYS_rmdir,
+      SYS_flock, SYS_mount, SYS_statfs, SYS_fstatfs, SYS_newfstatat, SYS_getdents64, SYS_ioctl},
+     EACCES},
+    {"Children", {SYS_clone, SYS_clone3, SYS_fork, SYS_vfork, SYS_wait4, SYS_pipe2, SYS_poll, SYS_getrandom}, EAGAIN},
+};
+
+class FailedAdd : public Host, public testing::WithParamInterface<Group> {
+protected:
+    void SetUp() override {
+        netns_ = world_.add_namespace("blue");
+        ip({"link", "set", "lo", "up"}, netns_);  // as ADD leaves it: nobody can tell who set it up
+    }
+
+    // One ADD after another, whose first call of the group fails, then the second, to the last that there is.
+    void fail_each_call(const Snapshot& before, const std::function<void()>& others_are_well) {
+        const Call call{.command = "ADD", .id = "blue", .netns = netns_};
+        int failed = 0;
+        for (int nth = 1;; ++nth) {
+            const Fault fault{Fault::Kind::error, nth, GetParam().error, GetParam().calls};
+            const auto faulted = run_with(fault, {plugin()}, call.options());
+            const auto answer = answer_of(faulted.output);
+            SCOPED_TRACE("call " + std::to_string(nth) + ", " + faulted.call + ": " + answer.text);
+            if (answer.ok()) {
+                EXPECT_TRUE(ping(netns_, "10.0.0.1"));
+                EXPECT_TRUE(meet(Protocol::udp, {netns_}, {world_.world(), {world_address, 53}}));
+                EXPECT_TRUE(succeeded(del("blue", netns_)));
+            } else {
+                failed++;
+                EXPECT_TRUE(refused(answer, answer.code()));
+                EXPECT_NE(answer.code(), 0);
+                EXPECT_GT(answer.message().size(), 10U) << "the step and the reason";
+            }
+            EXPECT_TRUE(before.holds());
+            others_are_well();
+            if (faulted.call.empty() || (HasFailure() && !(del("blue", netns_).ok() && before.holds()))) {
+                break;  // also where what one has left behind would be held against the next
+            }
+        }
+        EXPECT_GE(failed, 1) << "no call of this group ever failed an ADD";
+    }
+
+    std::string netns_;
+};
+
+TEST_P(FailedAdd, LeavesNothing) {
+    fail_each_call(Snapshot::take({netns_}), [] {});
+}
+
+class FailedLaterAdd : public FailedAdd {};
+
+TEST_P(FailedLaterAdd, LeavesTheOthers) {
+    const auto keeper = connect("keeper");
+    fail_each_call(Snapshot::take({netns_, keeper.netns}), [&] {
+        EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
+        EXPECT_TRUE(meet(Protocol::udp, {keeper.netns}, {world_.world(), {world_address, 53}}));
+    });
+}
+
+constexpr auto name_of = [](const auto& group) { return group.param.name; };
+
+INSTANTIATE_TEST_SUITE_P(Each, FailedAdd, testing::ValuesIn(groups), name_of);
+INSTANTIATE_TEST_SUITE_P(Each, FailedLaterAdd, testing::ValuesIn(groups), name_of);
+INSTANTIATE_TEST_SUITE_P(WithoutMemory, FailedLaterAdd, testing::Values(Group{"Bpf", {SYS_bpf}, ENOMEM}), name_of);
+
+// What the kernel refuses for reasons of its own: a step each.
+class RefusedStep : public Host {
+protected:
+    void expect_failure(const Json& conf, const std::vector<std::string>& parts, const std::string& prelude = {}) {
+        const auto netns = world_.add_namespace("blue");
+        ip({"link", "set", "lo", "up"}, netns);
+        if (!prelude.empty()) {
+            must_run({"ip", "-batch", "-"}, {.stdin_text = prelude, .netns = netns});
+        }
+        const auto before = Snapshot::take({netns});
+        const auto answer = add("blue", netns, conf);
+        EXPECT_TRUE(refused(answer, answer.code(), parts));
+        EXPECT_TRUE(before.holds());
+        const auto keeper = connect("keeper");
+        const auto with_keeper = Snapshot::take({netns, keeper.netns});
+        EXPECT_FALSE(add("blue", netns, conf).ok());
+        EXPECT_TRUE(with_keeper.holds());
+        EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
+    }
+};
+
+TEST_F(RefusedStep, IsTheInterfaceWhoseNameIsTaken) {
+    expect_failure(configuration(), {"eth0", "File exists"}, "link add eth0 type veth peer name eth1\n");
+}
+
+TEST_F(RefusedStep, IsTheRouteThatExists) {
+    expect_failure(configuration(), {"0.0.0.0/0", "File exists"},
+                   "link add other0 type veth peer name other1\naddr add 10.0.0.240/24 dev other0\nlink set other0 up\n"
+                   "route add default via 10.0.0.1 dev other0\n");
+}
+
+TEST_F(RefusedStep, IsTheRouteWhoseGatewayCannotBeReached) {
+    expect_failure(configuration(Json::parse(
+                       R"({"ipam": {"routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.9.0.0/16", "gw": "10.8.0.1"}]}})")),
+                   {"10.9.0.0/16", "10.8.0.1"});
+}
+
+TEST_F(RefusedStep, IsTheRouteThatIsThereTwice) {
+    expect_failure(
+        configuration(Json::parse(R"({"ipam": {"routes": [{"dst": "10.9.0.0/16"}, {"dst": "10.9.0.0/16"}]}})")),
+        {"10.9.0.0/16", "File exists"});
+}
+
+TEST_F(RefusedStep, IsNotTheGatewayAddressThatAnotherDeviceHas) {
+    ip({"link", "add", "lan0", "type", "veth", "peer", "name", "lan1"});
+    ip({"addr", "add", "10.0.0.1/24", "dev", "lan0"});
+    ip({"link", "set", "lan0", "up"});
+    const auto before = Snapshot::take();
+    const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));  // the kernel allows it
+    disconnect(blue);
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(RefusedStep, IsThePinInABpfFileSystemThatIsReadOnly) {
+    ASSERT_EQ(mount("none", "/sys/fs/bpf", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr), 0);
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    const auto answer = add("blue", netns);
+    EXPECT_TRUE(refused(answer, 100, {"/sys/fs/bpf/causeway", "Read-only"}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(RefusedStep, IsThePinThatIsNoMap) {
+    const std::string directory = "/sys/fs/bpf/causeway/v" + std::to_string(CAUSEWAY_ABI_VERSION);
+    std::filesystem::create_directories(directory + "/sandboxes");
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    const auto answer = add("blue", netns);
+    EXPECT_TRUE(refused(answer, answer.code(), {directory + "/sandboxes"}));
+    EXPECT_TRUE(before.holds());
+}
+
+// ADDs with one more of a resource each, as ulimit(1) counts it, until one succeeds: whatever they want one more of
+// than they get, they fail at in turn.
+class Scarcity : public Host {
+protected:
+    void expect_clean_failures(const std::string& ulimit, int from, int step) {
+        const auto netns = world_.add_namespace("blue");
+        ip({"link", "set", "lo", "up"}, netns);
+        const auto before = Snapshot::take({netns});
+        const Call call{.command = "ADD", .id = "blue", .netns = netns};
+        int failed = 0;
+        for (int limit = from;; limit += step) {
+            const auto script = "ulimit " + ulimit + " " + std::to_string(limit) + "; exec \"$0\"";
+            const auto answer = answer_of(run({"/bin/sh", "-c", script, plugin()}, call.options()));
+            SCOPED_TRACE(script + ": " + answer.text);
+            if (answer.ok()) {
+                EXPECT_TRUE(ping(netns, "10.0.0.1"));
+                EXPECT_TRUE(succeeded(del("blue", netns)));
+            } else if (answer.json.is_object()) {
+                EXPECT_TRUE(refused(answer, answer.code()));
+                failed++;
+            }  // else it could not even start
+            ASSERT_TRUE(before.holds());
+            if (answer.ok()) {
+                break;
+            }
+        }
+        EXPECT_GE(failed, 3);
+    }
+};
+
+TEST_F(Scarcity, OfFilesLeavesNothing) {
+    expect_clean_failures("-n", 3, 1);
+}
+
+TEST_F(Scarcity, OfMemoryLeavesNothing) {
+    expect_clean_failures("-d", 256, 16);  // KiB
+}
+
+}  // namespace
+}  // namespace causeway::test

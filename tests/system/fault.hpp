@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A program, one of whose system calls fails, or is its last: so every step of it can go wrong in its turn.
+//
+// The kernel reports each call before it is made (seccomp user notification), and does with it what it is told. So
+// faults are the kernel's, as the program sees them, and no code is there for the test's sake.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/support/world.hpp"
+
+namespace causeway::test {
+
+struct Fault {
+    enum class Kind { none, error, kill, kill_group };
+
+    Kind kind = Kind::none;
+    int nth = 0;               // 1: the first of the calls that count
+    int error = 0;             // what it fails with
+    std::vector<int> calls{};  // by number, SYS_bpf for one; empty: all count
+};
+
+struct Faulted {
+    Output output;
+    int counted = 0;   // calls of the program that counted; what it forked is not asked
+    std::string call;  // the call that was hit, as "bpf(0)"; empty: there were fewer
+};
+
+// Counting begins when the program reads its stdin, since what comes before is the loader's. Returns when the program
+// and all that it started have ended. argv[0] is a path.
+Faulted run_with(const Fault& fault, const std::vector<std::string>& argv, const RunOptions& options);
+
+}  // namespace causeway::test

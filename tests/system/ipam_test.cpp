@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses that another plugin gives: the reference plugins of Debian, and one that writes down what it is asked.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/system/host.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::ElementsAre;
+
+// host-local of Debian 12 speaks 1.0.0. Its leases go into the world's own /run.
+Json host_local(const Json& patch = Json::object()) {
+    auto conf = configuration({{"cniVersion", "1.0.0"}});
+    conf["ipam"] = Json::parse(R"({"type": "host-local", "dataDir": "/run/leases", "routes": [{"dst": "0.0.0.0/0"}],
+                                   "ranges": [[{"subnet": "10.0.0.0/24", "rangeStart": "10.0.0.20"}]]})");
+    conf.merge_patch(patch);
+    return conf;
+}
+
+Json fixed(const std::string& address) {
+    auto conf = configuration({{"cniVersion", "1.0.0"}});
+    conf["ipam"] = Json::parse(R"({"type": "static", "routes": [{"dst": "0.0.0.0/0"}]})");
+    conf["ipam"]["addresses"] = {{{"address", address}, {"gateway", "10.0.0.1"}}};
+    return conf;
+}
+
+bool has_lease(const std::string& address) {
+    return std::filesystem::exists("/run/leases/sandboxes/" + address);
+}
+
+class HostLocal : public Host {};
+class Static : public Host {};
+
+TEST_F(HostLocal, GivesAnAddressThatWorksAndTakesItBack) {
+    const auto before = Snapshot::take();
+    const auto blue = connect("blue", host_local());
+    EXPECT_EQ(blue.address, "10.0.0.20");
+    EXPECT_EQ(blue.reply.at("ips")[0].at("gateway"), "10.0.0.1");
+    EXPECT_TRUE(has_lease("10.0.0.20"));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {"10.0.0.1", 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    disconnect(blue, host_local());
+    world_.remove_namespace("blue");
+    EXPECT_FALSE(has_lease("10.0.0.20"));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(HostLocal, TakesTheLeaseBackWhenTheAddFails) {
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "add", "eth0", "type", "veth", "peer", "name", "eth1"}, netns);
+    const auto before = Snapshot::take({netns});
+    EXPECT_FALSE(add("blue", netns, host_local()).ok());
+    EXPECT_FALSE(has_lease("10.0.0.20"));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(HostLocal, IsCheckedToo) {
+    const auto blue = connect("blue", host_local());
+    const Call check{
+        .command = "CHECK", .id = "blue", .netns = blue.netns, .conf = host_local({{"prevResult", blue.reply}})};
+    EXPECT_TRUE(succeeded(answer_to(check)));
+    std::filesystem::remove("/run/leases/sandboxes/10.0.0.20");
+    EXPECT_FALSE(answer_to(check).ok());
+}
+
+TEST_F(HostLocal, GivesItsLeaseBackAtADelWithoutANamespace) {
+    connect("blue", host_local());
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(succeeded(del("blue", "", host_local())));
+    EXPECT_FALSE(has_lease("10.0.0.20"));
+}
+
+TEST_F(HostLocal, SaysInItsOwnWordsWhyItCannot) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    auto conf = host_local();
+    conf["ipam"]["ranges"] = "many";
+    const auto answer = add("blue", netns, conf);
+    EXPECT_TRUE(refused(answer, answer.code(), {"host-local"}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Static, GivesTheAddressOfTheConfiguration) {
+    const auto blue = connect("blue", fixed("10.0.0.77/24"));
+    EXPECT_EQ(blue.address, "10.0.0.77");
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}}));
+    disconnect(blue, fixed("10.0.0.77/24"));
+}
+
+TEST_F(Static, CannotGiveOneAddressTwice) {
+    const auto blue = connect("blue", fixed("10.0.0.77/24"));
+    const auto netns = world_.add_namespace("red");
+    const auto before = Snapshot::take({netns, blue.netns});
+    EXPECT_TRUE(refused(add("red", netns, fixed("10.0.0.77/24")), 102, {"10.0.0.77"}));
+    EXPECT_TRUE(refused(add("red", netns, fixed("10.0.0.1/24")), 102, {"10.0.0.1"}));
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+}
+
+// A plugin that writes what it is asked to /run/asked, and answers as /run/cni/answer says.
+class Delegation : public Host {
+protected:
+    void SetUp() override {
+        std::filesystem::create_directory("/run/cni");
+        std::ofstream("/run/cni/notes") << "#!/bin/sh\necho \"$CNI_COMMAND $CNI_CONTAINERID\" >> /run/asked\n"
+                                           "cat > /run/last-configuration\n"
+                                           "[ \"$CNI_COMMAND\" = ADD ] || exit 0\ncat /run/cni/answer\n"
+                                           "exit \"$(cat /run/cni/status)\"\n";
+        std::filesystem::permissions("/run/cni/notes", std::filesystem::perms::owner_all);
+        answer_with(R"({"cniVersion": "1.1.0", "ips": [{"address": "10.0.0.44/24", "gateway": "10.0.0.1"}],
+                        "dns": {"nameservers": ["203.0.113.2"]}})");
+    }
+
+    static void answer_with(const std::string& text, int status = 0) {
+        std::ofstream("/run/cni/answer") << text;
+        std::ofstream("/run/cni/status") << status;
+    }
+
+    static Json conf() {
+        auto conf = configuration();
+        conf["ipam"] = {{"type", "notes"}, {"anything", "goes"}};
+        return conf;
+    }
+
+    Answer ask(const std::string& command, const std::string& id, const Json& patch = Json::object()) {
+        auto patched = conf();
+        patched.merge_patch(patch);
+        const bool of_a_container = !id.empty();
+        return answer_to({.command = command,
+                          .id = id,
+                          .netns = of_a_container ? world_.path("blue") : "",
+                          .conf = patched,
+                          .interface = of_a_container ? "eth0" : "",
+                          .path = "/run/nothing:/run/cni"});
+    }
+
+    static std::vector<std::string> asked() {
+        std::ifstream file("/run/asked");
+        std::vector<std::string> lines;
+        for (std::string line; std::getline(file, line);) {
+            lines.push_back(line);
+        }
+        return lines;
+    }
+};
+
+TEST_F(Delegation, PassesEveryCommandOn) {
+    world_.add_namespace("blue");
+    const auto added = ask("ADD", "blue");
+    ASSERT_TRUE(succeeded(added));
+    EXPECT_EQ(added.json.at("ips")[0].at("address"), "10.0.0.44/24");
+    EXPECT_EQ(added.json.at("dns").at("nameservers")[0], "203.0.113.2");
+    std::stringstream seen;
+    seen << std::ifstream("/run/last-configuration").rdbuf();
+    EXPECT_EQ(Json::parse(seen.str()), conf());
+    EXPECT_TRUE(succeeded(ask("CHECK", "blue", {{"prevResult", added.json}})));
+    EXPECT_TRUE(succeeded(ask("STATUS", "")));
+    EXPECT_TRUE(
+        succeeded(ask("GC", "", {{"cni.dev/valid-attachments", {{{"containerID", "blue"}, {"ifname", "eth0"}}}}})));
+    EXPECT_TRUE(succeeded(ask("DEL", "blue")));
+    EXPECT_THAT(asked(), ElementsAre("ADD blue", "CHECK blue", "STATUS ", "GC ", "DEL blue"));
+}
+
+TEST_F(Delegation, GivesBackWhatItCannotUse) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    for (const auto* answer : {"{}", "no JSON", R"({"ips": []})", R"({"ips": [{"address": "10.0.0.300/24"}]})",
+                               R"({"ips": [{"address": "10.0.0.5/24", "gateway": "10.0.9.1"}]})",
+                               R"({"ips": [{"address": "10.0.0.5/24"}, {"address": "10.0.0.6/24"}]})"}) {
+        answer_with(answer);
+        std::filesystem::remove("/run/asked");
+        EXPECT_TRUE(refused(ask("ADD", "blue"), 6, {"notes"})) << answer;
+        EXPECT_THAT(asked(), ElementsAre("ADD blue", "DEL blue")) << answer;
+        EXPECT_TRUE(before.holds());
+    }
+}
+
+TEST_F(Delegation, PassesAnErrorOnWithItsCode) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    answer_with(R"({"cniVersion": "1.1.0", "code": 142, "msg": "no more today", "details": "come back"})", 1);
+    EXPECT_TRUE(refused(ask("ADD", "blue"), 142, {"notes", "no more today"}));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Delegation, NamesThePluginThatIsNotThere) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    auto absent = conf();
+    absent["ipam"]["type"] = "absent";
+    EXPECT_TRUE(refused(add("blue", netns, absent), 4, {"absent", "/usr/lib/cni"}));
+    EXPECT_TRUE(before.holds());
+}
+
+}  // namespace
+}  // namespace causeway::test
