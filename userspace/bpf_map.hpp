@@ -105,7 +105,11 @@ public:
     PerCpuCounters(UniqueFd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
 
     std::optional<Counters> sum(const Key& key) const {
-        std::vector<Counters> values(cpus());
+        const int cpus = libbpf_num_possible_cpus();
+        if (cpus < 0) {
+            return std::nullopt;
+        }
+        std::vector<Counters> values(static_cast<std::size_t>(cpus));
         if (bpf_map_lookup_elem(fd_.get(), &key, values.data()) != 0) {
             return std::nullopt;
         }
@@ -123,7 +127,11 @@ public:
     }
 
     std::expected<void, Error> start(const Key& key, const std::string& what) const {
-        const std::vector<Counters> zeros(cpus());
+        const int cpus = libbpf_num_possible_cpus();
+        if (cpus < 0) {
+            return std::unexpected(kernel_error(-cpus, "count the CPUs for " + what));
+        }
+        const std::vector<Counters> zeros(static_cast<std::size_t>(cpus));
         if (bpf_map_update_elem(fd_.get(), &key, zeros.data(), BPF_ANY) != 0) {
             return std::unexpected(errno_error("put " + what + " into the map " + name_));
         }
@@ -140,8 +148,6 @@ public:
     int fd() const { return fd_.get(); }
 
 private:
-    static std::size_t cpus() { return static_cast<std::size_t>(libbpf_num_possible_cpus()); }
-
     UniqueFd fd_;
     std::string name_;
 };

@@ -30,12 +30,8 @@ std::expected<void, Error> verify_host_side(const Datapath& datapath, Netlink& n
     TRY(require(identity && Address(identity->address) == address, host_end + " has no identity in the datapath"));
     const auto network = datapath.networks.find(record.network);
     TRY(require(network && network->name[0] != '\0', "the network is gone"));
-    const auto device = netlink.link_named(network->device);
-    TRY(require(device && device->ifindex == network->ifindex && device->up,
-                "the gateway device " + std::string(network->device) + " is gone or not up"));
-    return require(
-        TRY(attached(own_device_hook, network->ifindex, Direction::egress, datapath.from_host.get(), network->device)),
-        "the program from_host is not attached to " + std::string(network->device));
+    TRY(verify_device(datapath, netlink, *network));
+    return verify_uplinks(datapath, netlink);
 }
 
 std::expected<void, Error> verify_inside(const std::string& interface, const std::string& netns_path,
@@ -115,9 +111,14 @@ std::expected<void, Error> ready(const NetworkSpec& spec) {
     }
     auto netlink = TRY(Netlink::open());
     const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number != ENOENT) {
+        return fail(Code::unavailable, datapath.error().message);
+    }
+    if (const auto uplinks = uplinks_exist(netlink, spec); !uplinks) {
+        return fail(Code::unavailable, uplinks.error().message, uplinks.error().details);
+    }
     if (!datapath) {  // ADD will load it
-        return datapath.error().number == ENOENT ? std::expected<void, Error>{}
-                                                 : fail(Code::unavailable, datapath.error().message);
+        return {};
     }
     const auto network = find_network(*datapath, netlink, spec);
     if (!network) {

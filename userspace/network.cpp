@@ -136,6 +136,9 @@ std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const st
             continue;
         }
         const auto link = netlink.link_at(address.ifindex);
+        if (!link && link.error().number != ENODEV) {  // gone since: then it is no uplink
+            return std::unexpected(link.error());
+        }
         if (link && link->ethernet && on_device(networks, link->name) == nullptr) {
             uplinks.push_back({*link, address.prefix.address});
         }
@@ -214,14 +217,23 @@ std::expected<void, Error> create_device(const Datapath& datapath, Netlink& netl
     return {};
 }
 
-// Subnets that a configuration has gained since the device was made.
-std::expected<void, Error> add_subnets(Netlink& netlink, const network& before, const network& after) {
+bool has_address(const std::vector<LinkAddress>& addresses, std::uint32_t ifindex, const Prefix& prefix) {
+    return std::ranges::any_of(addresses,
+                               [&](const LinkAddress& a) { return a.ifindex == ifindex && a.prefix == prefix; });
+}
+
+// Subnets that the configuration has gained since the device was made, and whatever else of it somebody took away.
+std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& netlink, const network& record) {
+    const std::string device = record.device;
+    const auto addresses = TRY(netlink.addresses(AF_INET));
+    TRY(attach(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device));
     Batch batch;
-    for (std::size_t i = 0; i < std::size(after.subnets); i++) {
-        if (is_used(after.subnets[i]) && !is_used(before.subnets[i])) {
-            const auto prefix = prefix_of(after.subnets[i]);
-            batch.add_address(after.ifindex, prefix,
-                              "add the gateway address " + prefix.text() + " to " + after.device);
+    batch.change_link(record.ifindex, {.up = true, .no_arp = true, .forward_ipv4 = true, .no_ipv6_link_local = true},
+                      "set up the device " + device);
+    for (const auto& subnet : record.subnets) {
+        if (is_used(subnet) && !has_address(addresses, record.ifindex, prefix_of(subnet))) {
+            batch.add_address(record.ifindex, prefix_of(subnet),
+                              "add the gateway address " + prefix_of(subnet).text() + " to " + device);
         }
     }
     return netlink.commit(batch);
@@ -323,6 +335,43 @@ std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapat
     return networks;
 }
 
+std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record) {
+    const std::string device = record.device;
+    const auto link = device_of(netlink, record);
+    if (!link || !link->up) {
+        return fail(Code::check_failed, "the gateway device " + device + " is gone or not up");
+    }
+    if (!TRY(attached(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device))) {
+        return fail(Code::check_failed, "the program from_host is not attached to " + device);
+    }
+    const auto addresses = TRY(netlink.addresses(AF_INET));
+    for (const auto& subnet : record.subnets) {
+        if (is_used(subnet) && !has_address(addresses, record.ifindex, prefix_of(subnet))) {
+            return fail(Code::check_failed,
+                        "the gateway address " + prefix_of(subnet).text() + " of " + device + " is gone");
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink) {
+    std::vector<std::uint32_t> uplinks;
+    TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) { uplinks.push_back(ifindex); }));
+    for (const auto ifindex : uplinks) {
+        const auto link = netlink.link_at(ifindex);
+        if (link &&
+            !TRY(attached(datapath.uplink_hook, ifindex, Direction::ingress, datapath.from_uplink.get(), link->name))) {
+            return fail(Code::check_failed, "the program from_uplink is not attached to the uplink " + link->name);
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> uplinks_exist(Netlink& netlink, const NetworkSpec& spec) {
+    TRY(find_uplinks(netlink, spec, {}));
+    return {};
+}
+
 std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,
                                                           const NetworkSpec& spec) {
     const auto networks = TRY(list_networks(datapath));
@@ -332,7 +381,8 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
     }
     TRY(refuse_other_name(*present, spec));
     const auto device = device_of(netlink, present->record);
-    if (!device || !same_record(TRY(wanted_record(spec, present->record, present->record.mtu)), present->record)) {
+    if (!device || !verify_device(datapath, netlink, present->record) ||
+        !same_record(TRY(wanted_record(spec, present->record, present->record.mtu)), present->record)) {
         return std::nullopt;
     }
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
@@ -362,7 +412,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     if (present == nullptr || !device_of(netlink, present->record)) {
         network = TRY(create_network(datapath, netlink, network));
     } else {
-        TRY(add_subnets(netlink, present->record, network.record));
+        TRY(complete_device(datapath, netlink, network.record));
         TRY(put_gateways(datapath, network));
         TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
     }

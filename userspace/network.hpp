@@ -48,6 +48,13 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
 std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
                                            bool* created);
 
+// What is there of the gateway device, and of the programs on uplinks. Code::check_failed names what is missing.
+std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
+std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink);
+
+// Whether the uplinks that the spec names are there.
+std::expected<void, Error> uplinks_exist(Netlink& netlink, const NetworkSpec& spec);
+
 // One network: its device and gateways. No sandbox is in it any more. Needs the lock, exclusive.
 std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& netlink, const Network& network);
 

@@ -284,22 +284,27 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     auto inside = TRY(Netlink::open_in(netns));
     auto netlink = TRY(Netlink::open());
     auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
+    // Before the rollback that may need them, so that they outlive it whichever way this function is left.
+    std::optional<Prepared> prepared;
+    std::optional<Attachment> attachment;
     Rollback rollback;
     rollback.on_failure([&] { return unload_if_unused(lock, netlink); });
     const auto undone = [&](const Error& error) { return std::unexpected(rollback.failed(error)); };
 
-    auto prepared = prepare(lock, netlink, network_spec);
-    if (!prepared) {
-        return undone(prepared.error());
+    auto made = prepare(lock, netlink, network_spec);
+    if (!made) {
+        return undone(made.error());
     }
+    prepared = std::move(*made);
     const auto& [datapath, network, created] = *prepared;
     if (created) {
         rollback.on_failure([&] { return remove_network(prepared->datapath, netlink, prepared->network); });
     }
-    auto attachment = begin(datapath, netlink, spec, network);
-    if (!attachment) {
-        return undone(attachment.error());
+    auto begun = begin(datapath, netlink, spec, network);
+    if (!begun) {
+        return undone(begun.error());
     }
+    attachment = *begun;
     rollback.on_failure([&] { return undo_attachment(prepared->datapath, netlink, *attachment); });
 
     Connection connection;

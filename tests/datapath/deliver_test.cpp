@@ -68,10 +68,10 @@ const Row local_rows[] = {
          IPv4{.source = ip_gateway, .destination = "224.0.0.251"_ip, .ttl = 255} /
          UDP{.source_port = 5353, .destination_port = 5353},
      VERDICT_DROP_MULTICAST},
-    {"IsDroppedWhenTheHostSendsToTheSubnetsBroadcastAddress", From::host,
-     Ethernet{.source = mac_gateway, .destination = mac_broadcast} /
-         IPv4{.source = ip_gateway, .destination = "10.0.0.255"_ip} / UDP{},
+    {"IsDroppedWhenTheHostSendsToTheBroadcastAddress", From::host, host_sends("255.255.255.255"_ip),
      VERDICT_DROP_MULTICAST},
+    {"IsDroppedWhenTheHostSendsToTheSubnetsBroadcastAddress", From::host, host_sends("10.0.0.255"_ip),
+     VERDICT_DROP_NO_ENDPOINT},
     {"IsDroppedWhenTheHostSendsArp", From::host,
      Ethernet{.source = mac_gateway, .destination = mac_broadcast} /
          Arp{.sender_mac = mac_gateway, .sender = ip_gateway, .target = ip_a},

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
-#include <regex>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -51,6 +50,14 @@ void require(bool held, const std::string& what) {
     if (!held) {
         throw std::system_error(errno, std::generic_category(), what);
     }
+}
+
+// The text with each occurrence of a word replaced.
+std::string with(const std::string& word, const std::string& replacement, std::string text) {
+    for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + replacement.size())) {
+        text.replace(at, word.size(), replacement);
+    }
+    return text;
 }
 
 UniqueFd current_namespace() {
@@ -98,7 +105,7 @@ Node::Node() {
     here_ = fresh_namespace();
     set_sysctl("ipv6/conf/default/disable_ipv6", "1");
     const std::string netns = "netns /proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(elsewhere_.get());
-    run_ip(std::regex_replace(std::string(devices), std::regex("ELSEWHERE"), netns));
+    run_ip(with("ELSEWHERE", netns, devices));
     {
         const Elsewhere there(*this);
         run_ip(other_ends);
