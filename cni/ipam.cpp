@@ -19,7 +19,7 @@ namespace {
 std::expected<std::string, Error> find_plugin(const Request& request, const std::string& type) {
     std::istringstream directories(request.path);
     for (std::string directory; std::getline(directories, directory, ':');) {
-        const std::string path = directory + "/" + type;
+        std::string path = directory + "/" + type;
         if (access(path.c_str(), X_OK) == 0) {
             return path;
         }

@@ -357,7 +357,7 @@ std::expected<std::vector<SandboxId>, Error> read_attachments(const Json& conf) 
 }
 
 std::expected<std::string, Error> read_version(const Json& conf) {
-    const auto version = TRY(text_at(conf, "cniVersion")).value_or("0.1.0");
+    auto version = TRY(text_at(conf, "cniVersion")).value_or("0.1.0");
     const auto& known = supported_versions();
     if (std::ranges::find(known, version) == known.end()) {
         std::string list;

@@ -173,7 +173,7 @@ constexpr const char* world_commands =
 
 }  // namespace
 
-Process start(const std::vector<std::string>& argv, const RunOptions& options) {
+Child start(const std::vector<std::string>& argv, const RunOptions& options) {
     const std::vector<std::string> environment = environment_of(options);
     const std::vector<char*> arguments = pointers(argv), variables = pointers(environment);
     const int in = memory_file("stdin", options.stdin_text), out = memory_file("stdout"), err = memory_file("stderr");
@@ -198,7 +198,7 @@ Process start(const std::vector<std::string>& argv, const RunOptions& options) {
     setpgid(pid, pid);  // whoever comes first: kill() must find the group
     close(in);
     const auto pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));  // glibc 2.36 has it for C only
-    Process child(pid, pidfd, out, err);
+    Child child(pid, pidfd, out, err);
     if (pidfd < 0) {
         fail("pidfd_open");
     }
@@ -206,7 +206,7 @@ Process start(const std::vector<std::string>& argv, const RunOptions& options) {
 }
 
 Output run(const std::vector<std::string>& argv, const RunOptions& options) {
-    Process child = start(argv, options);
+    Child child = start(argv, options);
     const int status = child.wait(options.timeout);
     return {status, child.out(), child.err()};
 }
@@ -223,14 +223,14 @@ std::string must_run(const std::vector<std::string>& argv, const RunOptions& opt
     return output.out;
 }
 
-Process::Process(Process&& other) noexcept
+Child::Child(Child&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       pidfd_(std::exchange(other.pidfd_, -1)),
       out_(std::exchange(other.out_, -1)),
       err_(std::exchange(other.err_, -1)),
       status_(other.status_) {}
 
-Process& Process::operator=(Process&& other) noexcept {
+Child& Child::operator=(Child&& other) noexcept {
     if (this != &other) {
         end();
         pid_ = std::exchange(other.pid_, -1);
@@ -242,11 +242,11 @@ Process& Process::operator=(Process&& other) noexcept {
     return *this;
 }
 
-Process::~Process() {
+Child::~Child() {
     end();
 }
 
-void Process::end() noexcept {
+void Child::end() noexcept {
     if (pid_ < 0) {
         return;
     }
@@ -258,11 +258,11 @@ void Process::end() noexcept {
     pid_ = -1;
 }
 
-bool Process::running() {
+bool Child::running() {
     return !reap(std::chrono::milliseconds(0));
 }
 
-int Process::wait(std::chrono::milliseconds timeout) {
+int Child::wait(std::chrono::milliseconds timeout) {
     if (reap(timeout)) {
         return status_;
     }
@@ -271,14 +271,14 @@ int Process::wait(std::chrono::milliseconds timeout) {
     return status_ = timed_out;
 }
 
-void Process::kill(int signal) {
+void Child::kill(int signal) {
     if (status_ < 0) {
         ::kill(-pid_, signal);
     }
 }
 
 // True once the child has ended and its status is known; waits at most `timeout`, for ever if that is negative.
-bool Process::reap(std::chrono::milliseconds timeout) {
+bool Child::reap(std::chrono::milliseconds timeout) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     pollfd ended = {.fd = pidfd_, .events = POLLIN, .revents = 0};
     auto left = timeout;
@@ -295,10 +295,10 @@ bool Process::reap(std::chrono::milliseconds timeout) {
     return status_ >= 0;
 }
 
-std::string Process::out() const {
+std::string Child::out() const {
     return contents(out_);
 }
-std::string Process::err() const {
+std::string Child::err() const {
     return contents(err_);
 }
 

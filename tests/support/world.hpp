@@ -4,7 +4,7 @@
 //     World world = World::enter();                          // from here on this program is on the node
 //     std::string blue = world.add_namespace("blue");        // /run/netns/blue
 //     Output ping = run({"ping", "-c1", "203.0.113.1"}, {.netns = world.world()});
-//     Process server = start({"httpd", "-f", "-p", "80"}, {.netns = world.world()});
+//     Child server = start({"httpd", "-f", "-p", "80"}, {.netns = world.world()});
 //
 //          node (the program's own namespace)                      world
 //     up0  203.0.113.1/24  02:00:cb:00:71:01  ──── veth ────  203.0.113.2/24  02:00:cb:00:71:02  dn0
@@ -48,11 +48,11 @@ struct RunOptions {
 
 // A child in the background. Owned: its end of scope kills the child, with its process group, and reaps it. It also
 // dies when the thread that started it ends.
-class Process {
+class Child {
 public:
-    Process(Process&& other) noexcept;
-    Process& operator=(Process&& other) noexcept;
-    ~Process();
+    Child(Child&& other) noexcept;
+    Child& operator=(Child&& other) noexcept;
+    ~Child();
 
     pid_t pid() const { return pid_; }
     bool running();
@@ -66,8 +66,8 @@ public:
     std::string err() const;
 
 private:
-    friend Process start(const std::vector<std::string>& argv, const RunOptions& options);
-    Process(pid_t pid, int pidfd, int out, int err) : pid_(pid), pidfd_(pidfd), out_(out), err_(err) {}
+    friend Child start(const std::vector<std::string>& argv, const RunOptions& options);
+    Child(pid_t pid, int pidfd, int out, int err) : pid_(pid), pidfd_(pidfd), out_(out), err_(err) {}
 
     bool reap(std::chrono::milliseconds timeout);
     void end() noexcept;
@@ -78,7 +78,7 @@ private:
 };
 
 // Starts argv[0] with stdin, stdout and stderr of its own. Safe from several threads at once.
-Process start(const std::vector<std::string>& argv, const RunOptions& options = {});
+Child start(const std::vector<std::string>& argv, const RunOptions& options = {});
 
 // The same, and waits for its end.
 Output run(const std::vector<std::string>& argv, const RunOptions& options = {});

@@ -2,26 +2,43 @@
 // causewayctl: what the operator asks of the datapath.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
 
 #include "userspace/ctl/command.hpp"
 
-int main(int argc, char** argv) {
-    using namespace causeway;
+namespace causeway::ctl {
+
+namespace {
+
+// "sandbox exec NAME -- COMMAND": what follows is the command's all the same, so the separator goes.
+std::vector<std::string> arguments_of(int argc, char** argv) {
+    std::vector<std::string> arguments(argv + 1, argv + argc);
+    if (arguments.size() > 3 && arguments[0] == "sandbox" && arguments[1] == "exec" && arguments[3] == "--") {
+        arguments.erase(arguments.begin() + 3);
+    }
+    std::ranges::reverse(arguments);  // as CLI11 wants them
+    return arguments;
+}
+
+int run(int argc, char** argv) {
     CLI::App app("Look into causeway's datapath, and connect sandboxes by hand.", "causewayctl");
     app.require_subcommand(1);
     app.footer(
         "Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 3 the datapath is not loaded.\n"
         "\"causewayctl COMMAND --help\" tells more of each. Needs root.");
-    ctl::Action chosen;
-    ctl::add_sandbox(app, chosen);
-    ctl::add_endpoints(app, chosen);
-    ctl::add_flows(app, chosen);
-    ctl::add_stats(app, chosen);
+    Action chosen;
+    add_sandbox(app, chosen);
+    add_endpoints(app, chosen);
+    add_flows(app, chosen);
+    add_stats(app, chosen);
     try {
-        app.parse(argc, argv);
+        app.parse(arguments_of(argc, argv));
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? ctl::done : ctl::wrong_usage;
+        return app.exit(error) == 0 ? done : wrong_usage;
     }
     const auto result = chosen();
     if (!result) {
@@ -29,7 +46,22 @@ int main(int argc, char** argv) {
         if (!result.error().details.empty()) {
             std::fprintf(stderr, "  %s\n", result.error().details.c_str());
         }
-        return ctl::failed;
+        return failed;
     }
     return *result;
+}
+
+}  // namespace
+
+}  // namespace causeway::ctl
+
+int main(int argc, char** argv) {
+    try {
+        return causeway::ctl::run(argc, argv);
+    } catch (const std::exception& exception) {
+        std::fputs("causewayctl: unexpected: ", stderr);
+        std::fputs(exception.what(), stderr);
+        std::fputs("\n", stderr);
+        return causeway::ctl::failed;
+    }
 }

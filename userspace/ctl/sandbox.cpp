@@ -115,15 +115,12 @@ void add_sandbox(CLI::App& app, Action& chosen) {
 
     auto* exec = group->add_subcommand("exec", "Run COMMAND [ARGUMENT...] in the sandbox NAME");
     exec->add_option("NAME", options->name, "")->required();
-    exec->allow_extras()->prefix_command();  // what follows is the command's, its options too
+    exec->prefix_command();  // what follows is the command's, its options too
     exec->footer(
         "Only the network is the sandbox's; files and processes are the host's. The exit status is the\n"
         "command's.");
     exec->callback([&chosen, options, exec] {
         options->command = exec->remaining();
-        if (!options->command.empty() && options->command.front() == "--") {
-            options->command.erase(options->command.begin());
-        }
         if (options->command.empty()) {
             throw CLI::RequiredError("COMMAND");
         }
