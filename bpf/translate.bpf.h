@@ -120,22 +120,21 @@ static __always_inline bool opens_flow(const struct packet *packet)
 	return packet->protocol != IPPROTO_TCP || packet->seen == SEEN_SYN || packet->seen == SEEN_ACK;
 }
 
-/* *flow is the entry as sent, its pair made, its turns of ageing begun. */
+/* Makes the flow's pair, under the key as sent, and begins its turns of ageing. */
 static __always_inline enum verdict open_flow(const struct packet *packet, const struct sandbox *sandbox,
-					      const struct route *route, struct flow **flow)
+					      const struct route *route, const struct flow_key *sent)
 {
-	const struct flow_key sent = key_as_sent(packet, packet->skb->ifindex);
 	const struct network *network = bpf_map_lookup_elem(&networks, &sandbox->network);
 	struct flow_key reply = {
-		.source = sent.destination,
-		.source_port = sent.destination_port,
-		.protocol = sent.protocol,
+		.source = sent->destination,
+		.source_port = sent->destination_port,
+		.protocol = sent->protocol,
 	};
 	struct flow entry = {
 		.created = bpf_ktime_get_ns(),
-		.address = sent.source,
-		.port = sent.source_port,
-		.ifindex = sent.scope,
+		.address = sent->source,
+		.port = sent->source_port,
+		.ifindex = sent->scope,
 		.network = sandbox->network,
 	};
 	struct port_search search = {.skb = packet->skb, .reply = &reply, .entry = &entry};
@@ -146,7 +145,7 @@ static __always_inline enum verdict open_flow(const struct packet *packet, const
 	if (!opens_flow(packet))
 		return VERDICT_DROP_NO_FLOW;
 	if (!(network->flags & NETWORK_MASQUERADE))
-		reply.destination = sent.source;
+		reply.destination = sent->source;
 	else if (route->source.word[3])
 		reply.destination = route->source;
 	else
@@ -154,20 +153,18 @@ static __always_inline enum verdict open_flow(const struct packet *packet, const
 	entry.last_seen = entry.created;
 	__builtin_memcpy(entry.mac, sandbox->mac, sizeof(entry.mac));
 	__builtin_memcpy(entry.gateway_mac, sandbox->gateway_mac, sizeof(entry.gateway_mac));
-	verdict = claim_reply(&search, network, sent.source_port);
+	verdict = claim_reply(&search, network, sent->source_port);
 	if (verdict)
 		return verdict;
 
 	entry.address = reply.destination;
 	entry.port = reply.destination_port;
-	if (bpf_map_update_elem(&flows, &sent, &entry, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&flows, sent, &entry, BPF_NOEXIST)) {
 		bpf_map_delete_elem(&flows, &reply);
-		*flow = bpf_map_lookup_elem(&flows, &sent); /* another CPU was first */
-		return *flow ? VERDICT_CONTINUE : VERDICT_DROP_TABLE_FULL;
+		return VERDICT_CONTINUE; /* another CPU was first, or the table is full: the caller sees which */
 	}
-	*flow = bpf_map_lookup_elem(&flows, &sent);
-	if (!*flow || start_turns(&sent, &entry)) {
-		bpf_map_delete_elem(&flows, &sent);
+	if (start_turns(sent, &entry)) {
+		bpf_map_delete_elem(&flows, sent);
 		bpf_map_delete_elem(&flows, &reply);
 		return VERDICT_DROP_TABLE_FULL;
 	}
@@ -197,9 +194,10 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
 		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
 	if (!flow) {
-		verdict = open_flow(packet, sandbox, route, &flow);
+		verdict = open_flow(packet, sandbox, route, &sent);
 		if (verdict)
 			return verdict;
+		flow = bpf_map_lookup_elem(&flows, &sent);
 	}
 	if (!flow)
 		return VERDICT_DROP_TABLE_FULL;
