@@ -273,7 +273,11 @@ std::expected<void, Error> set_up(Netlink& netlink, Netlink& inside, const Sandb
         batch.add_route(route, "add the route to " + route.destination.text() + " by " + route.gateway.text() + where);
         connection.routes.push_back(route);
     }
-    return inside.commit(batch);
+    TRY(inside.commit(batch));
+    // The host end was set up while its peer was down, and drops until the kernel has noticed the carrier; asking for
+    // the link makes it notice now (newer kernels, 6.18 among them), so that the first packet to the sandbox arrives.
+    TRY(netlink.link_named(host_end.name));
+    return {};
 }
 
 }  // namespace
