@@ -31,9 +31,9 @@ static __always_inline enum verdict answer_arp(struct __sk_buff *skb, const stru
 		return verdict;
 	asked = address_of_ipv4(arp->target);
 	endpoint = endpoint_at(&asked);
-	if (!endpoint || endpoint->ifindex == skb->ifindex)
+	if (!endpoint || endpoint->link.ifindex == skb->ifindex)
 		return VERDICT_DROP_ARP_NO_ANSWER;
-	rewrite_arp_to_answer(ethernet, arp, sandbox->gateway_mac);
+	rewrite_arp_to_answer(ethernet, arp, sandbox->link.gateway_mac);
 	return VERDICT_ARP_ANSWERED;
 }
 

@@ -54,7 +54,7 @@ static __always_inline enum verdict from_sandbox_ipv4(struct __sk_buff *skb, con
 		return to_world(&packet, sandbox);
 	if (endpoint->kind == ENDPOINT_GATEWAY)
 		return deliver_to_host(sandbox->gateway_ifindex);
-	return deliver_to_peer(skb, endpoint->ifindex, endpoint->mac, endpoint->gateway_mac);
+	return deliver_to_peer(skb, &endpoint->link);
 }
 
 /* TC ingress of each host end: may the sandbox send this, and is it for a sandbox, the host or the world? */
@@ -76,7 +76,7 @@ int from_sandbox(struct __sk_buff *skb)
 	} else if (!verdict) {
 		verdict = VERDICT_DROP_ETHERTYPE;
 	}
-	count_sent(skb, verdict);
+	count_sent(skb, sandbox->link.slot, verdict);
 	return finish(verdict);
 }
 
@@ -98,7 +98,7 @@ int from_host(struct __sk_buff *skb)
 	endpoint = endpoint_at(&packet.destination);
 	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
 		return finish(VERDICT_DROP_NO_ENDPOINT);
-	return finish(deliver_through_link(skb, endpoint));
+	return finish(deliver_through_link(skb, &endpoint->link));
 }
 
 static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb)
@@ -121,7 +121,7 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb)
 	verdict = translate_destination(&packet, flow);
 	if (!verdict)
 		verdict = rewrite_ttl(skb);
-	return verdict ? verdict : deliver_to_peer(skb, flow->ifindex, flow->mac, flow->gateway_mac);
+	return verdict ? verdict : deliver_to_peer(skb, &flow->link);
 }
 
 /* TC ingress of each uplink: is it an answer to a sandbox? What isn't ours goes to the stack untouched. */

@@ -16,26 +16,25 @@ static __always_inline enum verdict redirected(long action, enum verdict verdict
 }
 
 /* From an ingress hook: straight into the sandbox's namespace, with no second trip through a backlog queue. */
-static __always_inline enum verdict deliver_to_peer(struct __sk_buff *skb, __u32 ifindex, const __u8 *mac,
-						    const __u8 *gateway_mac)
+static __always_inline enum verdict deliver_to_peer(struct __sk_buff *skb, const struct sandbox_link *link)
 {
-	enum verdict verdict = rewrite_macs(skb, mac, gateway_mac);
+	enum verdict verdict = rewrite_macs(skb, link);
 
 	if (verdict)
 		return verdict;
-	count_received(skb, ifindex);
-	return redirected(bpf_redirect_peer(ifindex, 0), VERDICT_TO_SANDBOX);
+	count_received(skb, link->slot);
+	return redirected(bpf_redirect_peer(link->ifindex, 0), VERDICT_TO_SANDBOX);
 }
 
 /* From an egress hook, where the kernel refuses a peer redirect: out of the host end, and so in at the other. */
-static __always_inline enum verdict deliver_through_link(struct __sk_buff *skb, const struct endpoint *endpoint)
+static __always_inline enum verdict deliver_through_link(struct __sk_buff *skb, const struct sandbox_link *link)
 {
-	enum verdict verdict = rewrite_macs(skb, endpoint->mac, endpoint->gateway_mac);
+	enum verdict verdict = rewrite_macs(skb, link);
 
 	if (verdict)
 		return verdict;
-	count_received(skb, endpoint->ifindex);
-	return redirected(bpf_redirect(endpoint->ifindex, 0), VERDICT_TO_SANDBOX);
+	count_received(skb, link->slot);
+	return redirected(bpf_redirect(link->ifindex, 0), VERDICT_TO_SANDBOX);
 }
 
 /*

@@ -18,7 +18,7 @@ static __always_inline enum verdict guard_link(struct __sk_buff *skb, const stru
 		return VERDICT_DROP_TRUNCATED;
 	if (skb->vlan_present) /* beside the frame, where it would leave by an uplink into somebody else's VLAN */
 		return VERDICT_DROP_ETHERTYPE;
-	if (!same_mac(ethernet->h_source, sandbox->mac))
+	if (!same_mac(ethernet->h_source, sandbox->link.mac))
 		return VERDICT_DROP_SPOOFED_MAC;
 	return VERDICT_CONTINUE;
 }
@@ -58,7 +58,7 @@ static __always_inline enum verdict guard_network(const struct packet *packet, c
 		return VERDICT_DROP_SPOOFED_ADDRESS;
 	if (is_group(packet, ethernet))
 		return VERDICT_DROP_MULTICAST;
-	if (!same_mac(ethernet->h_dest, sandbox->gateway_mac))
+	if (!same_mac(ethernet->h_dest, sandbox->link.gateway_mac))
 		return VERDICT_DROP_NOT_GATEWAY_MAC;
 	return VERDICT_CONTINUE;
 }
@@ -68,7 +68,7 @@ static __always_inline enum verdict guard_arp(const struct arp_ipv4 *arp, const 
 {
 	struct address sender = address_of_ipv4(arp->sender);
 
-	if (!same_mac(arp->sender_mac, sandbox->mac))
+	if (!same_mac(arp->sender_mac, sandbox->link.mac))
 		return VERDICT_DROP_SPOOFED_ARP;
 	if (arp->sender && !same_address(&sender, &sandbox->address))
 		return VERDICT_DROP_SPOOFED_ARP;

@@ -75,14 +75,23 @@ struct {
 	__type(value, struct ageing);
 } ageing SEC(".maps");
 
-/* host end's ifindex -> packets and bytes | programs | causewayctl | DEL | 40 B a CPU a sandbox */
+/* slot -> packets and bytes; an array, since each packet counts twice | programs | causewayctl | unload | 640 KB a CPU
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct traffic);
 } traffic SEC(".maps");
+
+/* slot -> claim of the attachment that holds it | control plane | control plane | DEL | ~64 B a sandbox */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u64);
+} slots SEC(".maps");
 
 /* enum verdict -> packets that ended so | finish() | causewayctl | unload | 8 B a CPU each */
 struct {

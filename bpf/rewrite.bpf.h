@@ -7,14 +7,14 @@
 
 #define OFFSET_OF(type, member) __builtin_offsetof(type, member)
 
-static __always_inline enum verdict rewrite_macs(struct __sk_buff *skb, const __u8 *destination, const __u8 *source)
+static __always_inline enum verdict rewrite_macs(struct __sk_buff *skb, const struct sandbox_link *link)
 {
 	struct ethhdr *ethernet = bytes_at(skb, 0, ETH_HLEN);
 
 	if (!ethernet)
 		return VERDICT_DROP_REWRITE;
-	__builtin_memcpy(ethernet->h_dest, destination, ETH_ALEN);
-	__builtin_memcpy(ethernet->h_source, source, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_dest, link->mac, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_source, link->gateway_mac, ETH_ALEN);
 	return VERDICT_CONTINUE;
 }
 

@@ -134,7 +134,7 @@ static __always_inline enum verdict open_flow(const struct packet *packet, const
 		.created = bpf_ktime_get_ns(),
 		.address = sent->source,
 		.port = sent->source_port,
-		.ifindex = sent->scope,
+		.link = sandbox->link,
 		.network = sandbox->network,
 	};
 	struct port_search search = {.skb = packet->skb, .reply = &reply, .entry = &entry};
@@ -151,8 +151,6 @@ static __always_inline enum verdict open_flow(const struct packet *packet, const
 	else
 		return VERDICT_DROP_NO_SOURCE;
 	entry.last_seen = entry.created;
-	__builtin_memcpy(entry.mac, sandbox->mac, sizeof(entry.mac));
-	__builtin_memcpy(entry.gateway_mac, sandbox->gateway_mac, sizeof(entry.gateway_mac));
 	verdict = claim_reply(&search, network, sent->source_port);
 	if (verdict)
 		return verdict;

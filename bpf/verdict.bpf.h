@@ -15,10 +15,9 @@ static __always_inline void count_verdict(__u32 verdict)
 		*count += 1; /* per CPU, and no program interrupts another on the same one */
 }
 
-static __always_inline void count_sent(struct __sk_buff *skb, enum verdict verdict)
+static __always_inline void count_sent(struct __sk_buff *skb, __u32 slot, enum verdict verdict)
 {
-	__u32 ifindex = skb->ifindex;
-	struct traffic *seen = bpf_map_lookup_elem(&traffic, &ifindex);
+	struct traffic *seen = bpf_map_lookup_elem(&traffic, &slot);
 
 	if (!seen)
 		return;
@@ -28,9 +27,9 @@ static __always_inline void count_sent(struct __sk_buff *skb, enum verdict verdi
 		seen->dropped_packets += skb->gso_segs ? skb->gso_segs : 1;
 }
 
-static __always_inline void count_received(struct __sk_buff *skb, __u32 ifindex)
+static __always_inline void count_received(struct __sk_buff *skb, __u32 slot)
 {
-	struct traffic *seen = bpf_map_lookup_elem(&traffic, &ifindex);
+	struct traffic *seen = bpf_map_lookup_elem(&traffic, &slot);
 
 	if (!seen)
 		return;

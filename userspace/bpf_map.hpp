@@ -126,7 +126,7 @@ public:
         return total;
     }
 
-    std::expected<void, Error> start(const Key& key, const std::string& what) const {
+    std::expected<void, Error> reset(const Key& key, const std::string& what) const {
         const int cpus = libbpf_num_possible_cpus();
         if (cpus < 0) {
             return std::unexpected(kernel_error(-cpus, "count the CPUs for " + what));
@@ -134,13 +134,6 @@ public:
         const std::vector<Counters> zeros(static_cast<std::size_t>(cpus));
         if (bpf_map_update_elem(fd_.get(), &key, zeros.data(), BPF_ANY) != 0) {
             return std::unexpected(errno_error("put " + what + " into the map " + name_));
-        }
-        return {};
-    }
-
-    std::expected<void, Error> erase(const Key& key, const std::string& what) const {
-        if (bpf_map_delete_elem(fd_.get(), &key) != 0 && errno != ENOENT) {
-            return std::unexpected(errno_error("remove " + what + " from the map " + name_));
         }
         return {};
     }

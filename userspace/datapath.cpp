@@ -108,6 +108,7 @@ std::expected<Datapath, Error> Datapath::open() {
         {TRY(open_pin("flows")), "flows"},
         {TRY(open_pin("attachments")), "attachments"},
         {TRY(open_pin("cursors")), "cursors"},
+        {TRY(open_pin("slots")), "slots"},
         {TRY(open_pin("traffic")), "traffic"},
         {TRY(open_pin("verdicts")), "verdicts"},
         TRY(open_pin("from_sandbox")),

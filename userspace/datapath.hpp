@@ -46,6 +46,7 @@ struct Datapath {
     BpfMap<flow_key, flow> flows;
     BpfMap<attachment_key, attachment> attachments;
     BpfMap<address, cursor> cursors;
+    BpfMap<std::uint32_t, std::uint64_t> slots;
     PerCpuCounters<std::uint32_t, traffic> traffic_of;
     PerCpuCounters<std::uint32_t, std::uint64_t> verdicts;
     UniqueFd from_sandbox, from_host, from_uplink;

@@ -24,7 +24,7 @@ std::expected<void, Error> verify_host_side(const Datapath& datapath, Netlink& n
         "the program from_sandbox is not attached to " + host_end));
     const Address address(record.address);
     const auto place = datapath.endpoints.find(record.address);
-    TRY(require(place && place->claim == record.claim && place->ifindex == record.ifindex,
+    TRY(require(place && place->claim == record.claim && place->link.ifindex == record.ifindex,
                 "the address " + address.text() + " does not lead to " + host_end));
     const auto identity = datapath.sandboxes.find(record.ifindex);
     TRY(require(identity && Address(identity->address) == address, host_end + " has no identity in the datapath"));
@@ -95,9 +95,9 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
             entry.network = network->name;
         }
         if (const auto identity = datapath->sandboxes.find(record.ifindex)) {
-            std::ranges::copy(identity->mac, entry.mac.bytes.begin());
+            std::ranges::copy(identity->link.mac, entry.mac.bytes.begin());
         }
-        entry.counters = datapath->traffic_of.sum(record.ifindex).value_or(traffic{});
+        entry.counters = datapath->traffic_of.sum(record.slot).value_or(traffic{});
         entries.push_back(entry);
     }));
     std::ranges::sort(entries, {}, &SandboxEntry::address);

@@ -179,9 +179,9 @@ std::expected<void, Error> put_gateways(const Datapath& datapath, const Network&
         if (!is_used(subnet)) {
             continue;
         }
-        endpoint entry{.ifindex = network.record.ifindex, .network = network.id, .kind = ENDPOINT_GATEWAY};
-        std::ranges::copy(network.record.mac, entry.mac);
-        std::ranges::copy(network.record.mac, entry.gateway_mac);
+        endpoint entry{.link = {.ifindex = network.record.ifindex}, .network = network.id, .kind = ENDPOINT_GATEWAY};
+        std::ranges::copy(network.record.mac, entry.link.mac);
+        std::ranges::copy(network.record.mac, entry.link.gateway_mac);
         const Address gateway(subnet.gateway);
         const auto present = datapath.endpoints.find(subnet.gateway);
         if (present && present->kind != ENDPOINT_GATEWAY) {

@@ -85,10 +85,36 @@ private:
     std::optional<Error> first_;
 };
 
+// A slot is claimed as an address is: by insertion, from a random one on. What is about to be claimed is on record.
+std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment) {
+    auto& record = attachment.record;
+    const auto start = static_cast<std::uint32_t>(record.claim >> 32);
+    for (std::uint32_t step = 0; step < CAUSEWAY_SANDBOXES_MAX; step++) {
+        record.slot = (start + step) % CAUSEWAY_SANDBOXES_MAX;
+        if (datapath.slots.find(record.slot)) {
+            continue;
+        }
+        TRY(save(datapath, attachment));
+        auto claimed = datapath.slots.insert(record.slot, record.claim, "a slot");
+        if (claimed || claimed.error().number != EEXIST) {
+            return claimed;
+        }
+    }
+    return fail(Code::exhausted, "connect " + name_of(id_of(attachment.key)) + ": this host has " +
+                                     std::to_string(CAUSEWAY_SANDBOXES_MAX) + " sandboxes already");
+}
+
+std::expected<void, Error> release_slot(const Datapath& datapath, const attachment& record) {
+    if (datapath.slots.find(record.slot) != record.claim) {
+        return {};
+    }
+    return datapath.slots.erase(record.slot, "a slot");
+}
+
 std::expected<void, Error> forget_flows(const Datapath& datapath, std::uint32_t ifindex) {
     std::vector<flow_key> theirs;
     TRY(datapath.flows.for_each([&](const flow_key& key, const flow& entry) {
-        if (entry.ifindex == ifindex) {
+        if (entry.link.ifindex == ifindex) {
             theirs.push_back(key);
         }
     }));
@@ -113,7 +139,7 @@ std::expected<void, Error> undo_attachment(const Datapath& datapath, Netlink& ne
     failures.note(datapath.sandboxes.erase(ifindex, who));
     failures.note(netlink.delete_link(record.host_end));
     failures.note(forget_flows(datapath, ifindex));
-    failures.note(datapath.traffic_of.erase(ifindex, who));
+    failures.note(release_slot(datapath, record));
     if (!Address(record.address).is_none()) {
         failures.note(release_address(datapath, Address(record.address), record.claim));
     }
@@ -239,14 +265,14 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     attachment.record.ifindex = ifindex;
     TRY(save(datapath, attachment));
 
-    endpoint place{
-        .claim = attachment.record.claim, .ifindex = ifindex, .network = network.id, .kind = ENDPOINT_SANDBOX};
-    sandbox identity{.address = address.raw(), .network = network.id, .gateway_ifindex = record.ifindex};
-    std::ranges::copy(mac.bytes, place.mac);
-    std::ranges::copy(mac.bytes, identity.mac);
-    std::ranges::copy(record.mac, place.gateway_mac);
-    std::ranges::copy(record.mac, identity.gateway_mac);
-    TRY(datapath.traffic_of.start(ifindex, "the counters of " + name_of(spec.id)));
+    sandbox_link link{.ifindex = ifindex, .slot = attachment.record.slot};
+    std::ranges::copy(mac.bytes, link.mac);
+    std::ranges::copy(record.mac, link.gateway_mac);
+    const endpoint place{
+        .claim = attachment.record.claim, .link = link, .network = network.id, .kind = ENDPOINT_SANDBOX};
+    const sandbox identity{
+        .address = address.raw(), .link = link, .network = network.id, .gateway_ifindex = record.ifindex};
+    TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
     TRY(datapath.endpoints.put(address.raw(), place, "the address " + address.text()));
     return attach(own_device_hook, ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end);
@@ -315,6 +341,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     auto connected = [&]() -> std::expected<void, Error> {
         connection.gateway_device = network.device;
         connection.assignment = TRY(assign(datapath, *attachment, spec, network_spec));
+        TRY(claim_slot(datapath, *attachment));
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
         TRY(set_up(netlink, inside, spec, connection));
         attachment->record.state = ATTACHMENT_CONNECTED;

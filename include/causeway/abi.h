@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 1
+#define CAUSEWAY_ABI_VERSION 2
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -109,13 +109,20 @@ struct network {
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
 
+/* The way to a sandbox: through which host end, and how a frame for it begins. */
+struct sandbox_link {
+	__u32 ifindex; /* host end, or gateway device */
+	__u32 slot;    /* index of `traffic` */
+	__u8 mac[6];   /* the sandbox's: destination of what goes there, source of what comes */
+	__u8 gateway_mac[6];
+};
+
 /* What may a link send? Key of `sandboxes`: ifindex of the host end. */
 struct sandbox {
 	struct address address; /* its own */
-	__u32 network;          /* index of `networks` */
+	struct sandbox_link link;
+	__u32 network; /* index of `networks` */
 	__u32 gateway_ifindex;
-	__u8 mac[6]; /* its own */
-	__u8 gateway_mac[6];
 };
 
 enum endpoint_kind {
@@ -126,15 +133,14 @@ enum endpoint_kind {
 
 /* Where does an address live? Key of `endpoints`: struct address. Inserting one allocates the address. */
 struct endpoint {
-	__u64 claim;   /* of the attachment that owns it; 0 for a gateway */
-	__u32 ifindex; /* host end, or gateway device */
+	__u64 claim; /* of the attachment that owns it; 0 for a gateway */
+	struct sandbox_link link;
 	__u32 network;
-	__u32 kind;          /* enum endpoint_kind */
-	__u8 mac[6];         /* destination MAC for packets that go there */
-	__u8 gateway_mac[6]; /* source MAC for them */
+	__u32 kind; /* enum endpoint_kind */
+	__u32 reserved;
 };
 
-/* Packets as the sandbox sees them, per CPU. Key of `traffic`: ifindex of the host end. */
+/* Packets as the sandbox sees them, per CPU. Index of `traffic`: the slot that its attachment holds. */
 struct traffic {
 	__u64 sent_packets, sent_bytes;
 	__u64 received_packets, received_bytes;
@@ -171,13 +177,10 @@ struct flow {
 	__u64 last_seen;        /* of this direction */
 	struct address address; /* as sent: the new source; as replied: the new destination */
 	__be16 port;            /* likewise */
-	__u8 mac[6];            /* as replied: of the sandbox */
-	__u8 gateway_mac[6];    /* as replied: source MAC for it */
 	__u8 reserved[2];
-	__u32 ifindex; /* host end of the sandbox that opened it */
+	struct sandbox_link link; /* of the sandbox whose flow it is */
 	__u32 network;
 	__u32 seen; /* enum flow_seen, of this direction */
-	__u32 reserved2;
 };
 
 /* A flow to be looked at when its turn comes. Value of the queue `ageing_turns`. */
@@ -216,7 +219,7 @@ struct attachment {
 	__u32 state;            /* enum attachment_state */
 	__u32 network;
 	__u32 ifindex; /* host end; 0 while unknown */
-	__u32 reserved;
+	__u32 slot;    /* held in `slots` under this claim, or about to be */
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
 };
@@ -233,8 +236,9 @@ struct cursor {
 #endif
 CAUSEWAY_SIZE(struct address, 16);
 CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 3 * 4 + 4 + 8 + 4 * FLOW_STATE_COUNT);
-CAUSEWAY_SIZE(struct sandbox, 36);
-CAUSEWAY_SIZE(struct endpoint, 32);
+CAUSEWAY_SIZE(struct sandbox_link, 20);
+CAUSEWAY_SIZE(struct sandbox, 44);
+CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
 CAUSEWAY_SIZE(struct flow, 64);

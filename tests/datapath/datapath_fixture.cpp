@@ -29,14 +29,19 @@ network new_network() {
     return value;
 }
 
+sandbox_link link_of(std::uint32_t ifindex, const Mac& mac) {
+    sandbox_link value{.ifindex = ifindex, .slot = ifindex};  // a slot is any number of one's own
+    copy(value.mac, mac);
+    copy(value.gateway_mac, mac_gateway);
+    return value;
+}
+
 endpoint endpoint_on(std::uint32_t ifindex, endpoint_kind kind, const Mac& mac) {
     endpoint value{};
     value.claim = kind == ENDPOINT_GATEWAY ? 0 : 0xc1a1 + ifindex;
-    value.ifindex = ifindex;
+    value.link = link_of(ifindex, mac);
     value.network = network_id;
     value.kind = kind;
-    copy(value.mac, mac);
-    copy(value.gateway_mac, mac_gateway);
     return value;
 }
 
@@ -98,13 +103,12 @@ std::string name_of_row(const testing::TestParamInfo<Row>& info) {
     return info.param.name;
 }
 
-sandbox sandbox_at(Ip ip, const Mac& mac) {
+sandbox sandbox_at(Ip ip, std::uint32_t ifindex, const Mac& mac) {
     sandbox value{};
     value.address = address_of(ip);
     value.network = network_id;
     value.gateway_ifindex = gateway_device;
-    copy(value.mac, mac);
-    copy(value.gateway_mac, mac_gateway);
+    value.link = link_of(ifindex, mac);
     return value;
 }
 
@@ -124,15 +128,13 @@ void DatapathTest::load(const LoadOptions& options) {
     datapath_ = std::make_unique<LoadedDatapath>(options);
     network_ = new_network();
     datapath_->set_network(network_id, network_);
-    datapath_->set_sandbox(host_a, sandbox_at(ip_a, mac_a));
-    datapath_->set_sandbox(host_b, sandbox_at(ip_b, mac_b));
+    datapath_->set_sandbox(host_a, sandbox_at(ip_a, host_a, mac_a));
+    datapath_->set_sandbox(host_b, sandbox_at(ip_b, host_b, mac_b));
     datapath_->set_endpoint(address_of(ip_gateway), endpoint_on(gateway_device, ENDPOINT_GATEWAY, mac_gateway));
     datapath_->set_endpoint(address_of(ip_a), endpoint_on(host_a, ENDPOINT_SANDBOX, mac_a));
     datapath_->set_endpoint(address_of(ip_b), endpoint_on(host_b, ENDPOINT_SANDBOX, mac_b));
     datapath_->set_endpoint(address_of(ip_claimed), endpoint_on(0, ENDPOINT_CLAIMED, Mac{}));
     datapath_->set_uplink(uplink_device, {address_of(ip_uplink)});
-    datapath_->start_counting(host_a);
-    datapath_->start_counting(host_b);
 }
 
 Outcome DatapathTest::run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults) {

@@ -49,8 +49,8 @@ struct Row {
 void PrintTo(const Row& row, std::ostream* out);
 std::string name_of_row(const testing::TestParamInfo<Row>& info);
 
-// A sandbox of that address and MAC, as the control plane writes it.
-sandbox sandbox_at(Ip ip, const Mac& mac);
+// A sandbox of that address, host end and MAC, as the control plane writes it.
+sandbox sandbox_at(Ip ip, std::uint32_t ifindex, const Mac& mac);
 
 // "10.0.0.2:40000 asks 198.51.100.7:80": the keys under which causeway keeps it.
 flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,

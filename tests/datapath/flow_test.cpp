@@ -72,12 +72,12 @@ TEST_F(Flow, IsAPairOfEntriesWhenItOpens) {
     EXPECT_EQ(as_sent->port, network_order(port));
     EXPECT_TRUE(same(as_replied->address, ip_a));
     EXPECT_EQ(as_replied->port, network_order(1000));
-    EXPECT_TRUE(same(as_replied->mac, mac_a));
-    EXPECT_TRUE(same(as_replied->gateway_mac, mac_gateway));
+    EXPECT_TRUE(same(as_replied->link.mac, mac_a));
+    EXPECT_TRUE(same(as_replied->link.gateway_mac, mac_gateway));
     EXPECT_EQ(as_sent->seen, SEEN_SYN);
     EXPECT_EQ(as_replied->seen, 0U);
     for (const flow& entry : {*as_sent, *as_replied}) {
-        EXPECT_EQ(entry.ifindex, host_a);
+        EXPECT_EQ(entry.link.ifindex, host_a);
         EXPECT_EQ(entry.network, network_id);
         EXPECT_GE(entry.created, before);
         EXPECT_GE(entry.last_seen, entry.created);
@@ -242,7 +242,7 @@ TEST_F(Flow, DoesNotOpenWhenItIsAnAnswerToAPing) {
 }
 
 TEST_F(Flow, DoesNotOpenWhenTheSandboxsNetworkDoesNotExist) {
-    sandbox lost = sandbox_at(ip_a, mac_a);
+    sandbox lost = sandbox_at(ip_a, host_a, mac_a);
     lost.network = CAUSEWAY_NETWORKS_MAX;
     datapath_->set_sandbox(host_a, lost);
     expect_verdict(From::sandbox_a, from_a / asked / TCP{}, VERDICT_DROP_UNKNOWN_SANDBOX);
@@ -255,7 +255,7 @@ TEST_F(Flow, DoesNotOpenWhenNothingIsTranslatedAndItsAnswerIsTaken) {
     flow stale{};
     stale.address = address_of(ip_a);
     stale.port = network_order(own_port);
-    stale.ifindex = host_b;
+    stale.link.ifindex = host_b;
     stale.network = network_id;
     datapath_->set_flow(key_of(tcp_protocol, ip_server, 80, ip_a, own_port, 0), stale);
     expect_verdict(From::sandbox_a, from_a / asked / TCP{}, VERDICT_DROP_NO_PORT);

@@ -124,11 +124,6 @@ void LoadedDatapath::set_flow(const flow_key& key, const flow& value) {
     put(skeleton_->maps.flows, key, value);
 }
 
-void LoadedDatapath::start_counting(std::uint32_t ifindex) {
-    const std::vector<traffic> zeros(static_cast<std::size_t>(libbpf_num_possible_cpus()));
-    require(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.traffic), &ifindex, zeros.data(), BPF_ANY), "traffic");
-}
-
 VerdictCounts LoadedDatapath::verdicts() const {
     VerdictCounts counts{};
     for (std::uint32_t verdict = 0; verdict < VERDICT_COUNT; ++verdict) {
@@ -139,9 +134,9 @@ VerdictCounts LoadedDatapath::verdicts() const {
     return counts;
 }
 
-traffic LoadedDatapath::traffic_of(std::uint32_t ifindex) const {
+traffic LoadedDatapath::traffic_of(std::uint32_t slot) const {
     traffic sum{};
-    for (const traffic& one : values_per_cpu<traffic>(skeleton_->maps.traffic, ifindex)) {
+    for (const traffic& one : values_per_cpu<traffic>(skeleton_->maps.traffic, slot)) {
         sum.sent_packets += one.sent_packets;
         sum.sent_bytes += one.sent_bytes;
         sum.received_packets += one.received_packets;

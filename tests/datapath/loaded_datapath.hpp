@@ -59,11 +59,10 @@ public:
     void set_endpoint(const address& key, const endpoint& value);
     void set_network(std::uint32_t id, const network& value);
     void set_uplink(std::uint32_t ifindex, const uplink& value);
-    void start_counting(std::uint32_t ifindex);  // an entry of zeros in `traffic`
     void set_flow(const flow_key& key, const flow& value);
 
-    VerdictCounts verdicts() const;                   // summed over the CPUs
-    traffic traffic_of(std::uint32_t ifindex) const;  // likewise
+    VerdictCounts verdicts() const;                // summed over the CPUs
+    traffic traffic_of(std::uint32_t slot) const;  // likewise
     std::optional<flow> flow_at(const flow_key& key) const;
     std::vector<FlowEntry> flows() const;
     void remove_flow(const flow_key& key);

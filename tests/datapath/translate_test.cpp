@@ -172,7 +172,7 @@ TEST_F(Answer, ReachesTheSandboxThatAskedWhenTwoUseTheSamePort) {
 
 // Who sends is told by the link: even two sandboxes with one address have flows of their own.
 TEST_F(Answer, ReachesTheSandboxThatAskedWhenTwoHaveTheSameAddress) {
-    datapath_->set_sandbox(host_b, sandbox_at(ip_a, mac_b));
+    datapath_->set_sandbox(host_b, sandbox_at(ip_a, host_b, mac_b));
 
     const std::uint16_t port_of_a = port_in_world(From::sandbox_a, from_a / asked / UDP{});
     const std::uint16_t port_of_twin = port_in_world(From::sandbox_b, from_b / asked / UDP{});

@@ -98,7 +98,7 @@ std::expected<int, Error> list_flows(bool as_json) {
         const auto network = datapath->networks.find(sent.network).value_or(::network{});
         const auto last_seen = std::max(sent.last_seen, replied.last_seen);
         const auto ends = last_seen + network.timeout[state] * nanoseconds;
-        table.add({containers[sent.ifindex], protocol_name(key.protocol), end_of(key.source, key.source_port),
+        table.add({containers[sent.link.ifindex], protocol_name(key.protocol), end_of(key.source, key.source_port),
                    end_of(key.destination, key.destination_port), end_of(sent.address, sent.port), state_name(state),
                    (time - sent.created) / nanoseconds, ends > time ? (ends - time) / nanoseconds : 0});
     }
