@@ -9,11 +9,13 @@
 
 #include <causeway/flow_state.h>
 
+#include "fragment.bpf.h"
 #include "packet.bpf.h"
+#include "quota.bpf.h"
 
-#define NANOSECONDS 1000000000ULL
 #define TICK (CAUSEWAY_AGEING_TICK_MS * 1000000ULL)
 #define TURNS_AT_LEAST 64 /* a tick; few flows are all looked at each time */
+#define TRAIN_TICKS 4     /* from one look at the fragments that wait to the next */
 #define CLOCK_MONOTONIC 1
 
 static __always_inline struct flow_key reply_key(const struct flow_key *sent, const struct flow *flow)
@@ -31,19 +33,28 @@ static __always_inline __u64 timeout_of(__u32 network_id, enum flow_state state)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks, &network_id);
 
-	return network && state < FLOW_STATE_COUNT ? network->timeout[state] * NANOSECONDS : 0;
+	return network && state < FLOW_STATE_COUNT ? network->timeout[state] * SECOND : 0;
 }
 
 /* The new flow gets its turns from now on. Fails when the table holds as many flows as it can. */
 static __always_inline long start_turns(const struct flow_key *sent, const struct flow *flow)
 {
-	struct ageing_turn turn = {.key = *sent, .created = flow->created};
+	struct ageing_turn turn = {.key = *sent, .slot = flow->link.slot, .created = flow->created};
 	struct ageing *state = bpf_map_lookup_elem(&ageing, &(__u32){0});
 	long error = state ? bpf_map_push_elem(&ageing_turns, &turn, 0) : -1;
 
 	if (!error)
 		__sync_fetch_and_add(&state->turns, 1);
 	return error;
+}
+
+/* Its port is free again, so a search for one towards that peer may succeed. */
+static __always_inline void forget_pair(const struct flow_key *sent, struct flow_key *reply)
+{
+	bpf_map_delete_elem(&flows, sent);
+	bpf_map_delete_elem(&flows, reply);
+	reply->destination_port = 0;
+	bpf_map_delete_elem(&exhausted, reply);
 }
 
 /* Whether the flow lives on; if not, neither of its entries does. */
@@ -63,8 +74,7 @@ static __always_inline bool survives(const struct ageing_turn *turn)
 		if (bpf_ktime_get_ns() < last_seen + timeout)
 			return true;
 	}
-	bpf_map_delete_elem(&flows, &turn->key);
-	bpf_map_delete_elem(&flows, &reply);
+	forget_pair(&turn->key, &reply);
 	return false;
 }
 
@@ -74,8 +84,10 @@ static long take_turn(__u32 step __attribute__((unused)), struct ageing **state)
 
 	if (bpf_map_pop_elem(&ageing_turns, &turn))
 		return 1; /* no flows */
-	if (!survives(&turn) || bpf_map_push_elem(&ageing_turns, &turn, 0))
+	if (!survives(&turn) || bpf_map_push_elem(&ageing_turns, &turn, 0)) {
 		__sync_fetch_and_sub(&(*state)->turns, 1);
+		give_back_flow(turn.slot, turn.key.scope);
+	}
 	return 0;
 }
 
@@ -85,6 +97,8 @@ static int age_flows(void *map __attribute__((unused)), __u32 *key __attribute__
 	__u64 share = turns / CAUSEWAY_AGEING_TICKS + TURNS_AT_LEAST;
 
 	bpf_loop(turns < share ? turns : share, take_turn, &state, 0);
+	if (!(state->ticks++ % TRAIN_TICKS))
+		age_trains();
 	bpf_timer_start(&state->timer, TICK, 0);
 	return 0;
 }

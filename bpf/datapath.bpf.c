@@ -8,10 +8,12 @@
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 
+#include "answer.bpf.h"
 #include "arp.bpf.h"
 #include "deliver.bpf.h"
 #include "endpoint.bpf.h"
 #include "guard.bpf.h"
+#include "hairpin.bpf.h"
 #include "packet.bpf.h"
 #include "route.bpf.h"
 #include "translate.bpf.h"
@@ -19,65 +21,124 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline enum verdict to_world(struct packet *packet, const struct sandbox *sandbox)
+/* L4, as far as this fragment has it. */
+static __always_inline enum verdict parse_ports_of(struct packet *packet)
 {
-	struct route route = {};
-	enum verdict parsed = parse_transport(packet);
-	enum verdict verdict = find_route(packet, sandbox, &route);
-
-	if (verdict == VERDICT_TO_HOST) /* takes any protocol, also what can't be translated */
-		return deliver_to_host(sandbox->gateway_ifindex);
-	if (verdict)
-		return verdict;
-	if (parsed)
-		return parsed;
-	if (packet->ttl <= 1)
-		return VERDICT_DROP_TTL_EXPIRED;
-	verdict = translate_source(packet, sandbox, &route);
-	if (!verdict)
-		verdict = rewrite_ttl(packet->skb);
-	return verdict ? verdict : deliver_to_world(&route);
+	return packet->fragment_offset ? VERDICT_CONTINUE : parse_transport(packet);
 }
 
-static __always_inline enum verdict from_sandbox_ipv4(struct __sk_buff *skb, const struct sandbox *sandbox)
+/* Fragments get their ports from the first one of their packet. CONTINUE: it may be translated. */
+static __always_inline enum verdict follow_train(struct packet *packet, __u32 scope, __u32 slot)
 {
-	struct packet packet = {.skb = skb};
-	const struct endpoint *endpoint;
-	enum verdict verdict = parse_ipv4(&packet);
+	if (!is_fragment(packet))
+		return VERDICT_CONTINUE;
+	return packet->fragment_offset ? join_train(packet, scope, slot) : begin_train(packet, scope, slot);
+}
 
-	if (!verdict)
-		verdict = guard_network(&packet, sandbox);
+/* CONTINUE: the packet looks as the world is to see it. source: what the host would use on that way. */
+static __always_inline enum verdict translate_to_world(struct packet *packet, const struct sandbox *sandbox,
+						       const struct address *source)
+{
+	const struct sandbox_link *link = &sandbox->link;
+	enum verdict verdict = follow_train(packet, link->ifindex, link->slot);
+
 	if (verdict)
 		return verdict;
-	endpoint = endpoint_at(&packet.destination);
-	if (!endpoint)
-		return to_world(&packet, sandbox);
-	if (endpoint->kind == ENDPOINT_GATEWAY)
+	if (is_icmp_error(packet))
+		return translate_error_to_world(packet, link->ifindex);
+	verdict = translate_source(packet, sandbox, source);
+	leave_train(packet, link->ifindex);
+	return verdict;
+}
+
+/* To the world, or by one of the host's addresses to a sandbox's published port. */
+static __always_inline enum verdict to_world(struct packet *packet, const struct sandbox *sandbox, struct route *route,
+					     bool hairpin)
+{
+	enum verdict verdict;
+
+	if (packet->ttl <= 1)
+		return VERDICT_DROP_TTL_EXPIRED;
+	verdict = translate_to_world(packet, sandbox, hairpin ? &packet->destination : &route->source);
+	if (!verdict)
+		verdict = rewrite_ttl(packet->skb);
+	if (verdict)
+		return verdict;
+	return hairpin ? turn_in(packet) : deliver_to_world(route);
+}
+
+/* To what is no sandbox's address; the gateway's needs no look-up of the route. */
+static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
+					       struct route *route, const struct endpoint *gateway)
+{
+	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
+	bool hairpin;
+
+	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
+		packet->segment_length = sandbox->mtu;
+	if (!gateway)
+		verdict = find_route(packet, sandbox, route);
+	hairpin = verdict == VERDICT_TO_HOST && !parsed && is_hairpin(packet, sandbox->link.ifindex);
+	if (verdict == VERDICT_TO_HOST && !hairpin) /* takes any protocol, also what can't be translated */
 		return deliver_to_host(sandbox->gateway_ifindex);
-	return deliver_to_peer(skb, &endpoint->link);
+	if (verdict == VERDICT_DROP_TOO_BIG && !packet->dont_fragment)
+		return deliver_to_host(sandbox->gateway_ifindex); /* cuts it up: see from_stack */
+	if (verdict && !hairpin)
+		return verdict;
+	return parsed ? parsed : to_world(packet, sandbox, route, hairpin);
+}
+
+static __always_inline enum verdict from_sandbox_ipv4(struct packet *packet, const struct sandbox *sandbox,
+						      struct route *route)
+{
+	const struct endpoint *endpoint;
+	enum verdict verdict = parse_ipv4(packet);
+
+	if (!verdict)
+		verdict = guard_network(packet, sandbox);
+	if (verdict)
+		return verdict;
+	endpoint = endpoint_at(&packet->destination);
+	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
+		return deliver_to_peer(packet->skb, &endpoint->link);
+	return to_outside(packet, sandbox, route, endpoint);
+}
+
+/* A sandbox hears at once why its packet is dropped. */
+static __always_inline enum verdict from_sandbox_answered(struct __sk_buff *skb, const struct sandbox *sandbox,
+							  bool *answered)
+{
+	struct packet packet = {.skb = skb};
+	struct route route = {};
+	enum verdict verdict = from_sandbox_ipv4(&packet, sandbox, &route);
+
+	if (verdict >= VERDICT_FIRST_DROP)
+		*answered = answer(&packet, verdict, &sandbox->gateway, &route) && deliver_back(skb);
+	return verdict;
 }
 
 /* TC ingress of each host end: may the sandbox send this, and is it for a sandbox, the host or the world? */
 SEC("tc")
 int from_sandbox(struct __sk_buff *skb)
 {
-	const struct sandbox *sandbox = sandbox_behind(skb);
+	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	enum verdict verdict;
+	bool answered = false;
 
 	if (!sandbox)
-		return finish(VERDICT_DROP_UNKNOWN_SANDBOX);
+		return finish(VERDICT_DROP_UNKNOWN_SANDBOX, false);
 	verdict = guard_link(skb, sandbox);
 	if (!verdict && skb->protocol == bpf_htons(ETH_P_IP)) {
-		verdict = from_sandbox_ipv4(skb, sandbox);
+		verdict = from_sandbox_answered(skb, sandbox, &answered);
 	} else if (!verdict && skb->protocol == bpf_htons(ETH_P_ARP)) {
 		verdict = answer_arp(skb, sandbox);
-		if (verdict == VERDICT_ARP_ANSWERED)
-			verdict = deliver_back(skb);
+		if (verdict == VERDICT_ARP_ANSWERED && !deliver_back(skb))
+			verdict = VERDICT_DROP_REDIRECT;
 	} else if (!verdict) {
 		verdict = VERDICT_DROP_ETHERTYPE;
 	}
 	count_sent(skb, sandbox->link.slot, verdict);
-	return finish(verdict);
+	return finish(verdict, answered);
 }
 
 /* TC egress of the gateway device: which sandbox does the host mean? Only what the host itself sends is let in. */
@@ -89,48 +150,116 @@ int from_host(struct __sk_buff *skb)
 	enum verdict verdict;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return finish(VERDICT_DROP_ETHERTYPE);
+		return finish(VERDICT_DROP_ETHERTYPE, false);
 	verdict = parse_ipv4(&packet);
 	if (!verdict)
 		verdict = guard_host(&packet);
 	if (verdict)
-		return finish(verdict);
+		return finish(verdict, false);
 	endpoint = endpoint_at(&packet.destination);
 	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
-		return finish(VERDICT_DROP_NO_ENDPOINT);
-	return finish(deliver_through_link(skb, &endpoint->link));
+		return finish(VERDICT_DROP_NO_ENDPOINT, false);
+	return finish(deliver_through_link(skb, &endpoint->link), false);
 }
 
-static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb)
+static __always_inline enum verdict from_world_unasked(const struct packet *packet, enum verdict verdict)
+{
+	const struct endpoint *endpoint = endpoint_at(&packet->destination);
+
+	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
+		return VERDICT_PASS_STACK; /* a fragment that is held is a copy: the host may be waiting for it too */
+	return verdict == VERDICT_FRAGMENT_HELD ? verdict : VERDICT_DROP_UNSOLICITED;
+}
+
+/* CONTINUE: link is where the packet goes, and it looks as the sandbox is to see it. Else nothing has changed. */
+static __always_inline enum verdict translate_to_sandbox(struct packet *packet, struct sandbox_link *link)
+{
+	struct flow *flow;
+	enum verdict verdict;
+
+	if (is_icmp_error(packet))
+		return translate_error_to_sandbox(packet, link);
+	flow = flow_from_world(packet);
+	if (!flow)
+		return VERDICT_DROP_UNSOLICITED;
+	if (packet->ttl <= 1)
+		return VERDICT_DROP_TTL_EXPIRED;
+	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, WORLD_SLOT)
+								     : VERDICT_CONTINUE;
+	if (verdict)
+		return verdict;
+	*link = flow->link;
+	verdict = translate_destination(packet, flow);
+	leave_train(packet, 0);
+	return verdict;
+}
+
+static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool *answered)
 {
 	struct packet packet = {.skb = skb};
-	const struct endpoint *endpoint;
-	struct flow *flow = NULL;
+	struct sandbox_link link = {};
 	enum verdict verdict = parse_ipv4(&packet);
 
 	if (verdict) /* let the host count its own malformed packets */
 		return VERDICT_PASS_STACK;
-	if (!parse_transport(&packet))
-		flow = flow_answered_by(&packet);
-	if (!flow) {
-		endpoint = endpoint_at(&packet.destination);
-		return endpoint && endpoint->kind == ENDPOINT_SANDBOX ? VERDICT_DROP_UNSOLICITED : VERDICT_PASS_STACK;
-	}
-	if (packet.ttl <= 1)
-		return VERDICT_DROP_TTL_EXPIRED;
-	verdict = translate_destination(&packet, flow);
+	verdict = packet.fragment_offset ? join_train(&packet, 0, WORLD_SLOT) : parse_transport(&packet);
+	if (verdict)
+		return from_world_unasked(&packet, verdict);
+	verdict = translate_to_sandbox(&packet, &link);
+	if (verdict == VERDICT_DROP_UNSOLICITED || verdict == VERDICT_DROP_NO_FLOW)
+		return from_world_unasked(&packet, verdict);
+	if (verdict == VERDICT_DROP_TTL_EXPIRED)
+		*answered = answer(&packet, verdict, &packet.destination, &(struct route){}) && deliver_back(skb);
 	if (!verdict)
 		verdict = rewrite_ttl(skb);
-	return verdict ? verdict : deliver_to_peer(skb, &flow->link);
+	return verdict ? verdict : deliver_to_peer(skb, &link);
 }
 
 /* TC ingress of each uplink: is it an answer to a sandbox? What isn't ours goes to the stack untouched. */
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || skb->pkt_type != PACKET_HOST)
-		return finish(VERDICT_PASS_STACK);
-	return finish(from_uplink_ipv4(skb));
+	bool answered = false;
+	enum verdict verdict = VERDICT_PASS_STACK;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
+		verdict = from_uplink_ipv4(skb, &answered);
+	return finish(verdict, answered);
+}
+
+static __always_inline enum verdict from_stack_ipv4(struct __sk_buff *skb)
+{
+	struct packet packet = {.skb = skb, .at_egress = true};
+	struct route route = {};
+	const struct endpoint *endpoint;
+	const struct sandbox *sandbox;
+	enum verdict verdict = parse_ipv4(&packet);
+
+	if (verdict)
+		return VERDICT_PASS_STACK;
+	endpoint = endpoint_at(&packet.source);
+	sandbox = endpoint ? sandbox_behind(endpoint->link.ifindex) : NULL;
+	if (!sandbox)
+		return VERDICT_PASS_STACK;
+	verdict = parse_ports_of(&packet);
+	packet.segment_length = 0; /* it fits: the stack has seen to that */
+	if (!verdict && find_route(&packet, sandbox, &route))
+		verdict = VERDICT_DROP_NO_ROUTE;
+	if (!verdict)
+		verdict = translate_to_world(&packet, sandbox, &route.source);
+	return verdict ? verdict : VERDICT_PASS_TRANSLATED;
+}
+
+/*
+ * TC egress of each uplink: does the host's stack forward for a sandbox? It does where it has cut up what was too big.
+ * What a sandbox has sent and cannot be translated never leaves.
+ */
+SEC("tc")
+int from_stack(struct __sk_buff *skb)
+{
+	if (!skb->ingress_ifindex || skb->protocol != bpf_htons(ETH_P_IP) || sandbox_behind(skb->ingress_ifindex))
+		return TC_ACT_UNSPEC; /* the host's own, or translated by from_sandbox */
+	return finish(from_stack_ipv4(skb), false);
 }
 
 /* Run once by whoever has loaded the programs: sets the timer going that ages flows from then on. 0, or -errno. */

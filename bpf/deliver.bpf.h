@@ -52,10 +52,10 @@ static __always_inline enum verdict deliver_to_world(struct route *route)
 			  VERDICT_TO_WORLD);
 }
 
-/* The answer to an ARP request goes back where it came from. */
-static __always_inline enum verdict deliver_back(struct __sk_buff *skb)
+/* What has become an answer goes back where it came from. */
+static __always_inline bool deliver_back(struct __sk_buff *skb)
 {
-	return redirected(bpf_redirect(skb->ifindex, 0), VERDICT_ARP_ANSWERED);
+	return bpf_redirect(skb->ifindex, 0) == TC_ACT_REDIRECT;
 }
 
 #endif

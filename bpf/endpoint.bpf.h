@@ -6,10 +6,8 @@
 #include "maps.bpf.h"
 
 /* By the link that the packet came through, never by what it claims. */
-static __always_inline const struct sandbox *sandbox_behind(struct __sk_buff *skb)
+static __always_inline const struct sandbox *sandbox_behind(__u32 ifindex)
 {
-	__u32 ifindex = skb->ifindex;
-
 	return bpf_map_lookup_elem(&sandboxes, &ifindex);
 }
 

@@ -67,6 +67,80 @@ struct {
 	__type(value, struct ageing_turn);
 } ageing_turns SEC(".maps");
 
+/* slot -> what its sandbox takes of what all share | programs, ADD | programs | unload | 384 KB */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX + 1); /* the last: the world's fragments */
+	__type(key, __u32);
+	__type(value, struct usage);
+} usage SEC(".maps");
+
+/* packet in fragments -> what its first one told | programs | programs | its last fragment, or ageing | ~230 B */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CAUSEWAY_TRAINS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_train);
+} trains SEC(".maps");
+
+/* packet and offset -> fragment that waits | programs | programs | its first fragment, or ageing | 9 KB, only when used
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CAUSEWAY_HELD_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct held_key);
+	__type(value, struct held_fragment);
+} held_fragments SEC(".maps");
+
+/* What is looked for or put into `flows`. */
+struct flow_work {
+	struct flow_key sent, reply, published;
+	struct flow entry;
+};
+
+/* 0 -> room for keys and an entry, since the stack has none | programs | programs | one packet | 200 B a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_work);
+} flow_work SEC(".maps");
+
+/* 0 -> room to copy a frame | programs | programs | unload | 9 KB a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct held_fragment);
+} frame_copy SEC(".maps");
+
+/* 0 -> the last identification given to a packet that may be cut up | programs | programs | unload | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} identifications SEC(".maps");
+
+/* 0 -> ports that are not for flows | control plane | programs | unload | 8 KB */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct host_ports);
+} host_ports SEC(".maps");
+
+/* peer -> when no port towards it was found | programs | programs | a port comes free | 120 KB */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct flow_key);
+	__type(value, __u64);
+} exhausted SEC(".maps");
+
 /* 0 -> the timer that ages flows | start_ageing | age_flows | unload | one */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

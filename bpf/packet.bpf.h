@@ -15,24 +15,34 @@
 
 #define IPV4_RESERVED 0x8000 /* RFC 791, section 3.1: bit 0 of the flags must be zero */
 #define IPV4_DF 0x4000
-#define IPV4_FRAGMENT_MASK 0x3fff /* more-fragments flag and offset: zero in a whole packet */
+#define IPV4_MORE_FRAGMENTS 0x2000
+#define IPV4_OFFSET_MASK 0x1fff /* in units of 8 bytes */
 
 #define HEADERS_MAX 512 /* no header that is read begins further in; the verifier wants a bound */
+
+/* Network order. ICMP queries have their identifier as source, replies as destination: see struct flow_key. */
+struct ports {
+	__be16 source, destination;
+	__u8 icmp_type; /* of ICMP only */
+};
 
 struct packet {
 	struct __sk_buff *skb;
 	struct address source, destination;
-	__be16 source_port, destination_port; /* host order nowhere; ICMP echo: see struct flow_key */
-	__u16 transport_offset;               /* from the start of the frame, as is every offset here */
-	__u32 transport_length;               /* bytes of the packet from there on, without padding */
-	__u16 segment_length;                 /* L3 bytes of the packet, or of each that it will be cut into */
+	struct ports ports;
+	__u16 transport_offset; /* from the start of the frame, as is every offset here */
+	__u32 transport_length; /* bytes of the packet from there on, without padding */
+	__u16 segment_length;   /* L3 bytes of the packet, or of each that it will be cut into */
 	__u8 protocol;
 	__u8 type_of_service;
 	__u8 ttl;
-	__u8 icmp_type;
 	__u32 seen; /* enum flow_seen, of this segment */
-	bool fragment;
+	__be16 identification;
+	__u16 fragment_offset; /* bytes; 0 in a whole packet and in the first fragment */
+	bool more_fragments;
 	bool dont_fragment;
+	bool at_egress;               /* of the device that the program is attached to */
+	struct fragment_train *train; /* of a fragment, once it has joined it */
 };
 
 /* The kernel's own headers for ARP and ICMP need a C library, so these two are written out. */
@@ -52,15 +62,62 @@ struct arp_ipv4 {
 	__be32 target;
 } __attribute__((packed));
 
-#define ICMP_ECHO_REPLY 0
-#define ICMP_ECHO_REQUEST 8
+/* RFC 792; RFC 950, appendix I, for the address masks. */
+enum icmp_type {
+	ICMP_ECHO_REPLY = 0,
+	ICMP_UNREACHABLE = 3,
+	ICMP_ECHO_REQUEST = 8,
+	ICMP_TIME_EXCEEDED = 11,
+	ICMP_PARAMETER_PROBLEM = 12,
+	ICMP_TIMESTAMP_REQUEST = 13,
+	ICMP_TIMESTAMP_REPLY = 14,
+	ICMP_INFORMATION_REQUEST = 15,
+	ICMP_INFORMATION_REPLY = 16,
+	ICMP_MASK_REQUEST = 17,
+	ICMP_MASK_REPLY = 18,
+};
 
-/* RFC 792, "Echo or Echo Reply Message". */
-struct icmp_echo {
+/* Codes: RFC 792; RFC 1191, section 4; RFC 1812, section 5.2.7.1. */
+enum unreachable_code {
+	UNREACHABLE_HOST = 1,
+	UNREACHABLE_TOO_BIG = 4,
+	UNREACHABLE_PROHIBITED = 13,
+};
+
+/* RFC 792, "Echo or Echo Reply Message", and so of all queries; errors have what they quote after these 8 bytes. */
+struct icmp_header {
 	__u8 type, code;
 	__sum16 checksum;
 	__be16 identifier, sequence;
 };
+
+static __always_inline bool is_query(__u8 icmp_type)
+{
+	return icmp_type == ICMP_ECHO_REQUEST || icmp_type == ICMP_TIMESTAMP_REQUEST ||
+	       icmp_type == ICMP_INFORMATION_REQUEST || icmp_type == ICMP_MASK_REQUEST;
+}
+
+static __always_inline bool is_query_reply(__u8 icmp_type)
+{
+	return icmp_type == ICMP_ECHO_REPLY || icmp_type == ICMP_TIMESTAMP_REPLY ||
+	       icmp_type == ICMP_INFORMATION_REPLY || icmp_type == ICMP_MASK_REPLY;
+}
+
+/* Those that tell of a packet and quote it. Redirects do too, but concern the link that they were sent on. */
+static __always_inline bool is_error(__u8 icmp_type)
+{
+	return icmp_type == ICMP_UNREACHABLE || icmp_type == ICMP_TIME_EXCEEDED || icmp_type == ICMP_PARAMETER_PROBLEM;
+}
+
+static __always_inline bool is_icmp_error(const struct packet *packet)
+{
+	return packet->protocol == IPPROTO_ICMP && is_error(packet->ports.icmp_type);
+}
+
+static __always_inline bool is_fragment(const struct packet *packet)
+{
+	return packet->more_fragments || packet->fragment_offset;
+}
 
 static __always_inline struct address address_of_ipv4(__be32 address)
 {
@@ -71,6 +128,21 @@ static __always_inline bool same_address(const struct address *a, const struct a
 {
 	return a->word[3] == b->word[3] && a->word[2] == b->word[2] && a->word[1] == b->word[1] &&
 	       a->word[0] == b->word[0];
+}
+
+static __always_inline bool is_inside(const struct address *address, const struct prefix *prefix)
+{
+	__u32 left = prefix->prefix_length;
+
+	for (__u32 i = 0; i < 4; i++) {
+		__u32 bits = left > 32 ? 32 : left;
+		__u32 mask = bits ? ~0U << (32 - bits) : 0;
+
+		if ((address->word[i] ^ prefix->first.word[i]) & bpf_htonl(mask))
+			return false;
+		left -= bits;
+	}
+	return true;
 }
 
 /*
@@ -147,7 +219,9 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet)
 	packet->protocol = ip->protocol;
 	packet->type_of_service = ip->tos;
 	packet->ttl = ip->ttl;
-	packet->fragment = fragment & IPV4_FRAGMENT_MASK;
+	packet->identification = ip->id;
+	packet->more_fragments = fragment & IPV4_MORE_FRAGMENTS;
+	packet->fragment_offset = (fragment & IPV4_OFFSET_MASK) * 8;
 	packet->dont_fragment = fragment & IPV4_DF;
 	packet->segment_length = total_length;
 	return VERDICT_CONTINUE;
@@ -159,66 +233,106 @@ static __always_inline __u32 seen_in(const struct tcphdr *tcp)
 	       (tcp->rst ? SEEN_RST : 0);
 }
 
+static __always_inline bool has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
+}
+
 /*
- * Ports, or what stands for them. Only for packets that a flow can carry; call after parse_ipv4.
- * TCP: RFC 9293, section 3.1. UDP: RFC 768. ICMP echo: RFC 792.
+ * The ports of a header at that offset, or what stands for them; as many bytes as an ICMP error quotes at least.
+ * UDP-Lite: RFC 3828, section 3.1, as UDP. Protocols without ports have 0 for both.
+ */
+static __always_inline enum verdict parse_ports(struct __sk_buff *skb, __u32 offset, __u8 protocol, struct ports *ports)
+{
+	__be16 *pair;
+	struct icmp_header *icmp;
+
+	if (has_ports(protocol)) {
+		pair = bytes_at(skb, offset, 2 * sizeof(*pair));
+		if (!pair)
+			return VERDICT_DROP_TRUNCATED;
+		ports->source = pair[0];
+		ports->destination = pair[1];
+	} else if (protocol == IPPROTO_ICMP) {
+		icmp = bytes_at(skb, offset, sizeof(*icmp));
+		if (!icmp)
+			return VERDICT_DROP_TRUNCATED;
+		ports->icmp_type = icmp->type;
+		if (is_query(icmp->type))
+			ports->source = icmp->identifier;
+		else if (is_query_reply(icmp->type))
+			ports->destination = icmp->identifier;
+		else if (!is_error(icmp->type))
+			return VERDICT_DROP_PROTOCOL;
+	}
+	return VERDICT_CONTINUE;
+}
+
+/* The packet that an ICMP error tells of, as far as it is quoted (RFC 792; RFC 1812, section 4.3.2.3). */
+struct quote {
+	struct address source, destination;
+	struct ports ports;
+	__u16 offset, transport_offset;
+	__u8 protocol;
+};
+
+/* Options in the quoted header are skipped; of its L4 header, 8 bytes are enough. */
+static __always_inline enum verdict parse_quote(const struct packet *packet, struct quote *quote)
+{
+	__u32 offset = packet->transport_offset + sizeof(struct icmp_header), header_length;
+	struct iphdr *ip = bytes_at(packet->skb, offset, sizeof(*ip));
+
+	if (!ip)
+		return VERDICT_DROP_TRUNCATED;
+	header_length = ip->ihl * 4;
+	if (ip->version != 4 || header_length < sizeof(*ip))
+		return VERDICT_DROP_BAD_HEADER;
+	if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK)) /* quotes no ports */
+		return VERDICT_DROP_FRAGMENT;
+	quote->source = address_of_ipv4(ip->saddr);
+	quote->destination = address_of_ipv4(ip->daddr);
+	quote->protocol = ip->protocol;
+	quote->offset = offset;
+	quote->transport_offset = offset + header_length;
+	return parse_ports(packet->skb, quote->transport_offset, quote->protocol, &quote->ports);
+}
+
+/*
+ * The L4 header of a packet, or of its first fragment; call after parse_ipv4. What its lengths say is true.
+ * TCP: RFC 9293, section 3.1. UDP: RFC 768. ICMP: RFC 792.
  */
 static __always_inline enum verdict parse_transport(struct packet *packet)
 {
 	struct __sk_buff *skb = packet->skb;
-	__u32 offset = packet->transport_offset, header_length;
+	__u32 offset = packet->transport_offset, header_length = 0;
+	enum verdict verdict;
 
-	if (packet->fragment)
-		return VERDICT_DROP_FRAGMENT;
-	switch (packet->protocol) {
-	case IPPROTO_TCP: {
+	if (packet->protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = bytes_at(skb, offset, sizeof(*tcp));
 
 		if (!tcp)
 			return VERDICT_DROP_TRUNCATED;
-		packet->source_port = tcp->source;
-		packet->destination_port = tcp->dest;
 		packet->seen = seen_in(tcp);
 		header_length = tcp->doff * 4;
 		if (header_length < sizeof(*tcp))
 			return VERDICT_DROP_BAD_HEADER;
-		break;
-	}
-	case IPPROTO_UDP: {
+	} else if (packet->protocol == IPPROTO_UDP) {
 		struct udphdr *udp = bytes_at(skb, offset, sizeof(*udp));
 
 		if (!udp)
 			return VERDICT_DROP_TRUNCATED;
-		packet->source_port = udp->source;
-		packet->destination_port = udp->dest;
 		header_length = sizeof(*udp);
-		if (bpf_ntohs(udp->len) > packet->transport_length)
+		if (bpf_ntohs(udp->len) > packet->transport_length && !packet->more_fragments)
 			return VERDICT_DROP_TRUNCATED;
-		break;
-	}
-	case IPPROTO_ICMP: {
-		struct icmp_echo *icmp = bytes_at(skb, offset, sizeof(*icmp));
-
-		if (!icmp)
-			return VERDICT_DROP_TRUNCATED;
-		packet->icmp_type = icmp->type;
-		if (icmp->type == ICMP_ECHO_REQUEST)
-			packet->source_port = icmp->identifier;
-		else if (icmp->type == ICMP_ECHO_REPLY)
-			packet->destination_port = icmp->identifier;
-		else
-			return VERDICT_DROP_PROTOCOL;
-		header_length = sizeof(*icmp);
-		break;
-	}
-	default:
-		return VERDICT_DROP_PROTOCOL;
+	} else if (packet->protocol == IPPROTO_UDPLITE || packet->protocol == IPPROTO_ICMP) {
+		header_length = sizeof(struct icmp_header);
 	}
 	if (header_length > packet->transport_length)
 		return VERDICT_DROP_TRUNCATED;
+	verdict = parse_ports(skb, offset, packet->protocol, &packet->ports);
 	if (skb->gso_size)
 		packet->segment_length = offset - ETH_HLEN + header_length + skb->gso_size;
-	return VERDICT_CONTINUE;
+	return verdict;
 }
 
 #endif

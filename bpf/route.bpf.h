@@ -14,6 +14,8 @@ struct route {
 	struct bpf_redir_neigh next_hop;
 	struct address source; /* that the host would use itself */
 	__u32 ifindex;         /* of the uplink */
+	__u16 mtu;             /* with DROP_TOO_BIG */
+	__u8 refusal;          /* with DROP_NO_ROUTE: enum unreachable_code; 0: the route wants silence */
 };
 
 /* TO_HOST: the address is the host's own, or none that it routes; its stack delivers it or says so. */
@@ -32,37 +34,47 @@ static __always_inline enum verdict verdict_of_fib(long answer)
 	}
 }
 
+static __always_inline __u8 refusal_of_fib(long answer)
+{
+	if (answer == BPF_FIB_LKUP_RET_UNREACHABLE)
+		return UNREACHABLE_HOST;
+	return answer == BPF_FIB_LKUP_RET_PROHIBIT ? UNREACHABLE_PROHIBITED : 0;
+}
+
 /* A kernel that can't name the source address refuses the flag at once; then the uplink's recorded one serves. */
-static __always_inline enum verdict look_up_fib(struct __sk_buff *skb, struct bpf_fib_lookup *fib)
+static __always_inline long look_up_fib(struct __sk_buff *skb, struct bpf_fib_lookup *fib)
 {
 	long answer = bpf_fib_lookup(skb, fib, sizeof(*fib), FIB_LOOKUP_SRC);
 
 	if (answer == -EINVAL)
 		answer = bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
-	return verdict_of_fib(answer);
+	return answer;
 }
 
 /*
  * The lookup is made as if the packet had come in through the gateway device, so "ip rule" sees it so, and only
  * that device needs forwarding switched on. CONTINUE: route is filled in.
  */
-static __always_inline enum verdict find_route(const struct packet *packet, const struct sandbox *sandbox,
-					       struct route *route)
+static __noinline enum verdict find_route(const struct packet *packet, const struct sandbox *sandbox,
+					  struct route *route)
 {
 	struct bpf_fib_lookup fib = {
 		.family = AF_INET,
 		.l4_protocol = packet->protocol,
-		.sport = packet->source_port,
-		.dport = packet->destination_port,
+		.sport = packet->ports.source,
+		.dport = packet->ports.destination,
 		.tot_len = packet->segment_length,
 		.ifindex = sandbox->gateway_ifindex,
 		.tos = packet->type_of_service,
 		.ipv4_src = packet->source.word[3],
 		.ipv4_dst = packet->destination.word[3],
 	};
-	enum verdict verdict = look_up_fib(packet->skb, &fib);
+	long answer = look_up_fib(packet->skb, &fib);
+	enum verdict verdict = verdict_of_fib(answer);
 	const struct uplink *uplink;
 
+	route->mtu = fib.mtu_result;
+	route->refusal = refusal_of_fib(answer);
 	if (verdict)
 		return verdict;
 	uplink = bpf_map_lookup_elem(&uplinks, &fib.ifindex);

@@ -6,11 +6,9 @@
 #ifndef CAUSEWAY_TRANSLATE_BPF_H
 #define CAUSEWAY_TRANSLATE_BPF_H
 
-#include <linux/errno.h>
-
-#include <causeway/flow_state.h>
-
 #include "age.bpf.h"
+#include "fragment.bpf.h"
+#include "port.bpf.h"
 #include "rewrite.bpf.h"
 #include "route.bpf.h"
 
@@ -19,8 +17,8 @@ static __always_inline struct flow_key key_as_sent(const struct packet *packet, 
 	return (struct flow_key){
 		.source = packet->source,
 		.destination = packet->destination,
-		.source_port = packet->source_port,
-		.destination_port = packet->destination_port,
+		.source_port = packet->ports.source,
+		.destination_port = packet->ports.destination,
 		.scope = scope,
 		.protocol = packet->protocol,
 	};
@@ -36,183 +34,210 @@ static __always_inline void note_segment(struct flow *flow, const struct packet 
 		__sync_fetch_and_or(&flow->seen, news);
 }
 
-/* Would an answer to this port reach a socket of the host's own? */
-static __always_inline bool host_uses(struct __sk_buff *skb, const struct flow_key *reply)
-{
-	struct bpf_sock_tuple tuple = {
-		.ipv4.saddr = reply->source.word[3],
-		.ipv4.daddr = reply->destination.word[3],
-		.ipv4.sport = reply->source_port,
-		.ipv4.dport = reply->destination_port,
-	};
-	struct bpf_sock *socket;
-
-	if (reply->protocol == IPPROTO_TCP)
-		socket = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-	else if (reply->protocol == IPPROTO_UDP)
-		socket = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-	else
-		return false;
-	if (!socket)
-		return false;
-	bpf_sk_release(socket);
-	return true;
-}
-
-struct port_search {
-	struct __sk_buff *skb;
-	struct flow_key *reply; /* destination_port is what varies */
-	struct flow *entry;
-	__u16 port_min;
-	__u32 span, start;
-	long error; /* 0 once a port is claimed */
-};
-
-static __always_inline bool claim_port(struct port_search *search, __be16 port, bool masquerade)
-{
-	search->reply->destination_port = port;
-	if (masquerade && host_uses(search->skb, search->reply))
-		return false;
-	search->error = bpf_map_update_elem(&flows, search->reply, search->entry, BPF_NOEXIST);
-	return !search->error;
-}
-
-static long try_port(__u32 step, struct port_search *search)
-{
-	__u32 port = search->port_min + (search->start + step) % search->span;
-
-	/* stop when it is ours, or when the table and not the port is what fails */
-	return claim_port(search, bpf_htons(port), true) || search->error != -EEXIST;
-}
-
-/* The sender's own port where it is free and in the range, else every port of the range from a random one on. */
-static __always_inline enum verdict claim_reply(struct port_search *search, const struct network *network,
-						__be16 wanted)
-{
-	bool masquerade = network->flags & NETWORK_MASQUERADE;
-	bool is_identifier = search->reply->protocol == IPPROTO_ICMP; /* no port of the host's: any will do */
-	__u16 port = bpf_ntohs(wanted);
-
-	search->error = -EEXIST;
-	search->port_min = network->port_min;
-	search->span = network->port_max - network->port_min + 1;
-	if (!masquerade || is_identifier || (port >= network->port_min && port <= network->port_max)) {
-		if (claim_port(search, wanted, masquerade))
-			return VERDICT_CONTINUE;
-		if (search->error != -EEXIST)
-			return VERDICT_DROP_TABLE_FULL;
-		if (!masquerade)
-			return VERDICT_DROP_NO_PORT;
-	}
-	search->start = bpf_get_prandom_u32() % search->span;
-	bpf_loop(search->span, try_port, search, 0);
-	if (!search->error)
-		return VERDICT_CONTINUE;
-	return search->error == -EEXIST ? VERDICT_DROP_NO_PORT : VERDICT_DROP_TABLE_FULL;
-}
-
 /*
  * What may open a flow: anything but an answer or the end of something that causeway has not seen. A TCP segment
  * from the middle may, as with the kernel's own tracking, so that connections outlive a reload.
  */
 static __always_inline bool opens_flow(const struct packet *packet)
 {
+	if (packet->protocol == IPPROTO_ICMP)
+		return is_query(packet->ports.icmp_type);
 	return packet->protocol != IPPROTO_TCP || packet->seen == SEEN_SYN || packet->seen == SEEN_ACK;
 }
 
-/* Makes the flow's pair, under the key as sent, and begins its turns of ageing. */
-static __always_inline enum verdict open_flow(const struct packet *packet, const struct sandbox *sandbox,
-					      const struct route *route, const struct flow_key *sent)
+/* Whether what goes there takes the host's address. */
+static __always_inline bool masquerades(const struct network *network, const struct address *destination)
 {
-	const struct network *network = bpf_map_lookup_elem(&networks, &sandbox->network);
-	struct flow_key reply = {
-		.source = sent->destination,
-		.source_port = sent->destination_port,
-		.protocol = sent->protocol,
+	if (!(network->flags & NETWORK_MASQUERADE))
+		return false;
+	for (__u32 i = 0; i < CAUSEWAY_UNMASQUERADED_MAX && network->unmasqueraded[i].prefix_length; i++) {
+		if (is_inside(destination, &network->unmasqueraded[i]))
+			return false;
+	}
+	return true;
+}
+
+/* The room for one packet's keys; never NULL, but for the verifier. */
+static __always_inline struct flow_work *room_for_flow(void)
+{
+	return bpf_map_lookup_elem(&flow_work, &(__u32){0});
+}
+
+/* Puts the other half beside the claimed one, and begins the flow's turns of ageing; or neither half is there. */
+static __always_inline bool complete_pair(struct flow_work *work)
+{
+	work->entry.address = work->reply.destination;
+	work->entry.port = work->reply.destination_port;
+	if (!bpf_map_update_elem(&flows, &work->sent, &work->entry, BPF_NOEXIST)) {
+		if (!start_turns(&work->sent, &work->entry))
+			return true;
+		bpf_map_delete_elem(&flows, &work->sent);
+	}
+	bpf_map_delete_elem(&flows, &work->reply);
+	return false;
+}
+
+static __always_inline void prepare_pair(struct flow_work *work, const struct sandbox *sandbox)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	work->reply = (struct flow_key){
+		.source = work->sent.destination,
+		.source_port = work->sent.destination_port,
+		.protocol = work->sent.protocol,
 	};
-	struct flow entry = {
-		.created = bpf_ktime_get_ns(),
-		.address = sent->source,
-		.port = sent->source_port,
+	work->entry = (struct flow){
+		.created = now,
+		.last_seen = now,
+		.address = work->sent.source,
+		.port = work->sent.source_port,
 		.link = sandbox->link,
 		.network = sandbox->network,
 	};
-	struct port_search search = {.skb = packet->skb, .reply = &reply, .entry = &entry};
+}
+
+/* Makes the flow's pair, under the key work->sent; source: the host's address on its way. */
+static __noinline enum verdict open_flow(const struct packet *packet, const struct sandbox *sandbox,
+					 const struct address *source, struct flow_work *work)
+{
+	const struct network *network = bpf_map_lookup_elem(&networks, &sandbox->network);
+	struct port_search search = {.skb = packet->skb, .work = work};
 	enum verdict verdict;
 
 	if (!network)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	if (!opens_flow(packet))
 		return VERDICT_DROP_NO_FLOW;
-	if (!(network->flags & NETWORK_MASQUERADE))
-		reply.destination = sent->source;
-	else if (route->source.word[3])
-		reply.destination = route->source;
+	search.masquerade = masquerades(network, &packet->destination);
+	prepare_pair(work, sandbox);
+	if (!search.masquerade)
+		work->reply.destination = work->sent.source;
+	else if (source->word[3])
+		work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
-	entry.last_seen = entry.created;
-	verdict = claim_reply(&search, network, sent->source_port);
+	verdict = take_flow(sandbox->link.slot, network);
 	if (verdict)
 		return verdict;
-
-	entry.address = reply.destination;
-	entry.port = reply.destination_port;
-	if (bpf_map_update_elem(&flows, sent, &entry, BPF_NOEXIST)) {
-		bpf_map_delete_elem(&flows, &reply);
-		return VERDICT_CONTINUE; /* another CPU was first, or the table is full: the caller sees which */
-	}
-	if (start_turns(sent, &entry)) {
-		bpf_map_delete_elem(&flows, sent);
-		bpf_map_delete_elem(&flows, &reply);
-		return VERDICT_DROP_TABLE_FULL;
-	}
-	return VERDICT_CONTINUE;
+	verdict = claim_reply(&search, network, work->sent.source_port);
+	if (!verdict && !complete_pair(work))
+		verdict = VERDICT_DROP_TABLE_FULL; /* or another CPU was first: the caller sees which */
+	if (verdict)
+		give_back_flow(sandbox->link.slot, sandbox->link.ifindex);
+	return verdict;
 }
 
 /* A connection that either side has ended and that begins anew keeps its translation, but none of its past. */
-static __always_inline void reopen_if_over(struct flow *flow, const struct flow_key *sent)
+static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *work)
 {
-	struct flow_key reply = reply_key(sent, flow);
-	struct flow *replied = bpf_map_lookup_elem(&flows, &reply);
+	struct flow *replied;
 
+	work->reply = reply_key(&work->sent, flow);
+	replied = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!replied || !((flow->seen | replied->seen) & (SEEN_FIN | SEEN_RST)))
 		return;
 	flow->seen = 0;
 	replied->seen = 0;
 }
 
-/* From a sandbox to the world: finds or opens the packet's flow, and gives it the source the world is to see. */
-static __always_inline enum verdict translate_source(const struct packet *packet, const struct sandbox *sandbox,
-						     const struct route *route)
+/* The host has another address on that way now: nothing that is sent as before would be answered. */
+static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet, const struct address *source)
 {
-	struct flow_key sent = key_as_sent(packet, packet->skb->ifindex);
-	struct flow *flow = bpf_map_lookup_elem(&flows, &sent);
-	enum verdict verdict;
-
-	if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
-		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
-	if (!flow) {
-		verdict = open_flow(packet, sandbox, route, &sent);
-		if (verdict)
-			return verdict;
-		flow = bpf_map_lookup_elem(&flows, &sent);
-	}
-	if (!flow)
-		return VERDICT_DROP_TABLE_FULL;
-	if (packet->seen == SEEN_SYN)
-		reopen_if_over(flow, &sent);
-	note_segment(flow, packet);
-	return rewrite_end(packet, true, &flow->address, flow->port);
+	return !(flow->flags & FLOW_FROM_WORLD) && !same_address(&flow->address, source) &&
+	       !same_address(&flow->address, &packet->source);
 }
 
-/* From the world: the flow that this answers, or NULL. */
-static __always_inline struct flow *flow_answered_by(const struct packet *packet)
+static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
 {
-	struct flow_key replied = key_as_sent(packet, 0);
+	work->reply = reply_key(&work->sent, flow);
+	forget_pair(&work->sent, &work->reply);
+	return VERDICT_DROP_STALE_SOURCE;
+}
 
-	if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REPLY)
+/* What may be cut up on its way gets an identification of the host's. Header checksums: see rewrite.bpf.h. */
+static __always_inline enum verdict translate_identification(const struct packet *packet)
+{
+	if (packet->train)
+		return rewrite_identification(packet->skb, packet->train->identification);
+	if (packet->dont_fragment) /* means nothing then: RFC 6864, section 4.1 */
+		return VERDICT_CONTINUE;
+	return rewrite_identification(packet->skb, next_identification(packet->skb->gso_segs));
+}
+
+/*
+ * From a sandbox to the world: finds or opens the packet's flow, and gives it the source the world is to see. source:
+ * what the host would use on that way.
+ */
+static __always_inline enum verdict translate_source(const struct packet *packet, const struct sandbox *sandbox,
+						     const struct address *source)
+{
+	struct flow_work *work = room_for_flow();
+	enum verdict verdict = VERDICT_CONTINUE;
+	struct flow *flow;
+
+	if (!work || (packet->protocol == IPPROTO_ICMP && !is_query(packet->ports.icmp_type)))
+		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
+	work->sent = key_as_sent(packet, sandbox->link.ifindex);
+	flow = bpf_map_lookup_elem(&flows, &work->sent);
+	if (!flow) {
+		verdict = open_flow(packet, sandbox, source, work);
+		flow = bpf_map_lookup_elem(&flows, &work->sent);
+	}
+	if (!flow)
+		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
+	if (is_stale(flow, packet, source))
+		return forget_stale(flow, work);
+	if (packet->seen == SEEN_SYN)
+		reopen_if_over(flow, work);
+	note_segment(flow, packet);
+	if (!same_address(&flow->address, &packet->source))
+		verdict = translate_identification(packet);
+	else
+		verdict = VERDICT_CONTINUE;
+	return verdict ? verdict : rewrite_end(packet, true, &flow->address, flow->port);
+}
+
+/*
+ * From the world to a published port: makes the pair, first the entry as the world sends. NULL: the port is not
+ * published there, or the sandbox may not have another flow.
+ */
+static __noinline struct flow *open_from_world(const struct packet *packet, struct flow_work *work)
+{
+	const struct flow *published = published_at(work, &work->reply);
+	const struct network *network;
+
+	if (!published || !opens_flow(packet))
 		return NULL;
-	return bpf_map_lookup_elem(&flows, &replied);
+	network = bpf_map_lookup_elem(&networks, &published->network);
+	if (!network || take_flow(published->link.slot, network))
+		return NULL;
+	work->entry = *published;
+	work->entry.flags = FLOW_FROM_WORLD;
+	work->entry.created = work->entry.last_seen = bpf_ktime_get_ns();
+	work->sent = (struct flow_key){
+		.source = published->address,
+		.destination = packet->source,
+		.source_port = published->port,
+		.destination_port = packet->ports.source,
+		.scope = published->link.ifindex,
+		.protocol = packet->protocol,
+	};
+	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) || !complete_pair(work))
+		give_back_flow(published->link.slot, published->link.ifindex);
+	return bpf_map_lookup_elem(&flows, &work->reply);
+}
+
+/* The flow of what the world sends: one that a sandbox has opened, or one to a port that it has published. */
+static __always_inline struct flow *flow_from_world(const struct packet *packet)
+{
+	struct flow_work *work = room_for_flow();
+	struct flow *flow;
+
+	if (!work || (packet->protocol == IPPROTO_ICMP && !is_query_reply(packet->ports.icmp_type)))
+		return NULL;
+	work->reply = key_as_sent(packet, 0);
+	flow = bpf_map_lookup_elem(&flows, &work->reply);
+	return flow || !anything_published() ? flow : open_from_world(packet, work);
 }
 
 /* Gives the answer back the destination that the sandbox sent from. */
@@ -220,6 +245,53 @@ static __always_inline enum verdict translate_destination(const struct packet *p
 {
 	note_segment(flow, packet);
 	return rewrite_end(packet, false, &flow->address, flow->port);
+}
+
+/* The entry whose packets go the other way than the quoted one did; an error about no flow has none. */
+static __always_inline struct flow *flow_quoted(const struct packet *packet, struct quote *quote, __u32 scope)
+{
+	struct flow_key key = {.scope = scope};
+
+	if (parse_quote(packet, quote))
+		return NULL;
+	key.source = quote->destination;
+	key.destination = quote->source;
+	key.source_port = quote->ports.destination;
+	key.destination_port = quote->ports.source;
+	key.protocol = quote->protocol;
+	if (quote->protocol == IPPROTO_ICMP && !is_query(quote->ports.icmp_type))
+		return NULL; /* nothing but a query is worth an error */
+	return bpf_map_lookup_elem(&flows, &key);
+}
+
+/*
+ * An ICMP error of a sandbox about what the world sent it: the world is to find its own packet quoted. Such errors
+ * neither keep a flow alive nor end it (RFC 5508, REQ-3 to REQ-5).
+ */
+static __noinline enum verdict translate_error_to_world(const struct packet *packet, __u32 scope)
+{
+	struct quote quote = {};
+	const struct flow *flow = flow_quoted(packet, &quote, scope);
+	enum verdict verdict;
+
+	if (!flow)
+		return VERDICT_DROP_NO_FLOW;
+	verdict = rewrite_quote(packet, &quote, false, flow);
+	return verdict ? verdict : rewrite_address(packet, true, &flow->address);
+}
+
+/* The other way. CONTINUE: link is filled in. NO_FLOW: it concerns no sandbox. */
+static __noinline enum verdict translate_error_to_sandbox(const struct packet *packet, struct sandbox_link *link)
+{
+	struct quote quote = {};
+	const struct flow *flow = flow_quoted(packet, &quote, 0);
+	enum verdict verdict;
+
+	if (!flow)
+		return VERDICT_DROP_NO_FLOW;
+	*link = flow->link;
+	verdict = rewrite_quote(packet, &quote, true, flow);
+	return verdict ? verdict : rewrite_address(packet, false, &flow->address);
 }
 
 #endif

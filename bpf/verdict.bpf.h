@@ -37,15 +37,23 @@ static __always_inline void count_received(struct __sk_buff *skb, __u32 slot)
 	seen->received_bytes += skb->len;
 }
 
-/* TC_ACT_UNSPEC is also TCX_NEXT: a packet that isn't ours goes on to the next program, then the stack. */
-static __always_inline int finish(enum verdict verdict)
+/*
+ * TC_ACT_UNSPEC is also TCX_NEXT: a packet that isn't ours goes on to the next program, then the stack. answered: a
+ * dropped packet has become an answer to its sender, and is redirected there.
+ */
+static __always_inline int finish(enum verdict verdict, bool answered)
 {
 	count_verdict(verdict);
-	if (verdict >= VERDICT_FIRST_DROP)
-		return TC_ACT_SHOT;
-	if (verdict == VERDICT_PASS_STACK)
+	switch (verdict) {
+	case VERDICT_PASS_STACK:
+	case VERDICT_PASS_TRANSLATED:
 		return TC_ACT_UNSPEC;
-	return TC_ACT_REDIRECT;
+	case VERDICT_FRAGMENT_HELD: /* its copy lives on */
+	case VERDICT_FRAGMENTS_REPLAYED:
+		return TC_ACT_SHOT;
+	default:
+		return verdict < VERDICT_FIRST_DROP || answered ? TC_ACT_REDIRECT : TC_ACT_SHOT;
+	}
 }
 
 #endif

@@ -109,11 +109,14 @@ std::expected<Datapath, Error> Datapath::open() {
         {TRY(open_pin("attachments")), "attachments"},
         {TRY(open_pin("cursors")), "cursors"},
         {TRY(open_pin("slots")), "slots"},
+        {TRY(open_pin("usage")), "usage"},
+        {TRY(open_pin("host_ports")), "host_ports"},
         {TRY(open_pin("traffic")), "traffic"},
         {TRY(open_pin("verdicts")), "verdicts"},
         TRY(open_pin("from_sandbox")),
         TRY(open_pin("from_host")),
         TRY(open_pin("from_uplink")),
+        TRY(open_pin("from_stack")),
         shared_device_hook(),
     };
 }

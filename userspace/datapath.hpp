@@ -47,9 +47,11 @@ struct Datapath {
     BpfMap<attachment_key, attachment> attachments;
     BpfMap<address, cursor> cursors;
     BpfMap<std::uint32_t, std::uint64_t> slots;
+    BpfMap<std::uint32_t, usage> usage_of;
+    BpfMap<std::uint32_t, host_ports> ports;
     PerCpuCounters<std::uint32_t, traffic> traffic_of;
     PerCpuCounters<std::uint32_t, std::uint64_t> verdicts;
-    UniqueFd from_sandbox, from_host, from_uplink;
+    UniqueFd from_sandbox, from_host, from_uplink, from_stack;
     Hook uplink_hook;
 
     // Through the pins. number ENOENT where the datapath isn't loaded.

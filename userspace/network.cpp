@@ -43,6 +43,14 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
     record.port_min = spec.port_min;
     record.port_max = spec.port_max;
     std::ranges::copy(spec.timeouts, record.timeout);
+    record.flows_max = spec.flows_max;
+    record.flows_per_second = spec.flows_per_second;
+    std::ranges::fill(record.unmasqueraded, prefix{});
+    for (std::size_t i = 0; i < spec.unmasqueraded.size(); i++) {
+        const auto& destination = spec.unmasqueraded[i];
+        const int mapped = destination.address.is_ipv4() ? 96 : 0;
+        record.unmasqueraded[i] = {destination.first().raw(), static_cast<std::uint32_t>(destination.length + mapped)};
+    }
     if (record.mtu == 0) {
         record.mtu = mtu;
     }
@@ -152,6 +160,11 @@ std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const N
     return spec.uplinks.empty() ? all_uplinks(netlink, networks, addresses) : named_uplinks(netlink, spec, addresses);
 }
 
+// Direction and program, of each that an uplink gets.
+std::array<std::pair<Direction, int>, 2> uplink_programs(const Datapath& datapath) {
+    return {{{Direction::ingress, datapath.from_uplink.get()}, {Direction::egress, datapath.from_stack.get()}}};
+}
+
 // The record before the program, so that whoever removes the networks finds all that was attached.
 std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks) {
     for (const auto& [link, address] : uplinks) {
@@ -159,7 +172,9 @@ std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::v
         if (!present || Address(present->address) != address) {
             TRY(datapath.uplinks.put(link.ifindex, {address.raw()}, "the uplink " + link.name));
         }
-        TRY(attach(datapath.uplink_hook, link.ifindex, Direction::ingress, datapath.from_uplink.get(), link.name));
+        for (const auto& [direction, program] : uplink_programs(datapath)) {
+            TRY(attach(datapath.uplink_hook, link.ifindex, direction, program, link.name));
+        }
     }
     return {};
 }
@@ -359,9 +374,15 @@ std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& net
     TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) { uplinks.push_back(ifindex); }));
     for (const auto ifindex : uplinks) {
         const auto link = netlink.link_at(ifindex);
-        if (link &&
-            !TRY(attached(datapath.uplink_hook, ifindex, Direction::ingress, datapath.from_uplink.get(), link->name))) {
-            return fail(Code::check_failed, "the program from_uplink is not attached to the uplink " + link->name);
+        if (!link) {
+            continue;
+        }
+        for (const auto& [direction, program] : uplink_programs(datapath)) {
+            if (!TRY(attached(datapath.uplink_hook, ifindex, direction, program, link->name))) {
+                return fail(Code::check_failed, std::string("the program ") +
+                                                    (direction == Direction::ingress ? "from_uplink" : "from_stack") +
+                                                    " is not attached to the uplink " + link->name);
+            }
         }
     }
     return {};
@@ -428,8 +449,10 @@ std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& ne
     std::vector<std::uint32_t> uplinks;
     TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) { uplinks.push_back(ifindex); }));
     for (const auto ifindex : uplinks) {
-        TRY(detach(datapath.uplink_hook, ifindex, Direction::ingress, datapath.from_uplink.get(),
-                   "the uplink with index " + std::to_string(ifindex)));
+        for (const auto& [direction, program] : uplink_programs(datapath)) {
+            TRY(detach(datapath.uplink_hook, ifindex, direction, program,
+                       "the uplink with index " + std::to_string(ifindex)));
+        }
         TRY(datapath.uplinks.erase(ifindex, "an uplink"));
     }
     return {};

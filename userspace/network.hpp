@@ -25,6 +25,9 @@ struct NetworkSpec {
     std::vector<Range> ranges;
     std::uint16_t port_min = 1024, port_max = 65535;
     std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60};  // RFC 5382, 4787, 5508
+    std::vector<Prefix> unmasqueraded;       // destinations that see a sandbox's own address all the same
+    std::uint32_t flows_max = 32768;         // quota of each sandbox: flows at once
+    std::uint32_t flows_per_second = 50000;  // quota of each sandbox: new flows; 0: any number
 };
 
 struct Network {

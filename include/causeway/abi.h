@@ -24,6 +24,12 @@
 #define CAUSEWAY_UPLINKS_MAX 64          /* devices that lead to the world */
 #define CAUSEWAY_SANDBOXES_MAX 16384     /* interfaces of sandboxes on one host */
 #define CAUSEWAY_FLOW_ENTRIES_MAX 524288 /* two entries a flow */
+#define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
+#define CAUSEWAY_TRAINS_MAX 4096         /* fragmented packets under way */
+#define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
+#define CAUSEWAY_HELD_MAX 1024           /* fragments that wait for the first of their packet */
+#define CAUSEWAY_HELD_OF_ONE_MAX 45      /* of one packet: 64 KiB in frames of 1500 */
+#define CAUSEWAY_HELD_BYTES 9216         /* of one of them, with its Ethernet header */
 
 /* An IP address of either family, network order; IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
 struct address {
@@ -41,6 +47,9 @@ struct address {
 	X(TO_HOST, "delivered to the host's stack, through the gateway device")                                        \
 	X(TO_WORLD, "sent out of an uplink")                                                                           \
 	X(ARP_ANSWERED, "ARP request answered on the sender's own link")                                               \
+	X(PASS_TRANSLATED, "left to the host's stack, translated")                                                     \
+	X(FRAGMENT_HELD, "later fragment kept until the first of its packet comes")                                    \
+	X(FRAGMENTS_REPLAYED, "first fragment, sent through again together with those that waited for it")             \
 	X(DROP_TRUNCATED, "shorter than its headers say")                                                              \
 	X(DROP_BAD_HEADER, "malformed IP header")                                                                      \
 	X(DROP_ETHERTYPE, "neither IPv4 nor ARP, or tagged")                                                           \
@@ -59,9 +68,12 @@ struct address {
 	X(DROP_NO_UPLINK, "the route leaves by a device that is no uplink of causeway")                                \
 	X(DROP_NO_SOURCE, "the uplink has no address to translate to")                                                 \
 	X(DROP_TOO_BIG, "larger than the route's MTU")                                                                 \
-	X(DROP_FRAGMENT, "fragment that cannot be translated")                                                         \
+	X(DROP_FRAGMENT, "fragment without its first one, and no room to keep it")                                     \
 	X(DROP_PROTOCOL, "protocol or ICMP type that cannot be translated")                                            \
-	X(DROP_NO_FLOW, "TCP segment that cannot open a flow, of a flow that does not exist")                          \
+	X(DROP_NO_FLOW, "segment, answer or error of a flow that does not exist, which it cannot open")                \
+	X(DROP_STALE_SOURCE, "the host no longer has the address that the flow was translated to")                     \
+	X(DROP_FLOW_QUOTA, "the sandbox has as many flows as it may")                                                  \
+	X(DROP_FLOW_RATE, "the sandbox opens flows faster than it may")                                                \
 	X(DROP_NO_PORT, "no source port free towards that peer")                                                       \
 	X(DROP_TABLE_FULL, "flow table full")                                                                          \
 	X(DROP_REWRITE, "the kernel refused to rewrite the packet")                                                    \
@@ -83,7 +95,7 @@ enum network_flag {
 enum flow_state {
 	FLOW_TCP_OPENING, /* not yet acknowledged from both sides */
 	FLOW_TCP_ESTABLISHED,
-	FLOW_TCP_CLOSING, /* a FIN or RST was seen */
+	FLOW_TCP_CLOSING, /* a RST, or a FIN from both sides, was seen */
 	FLOW_UDP,
 	FLOW_ICMP,
 	FLOW_STATE_COUNT,
@@ -95,15 +107,24 @@ struct subnet {
 	__u32 prefix_length; /* in bits of the address's own family */
 };
 
+/* Part of the address space; prefix_length 0: unused. */
+struct prefix {
+	struct address first;
+	__u32 prefix_length; /* in bits of struct address: of an IPv4 prefix, 96 more than its own */
+};
+
 /* One causeway network: index of `networks`; slot 0 is never used, a slot with an empty name is free. */
 struct network {
 	char name[CAUSEWAY_NAME_LEN];
-	char device[CAUSEWAY_DEVICE_LEN];            /* the gateway device */
-	struct subnet subnets[CAUSEWAY_SUBNETS_MAX]; /* those used come first */
-	__u32 ifindex;                               /* the gateway device; 0 while it is being made */
-	__u32 flags;                                 /* enum network_flag */
+	char device[CAUSEWAY_DEVICE_LEN];                        /* the gateway device */
+	struct subnet subnets[CAUSEWAY_SUBNETS_MAX];             /* those used come first */
+	struct prefix unmasqueraded[CAUSEWAY_UNMASQUERADED_MAX]; /* those used come first */
+	__u32 ifindex;                                           /* the gateway device; 0 while it is being made */
+	__u32 flags;                                             /* enum network_flag */
 	__u32 mtu;
 	__u16 port_min, port_max; /* source ports for translation, inclusive, host order */
+	__u32 flows_max;          /* quota of each sandbox: flows at once */
+	__u32 flows_per_second;   /* quota of each sandbox: new flows a second, and as many in a burst */
 	__u8 mac[6];              /* the gateway's; also of every host end */
 	__u8 reserved[2];
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
@@ -120,9 +141,26 @@ struct sandbox_link {
 /* What may a link send? Key of `sandboxes`: ifindex of the host end. */
 struct sandbox {
 	struct address address; /* its own */
+	struct address gateway; /* the host's address in its subnet: source of the errors that it is sent */
 	struct sandbox_link link;
 	__u32 network; /* index of `networks` */
 	__u32 gateway_ifindex;
+	__u32 mtu;
+};
+
+/* The one value of `host_ports`. */
+struct host_ports {
+	__u64 reserved[1024]; /* never chosen for a flow: bit n of word w is port 64 w + n */
+	__u64 published;      /* how many are, so that nobody looks for one where there is none */
+};
+
+/* What a sandbox takes of what all share. Index of `usage`: its slot. */
+struct usage {
+	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
+	__u32 ifindex;   /* host end: a flow that outlived another holder of the slot is not this one's */
+	__u32 flows;     /* at once */
+	__u32 fragments; /* packets in fragments under way */
+	__u32 reserved;
 };
 
 enum endpoint_kind {
@@ -159,10 +197,16 @@ enum flow_seen { /* TCP flags seen in one direction */
 		 SEEN_RST = 1 << 3,
 };
 
+enum flow_flag {
+	FLOW_FROM_WORLD = 1 << 0, /* the world opened it, and so chose the address */
+};
+
 /*
  * One direction of a flow, as the packet is before translation. A flow has two entries in `flows`:
- * as sent (scope: the sender's host end), and as replied (scope 0). For ICMP echo the identifier is
- * source_port of the request and destination_port of the reply, the other port is 0.
+ * as the sandbox sends (scope: its host end), and as the world sends (scope 0). For ICMP queries the identifier is
+ * source_port of the request and destination_port of the reply, the other port is 0; protocols without ports have 0
+ * for both. A published port is one entry, as the world sends, without source; without destination, it is published on
+ * each of the host's addresses.
  */
 struct flow_key {
 	struct address source, destination;
@@ -177,7 +221,8 @@ struct flow {
 	__u64 last_seen;        /* of this direction */
 	struct address address; /* as sent: the new source; as replied: the new destination */
 	__be16 port;            /* likewise */
-	__u8 reserved[2];
+	__u8 flags;             /* enum flow_flag */
+	__u8 reserved;
 	struct sandbox_link link; /* of the sandbox whose flow it is */
 	__u32 network;
 	__u32 seen; /* enum flow_seen, of this direction */
@@ -186,15 +231,55 @@ struct flow {
 /* A flow to be looked at when its turn comes. Value of the queue `ageing_turns`. */
 struct ageing_turn {
 	struct flow_key key; /* as sent */
-	__u32 reserved;
-	__u64 created; /* of that flow: another one may have its key by then */
+	__u32 slot;          /* of the sandbox whose flow it is */
+	__u64 created;       /* of that flow: another one may have its key by then */
 };
 
 /* The one value of `ageing`. */
 struct ageing {
 	struct bpf_timer timer;
 	__u64 turns; /* in the queue: one a flow */
+	__u64 ticks; /* so far */
 };
+
+/* One packet in fragments, before translation. Key of `trains`. */
+struct fragment_key {
+	struct address source, destination;
+	__u32 scope; /* as in struct flow_key */
+	__be16 identification;
+	__u8 protocol;
+	__u8 reserved;
+};
+
+/* What is known of a packet whose fragments are under way: what only its first one tells, and which wait for that. */
+struct fragment_train {
+	struct bpf_spin_lock lock; /* of known, held_count, held */
+	__u32 slot;                /* of the sandbox that sends it */
+	__u64 begun;               /* CLOCK_MONOTONIC, ns */
+	__u32 passed, total;       /* bytes after the IP headers: translated so far; of all, 0 while unknown */
+	__be16 source_port, destination_port;
+	__u8 icmp_type;
+	__u8 known;            /* the first fragment was here */
+	__be16 identification; /* that the world sees */
+	__u32 held_count;
+	__u16 held[CAUSEWAY_HELD_OF_ONE_MAX]; /* offsets of those that wait, in bytes */
+	__u16 reserved;
+};
+
+/* Key of `held_fragments`. */
+struct held_key {
+	struct fragment_key train;
+	__u32 offset;
+};
+
+/* A frame that waits for the first fragment of its packet. */
+struct held_fragment {
+	__u32 length;
+	__u8 frame[CAUSEWAY_HELD_BYTES];
+};
+
+#define CAUSEWAY_TRAIN_SECONDS                                                                                         \
+	30 /* that a packet's fragments have to come together: RFC 1122, section 3.3.2, allows 60 */
 
 #define CAUSEWAY_AGEING_TICK_MS 250 /* the timer's period */
 #define CAUSEWAY_AGEING_TICKS 128   /* periods, at the most, until every flow was looked at once */
@@ -235,15 +320,20 @@ struct cursor {
 #define CAUSEWAY_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
 #endif
 CAUSEWAY_SIZE(struct address, 16);
-CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 3 * 4 + 4 + 8 + 4 * FLOW_STATE_COUNT);
+CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 20 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 + 8 +
+				      8 + 4 * FLOW_STATE_COUNT);
+CAUSEWAY_SIZE(struct usage, 24);
+CAUSEWAY_SIZE(struct fragment_key, 40);
+CAUSEWAY_SIZE(struct fragment_train, 36 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 2);
+CAUSEWAY_SIZE(struct held_key, 44);
 CAUSEWAY_SIZE(struct sandbox_link, 20);
-CAUSEWAY_SIZE(struct sandbox, 44);
+CAUSEWAY_SIZE(struct sandbox, 64);
 CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
 CAUSEWAY_SIZE(struct flow, 64);
 CAUSEWAY_SIZE(struct ageing_turn, 56);
-CAUSEWAY_SIZE(struct ageing, 24);
+CAUSEWAY_SIZE(struct ageing, 32);
 CAUSEWAY_SIZE(struct attachment_key, 256);
 CAUSEWAY_SIZE(struct attachment, 8 + 16 + 16 + 16 + 256);
 

@@ -7,14 +7,17 @@
 
 #include <causeway/abi.h>
 
-/* seen_sent, seen_replied: flow.seen of the two entries. States: RFC 5382, section 5 (REQ-5). */
+/*
+ * seen_sent, seen_replied: flow.seen of the two entries. States: RFC 5382, section 5 (REQ-5); a connection that one
+ * side has ended is established for the other, which may go on sending.
+ */
 static inline enum flow_state flow_state_of(__u8 protocol, __u32 seen_sent, __u32 seen_replied)
 {
 	if (protocol == IPPROTO_ICMP)
 		return FLOW_ICMP;
 	if (protocol != IPPROTO_TCP)
 		return FLOW_UDP;
-	if ((seen_sent | seen_replied) & (SEEN_FIN | SEEN_RST))
+	if ((seen_sent | seen_replied) & SEEN_RST || seen_sent & seen_replied & SEEN_FIN)
 		return FLOW_TCP_CLOSING;
 	return seen_sent & seen_replied & SEEN_ACK ? FLOW_TCP_ESTABLISHED : FLOW_TCP_OPENING;
 }

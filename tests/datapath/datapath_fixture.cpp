@@ -26,6 +26,7 @@ network new_network() {
     value.port_max = 60000;
     copy(value.mac, mac_gateway);
     std::ranges::fill(value.timeout, 600U);
+    value.flows_max = 100'000;
     return value;
 }
 
@@ -107,7 +108,9 @@ sandbox sandbox_at(Ip ip, std::uint32_t ifindex, const Mac& mac) {
     sandbox value{};
     value.address = address_of(ip);
     value.network = network_id;
+    value.gateway = address_of(ip_gateway);
     value.gateway_ifindex = gateway_device;
+    value.mtu = 1500;
     value.link = link_of(ifindex, mac);
     return value;
 }
@@ -135,6 +138,8 @@ void DatapathTest::load(const LoadOptions& options) {
     datapath_->set_endpoint(address_of(ip_b), endpoint_on(host_b, ENDPOINT_SANDBOX, mac_b));
     datapath_->set_endpoint(address_of(ip_claimed), endpoint_on(0, ENDPOINT_CLAIMED, Mac{}));
     datapath_->set_uplink(uplink_device, {address_of(ip_uplink)});
+    datapath_->set_usage(host_a, {.ifindex = host_a});
+    datapath_->set_usage(host_b, {.ifindex = host_b});
 }
 
 Outcome DatapathTest::run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults) {

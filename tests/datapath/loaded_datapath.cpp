@@ -63,16 +63,19 @@ int LoadedDatapath::descriptor_of(Program program) const {
         case Program::from_host:
             return bpf_program__fd(skeleton_->progs.from_host);
         case Program::from_uplink:
+            return bpf_program__fd(skeleton_->progs.from_uplink);
+        case Program::from_stack:
             break;
     }
-    return bpf_program__fd(skeleton_->progs.from_uplink);
+    return bpf_program__fd(skeleton_->progs.from_stack);
 }
 
 void LoadedDatapath::attach(Program program, unsigned ifindex) {
     bpf_tc_hook hook{};
     hook.sz = sizeof(hook);
     hook.ifindex = static_cast<int>(ifindex);
-    hook.attach_point = program == Program::from_host ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+    const bool egress = program == Program::from_host || program == Program::from_stack;
+    hook.attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS;
     require(bpf_tc_hook_create(&hook), "make the device's filter hook");
     bpf_tc_opts options{};
     options.sz = sizeof(options);
@@ -118,6 +121,16 @@ void LoadedDatapath::set_network(std::uint32_t id, const network& value) {
 
 void LoadedDatapath::set_uplink(std::uint32_t ifindex, const uplink& value) {
     put(skeleton_->maps.uplinks, ifindex, value);
+}
+
+void LoadedDatapath::set_usage(std::uint32_t slot, const usage& value) {
+    put(skeleton_->maps.usage, slot, value);
+}
+
+usage LoadedDatapath::usage_of(std::uint32_t slot) const {
+    usage value{};
+    require(bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.usage), &slot, &value), "usage");
+    return value;
 }
 
 void LoadedDatapath::set_flow(const flow_key& key, const flow& value) {

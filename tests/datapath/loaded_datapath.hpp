@@ -28,7 +28,7 @@ struct LoadOptions {
     std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
 };
 
-enum class Program { from_sandbox, from_host, from_uplink };
+enum class Program { from_sandbox, from_host, from_uplink, from_stack };
 
 // What a packet brings besides its bytes.
 struct Context {
@@ -58,6 +58,8 @@ public:
     void set_sandbox(std::uint32_t ifindex, const sandbox& value);
     void set_endpoint(const address& key, const endpoint& value);
     void set_network(std::uint32_t id, const network& value);
+    void set_usage(std::uint32_t slot, const usage& value);
+    usage usage_of(std::uint32_t slot) const;
     void set_uplink(std::uint32_t ifindex, const uplink& value);
     void set_flow(const flow_key& key, const flow& value);
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * To which ports does a fragment belong? Only the first one of a packet says; a train is what is remembered of it.
+ * Later fragments that come before it are held, and sent through again behind it, so that the rest of the pipeline sees
+ * each fragment with its ports, in whatever order they came.
+ */
+#ifndef CAUSEWAY_FRAGMENT_BPF_H
+#define CAUSEWAY_FRAGMENT_BPF_H
+
+#include <linux/errno.h>
+
+#include "packet.bpf.h"
+#include "quota.bpf.h"
+
+#define TCP_HEADER_MIN 20 /* RFC 1858, section 3.2.2: no fragment begins inside of it */
+
+static __always_inline struct fragment_key train_key(const struct packet *packet, __u32 scope)
+{
+	return (struct fragment_key){
+		.source = packet->source,
+		.destination = packet->destination,
+		.scope = scope,
+		.identification = packet->identification,
+		.protocol = packet->protocol,
+	};
+}
+
+/*
+ * For a packet that may be cut up on its way: what sandboxes chose for themselves may collide once they share an
+ * address, so all draw from one sequence (RFC 6864, section 5.3.1). count: packets that it will be segmented into.
+ */
+static __always_inline __be16 next_identification(__u32 count)
+{
+	__u32 *last = bpf_map_lookup_elem(&identifications, &(__u32){0});
+
+	return last ? bpf_htons(__sync_fetch_and_add(last, count ? count : 1)) : 0;
+}
+
+/* The train of that key; a new one if there is room in the table and in the quota of the slot. */
+static __always_inline struct fragment_train *train_at(const struct fragment_key *key, __u32 slot)
+{
+	struct fragment_train *train = bpf_map_lookup_elem(&trains, key);
+	struct fragment_train fresh = {.slot = slot};
+	struct usage *taken;
+
+	if (train)
+		return train;
+	taken = bpf_map_lookup_elem(&usage, &slot);
+	if (!taken || taken->fragments >= (key->scope ? CAUSEWAY_TRAINS_OF_ONE_MAX : CAUSEWAY_TRAINS_MAX / 2))
+		return NULL;
+	fresh.begun = bpf_ktime_get_ns();
+	fresh.identification = next_identification(1);
+	if (!bpf_map_update_elem(&trains, key, &fresh, BPF_NOEXIST))
+		__sync_fetch_and_add(&taken->fragments, 1);
+	return bpf_map_lookup_elem(&trains, key);
+}
+
+/* slot: a copy of the train's, which is gone then. */
+static __always_inline void forget_train(const struct fragment_key *key, __u32 slot)
+{
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+
+	if (!bpf_map_delete_elem(&trains, key) && taken && taken->fragments)
+		__sync_fetch_and_sub(&taken->fragments, 1);
+}
+
+/* Keeps a copy of the frame. */
+static __always_inline bool hold_frame(struct __sk_buff *skb, const struct held_key *key)
+{
+	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
+	__u32 length = skb->len;
+
+	if (!copy || length < ETH_HLEN || length > CAUSEWAY_HELD_BYTES)
+		return false;
+	if (bpf_skb_load_bytes(skb, 0, copy->frame, length))
+		return false;
+	copy->length = length;
+	return !bpf_map_update_elem(&held_fragments, key, copy, BPF_ANY);
+}
+
+static __always_inline void take_ports(struct packet *packet, struct fragment_train *train)
+{
+	packet->ports.source = train->source_port;
+	packet->ports.destination = train->destination_port;
+	packet->ports.icmp_type = train->icmp_type;
+	packet->train = train;
+}
+
+/* A later fragment. CONTINUE: its ports are filled in. */
+static __noinline enum verdict join_train(struct packet *packet, __u32 scope, __u32 slot)
+{
+	struct held_key held = {.train = train_key(packet, scope), .offset = packet->fragment_offset};
+	struct fragment_train *train;
+	__u32 place;
+	bool known;
+
+	if (packet->protocol == IPPROTO_TCP && packet->fragment_offset < TCP_HEADER_MIN)
+		return VERDICT_DROP_BAD_HEADER;
+	train = train_at(&held.train, slot);
+	if (!train)
+		return VERDICT_DROP_FRAGMENT;
+	if (!train->known) {
+		if (train->held_count >= CAUSEWAY_HELD_OF_ONE_MAX || !hold_frame(packet->skb, &held))
+			return VERDICT_DROP_FRAGMENT;
+		bpf_spin_lock(&train->lock);
+		known = train->known;
+		place = train->held_count;
+		if (!known && place < CAUSEWAY_HELD_OF_ONE_MAX) {
+			train->held[place] = packet->fragment_offset;
+			train->held_count = place + 1;
+		}
+		bpf_spin_unlock(&train->lock);
+		if (!known)
+			return VERDICT_FRAGMENT_HELD;
+		bpf_map_delete_elem(&held_fragments, &held); /* the first one came meanwhile */
+	}
+	take_ports(packet, train);
+	return VERDICT_CONTINUE;
+}
+
+struct replay {
+	struct __sk_buff *skb;
+	__u64 direction;
+	struct held_key key;
+	const struct fragment_train *train;
+};
+
+/* The skb becomes the held fragment, and a clone of it goes in where it had come in. */
+static long replay_held(__u32 place, struct replay *replay)
+{
+	struct held_fragment *held;
+	__u32 length;
+
+	if (place >= CAUSEWAY_HELD_OF_ONE_MAX)
+		return 1;
+	replay->key.offset = replay->train->held[place];
+	held = bpf_map_lookup_elem(&held_fragments, &replay->key);
+	if (!held)
+		return 0;
+	length = held->length;
+	if (length >= ETH_HLEN && length <= CAUSEWAY_HELD_BYTES && !bpf_skb_change_tail(replay->skb, length, 0) &&
+	    !bpf_skb_store_bytes(replay->skb, 0, held->frame, length, 0))
+		bpf_clone_redirect(replay->skb, replay->skb->ifindex, replay->direction);
+	bpf_map_delete_elem(&held_fragments, &replay->key);
+	return 0;
+}
+
+/*
+ * The first fragment, its ports parsed. CONTINUE: those that follow will find them. REPLAYED: some were waiting, and so
+ * this one was sent through again, and they behind it.
+ */
+static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, __u32 slot)
+{
+	struct replay replay = {.skb = packet->skb, .key.train = train_key(packet, scope)};
+	struct fragment_train *train = train_at(&replay.key.train, slot);
+	__u32 waiting;
+
+	if (!train)
+		return VERDICT_DROP_FRAGMENT;
+	bpf_spin_lock(&train->lock);
+	train->source_port = packet->ports.source;
+	train->destination_port = packet->ports.destination;
+	train->icmp_type = packet->ports.icmp_type;
+	train->known = 1;
+	waiting = train->held_count;
+	train->held_count = 0;
+	bpf_spin_unlock(&train->lock);
+	packet->train = train;
+	if (!waiting)
+		return VERDICT_CONTINUE;
+	replay.train = train;
+	replay.direction = packet->at_egress ? 0 : BPF_F_INGRESS;
+	bpf_clone_redirect(packet->skb, packet->skb->ifindex, replay.direction);
+	bpf_loop(waiting, replay_held, &replay, 0);
+	return VERDICT_FRAGMENTS_REPLAYED;
+}
+
+/* The fragment goes on, translated; the last one to do so ends the train. */
+static __always_inline void leave_train(const struct packet *packet, __u32 scope)
+{
+	struct fragment_train *train = packet->train;
+	struct fragment_key key;
+	__u32 passed;
+
+	if (!train)
+		return;
+	if (!packet->more_fragments)
+		train->total = packet->fragment_offset + packet->transport_length;
+	passed = __sync_fetch_and_add(&train->passed, packet->transport_length) + packet->transport_length;
+	if (!train->total || passed < train->total)
+		return;
+	key = train_key(packet, scope);
+	forget_train(&key, train->slot);
+}
+
+/* --- ageing --- */
+
+static long drop_held(__u32 place, struct replay *expired)
+{
+	if (place >= CAUSEWAY_HELD_OF_ONE_MAX)
+		return 1;
+	expired->key.offset = expired->train->held[place];
+	bpf_map_delete_elem(&held_fragments, &expired->key);
+	return 0;
+}
+
+static long age_train(void *map __attribute__((unused)), const struct fragment_key *key, struct fragment_train *train,
+		      const __u64 *now)
+{
+	struct replay expired = {.train = train};
+
+	if (*now < train->begun + CAUSEWAY_TRAIN_SECONDS * SECOND)
+		return 0;
+	expired.key.train = *key;
+	bpf_loop(train->held_count, drop_held, &expired, 0);
+	forget_train(key, train->slot);
+	return 0;
+}
+
+static __always_inline void age_trains(void)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	bpf_for_each_map_elem(&trains, age_train, &now, 0);
+}
+
+#endif

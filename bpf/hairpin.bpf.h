@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Does what a sandbox sends to the host reach a sandbox after all, by a published port? Then it goes out and in again
+ * in one step: under an address and port of the host's own, so that the answer comes the same way back (RFC 4787,
+ * REQ-9).
+ */
+#ifndef CAUSEWAY_HAIRPIN_BPF_H
+#define CAUSEWAY_HAIRPIN_BPF_H
+
+#include "deliver.bpf.h"
+#include "translate.bpf.h"
+
+static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
+{
+	struct flow_work *work = room_for_flow();
+
+	if (!anything_published() || !work || is_fragment(packet) || is_icmp_error(packet))
+		return false;
+	work->sent = key_as_sent(packet, scope);
+	return bpf_map_lookup_elem(&flows, &work->sent) || published_at(work, &work->sent);
+}
+
+/* The source is translated; now the packet is as one from the world. */
+static __noinline enum verdict turn_in(struct packet *packet)
+{
+	enum verdict verdict = parse_ipv4(packet);
+	struct flow *flow;
+
+	if (!verdict)
+		verdict = parse_transport(packet);
+	if (verdict)
+		return verdict;
+	flow = flow_from_world(packet);
+	if (!flow)
+		return VERDICT_DROP_NO_FLOW;
+	verdict = translate_destination(packet, flow);
+	return verdict ? verdict : deliver_to_peer(packet->skb, &flow->link);
+}
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which port (or ICMP identifier) of the host's stands for this flow? One that nobody else uses towards that peer: no
+ * flow, no socket of the host's, no published port, none that the host's administrator keeps for others.
+ */
+#ifndef CAUSEWAY_PORT_BPF_H
+#define CAUSEWAY_PORT_BPF_H
+
+#include <linux/errno.h>
+
+#include "packet.bpf.h"
+#include "quota.bpf.h"
+
+/* Would an answer to this port reach a socket of the host's own? */
+static __always_inline bool host_uses(struct __sk_buff *skb, const struct flow_key *reply)
+{
+	struct bpf_sock_tuple tuple = {
+		.ipv4.saddr = reply->source.word[3],
+		.ipv4.daddr = reply->destination.word[3],
+		.ipv4.sport = reply->source_port,
+		.ipv4.dport = reply->destination_port,
+	};
+	struct bpf_sock *socket;
+
+	if (reply->protocol == IPPROTO_TCP)
+		socket = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	else if (reply->protocol == IPPROTO_UDP)
+		socket = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	else
+		return false;
+	if (!socket)
+		return false;
+	bpf_sk_release(socket);
+	return true;
+}
+
+static __always_inline bool anything_published(void)
+{
+	const struct host_ports *ports = bpf_map_lookup_elem(&host_ports, &(__u32){0});
+
+	return ports && ports->published;
+}
+
+/* Published ports have an entry without a peer, towards one of the host's addresses or all of them. */
+static __always_inline struct flow *published_at(struct flow_work *work, const struct flow_key *reply)
+{
+	struct flow *flow;
+
+	work->published = (struct flow_key){
+		.destination = reply->destination,
+		.destination_port = reply->destination_port,
+		.protocol = reply->protocol,
+	};
+	flow = bpf_map_lookup_elem(&flows, &work->published);
+	if (flow)
+		return flow;
+	work->published.destination = (struct address){};
+	return bpf_map_lookup_elem(&flows, &work->published);
+}
+
+/* Kept for others by the host's administrator (net.ipv4.ip_local_reserved_ports). */
+static __always_inline bool is_reserved(__u16 port)
+{
+	const struct host_ports *ports = bpf_map_lookup_elem(&host_ports, &(__u32){0});
+
+	return ports && ports->reserved[port / 64] & 1ULL << port % 64;
+}
+
+static __always_inline bool is_taken(struct __sk_buff *skb, struct flow_work *work)
+{
+	const struct flow_key *reply = &work->reply;
+
+	if (has_ports(reply->protocol) && is_reserved(bpf_ntohs(reply->destination_port)))
+		return true;
+	return (anything_published() && published_at(work, reply)) || host_uses(skb, reply);
+}
+
+struct port_search {
+	struct __sk_buff *skb;
+	struct flow_work *work; /* the port that varies is the destination of work->reply */
+	bool masquerade;
+	__u16 port_min;
+	__u32 span, start;
+	long error; /* 0 once a port is claimed */
+};
+
+static __always_inline bool claim_port(struct port_search *search, __be16 port)
+{
+	search->error = -EEXIST;
+	search->work->reply.destination_port = port;
+	if (bpf_map_lookup_elem(&flows, &search->work->reply))
+		return false;
+	if (search->masquerade && is_taken(search->skb, search->work))
+		return false;
+	search->error = bpf_map_update_elem(&flows, &search->work->reply, &search->work->entry, BPF_NOEXIST);
+	return !search->error;
+}
+
+static long try_port(__u32 step, struct port_search *search)
+{
+	__u32 port = search->port_min + (search->start + step) % search->span;
+
+	/* stop when it is ours, or when the table and not the port is what fails */
+	return claim_port(search, bpf_htons(port)) || search->error != -EEXIST;
+}
+
+/*
+ * A search that has gone through all ports towards a peer in vain is not made again before one of them comes free, or a
+ * second has passed (a socket of the host's may have gone): else whoever has filled the range could burn the CPU.
+ */
+static __always_inline bool is_exhausted(struct flow_key *reply)
+{
+	const __u64 *since;
+
+	reply->destination_port = 0;
+	since = bpf_map_lookup_elem(&exhausted, reply);
+	return since && bpf_ktime_get_ns() - *since < SECOND;
+}
+
+static __always_inline void note_exhausted(struct flow_key *reply)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	reply->destination_port = 0;
+	bpf_map_update_elem(&exhausted, reply, &now, BPF_ANY);
+}
+
+/* The sender's own port where it is free and in the range, else every port of the range from a random one on. */
+static __always_inline enum verdict claim_reply(struct port_search *search, const struct network *network,
+						__be16 wanted)
+{
+	/* An identifier is no port of the host's, so any will do; a protocol without ports has but one. */
+	bool any = !search->masquerade || !has_ports(search->work->reply.protocol);
+	__u16 port = bpf_ntohs(wanted);
+
+	search->error = -EEXIST;
+	search->port_min = network->port_min;
+	search->span = network->port_max - network->port_min + 1;
+	if (any || (port >= network->port_min && port <= network->port_max)) {
+		if (claim_port(search, wanted))
+			return VERDICT_CONTINUE;
+		if (search->error != -EEXIST)
+			return VERDICT_DROP_TABLE_FULL;
+		if (!search->masquerade || (any && search->work->reply.protocol != IPPROTO_ICMP))
+			return VERDICT_DROP_NO_PORT;
+	}
+	if (is_exhausted(&search->work->reply))
+		return VERDICT_DROP_NO_PORT;
+	search->start = bpf_get_prandom_u32() % search->span;
+	bpf_loop(search->span, try_port, search, 0);
+	if (!search->error)
+		return VERDICT_CONTINUE;
+	if (search->error != -EEXIST)
+		return VERDICT_DROP_TABLE_FULL;
+	note_exhausted(&search->work->reply);
+	return VERDICT_DROP_NO_PORT;
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* May this sandbox open another flow? What one takes of the shared table never reaches what others need. */
+#ifndef CAUSEWAY_QUOTA_BPF_H
+#define CAUSEWAY_QUOTA_BPF_H
+
+#include "maps.bpf.h"
+
+#define FLOWS_MAX (CAUSEWAY_FLOW_ENTRIES_MAX / 2)
+#define FREE_SHARE 4 /* no sandbox may hold more than this part of what is free */
+#define SECOND 1000000000ULL
+#define WORLD_SLOT CAUSEWAY_SANDBOXES_MAX /* of `usage`: what comes from outside */
+
+/*
+ * New flows a second: the generic cell rate algorithm (ITU-T I.371, annex A), one number a sandbox. Two CPUs at once
+ * may let one flow too many pass, never one too few.
+ */
+static __always_inline bool within_rate(struct usage *usage, __u32 flows_per_second)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!flows_per_second)
+		return true;
+	if (usage->opening < now)
+		usage->opening = now;
+	if (usage->opening - now > SECOND)
+		return false;
+	__sync_fetch_and_add(&usage->opening, SECOND / flows_per_second);
+	return true;
+}
+
+/*
+ * Flows at once: its own quota, and a share of what is free, so that those who take all they can never leave nothing
+ * (dynamic thresholds: Choudhury and Hahne, 1998). What is taken is given back when the flow's turns of ageing end.
+ */
+static __always_inline enum verdict take_flow(__u32 slot, const struct network *network)
+{
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+	const struct ageing *state = bpf_map_lookup_elem(&ageing, &(__u32){0});
+	__u64 flows;
+
+	if (!taken || !state)
+		return VERDICT_DROP_UNKNOWN_SANDBOX;
+	flows = taken->flows;
+	if (flows >= network->flows_max || flows * FREE_SHARE >= FLOWS_MAX - state->turns)
+		return VERDICT_DROP_FLOW_QUOTA;
+	if (!within_rate(taken, network->flows_per_second))
+		return VERDICT_DROP_FLOW_RATE;
+	__sync_fetch_and_add(&taken->flows, 1);
+	return VERDICT_CONTINUE;
+}
+
+/* ifindex: of the host end whose flow it was, since the slot may have another holder by now. */
+static __always_inline void give_back_flow(__u32 slot, __u32 ifindex)
+{
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+
+	if (taken && taken->ifindex == ifindex)
+		__sync_fetch_and_sub(&taken->flows, 1);
+}
+
+#endif
