@@ -13,8 +13,6 @@
 #define INTERNETWORK_CONTROL 0xc0 /* type of service of errors: RFC 1812, section 4.3.2.5 */
 #define ANSWER_TTL 64
 
-#define IP_TCP_LENGTH (sizeof(struct iphdr) + sizeof(struct tcphdr))
-
 struct icmp_error {
 	struct iphdr ip;
 	__u8 type, code;
@@ -89,21 +87,16 @@ static __always_inline __u16 error_checksum(struct __sk_buff *skb, const struct 
 	return fold(bpf_csum_diff(NULL, 0, (__be32 *)&text, sizeof(text), 0));
 }
 
-/* RFC 1122, section 3.2.2: no error about an error, nor about a fragment but the first. */
-static __always_inline bool may_be_answered(const struct packet *packet)
-{
-	return !packet->fragment_offset && !is_icmp_error(packet);
-}
-
 /*
- * The packet becomes an error about itself, from that address to its sender. True: it is to go back where it came
- * from; false: it is no longer fit for anything but a drop.
+ * The packet becomes an error about itself, from that address to its sender. Not 0: it is to go back where it came
+ * from; 0: it is no longer fit for anything but a drop. A function of its own to the verifier, so it reads the packet
+ * anew.
  */
-static __noinline bool answer_with_error(const struct packet *packet, const struct answer *answer,
-					 const struct address *from)
+__noinline int answer_with_error(struct __sk_buff *skb, __u32 type, __u32 code_and_mtu, __be32 from)
 {
-	struct __sk_buff *skb = packet->skb;
-	__u32 quoted = packet->transport_offset - ETH_HLEN + packet->transport_length;
+	struct answer answer = {.type = type, .code = code_and_mtu, .mtu = code_and_mtu >> 16};
+	struct iphdr *ip = bytes_at(skb, ETH_HLEN, sizeof(*ip));
+	__u32 quoted;
 	struct icmp_error error = {
 		.ip = {.version = 4,
 		       .ihl = 5,
@@ -111,20 +104,21 @@ static __noinline bool answer_with_error(const struct packet *packet, const stru
 		       .frag_off = bpf_htons(IPV4_DF),
 		       .ttl = ANSWER_TTL,
 		       .protocol = IPPROTO_ICMP,
-		       .saddr = from->word[3],
-		       .daddr = packet->source.word[3]},
-		.type = answer->type,
-		.code = answer->code,
-		.mtu = bpf_htons(answer->mtu),
+		       .saddr = from},
+		.type = answer.type,
+		.code = answer.code,
+		.mtu = bpf_htons(answer.mtu),
 	};
 
-	if (!may_be_answered(packet))
-		return false;
-	quoted = (quoted > QUOTE_MAX ? QUOTE_MAX : quoted) & ~3U;
+	if (!ip)
+		return 0;
+	error.ip.daddr = ip->saddr;
+	quoted = bpf_ntohs(ip->tot_len);
+	quoted = (quoted > QUOTE_MAX || !quoted ? QUOTE_MAX : quoted) & ~3U;
 	if (bpf_skb_change_tail(skb, ETH_HLEN + quoted, 0) ||
 	    bpf_skb_adjust_room(skb, sizeof(error), BPF_ADJ_ROOM_MAC, 0))
-		return false;
-	error.checksum = error_checksum(skb, answer, quoted);
+		return 0;
+	error.checksum = error_checksum(skb, &answer, quoted);
 	error.ip.tot_len = bpf_htons(sizeof(error) + quoted);
 	error.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&error.ip, sizeof(error.ip), 0));
 	return !bpf_skb_store_bytes(skb, ETH_HLEN, &error, sizeof(error), 0) && swap_macs(skb);
@@ -163,51 +157,52 @@ static __always_inline __u16 reset_checksum(const struct iphdr *ip, struct tcphd
 
 /*
  * A segment of an established connection becomes the reset that ends it: only that is believed at once (RFC 9293,
- * section 3.10.7.1; its sequence number is what the segment acknowledges). False as above; also for what has IP
- * options or acknowledges nothing.
+ * section 3.10.7.1; its sequence number is what the segment acknowledges). 0 as above; also for what has IP options.
  */
-static __noinline bool answer_with_reset(const struct packet *packet)
+__noinline int answer_with_reset(struct __sk_buff *skb)
 {
-	struct __sk_buff *skb = packet->skb;
-	__u32 check = packet->transport_offset + OFFSET_OF(struct tcphdr, check);
-	struct {
+	struct reset {
 		struct iphdr ip;
 		struct tcphdr tcp;
 	} reset = {.ip = {.version = 4,
 			  .ihl = 5,
-			  .tot_len = bpf_htons(IP_TCP_LENGTH),
+			  .tot_len = bpf_htons(sizeof(struct reset)),
 			  .frag_off = bpf_htons(IPV4_DF),
 			  .ttl = ANSWER_TTL,
-			  .protocol = IPPROTO_TCP,
-			  .saddr = packet->destination.word[3],
-			  .daddr = packet->source.word[3]},
-		   .tcp = {.source = packet->ports.destination,
-			   .dest = packet->ports.source,
-			   .doff = sizeof(struct tcphdr) / 4,
-			   .rst = 1}};
+			  .protocol = IPPROTO_TCP},
+		   .tcp = {.doff = sizeof(struct tcphdr) / 4, .rst = 1}};
+	struct reset *segment = bytes_at(skb, ETH_HLEN, sizeof(*segment));
 	bool pending;
 
-	if (is_fragment(packet) || packet->transport_offset != ETH_HLEN + sizeof(reset.ip) ||
-	    (packet->seen & (SEEN_ACK | SEEN_RST)) != SEEN_ACK ||
-	    bpf_skb_load_bytes(skb, packet->transport_offset + OFFSET_OF(struct tcphdr, ack_seq), &reset.tcp.seq,
-			       sizeof(reset.tcp.seq)))
-		return false;
-	pending = is_checksum_pending(skb, check);
+	if (!segment || segment->ip.ihl != 5)
+		return 0;
+	reset.ip.saddr = segment->ip.daddr;
+	reset.ip.daddr = segment->ip.saddr;
+	reset.tcp.source = segment->tcp.dest;
+	reset.tcp.dest = segment->tcp.source;
+	reset.tcp.seq = segment->tcp.ack_seq;
+	pending = is_checksum_pending(skb, ETH_HLEN + OFFSET_OF(struct reset, tcp.check));
 	reset.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&reset.ip, sizeof(reset.ip), 0));
 	reset.tcp.check = reset_checksum(&reset.ip, &reset.tcp, pending);
 	return !bpf_skb_change_tail(skb, ETH_HLEN + sizeof(reset), 0) &&
 	       !bpf_skb_store_bytes(skb, ETH_HLEN, &reset, sizeof(reset), 0) && swap_macs(skb);
 }
 
-/* True: the packet has become the answer. from: the address that speaks for the host there. */
+/*
+ * RFC 1122, section 3.2.2: no error about an error, nor about a fragment but the first. True: the packet has become the
+ * answer. from: the address that speaks for the host there.
+ */
 static __always_inline bool answer(const struct packet *packet, enum verdict verdict, const struct address *from,
 				   const struct route *route)
 {
 	struct answer answer = answer_to(verdict, route);
 
-	if (verdict == VERDICT_DROP_STALE_SOURCE && packet->protocol == IPPROTO_TCP)
-		return answer_with_reset(packet);
-	return answer.type && answer_with_error(packet, &answer, from);
+	if (packet->fragment_offset || is_icmp_error(packet))
+		return false;
+	if (verdict == VERDICT_DROP_STALE_SOURCE && (packet->seen & (SEEN_ACK | SEEN_RST)) == SEEN_ACK)
+		return answer_with_reset(packet->skb);
+	return answer.type &&
+	       answer_with_error(packet->skb, answer.type, answer.code | answer.mtu << 16, from->word[3]);
 }
 
 #endif

@@ -132,17 +132,10 @@ static __always_inline bool same_address(const struct address *a, const struct a
 
 static __always_inline bool is_inside(const struct address *address, const struct prefix *prefix)
 {
-	__u32 left = prefix->prefix_length;
-
-	for (__u32 i = 0; i < 4; i++) {
-		__u32 bits = left > 32 ? 32 : left;
-		__u32 mask = bits ? ~0U << (32 - bits) : 0;
-
-		if ((address->word[i] ^ prefix->first.word[i]) & bpf_htonl(mask))
-			return false;
-		left -= bits;
-	}
-	return true;
+	return !(((address->word[0] ^ prefix->first.word[0]) & prefix->mask.word[0]) |
+		 ((address->word[1] ^ prefix->first.word[1]) & prefix->mask.word[1]) |
+		 ((address->word[2] ^ prefix->first.word[2]) & prefix->mask.word[2]) |
+		 ((address->word[3] ^ prefix->first.word[3]) & prefix->mask.word[3]));
 }
 
 /*

@@ -14,14 +14,13 @@
 /* Would an answer to this port reach a socket of the host's own? */
 static __always_inline bool host_uses(struct __sk_buff *skb, const struct flow_key *reply)
 {
-	struct bpf_sock_tuple tuple = {
-		.ipv4.saddr = reply->source.word[3],
-		.ipv4.daddr = reply->destination.word[3],
-		.ipv4.sport = reply->source_port,
-		.ipv4.dport = reply->destination_port,
-	};
+	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *socket;
 
+	tuple.ipv4.saddr = reply->source.word[3];
+	tuple.ipv4.daddr = reply->destination.word[3];
+	tuple.ipv4.sport = reply->source_port;
+	tuple.ipv4.dport = reply->destination_port;
 	if (reply->protocol == IPPROTO_TCP)
 		socket = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	else if (reply->protocol == IPPROTO_UDP)

@@ -7,6 +7,7 @@
 #define CAUSEWAY_TRANSLATE_BPF_H
 
 #include "age.bpf.h"
+#include "endpoint.bpf.h"
 #include "fragment.bpf.h"
 #include "port.bpf.h"
 #include "rewrite.bpf.h"
@@ -48,13 +49,13 @@ static __always_inline bool opens_flow(const struct packet *packet)
 /* Whether what goes there takes the host's address. */
 static __always_inline bool masquerades(const struct network *network, const struct address *destination)
 {
+	bool outside = true;
+
 	if (!(network->flags & NETWORK_MASQUERADE))
 		return false;
-	for (__u32 i = 0; i < CAUSEWAY_UNMASQUERADED_MAX && network->unmasqueraded[i].prefix_length; i++) {
-		if (is_inside(destination, &network->unmasqueraded[i]))
-			return false;
-	}
-	return true;
+	for (__u32 i = 0; i < CAUSEWAY_UNMASQUERADED_MAX; i++)
+		outside &= i >= network->unmasqueraded_count || !is_inside(destination, &network->unmasqueraded[i]);
+	return outside;
 }
 
 /* The room for one packet's keys; never NULL, but for the verifier. */
@@ -96,31 +97,32 @@ static __always_inline void prepare_pair(struct flow_work *work, const struct sa
 	};
 }
 
-/* Makes the flow's pair, under the key work->sent; source: the host's address on its way. */
-static __noinline enum verdict open_flow(const struct packet *packet, const struct sandbox *sandbox,
-					 const struct address *source, struct flow_work *work)
+/*
+ * Makes the pair of the flow whose key as sent is in flow_work; source: the host's address on its way. A function of
+ * its own to the verifier, so it takes nothing that is known of the caller's packet. The answer is an enum verdict.
+ */
+__noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 {
-	const struct network *network = bpf_map_lookup_elem(&networks, &sandbox->network);
-	struct port_search search = {.skb = packet->skb, .work = work};
+	struct port_search search = {.skb = skb, .work = room_for_flow()};
+	const struct sandbox *sandbox = search.work ? sandbox_behind(search.work->sent.scope) : NULL;
+	const struct network *network = sandbox ? bpf_map_lookup_elem(&networks, &sandbox->network) : NULL;
 	enum verdict verdict;
 
-	if (!network)
+	if (!network || !source)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
-	if (!opens_flow(packet))
-		return VERDICT_DROP_NO_FLOW;
-	search.masquerade = masquerades(network, &packet->destination);
-	prepare_pair(work, sandbox);
+	search.masquerade = masquerades(network, &search.work->sent.destination);
+	prepare_pair(search.work, sandbox);
 	if (!search.masquerade)
-		work->reply.destination = work->sent.source;
+		search.work->reply.destination = search.work->sent.source;
 	else if (source->word[3])
-		work->reply.destination = *source;
+		search.work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
 	verdict = take_flow(sandbox->link.slot, network);
 	if (verdict)
 		return verdict;
-	verdict = claim_reply(&search, network, work->sent.source_port);
-	if (!verdict && !complete_pair(work))
+	verdict = claim_reply(&search, network, search.work->sent.source_port);
+	if (!verdict && !complete_pair(search.work))
 		verdict = VERDICT_DROP_TABLE_FULL; /* or another CPU was first: the caller sees which */
 	if (verdict)
 		give_back_flow(sandbox->link.slot, sandbox->link.ifindex);
@@ -180,7 +182,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	work->sent = key_as_sent(packet, sandbox->link.ifindex);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
 	if (!flow) {
-		verdict = open_flow(packet, sandbox, source, work);
+		verdict = opens_flow(packet) ? open_flow(packet->skb, source) : VERDICT_DROP_NO_FLOW;
 		flow = bpf_map_lookup_elem(&flows, &work->sent);
 	}
 	if (!flow)

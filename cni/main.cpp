@@ -5,6 +5,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <memory>
+#include <new>
 #include <string>
 
 #include "cni/plugin.hpp"
@@ -41,9 +43,21 @@ std::optional<std::string> variable(const std::string& name) {
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
+// What undoing needs when memory has run out; never touched before, so it costs an address range.
+constexpr std::size_t reserve_size = 1 << 18;
+std::unique_ptr<char[]> reserve;
+
+void release_reserve() {
+    reserve.reset();
+    std::set_new_handler(nullptr);
+    throw std::bad_alloc();
+}
+
 }  // namespace
 
 int main() {
+    reserve.reset(new (std::nothrow) char[reserve_size]);
+    std::set_new_handler(release_reserve);
     const bool asked = std::getenv("CNI_COMMAND") != nullptr;  // else a person started it: don't wait for input
     const auto answer = causeway::cni::answer(variable, asked ? read_all(STDIN_FILENO) : "");
     return write_all(STDOUT_FILENO, answer.output) ? answer.exit_status : 1;

@@ -28,6 +28,15 @@ Prefix prefix_of(const subnet& subnet) {
     return {Address(subnet.gateway), static_cast<int>(subnet.prefix_length)};
 }
 
+prefix prefix_of(const Prefix& destination) {
+    const address first = destination.first().raw(), last = destination.last().raw();
+    prefix result{.first = first};
+    for (std::size_t i = 0; i < std::size(first.word); i++) {
+        result.mask.word[i] = ~(first.word[i] ^ last.word[i]);
+    }
+    return result;
+}
+
 bool has_gateway(const network& record, const Range& range) {
     return std::ranges::any_of(record.subnets, [&](const subnet& subnet) {
         return prefix_of(subnet) == Prefix{range.gateway, range.subnet.length};
@@ -46,10 +55,10 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
     record.flows_max = spec.flows_max;
     record.flows_per_second = spec.flows_per_second;
     std::ranges::fill(record.unmasqueraded, prefix{});
+    record.unmasqueraded_count = static_cast<std::uint32_t>(spec.unmasqueraded.size());
     for (std::size_t i = 0; i < spec.unmasqueraded.size(); i++) {
         const auto& destination = spec.unmasqueraded[i];
-        const int mapped = destination.address.is_ipv4() ? 96 : 0;
-        record.unmasqueraded[i] = {destination.first().raw(), static_cast<std::uint32_t>(destination.length + mapped)};
+        record.unmasqueraded[i] = prefix_of(destination);
     }
     if (record.mtu == 0) {
         record.mtu = mtu;

@@ -107,10 +107,9 @@ struct subnet {
 	__u32 prefix_length; /* in bits of the address's own family */
 };
 
-/* Part of the address space; prefix_length 0: unused. */
+/* Part of the address space: the addresses that are first where mask has ones. */
 struct prefix {
-	struct address first;
-	__u32 prefix_length; /* in bits of struct address: of an IPv4 prefix, 96 more than its own */
+	struct address first, mask;
 };
 
 /* One causeway network: index of `networks`; slot 0 is never used, a slot with an empty name is free. */
@@ -123,9 +122,10 @@ struct network {
 	__u32 flags;                                             /* enum network_flag */
 	__u32 mtu;
 	__u16 port_min, port_max; /* source ports for translation, inclusive, host order */
-	__u32 flows_max;          /* quota of each sandbox: flows at once */
-	__u32 flows_per_second;   /* quota of each sandbox: new flows a second, and as many in a burst */
-	__u8 mac[6];              /* the gateway's; also of every host end */
+	__u32 unmasqueraded_count;
+	__u32 flows_max;        /* quota of each sandbox: flows at once */
+	__u32 flows_per_second; /* quota of each sandbox: new flows a second, and as many in a burst */
+	__u8 mac[6];            /* the gateway's; also of every host end */
 	__u8 reserved[2];
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
@@ -320,8 +320,8 @@ struct cursor {
 #define CAUSEWAY_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
 #endif
 CAUSEWAY_SIZE(struct address, 16);
-CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 20 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 + 8 +
-				      8 + 4 * FLOW_STATE_COUNT);
+CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 +
+				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
 CAUSEWAY_SIZE(struct usage, 24);
 CAUSEWAY_SIZE(struct fragment_key, 40);
 CAUSEWAY_SIZE(struct fragment_train, 36 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 2);

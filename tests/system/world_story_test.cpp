@@ -245,14 +245,32 @@ TEST_F(Translation, ReopensAFlowForTheSamePorts) {
     }
 }
 
-TEST_F(Translation, DropsWhatCannotBeTranslated) {
+TEST_F(Translation, GivesAProtocolWithoutPortsToOneSandboxAtATime) {
+    const auto blue = connect("blue"), red = connect("red");
+    auto first = Socket::open(blue.netns, SOCK_RAW, 47), second = Socket::open(red.netns, SOCK_RAW, 47);  // GRE
+    auto peer = Socket::open(world_.world(), SOCK_RAW, 47);
+    first.send_to({world_address, 0}, "a tunnel");
+    const auto seen = peer.receive();
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->from.address, node_address);
+    second.send_to({world_address, 0}, "another");
+    EXPECT_TRUE(eventually([] { return count_of("drop-no-port") == 1; }));
+}
+
+TEST_F(Translation, CarriesDatagramsInFragmentsBothWays) {
     const auto blue = connect("blue");
-    auto odd = Socket::open(blue.netns, SOCK_RAW, 47);  // GRE
-    odd.send_to({world_address, 0}, "what is this?");
-    EXPECT_TRUE(eventually([] { return count_of("drop-protocol") == 1; }));
+    auto service = Socket::udp(world_.world(), {world_address, 53});
     auto client = Socket::udp(blue.netns);
-    client.send_to({world_address, 53}, std::string(4000, 'x'));
-    EXPECT_TRUE(eventually([] { return count_of("drop-fragment") >= 2; }));
+    const std::string question(4000, 'q'), answer(8000, 'a');
+    ASSERT_TRUE(client.send_to({world_address, 53}, question));
+    const auto asked = service.receive();
+    ASSERT_TRUE(asked);
+    EXPECT_EQ(asked->from.address, node_address);
+    EXPECT_EQ(asked->text, question);
+    ASSERT_TRUE(service.send_to(asked->from, answer));
+    const auto answered = client.receive();
+    ASSERT_TRUE(answered);
+    EXPECT_EQ(answered->text, answer);
 }
 
 }  // namespace
