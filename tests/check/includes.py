@@ -16,7 +16,7 @@ LAYERS = {
         "pool": 3, "network": 3, "sandbox": 3, "inspect": 3,
     },
     "cni": {
-        "request": 0, "net_conf": 0, "reply": 0,
+        "request": 0, "json_value": 0, "ipam_conf": 0, "net_conf": 0, "reply": 0,
         "ipam": 1,
         "plugin": 2,
         "main": 3,
