@@ -46,5 +46,6 @@ std::optional<std::string> variable(const std::string& name) {
 int main() {
     const bool asked = std::getenv("CNI_COMMAND") != nullptr;  // else a person started it: don't wait for input
     const auto answer = causeway::cni::answer(variable, asked ? read_all(STDIN_FILENO) : "");
+    write_all(STDERR_FILENO, answer.remarks);
     return write_all(STDOUT_FILENO, answer.output) ? answer.exit_status : 1;
 }

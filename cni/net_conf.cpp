@@ -106,9 +106,13 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
     return read_timeouts(conf, network);
 }
 
-// GC's list: section 1, "cni.dev/valid-attachments"; missing means the same as empty.
+// GC's list: section 2, "GC". Missing means the same as empty, since libcni leaves it out then; but libcni 1.2.0 to
+// 1.2.2 have it under another name alone.
 std::expected<std::vector<SandboxId>, Error> read_attachments(const Json& conf) {
-    const std::string key = "cni.dev/valid-attachments";
+    std::string key = "cni.dev/valid-attachments";
+    if (!conf.contains(key)) {
+        key = "cni.dev/attachments";
+    }
     std::vector<SandboxId> ids;
     const auto array = TRY(optional_value<Json>(conf, key, &Json::is_array, "a list of attachments"));
     for (const auto& item : array.value_or(Json::array())) {

@@ -145,6 +145,21 @@ public:
         return {};
     }
 
+    // Those that come or go meanwhile: perhaps.
+    std::expected<std::vector<Key>, Error> keys() const {
+        std::vector<Key> found;
+        Key key{};
+        const Key* previous = nullptr;
+        while (bpf_map_get_next_key(fd_.get(), previous, &key) == 0) {
+            found.push_back(key);
+            previous = &found.back();
+        }
+        if (errno != ENOENT) {
+            return std::unexpected(errno_error("read the map " + name_));
+        }
+        return found;
+    }
+
     int fd() const { return fd_.get(); }
 
 private:

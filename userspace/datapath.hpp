@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <vector>
 
 #include <causeway/abi.h>
 
@@ -54,6 +55,9 @@ struct Datapath {
     // Through the pins. number ENOENT where the datapath isn't loaded.
     static std::expected<Datapath, Error> open();
 
+    // Whether open_or_load could load one: no other version's is there, nor half of this one's.
+    static std::expected<void, Error> check_loadable();
+
     // Loads and pins where open() finds nothing, or only what a killed process left. The lock is exclusive.
     static std::expected<Datapath, Error> open_or_load(const DatapathLock& lock);
 
@@ -61,6 +65,9 @@ struct Datapath {
     static std::expected<void, Error> unpin(const DatapathLock& lock);
 
     static const std::string& directory();
+
+    // Where other versions of causeway keep theirs: their sandboxes are not in this one's maps.
+    static std::expected<std::vector<std::string>, Error> other_versions();
 };
 
 }  // namespace causeway

@@ -36,6 +36,7 @@ struct Network {
 
 // The longest device name that leaves room for the inner end's suffix.
 inline constexpr std::size_t device_name_max = 12;
+std::string inner_end_of(const std::string& device);
 
 // The network if it is there, as the spec has it and complete, else nothing. Changes nothing but uplinks that have
 // come since, or have another address now. Needs the lock, shared.
@@ -52,8 +53,10 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
 std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
 std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink);
 
-// Whether the uplinks that the spec names are there.
-std::expected<void, Error> uplinks_exist(Netlink& netlink, const NetworkSpec& spec);
+// Whether make_network would take the spec; changes nothing. What would be its uplinks. datapath: null when none is
+// loaded.
+std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, Netlink& netlink,
+                                                      const NetworkSpec& spec);
 
 // One network: its device and gateways. No sandbox is in it any more. Needs the lock, exclusive.
 std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& netlink, const Network& network);

@@ -11,20 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "userspace/attachment.hpp"
 #include "userspace/network.hpp"
 
 namespace causeway {
-
-struct SandboxId {
-    std::string container;  // shorter than CAUSEWAY_CONTAINER_LEN
-    std::string interface;  // its name in the sandbox
-
-    auto operator<=>(const SandboxId&) const = default;
-};
-
-std::string name_of(const SandboxId& id);  // for messages
-attachment_key key_of(const SandboxId& id);
-SandboxId id_of(const attachment_key& key);
 
 struct SandboxSpec {
     SandboxId id;
