@@ -4,6 +4,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "cni/runtime_conf.hpp"
+
 namespace causeway::cni {
 
 namespace {
@@ -22,6 +24,27 @@ std::expected<Address, Error> address_at(const Json& range, const std::string& k
         return invalid("ipam.ranges." + key, *text, "is outside its subnet " + subnet.text());
     }
     return *address;
+}
+
+// "exclude": single addresses and subnets of the range's subnet that it does not give out.
+std::expected<std::vector<Prefix>, Error> read_excluded(const Json& json, const Prefix& subnet) {
+    const std::string key = "ipam.ranges.exclude";
+    std::vector<Prefix> excluded;
+    for (const auto& text : TRY(texts_at(json, "exclude", "ipam.ranges."))) {
+        auto prefix = Prefix::parse(text);
+        if (!prefix) {
+            const auto address = Address::parse(text);
+            if (!address) {
+                return invalid(key, text, "is neither an address nor a subnet");
+            }
+            prefix = Prefix{*address, address->bits()};
+        }
+        if (!subnet.contains(prefix->first()) || !subnet.contains(prefix->last())) {
+            return invalid(key, text, "is outside its subnet " + subnet.text());
+        }
+        excluded.push_back({prefix->first(), prefix->length});
+    }
+    return excluded;
 }
 
 std::expected<Range, Error> read_range(const Json& json) {
@@ -59,21 +82,36 @@ std::expected<Range, Error> read_range(const Json& json) {
     if (range->last < range->first) {
         return invalid("ipam.ranges.rangeEnd", range->last.text(), "is before rangeStart " + range->first.text());
     }
+    range->excluded = TRY(read_excluded(json, *subnet));
+    if (size_of(*range) == 0) {
+        return invalid("ipam.ranges", json, "gives out no address at all");
+    }
     return *range;
 }
 
-// "ranges": a list of sets, each a list of alternatives; a sandbox takes one address of each set. "subnet" and its
-// companions right in "ipam" are the short form of one range.
-std::expected<std::vector<Range>, Error> read_ranges(const Json& ipam) {
+// STATUS and GC come without what the runtime gives at ADD.
+bool awaits_runtime_ranges(const Json& conf) {
+    const auto capabilities = conf.find("capabilities");
+    return capabilities != conf.end() && capabilities->is_object() && capabilities->value("ipRanges", Json()) == true;
+}
+
+// Sets of "ranges", after those of the runtime's "ipRanges": each a list of alternatives; a sandbox takes one address
+// of each set. "subnet" and its companions right in "ipam" are the short form of one range.
+std::expected<std::vector<Range>, Error> read_ranges(const Json& conf, const Json& ipam) {
     std::vector<Range> ranges;
-    const auto sets = TRY(optional_value<Json>(ipam, "ranges", &Json::is_array, "a list of lists of ranges", "ipam."));
-    if (sets && sets->size() > 1) {
-        return invalid("ipam.ranges", *sets, "has several sets: more than one address a sandbox is not supported yet");
+    Json sets = TRY(runtime_ranges(conf));
+    sets = sets.is_null() ? Json::array() : sets;
+    const auto configured =
+        TRY(optional_value<Json>(ipam, "ranges", &Json::is_array, "a list of lists of ranges", "ipam."))
+            .value_or(Json::array());
+    sets.insert(sets.end(), configured.begin(), configured.end());
+    if (sets.size() > 1) {
+        return invalid("ipam.ranges", sets, "has several sets: more than one address a sandbox is not supported yet");
     }
     if (ipam.contains("subnet")) {
         ranges.push_back(TRY(read_range(ipam)));
     }
-    for (const auto& set : sets.value_or(Json::array())) {
+    for (const auto& set : sets) {
         if (!set.is_array() || set.empty()) {
             return invalid("ipam.ranges", set, "is not a list of ranges");
         }
@@ -81,7 +119,7 @@ std::expected<std::vector<Range>, Error> read_ranges(const Json& ipam) {
             ranges.push_back(TRY(read_range(range)));
         }
     }
-    if (ranges.empty()) {
+    if (ranges.empty() && !awaits_runtime_ranges(conf)) {
         return fail(Code::invalid_configuration,
                     "ipam.ranges: missing: causeway needs a subnet to give addresses from");
     }
@@ -186,7 +224,9 @@ std::expected<IpamConf, Error> read_ipam_conf(const Json& conf) {
         result.delegated = type;
         return result;
     }
-    result.ranges = TRY(read_ranges(ipam));
+    constexpr std::uint64_t week = 7ULL * 24 * 3600;
+    result.ranges = TRY(read_ranges(conf, ipam));
+    result.rest = static_cast<std::uint32_t>(TRY(number_at(ipam, "rest", 0, week, "ipam.")).value_or(0));
     result.routes = TRY(read_routes(ipam));
     return result;
 }

@@ -155,9 +155,11 @@ std::expected<NetConf, Error> read_net_conf(std::string_view text) {
         return fail(Code::decode_failure, "the network configuration on stdin is not a JSON object");
     }
     conf.version = TRY(read_version(conf.raw));
+    TRY(texts_at(conf.raw, "cniVersions"));  // which of them is spoken is for the runtime to choose
     TRY(read_network(conf.raw, conf.network));
     auto ipam = TRY(read_ipam_conf(conf.raw));
     conf.network.ranges = std::move(ipam.ranges);
+    conf.network.rest = ipam.rest;
     conf.routes = std::move(ipam.routes);
     conf.dns = std::move(ipam.dns);
     conf.delegated_ipam = std::move(ipam.delegated);

@@ -6,6 +6,7 @@
 #include "cni/ipam.hpp"
 #include "cni/net_conf.hpp"
 #include "cni/reply.hpp"
+#include "cni/runtime_conf.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/readiness.hpp"
@@ -25,17 +26,25 @@ SandboxId id_of(const Request& request) {
 }
 
 std::expected<Json, Error> add(const Request& request, NetConf conf) {
+    auto asked = TRY(read_runtime_conf(conf.raw, request.arguments));
+    if (asked.dns) {
+        conf.dns = std::move(*asked.dns);
+    }
     Rollback rollback;
-    SandboxSpec sandbox{.id = id_of(request), .netns = request.netns, .routes = conf.routes};
-    if (conf.delegated_ipam) {
+    SandboxSpec sandbox{.id = id_of(request), .netns = request.netns, .mac = asked.mac, .routes = conf.routes};
+    if (conf.delegated_ipam) {  // it reads the same request, and so knows which address was asked for
         auto lease = TRY(add_by_delegate(request, conf));
         rollback.on_failure([&] { return call_delegate("DEL", request, conf); });
         conf.network.ranges = {lease.range};
         sandbox.assignment = lease.assignment;
         sandbox.routes = std::move(lease.routes);
-        if (!lease.dns.empty()) {
+        if (!lease.dns.empty() && !asked.dns) {
             conf.dns = std::move(lease.dns);
         }
+    } else if (conf.network.ranges.empty()) {
+        return fail(Code::invalid_configuration, "runtimeConfig.ipRanges: missing, and ipam has no ranges of its own");
+    } else {
+        sandbox.address = asked.address;
     }
     const auto connection = connect(conf.network, sandbox);
     if (!connection) {

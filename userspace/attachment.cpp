@@ -116,7 +116,7 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
         auto& [failures, ifindex] = progress[i];
         failures.note(datapath.traffic_of.erase(ifindex, who));
         if (!Address(record.address).is_none()) {
-            failures.note(release_address(datapath, Address(record.address), record.claim));
+            failures.note(release_address(datapath, Address(record.address), record.claim, record.rest));
         }
         if (failures.none() && forgotten) {
             failures.note(datapath.attachments.erase(key, who));

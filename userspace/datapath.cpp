@@ -118,6 +118,10 @@ std::expected<Datapath, Error> Datapath::open() {
     };
 }
 
+std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {
+    return BpfMap<address, rest>{TRY(open_pin("resting")), "resting"};
+}
+
 namespace {
 
 // What libbpf and the verifier say while a load goes on; only the end is worth reporting.

@@ -55,6 +55,9 @@ struct Datapath {
     // Through the pins. number ENOENT where the datapath isn't loaded.
     static std::expected<Datapath, Error> open();
 
+    // Opened by those alone who need it: addresses that rest.
+    static std::expected<BpfMap<address, rest>, Error> open_resting();
+
     // Whether open_or_load could load one: no other version's is there, nor half of this one's.
     static std::expected<void, Error> check_loadable();
 

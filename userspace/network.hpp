@@ -23,6 +23,7 @@ struct NetworkSpec {
     bool masquerade = false;
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
     std::vector<Range> ranges;
+    std::uint32_t rest = 0;  // seconds that an address is not given out again
     std::uint16_t port_min = 1024, port_max = 65535;
     std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60};  // RFC 5382, 4787, 5508
 };

@@ -124,8 +124,10 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
     if (datapath) {
         append(remarks, remarks_on_network(*datapath, netlink, networks, spec));
         append(remarks, TRY(remarks_on_orphans(lock, netlink)));
-        if (!spec.ranges.empty() && !has_free_address(*datapath, spec.ranges)) {
-            return fail(Code::unavailable, "no address is left in " + text_of(spec.ranges), joined(remarks));
+        const auto counts = TRY(vacancy(*datapath, spec.ranges, spec.rest != 0));
+        if (!spec.ranges.empty() && counts.left() == 0) {
+            return fail(Code::unavailable, "no address is left in " + text_of(spec.ranges) + " (" + counts.text() + ")",
+                        joined(remarks));
         }
     }
     return remarks;

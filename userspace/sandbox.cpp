@@ -98,17 +98,19 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
 
 std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& attachment, const SandboxSpec& spec,
                                         const NetworkSpec& network) {
+    auto& record = attachment.record;
     const auto about_to = [&](const Address& address) -> std::expected<void, Error> {
-        attachment.record.address = address.raw();
+        record.address = address.raw();
         return save(datapath, attachment);
     };
-    auto& record = attachment.record;
-    if (!spec.assignment) {
-        return claim_address(datapath, network.ranges, record.claim, record.network, about_to);
+    const Claimant claimant{record.claim, record.network, about_to};
+    if (spec.assignment) {
+        TRY(claim_given_address(datapath, spec.assignment->address.address, claimant));
+        return *spec.assignment;
     }
-    TRY(about_to(spec.assignment->address.address));
-    TRY(claim_given_address(datapath, spec.assignment->address.address, record.claim, record.network));
-    return *spec.assignment;
+    record.rest = network.rest;
+    return spec.address ? claim_wanted_address(datapath, network.ranges, *spec.address, claimant)
+                        : claim_address(datapath, network.ranges, claimant, network.rest != 0);
 }
 
 // Both ends, their places in the maps, and the program: all of it before either end is up.

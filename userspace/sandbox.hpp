@@ -20,7 +20,8 @@ struct SandboxSpec {
     SandboxId id;
     std::string netns;                     // path, shorter than CAUSEWAY_NETNS_LEN
     std::optional<Mac> mac;                // none: derived from the address
-    std::optional<Assignment> assignment;  // none: one of the network's ranges
+    std::optional<Address> address;        // one of the network's ranges; none: any of them
+    std::optional<Assignment> assignment;  // by somebody else; none: of the network's ranges
     std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
 };
 

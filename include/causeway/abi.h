@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 1
+#define CAUSEWAY_ABI_VERSION 2
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -216,7 +216,7 @@ struct attachment {
 	__u32 state;            /* enum attachment_state */
 	__u32 network;
 	__u32 ifindex; /* host end; 0 while unknown */
-	__u32 reserved;
+	__u32 rest;    /* seconds that the address is not given out again afterwards */
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
 };
@@ -224,6 +224,11 @@ struct attachment {
 /* Last address given out from a range. Key of `cursors`: the range's first address. */
 struct cursor {
 	struct address last;
+};
+
+/* When may an address that was given back be given out again? Key of `resting`: the address. */
+struct rest {
+	__u64 until; /* CLOCK_MONOTONIC, ns */
 };
 
 #ifdef __cplusplus

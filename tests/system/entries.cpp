@@ -88,4 +88,21 @@ std::set<Bytes> keys_of(const std::string& map) {
     return keys;
 }
 
+void take_addresses(const std::string& first, int count) {
+    const Map opened("endpoints");
+    Bytes key = key_of_address(first);
+    std::uint32_t number = 0;
+    std::memcpy(&number, &key[12], sizeof(number));
+    endpoint entry{};
+    entry.claim = 1;
+    entry.kind = ENDPOINT_CLAIMED;
+    for (int i = 0; i < count; ++i) {
+        const std::uint32_t next = htonl(ntohl(number) + static_cast<std::uint32_t>(i));
+        std::memcpy(&key[12], &next, sizeof(next));
+        if (bpf_map_update_elem(opened.fd(), key.data(), &entry, BPF_NOEXIST) != 0) {
+            opened.fail("take an address in");
+        }
+    }
+}
+
 }  // namespace causeway::test

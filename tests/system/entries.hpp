@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Entries of the datapath's pinned maps, looked at and taken away as no command of causeway's would.
+// Entries of the datapath's pinned maps, looked at, taken away and put in as no command of causeway's would.
 #pragma once
 
 #include <cstdint>
@@ -18,5 +18,8 @@ Bytes key_of_attachment(const std::string& container, const std::string& interfa
 // Throws where there is no such map or entry.
 void erase_entry(const std::string& map, const Bytes& key);
 std::set<Bytes> keys_of(const std::string& map);
+
+// Addresses from `first` on, taken by sandboxes of which nothing else is there.
+void take_addresses(const std::string& first, int count);
 
 }  // namespace causeway::test
