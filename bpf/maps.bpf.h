@@ -193,4 +193,13 @@ struct {
 	__type(value, struct cursor);
 } cursors SEC(".maps");
 
+/* an address given back -> until when it rests | control plane | control plane | its next claim | ~80 B */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct address);
+	__type(value, struct rest);
+} resting SEC(".maps");
+
 #endif

@@ -60,5 +60,6 @@ int main() {
     std::set_new_handler(release_reserve);
     const bool asked = std::getenv("CNI_COMMAND") != nullptr;  // else a person started it: don't wait for input
     const auto answer = causeway::cni::answer(variable, asked ? read_all(STDIN_FILENO) : "");
+    write_all(STDERR_FILENO, answer.remarks);
     return write_all(STDOUT_FILENO, answer.output) ? answer.exit_status : 1;
 }

@@ -11,21 +11,12 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "cni/ipam_conf.hpp"
+#include "cni/json_value.hpp"
 #include "userspace/network.hpp"
 #include "userspace/sandbox.hpp"
 
 namespace causeway::cni {
-
-using Json = nlohmann::json;
-
-struct Dns {
-    std::vector<std::string> nameservers, search, options;
-    std::string domain;
-
-    bool empty() const { return nameservers.empty() && search.empty() && options.empty() && domain.empty(); }
-};
 
 struct NetConf {
     std::string version;  // cniVersion; "0.1.0" where it is missing, by section 1
@@ -40,10 +31,6 @@ struct NetConf {
 
 // Code::decode_failure, Code::incompatible_version, Code::invalid_configuration.
 std::expected<NetConf, Error> read_net_conf(std::string_view text);
-
-// A discarded value where it is not JSON, or nests deeper than any configuration or result does: what copies or
-// prints a value goes as deep as it nests, on the stack.
-Json parse_json(std::string_view text);
 
 // The versions that this plugin speaks, oldest first.
 const std::vector<std::string>& supported_versions();

@@ -6,8 +6,12 @@
 #include "cni/ipam.hpp"
 #include "cni/net_conf.hpp"
 #include "cni/reply.hpp"
-#include "userspace/inspect.hpp"
+#include "cni/runtime_conf.hpp"
+#include "userspace/failures.hpp"
+#include "userspace/orphan.hpp"
+#include "userspace/readiness.hpp"
 #include "userspace/rollback.hpp"
+#include "userspace/verify.hpp"
 
 namespace causeway::cni {
 
@@ -22,17 +26,25 @@ SandboxId id_of(const Request& request) {
 }
 
 std::expected<Json, Error> add(const Request& request, NetConf conf) {
+    auto asked = TRY(read_runtime_conf(conf.raw, request.arguments));
+    if (asked.dns) {
+        conf.dns = std::move(*asked.dns);
+    }
     Rollback rollback;
-    SandboxSpec sandbox{.id = id_of(request), .netns = request.netns, .routes = conf.routes};
-    if (conf.delegated_ipam) {
+    SandboxSpec sandbox{.id = id_of(request), .netns = request.netns, .mac = asked.mac, .routes = conf.routes};
+    if (conf.delegated_ipam) {  // it reads the same request, and so knows which address was asked for
         auto lease = TRY(add_by_delegate(request, conf));
         rollback.on_failure([&] { return call_delegate("DEL", request, conf); });
         conf.network.ranges = {lease.range};
         sandbox.assignment = lease.assignment;
         sandbox.routes = std::move(lease.routes);
-        if (!lease.dns.empty()) {
+        if (!lease.dns.empty() && !asked.dns) {
             conf.dns = std::move(lease.dns);
         }
+    } else if (conf.network.ranges.empty()) {
+        return fail(Code::invalid_configuration, "runtimeConfig.ipRanges: missing, and ipam has no ranges of its own");
+    } else {
+        sandbox.address = asked.address;
     }
     const auto connection = connect(conf.network, sandbox);
     if (!connection) {
@@ -47,14 +59,12 @@ std::expected<Json, Error> remove(const Request& request, const std::expected<Ne
     if (!conf && conf.error().code != Code::invalid_configuration) {
         return std::unexpected(conf.error());
     }
-    auto removed = disconnect(id_of(request), conf ? conf->network.name : "");
+    Failures failures;
+    failures.note(disconnect(id_of(request), conf ? conf->network.name : ""));
     if (conf && conf->delegated_ipam) {
-        const auto released = call_delegate("DEL", request, *conf);
-        if (!released && removed) {
-            return std::unexpected(released.error());
-        }
+        failures.note(call_delegate("DEL", request, *conf));
     }
-    TRY(std::move(removed));
+    TRY(failures.result());
     return Json();
 }
 
@@ -71,19 +81,22 @@ std::expected<Json, Error> check(const Request& request, const NetConf& conf) {
 }
 
 std::expected<Json, Error> collect_garbage(const Request& request, const NetConf& conf) {
-    auto collected = disconnect_all_but(conf.network.name, conf.valid_attachments);
-    if (conf.delegated_ipam) {
-        const auto released = call_delegate("GC", request, conf);
-        if (!released && collected) {
-            return std::unexpected(released.error());
-        }
+    Failures failures;
+    failures.note(disconnect_all_but(conf.network.name, conf.valid_attachments));
+    if (const auto strays = collect_orphans(false, false); !strays) {
+        failures.note(std::unexpected(strays.error()));
     }
-    TRY(std::move(collected));
+    if (conf.delegated_ipam) {
+        failures.note(call_delegate("GC", request, conf));
+    }
+    TRY(failures.result());
     return Json();
 }
 
-std::expected<Json, Error> status(const Request& request, const NetConf& conf) {
-    TRY(ready(conf.network));
+std::expected<Json, Error> status(const Request& request, const NetConf& conf, std::string& remarks) {
+    for (const auto& remark : TRY(ready(conf.network))) {
+        remarks += "causeway: network \"" + conf.network.name + "\": " + remark + "\n";
+    }
     if (conf.delegated_ipam) {
         TRY(call_delegate("STATUS", request, conf));
     }
@@ -100,7 +113,8 @@ std::expected<void, Error> refuse_too_old(Command command, const std::string& ve
     return {};
 }
 
-std::expected<Json, Error> perform(const Request& request, const std::expected<NetConf, Error>& conf) {
+std::expected<Json, Error> perform(const Request& request, const std::expected<NetConf, Error>& conf,
+                                   std::string& remarks) {
     if (request.command == Command::del) {
         return remove(request, conf);
     }
@@ -116,7 +130,7 @@ std::expected<Json, Error> perform(const Request& request, const std::expected<N
         case Command::gc:
             return collect_garbage(request, *conf);
         default:
-            return status(request, *conf);
+            return status(request, *conf, remarks);
     }
 }
 
@@ -135,7 +149,7 @@ std::string printed(const Json& json) {
 }
 
 Answer failed(const std::string& version, const Error& error) {
-    return {1, printed(error_result(version, error))};
+    return {1, printed(error_result(version, error)), ""};
 }
 
 Answer answer_or_throw(const Environment& environment, std::string_view input) {
@@ -145,13 +159,14 @@ Answer answer_or_throw(const Environment& environment, std::string_view input) {
         return failed(version, request.error());
     }
     if (request->command == Command::version) {
-        return {0, version_result(version).dump() + "\n"};
+        return {0, version_result(version).dump() + "\n", ""};
     }
-    const auto result = perform(*request, read_net_conf(input));
+    std::string remarks;
+    const auto result = perform(*request, read_net_conf(input), remarks);
     if (!result) {
         return failed(version, result.error());
     }
-    return {0, result->is_null() ? "" : printed(*result)};
+    return {0, result->is_null() ? "" : printed(*result), remarks};
 }
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace causeway::cni {
 
 struct Answer {
     int exit_status = 0;
-    std::string output;  // JSON, or nothing
+    std::string output;   // for stdout: JSON, or nothing
+    std::string remarks;  // for stderr, which runtimes keep as a log: lines, or nothing
 };
 
 Answer answer(const Environment& environment, std::string_view input);

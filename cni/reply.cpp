@@ -89,7 +89,23 @@ Json error_result(const std::string& version, const Error& error) {
 
 namespace {
 
-// Throws what nlohmann throws at a value of the wrong type.
+// These throw what nlohmann throws at a value of the wrong type.
+
+std::expected<Expected::Device, Error> device_in(const Json& json) {
+    Expected::Device device{.name = json.value("name", "")};
+    if (json.contains("mac")) {
+        device.mac = TRY(Mac::parse(json["mac"].get<std::string>()));
+    }
+    if (json.contains("mtu")) {
+        const auto& mtu = json["mtu"];
+        if (!mtu.is_number_unsigned() || mtu.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
+            return fail(Code::invalid_configuration, "prevResult.interfaces: the mtu " + mtu.dump() + " is not one");
+        }
+        device.mtu = mtu.get<std::uint32_t>();
+    }
+    return device;
+}
+
 std::expected<Expected, Error> expected_in(const Json& previous, const std::string& interface,
                                            const std::string& netns) {
     Expected expected;
@@ -102,15 +118,13 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
                     "prevResult.interfaces: has no \"" + interface + "\" in the sandbox " + netns);
     }
     const auto index = std::distance(interfaces.begin(), ours);
-    if (ours->contains("mac")) {
-        expected.mac = TRY(Mac::parse((*ours)["mac"].get<std::string>()));
-    }
-    if (ours->contains("mtu")) {
-        const auto& mtu = (*ours)["mtu"];
-        if (!mtu.is_number_unsigned() || mtu.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
-            return fail(Code::invalid_configuration, "prevResult.interfaces: the mtu " + mtu.dump() + " is not one");
+    const auto device = TRY(device_in(*ours));
+    expected.mac = device.mac;
+    expected.mtu = device.mtu;
+    for (const auto& one : interfaces) {
+        if (one.value("sandbox", "").empty() && !one.value("mac", "").empty()) {  // others may leave it empty
+            expected.host_devices.push_back(TRY(device_in(one)));
         }
-        expected.mtu = mtu.get<std::uint32_t>();
     }
     for (const auto& ip : previous.value("ips", Json::array())) {
         const auto place = ip.value("interface", Json(index));
@@ -118,7 +132,7 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
             return fail(Code::invalid_configuration, "prevResult.ips: the interface " + place.dump() + " is no index");
         }
         if (place == Json(index)) {
-            expected.address = TRY(Prefix::parse(ip.value("address", "")));
+            expected.addresses.push_back(TRY(Prefix::parse(ip.value("address", ""))));
         }
     }
     for (const auto& item : previous.value("routes", Json::array())) {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cni/net_conf.hpp"
-#include "userspace/inspect.hpp"
+#include "userspace/verify.hpp"
 
 namespace causeway::cni {
 

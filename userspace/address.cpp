@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 namespace causeway {
@@ -80,6 +81,22 @@ Address Address::plus(std::uint64_t offset) const {
         offset >>= 8;
     }
     return sum;
+}
+
+std::uint64_t Address::distance_to(const Address& other) const {
+    std::uint64_t high = 0, low = 0;
+    int borrow = 0;
+    for (std::size_t i = bytes_.size(); i-- > 0;) {
+        const int difference = other.bytes_[i] - bytes_[i] - borrow;
+        borrow = difference < 0 ? 1 : 0;
+        const auto byte = static_cast<std::uint64_t>(difference & 0xff);
+        if (i < 8) {
+            high |= byte << (8 * (7 - i));
+        } else {
+            low |= byte << (8 * (15 - i));
+        }
+    }
+    return high != 0 ? std::numeric_limits<std::uint64_t>::max() : low;
 }
 
 std::expected<Prefix, Error> Prefix::parse(std::string_view text) {

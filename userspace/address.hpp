@@ -33,6 +33,8 @@ public:
 
     // The address offset steps further on; wraps at the end of the family.
     Address plus(std::uint64_t offset) const;
+    // How many steps further on other is; other >= *this. The largest number where it is more.
+    std::uint64_t distance_to(const Address& other) const;
 
     auto operator<=>(const Address&) const = default;
 

@@ -103,17 +103,31 @@ std::expected<void, Error> detach(Hook hook, std::uint32_t ifindex, Direction di
     return {};
 }
 
+namespace {
+
+// The id of causeway's program there, by clsact; 0: none.
+std::expected<std::uint32_t, Error> clsact_program(std::uint32_t ifindex, Direction direction,
+                                                   const std::string& device) {
+    const auto point = clsact_hook(ifindex, direction);
+    auto options = filter();
+    const int result = bpf_tc_query(&point, &options);
+    if (result != 0 && result != -ENOENT && result != -EINVAL) {
+        return std::unexpected(kernel_error(-result, step_of("query", direction, device)));
+    }
+    return result == 0 ? options.prog_id : 0;
+}
+
+}  // namespace
+
+std::expected<bool, Error> has_filter(std::uint32_t ifindex, Direction direction, const std::string& device) {
+    return TRY(clsact_program(ifindex, direction, device)) != 0;
+}
+
 std::expected<bool, Error> attached(Hook hook, std::uint32_t ifindex, Direction direction, int program,
                                     const std::string& device) {
     const auto wanted = id_of(program);
     if (hook == Hook::clsact) {
-        const auto point = clsact_hook(ifindex, direction);
-        auto options = filter();
-        const int result = bpf_tc_query(&point, &options);
-        if (result != 0 && result != -ENOENT && result != -EINVAL) {
-            return std::unexpected(kernel_error(-result, step_of("query", direction, device)));
-        }
-        return result == 0 && options.prog_id == wanted;
+        return TRY(clsact_program(ifindex, direction, device)) == wanted;
     }
     std::array<std::uint32_t, 64> ids{};
     std::uint32_t count = ids.size();

@@ -32,4 +32,7 @@ std::expected<void, Error> detach(Hook hook, std::uint32_t ifindex, Direction di
 std::expected<bool, Error> attached(Hook hook, std::uint32_t ifindex, Direction direction, int program,
                                     const std::string& device);
 
+// Whether a program of causeway's is there by clsact, of whichever load: it is known by its filter's handle.
+std::expected<bool, Error> has_filter(std::uint32_t ifindex, Direction direction, const std::string& device);
+
 }  // namespace causeway

@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -119,6 +120,10 @@ std::expected<Datapath, Error> Datapath::open() {
         TRY(open_pin("from_stack")),
         shared_device_hook(),
     };
+}
+
+std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {
+    return BpfMap<address, rest>{TRY(open_pin("resting")), "resting"};
 }
 
 namespace {
@@ -241,12 +246,44 @@ std::expected<void, Error> needs_exclusive(const DatapathLock& lock, const std::
 
 }  // namespace
 
+std::expected<std::vector<std::string>, Error> Datapath::other_versions() {
+    std::vector<std::string> others;
+    std::error_code error;
+    std::filesystem::directory_iterator entry(home, error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+        const std::string path = entry->path();
+        if (entry->path().filename().string().starts_with("v") && path != directory()) {
+            others.push_back(path);
+        }
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
+        return std::unexpected(kernel_error(error.value(), "list " + home));
+    }
+    return others;
+}
+
+// Two versions side by side would both translate, and each take ports that the other has given out.
+std::expected<void, Error> Datapath::check_loadable() {
+    if (const auto others = TRY(other_versions()); !others.empty()) {
+        return fail(
+            Code::conflict, "another version of causeway has sandboxes on this host: its pins are in " + others[0],
+            "DEL them with that version, or remove " + others[0] + " and then \"causewayctl gc\" their devices");
+    }
+    if (access(directory().c_str(), F_OK) == 0) {
+        const auto datapath = open();
+        return fail(Code::conflict, "the pins in " + directory() + " are not complete: " + datapath.error().message,
+                    "remove " + directory() + " and then \"causewayctl gc\" what it had");
+    }
+    return {};
+}
+
 std::expected<Datapath, Error> Datapath::open_or_load(const DatapathLock& lock) {
     TRY(needs_exclusive(lock, "load the datapath"));
     auto datapath = open();
     if (datapath || datapath.error().number != ENOENT) {
         return datapath;
     }
+    TRY(check_loadable());
     if (const auto loaded = load_and_pin(); !loaded) {
         Error error = loaded.error();
         if (const auto removed = remove_pins(); !removed) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <vector>
 
 #include <causeway/abi.h>
 
@@ -57,6 +58,12 @@ struct Datapath {
     // Through the pins. number ENOENT where the datapath isn't loaded.
     static std::expected<Datapath, Error> open();
 
+    // Opened by those alone who need it: addresses that rest.
+    static std::expected<BpfMap<address, rest>, Error> open_resting();
+
+    // Whether open_or_load could load one: no other version's is there, nor half of this one's.
+    static std::expected<void, Error> check_loadable();
+
     // Loads and pins where open() finds nothing, or only what a killed process left. The lock is exclusive.
     static std::expected<Datapath, Error> open_or_load(const DatapathLock& lock);
 
@@ -64,6 +71,9 @@ struct Datapath {
     static std::expected<void, Error> unpin(const DatapathLock& lock);
 
     static const std::string& directory();
+
+    // Where other versions of causeway keep theirs: their sandboxes are not in this one's maps.
+    static std::expected<std::vector<std::string>, Error> other_versions();
 };
 
 }  // namespace causeway

@@ -34,13 +34,23 @@ int family_of(const Address& address) {
 
 // libmnl's own macro for this is C only.
 template <typename Visit>
-void for_each_attribute(const nlmsghdr& message, std::size_t offset, const Visit& visit) {
-    const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(&message));
-    for (const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(&message, offset));
-         mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)));
+void for_each_attribute(const void* begin, const void* end, const Visit& visit) {
+    for (const auto* attribute = static_cast<const nlattr*>(begin); mnl_attr_ok(
+             attribute, static_cast<int>(static_cast<const char*>(end) - reinterpret_cast<const char*>(attribute)));
          attribute = mnl_attr_next(attribute)) {
         visit(*attribute, mnl_attr_get_type(attribute));
     }
+}
+
+template <typename Visit>
+void for_each_attribute(const nlmsghdr& message, std::size_t offset, const Visit& visit) {
+    for_each_attribute(mnl_nlmsg_get_payload_offset(&message, offset), mnl_nlmsg_get_payload_tail(&message), visit);
+}
+
+template <typename Visit>
+void for_each_attribute_in(const nlattr& nest, const Visit& visit) {
+    const auto* begin = static_cast<const char*>(mnl_attr_get_payload(&nest));
+    for_each_attribute(begin, begin + mnl_attr_get_payload_len(&nest), visit);
 }
 
 // The kernel's own words for a refusal, where it gives any (NETLINK_EXT_ACK, Linux 4.12).
@@ -66,6 +76,34 @@ Error refused(int number, std::string_view step, const nlmsghdr& reply) {
     return kernel_error(number, step, reason_in(reply));
 }
 
+// IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF is the list of net.ipv4.conf.<link>.*, by number from 1 on.
+bool forwards_ipv4(const nlattr& families) {
+    bool forwards = false;
+    for_each_attribute_in(families, [&](const nlattr& family, int name) {
+        if (name != AF_INET) {
+            return;
+        }
+        for_each_attribute_in(family, [&](const nlattr& settings, int type) {
+            const auto* values = static_cast<const std::uint32_t*>(mnl_attr_get_payload(&settings));
+            if (type == IFLA_INET_CONF &&
+                mnl_attr_get_payload_len(&settings) >= IPV4_DEVCONF_FORWARDING * sizeof(*values)) {
+                forwards = values[IPV4_DEVCONF_FORWARDING - 1] != 0;
+            }
+        });
+    });
+    return forwards;
+}
+
+std::string kind_in(const nlattr& info) {
+    std::string kind;
+    for_each_attribute_in(info, [&](const nlattr& attribute, int type) {
+        if (type == IFLA_INFO_KIND) {
+            kind = mnl_attr_get_str(&attribute);
+        }
+    });
+    return kind;
+}
+
 Link link_in(const nlmsghdr& message) {
     Link link;
     const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
@@ -79,6 +117,12 @@ Link link_in(const nlmsghdr& message) {
             link.mtu = mnl_attr_get_u32(&attribute);
         } else if (type == IFLA_ADDRESS && mnl_attr_get_payload_len(&attribute) == link.mac.bytes.size()) {
             std::memcpy(link.mac.bytes.data(), mnl_attr_get_payload(&attribute), link.mac.bytes.size());
+        } else if (type == IFLA_LINK) {
+            link.peer = mnl_attr_get_u32(&attribute);
+        } else if (type == IFLA_LINKINFO) {
+            link.kind = kind_in(attribute);
+        } else if (type == IFLA_AF_SPEC) {
+            link.forwards_ipv4 = forwards_ipv4(attribute);
         }
     });
     return link;
@@ -116,10 +160,10 @@ LinkAddress link_address_in(const nlmsghdr& message) {
     return found;
 }
 
-Route route_in(const nlmsghdr& message, std::uint32_t& table) {
+Route route_in(const nlmsghdr& message) {
     Route route;
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&message));
-    table = info->rtm_table;
+    std::uint32_t table = info->rtm_table;
     route.destination = {info->rtm_family == AF_INET ? Address::of_ipv4(0) : Address{}, info->rtm_dst_len};
     for_each_attribute(message, sizeof(*info), [&](const nlattr& attribute, int type) {
         if (type == RTA_DST) {
@@ -132,6 +176,7 @@ Route route_in(const nlmsghdr& message, std::uint32_t& table) {
             table = mnl_attr_get_u32(&attribute);
         }
     });
+    route.in_main_table = table == RT_TABLE_MAIN;
     return route;
 }
 
@@ -338,12 +383,20 @@ std::expected<std::vector<Route>, Error> Netlink::routes(int family) {
     info->rtm_family = static_cast<std::uint8_t>(family);
     std::vector<Route> found;
     TRY(exchange(request, "list routes", [&](const nlmsghdr& reply) {
-        std::uint32_t table = 0;
-        auto route = route_in(reply, table);
-        if (table == RT_TABLE_MAIN) {
-            found.push_back(route);
+        if (static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply))->rtm_type == RTN_UNICAST) {
+            found.push_back(route_in(reply));
         }
     }));
+    return found;
+}
+
+std::expected<std::vector<Link>, Error> Netlink::links() {
+    Batch::Message message;
+    auto& request = message.start(RTM_GETLINK, NLM_F_DUMP);
+    mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg));
+    mnl_attr_put_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    std::vector<Link> found;
+    TRY(exchange(request, "list devices", [&](const nlmsghdr& reply) { found.push_back(link_in(reply)); }));
     return found;
 }
 
@@ -474,11 +527,15 @@ int fork_orphan(const std::function<void()>& work, int keep) {
 }  // namespace
 
 std::expected<void, Error> Netlink::delete_link(const std::string& name) {
-    const std::string step = "delete the device " + name;
     const auto link = link_named(name);
     if (!link) {
         return link.error().number == ENODEV ? std::expected<void, Error>{} : std::unexpected(link.error());
     }
+    return delete_link(*link);
+}
+
+std::expected<void, Error> Netlink::delete_link(const Link& link) {
+    const std::string step = "delete the device " + link.name;
     Socket notifications(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
     if (!notifications || mnl_socket_bind(notifications.get(), RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
         return std::unexpected(errno_error(step));
@@ -497,7 +554,7 @@ std::expected<void, Error> Netlink::delete_link(const std::string& name) {
                 Batch::Message message;
                 auto& request = message.start(RTM_DELLINK, NLM_F_ACK);
                 auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg)));
-                info->ifi_index = static_cast<int>(link->ifindex);
+                info->ifi_index = static_cast<int>(link.ifindex);
                 const auto done = netlink->exchange(request, step);
                 result = done || done.error().number == ENODEV ? 0 : done.error().number;
             }
@@ -506,7 +563,7 @@ std::expected<void, Error> Netlink::delete_link(const std::string& name) {
         },
         say.get());
     say = UniqueFd();
-    const int outcome = number != 0 ? number : wait_for_deletion(notifications.get(), child_says.get(), link->ifindex);
+    const int outcome = number != 0 ? number : wait_for_deletion(notifications.get(), child_says.get(), link.ifindex);
     if (outcome != 0) {
         return std::unexpected(kernel_error(outcome, step));
     }

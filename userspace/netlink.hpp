@@ -28,7 +28,10 @@ struct Link {
     Mac mac;
     std::uint32_t mtu = 0;
     bool up = false;
-    bool ethernet = false;  // ARPHRD_ETHER
+    bool ethernet = false;       // ARPHRD_ETHER
+    bool forwards_ipv4 = false;  // net.ipv4.conf.<link>.forwarding
+    std::string kind;            // "veth", "tun", ...; empty: a device of the machine's
+    std::uint32_t peer = 0;      // ifindex of the other end, in its own namespace; 0: none
 };
 
 struct LinkAddress {
@@ -41,6 +44,7 @@ struct Route {
     Prefix destination;
     Address gateway;  // none: on the link
     std::uint32_t ifindex = 0;
+    bool in_main_table = true;
 };
 
 struct VethEnd {
@@ -84,7 +88,8 @@ public:
     std::expected<Link, Error> link_named(const std::string& name);
     std::expected<Link, Error> link_at(std::uint32_t ifindex);
     std::expected<std::vector<LinkAddress>, Error> addresses(int family);
-    std::expected<std::vector<Route>, Error> routes(int family);  // of the main table
+    std::expected<std::vector<Route>, Error> routes(int family);  // unicast, of every table
+    std::expected<std::vector<Link>, Error> links();
 
     // Both ends in one request, each where it belongs: near here, far in its own namespace (here when null).
     // EEXIST when either name is taken. Neither exists after an error.
@@ -94,6 +99,7 @@ public:
     // some 20 ms) is left to a child process, which ends by itself. No such link: no error. Only for a socket of the
     // calling thread's own namespace.
     std::expected<void, Error> delete_link(const std::string& name);
+    std::expected<void, Error> delete_link(const Link& link);
 
     // All requests in one system call. The first that failed is the error; the others were made all the same.
     std::expected<void, Error> commit(const Batch& batch);

@@ -12,13 +12,13 @@
 
 namespace causeway {
 
-namespace {
-
-constexpr std::uint32_t default_mtu = 1500;
-
 std::string inner_end_of(const std::string& device) {
     return device + "-in";
 }
+
+namespace {
+
+constexpr std::uint32_t default_mtu = 1500;
 
 bool is_used(const subnet& subnet) {
     return subnet.prefix_length != 0;
@@ -397,9 +397,22 @@ std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& net
     return {};
 }
 
-std::expected<void, Error> uplinks_exist(Netlink& netlink, const NetworkSpec& spec) {
-    TRY(find_uplinks(netlink, spec, {}));
-    return {};
+std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, Netlink& netlink,
+                                                      const NetworkSpec& spec) {
+    const auto networks = datapath != nullptr ? TRY(list_networks(*datapath)) : std::vector<Network>{};
+    const auto* present = on_device(networks, spec.device);
+    if (present != nullptr) {
+        TRY(refuse_other_name(*present, spec));
+    } else {
+        TRY(refuse_foreign_device(netlink, spec.device));
+    }
+    TRY(refuse_overlap(networks, spec));
+    TRY(wanted_record(spec, present != nullptr ? present->record : network{}, default_mtu));
+    std::vector<Link> links;
+    for (auto& uplink : TRY(find_uplinks(netlink, spec, networks))) {
+        links.push_back(std::move(uplink.link));
+    }
+    return links;
 }
 
 std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,

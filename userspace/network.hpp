@@ -23,6 +23,7 @@ struct NetworkSpec {
     bool masquerade = false;
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
     std::vector<Range> ranges;
+    std::uint32_t rest = 0;  // seconds that an address is not given out again
     std::uint16_t port_min = 1024, port_max = 65535;
     std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60};  // RFC 5382, 4787, 5508
     std::vector<Prefix> unmasqueraded;       // destinations that see a sandbox's own address all the same
@@ -39,6 +40,7 @@ struct Network {
 
 // The longest device name that leaves room for the inner end's suffix.
 inline constexpr std::size_t device_name_max = 12;
+std::string inner_end_of(const std::string& device);
 
 // The network if it is there, as the spec has it and complete, else nothing. Changes nothing but uplinks that have
 // come since, or have another address now. Needs the lock, shared.
@@ -55,8 +57,10 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
 std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
 std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink);
 
-// Whether the uplinks that the spec names are there.
-std::expected<void, Error> uplinks_exist(Netlink& netlink, const NetworkSpec& spec);
+// Whether make_network would take the spec; changes nothing. What would be its uplinks. datapath: null when none is
+// loaded.
+std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, Netlink& netlink,
+                                                      const NetworkSpec& spec);
 
 // One network: its device and gateways. No sandbox is in it any more. Needs the lock, exclusive.
 std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& netlink, const Network& network);

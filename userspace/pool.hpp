@@ -16,11 +16,12 @@
 namespace causeway {
 
 // One subnet and the part of it that is given out. first <= last, both inside the subnet; the gateway, the
-// network's own address and the broadcast address are never given out.
+// network's own address, the broadcast address and what is excluded are never given out.
 struct Range {
     Prefix subnet;
     Address first, last;
     Address gateway;
+    std::vector<Prefix> excluded;
 
     // What host-local makes of a subnet alone: gateway its first address, the rest to give out.
     static std::expected<Range, Error> of_subnet(const Prefix& subnet);
@@ -29,26 +30,48 @@ struct Range {
 // "10.0.0.2-10.0.0.254, …", for messages.
 std::string text_of(std::span<const Range> ranges);
 
+// How many addresses it gives out.
+std::uint64_t size_of(const Range& range);
+
 struct Assignment {
     Prefix address;  // with the subnet's length
     Address gateway;
 };
 
-// Takes an address in the name of a claim. Before each attempt about_to(address) is called: what it records is
-// enough to find the address again if the process dies. The address after the last one given is tried first, so that
-// an address rests for as long as it can. Code::exhausted when none of the ranges has one left.
-std::expected<Assignment, Error> claim_address(
-    const Datapath& datapath, std::span<const Range> ranges, std::uint64_t claim, std::uint32_t network,
-    const std::function<std::expected<void, Error>(const Address&)>& about_to);
+// In whose name an address is taken. Before each attempt about_to is called: what it records is enough to find the
+// address again if the process dies.
+struct Claimant {
+    std::uint64_t claim = 0;
+    std::uint32_t network = 0;
+    std::function<std::expected<void, Error>(const Address&)> about_to;
+};
 
-// The same for the one address that someone else has chosen. Code::conflict when it is taken.
-std::expected<void, Error> claim_given_address(const Datapath& datapath, const Address& address, std::uint64_t claim,
-                                               std::uint32_t network);
+// Takes an address. The one after the last one given is tried first, so that an address rests for as long as it can;
+// with mind_rest one whose time is not over is passed over. However full the ranges, it costs a few map operations and,
+// where those don't find one, one walk through the map. Code::exhausted, with the ranges and the counts, when none of
+// them has one left.
+std::expected<Assignment, Error> claim_address(const Datapath& datapath, std::span<const Range> ranges,
+                                               const Claimant& claimant, bool mind_rest);
 
-// Whether claim_address would find one now.
-bool has_free_address(const Datapath& datapath, std::span<const Range> ranges);
+// The one address that the runtime wants; whether it rests is not asked. Code::invalid_configuration where no range
+// gives it out, Code::conflict with the owner's name when it is taken.
+std::expected<Assignment, Error> claim_wanted_address(const Datapath& datapath, std::span<const Range> ranges,
+                                                      const Address& address, const Claimant& claimant);
 
-// Gives it back if the claim holds it; else nothing happens.
-std::expected<void, Error> release_address(const Datapath& datapath, const Address& address, std::uint64_t claim);
+// The one address that another plugin has chosen, in a range or not. Code::conflict likewise.
+std::expected<void, Error> claim_given_address(const Datapath& datapath, const Address& address,
+                                               const Claimant& claimant);
+
+struct Vacancy {
+    std::uint64_t all = 0, taken = 0, resting = 0;
+
+    std::uint64_t left() const { return all - taken - resting; }
+    std::string text() const;  // "13 addresses: 12 taken, 1 resting"
+};
+std::expected<Vacancy, Error> vacancy(const Datapath& datapath, std::span<const Range> ranges, bool mind_rest);
+
+// Gives it back if the claim holds it; else nothing happens. It is not given out again for that many seconds.
+std::expected<void, Error> release_address(const Datapath& datapath, const Address& address, std::uint64_t claim,
+                                           std::uint32_t rest_seconds);
 
 }  // namespace causeway

@@ -5,29 +5,16 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <set>
 
+#include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/rollback.hpp"
 
 namespace causeway {
-
-std::string name_of(const SandboxId& id) {
-    return "container " + id.container + ", interface " + id.interface;
-}
-
-attachment_key key_of(const SandboxId& id) {
-    attachment_key key{};
-    copy_text(key.container, id.container);
-    copy_text(key.interface, id.interface);
-    return key;
-}
-
-SandboxId id_of(const attachment_key& key) {
-    return {key.container, key.interface};
-}
 
 namespace {
 
@@ -37,130 +24,6 @@ std::expected<std::uint64_t, Error> random_number() {
         return std::unexpected(errno_error("get a random number"));
     }
     return number | 1;  // 0 stands for no claim
-}
-
-// "cw" and 13 characters of 32: what a claim is called on the host, where names of 15 characters are the limit.
-std::string host_end_name(std::uint64_t claim) {
-    constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuv";
-    std::string name = "cw";
-    for (int i = 0; i < 13; i++) {
-        name += digits[claim & 31];
-        claim >>= 5;
-    }
-    return name;
-}
-
-struct Attachment {
-    attachment_key key;
-    attachment record;
-
-    std::string what() const { return "the record of " + name_of(id_of(key)); }
-};
-
-std::expected<void, Error> save(const Datapath& datapath, const Attachment& attachment) {
-    return datapath.attachments.put(attachment.key, attachment.record, attachment.what());
-}
-
-// --- disconnect ---
-
-// Collects failures while the work goes on.
-class Failures {
-public:
-    void note(const std::expected<void, Error>& result) {
-        if (result) {
-            return;
-        }
-        if (!first_) {
-            first_ = result.error();
-        } else {
-            first_->details += (first_->details.empty() ? "" : "; ") + result.error().message;
-        }
-    }
-    std::expected<void, Error> result() const {
-        return first_ ? std::expected<void, Error>(std::unexpected(*first_)) : std::expected<void, Error>();
-    }
-    bool none() const { return !first_; }
-
-private:
-    std::optional<Error> first_;
-};
-
-// A slot is claimed as an address is: by insertion, from a random one on. What is about to be claimed is on record.
-std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment) {
-    auto& record = attachment.record;
-    const auto start = static_cast<std::uint32_t>(record.claim >> 32);
-    for (std::uint32_t step = 0; step < CAUSEWAY_SANDBOXES_MAX; step++) {
-        record.slot = (start + step) % CAUSEWAY_SANDBOXES_MAX;
-        if (datapath.slots.find(record.slot)) {
-            continue;
-        }
-        TRY(save(datapath, attachment));
-        auto claimed = datapath.slots.insert(record.slot, record.claim, "a slot");
-        if (claimed || claimed.error().number != EEXIST) {
-            return claimed;
-        }
-    }
-    return fail(Code::exhausted, "connect " + name_of(id_of(attachment.key)) + ": this host has " +
-                                     std::to_string(CAUSEWAY_SANDBOXES_MAX) + " sandboxes already");
-}
-
-std::expected<void, Error> release_slot(const Datapath& datapath, const attachment& record) {
-    if (datapath.slots.find(record.slot) != record.claim) {
-        return {};
-    }
-    return datapath.slots.erase(record.slot, "a slot");
-}
-
-std::expected<void, Error> forget_flows(const Datapath& datapath, std::uint32_t ifindex) {
-    std::vector<flow_key> theirs;
-    TRY(datapath.flows.for_each([&](const flow_key& key, const flow& entry) {
-        if (entry.link.ifindex == ifindex) {
-            theirs.push_back(key);
-        }
-    }));
-    Failures failures;
-    for (const auto& key : theirs) {
-        failures.note(datapath.flows.erase(key, "a flow"));
-    }
-    return failures.result();
-}
-
-// Identity first: from then on nothing that the sandbox sends is taken. The record last, and only if all else is gone.
-std::expected<void, Error> undo_attachment(const Datapath& datapath, Netlink& netlink, const Attachment& attachment) {
-    const auto& record = attachment.record;
-    const std::string who = name_of(id_of(attachment.key));
-    auto ifindex = record.ifindex;
-    if (ifindex == 0) {  // killed before it was recorded
-        if (const auto link = netlink.link_named(record.host_end)) {
-            ifindex = link->ifindex;
-        }
-    }
-    Failures failures;
-    failures.note(datapath.sandboxes.erase(ifindex, who));
-    failures.note(netlink.delete_link(record.host_end));
-    failures.note(forget_flows(datapath, ifindex));
-    failures.note(release_slot(datapath, record));
-    if (!Address(record.address).is_none()) {
-        failures.note(release_address(datapath, Address(record.address), record.claim));
-    }
-    if (failures.none()) {
-        failures.note(datapath.attachments.erase(attachment.key, who));
-    }
-    return failures.result();
-}
-
-std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink) {
-    TRY(lock.change_to(DatapathLock::Mode::exclusive));
-    const auto datapath = Datapath::open();  // anew: it may have changed before the lock was had
-    if (datapath && !datapath->attachments.empty()) {
-        return {};
-    }
-    if (datapath) {
-        TRY(remove_networks(*datapath, netlink));
-    } else if (datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
-    return Datapath::unpin(lock);
 }
 
 bool belongs_to(const Datapath& datapath, const attachment& record, const std::string& network_name) {
@@ -225,7 +88,7 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
             return fail(Code::conflict, name_of(spec.id) + " is connected already", "DEL it first");
         }
         if (present) {
-            TRY(undo_attachment(datapath, netlink, {attachment.key, *present}));
+            TRY(undo(datapath, netlink, std::array{Attachment{attachment.key, *present}}));
         }
         inserted = datapath.attachments.insert(attachment.key, attachment.record, attachment.what());
     }
@@ -235,17 +98,19 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
 
 std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& attachment, const SandboxSpec& spec,
                                         const NetworkSpec& network) {
+    auto& record = attachment.record;
     const auto about_to = [&](const Address& address) -> std::expected<void, Error> {
-        attachment.record.address = address.raw();
+        record.address = address.raw();
         return save(datapath, attachment);
     };
-    auto& record = attachment.record;
-    if (!spec.assignment) {
-        return claim_address(datapath, network.ranges, record.claim, record.network, about_to);
+    const Claimant claimant{record.claim, record.network, about_to};
+    if (spec.assignment) {
+        TRY(claim_given_address(datapath, spec.assignment->address.address, claimant));
+        return *spec.assignment;
     }
-    TRY(about_to(spec.assignment->address.address));
-    TRY(claim_given_address(datapath, spec.assignment->address.address, record.claim, record.network));
-    return *spec.assignment;
+    record.rest = network.rest;
+    return spec.address ? claim_wanted_address(datapath, network.ranges, *spec.address, claimant)
+                        : claim_address(datapath, network.ranges, claimant, network.rest != 0);
 }
 
 // Both ends, their places in the maps, and the program: all of it before either end is up.
@@ -340,7 +205,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         return undone(begun.error());
     }
     attachment = *begun;
-    rollback.on_failure([&] { return undo_attachment(prepared->datapath, netlink, *attachment); });
+    rollback.on_failure([&] { return undo(prepared->datapath, netlink, std::array{*attachment}); });
 
     Connection connection;
     auto connected = [&]() -> std::expected<void, Error> {
@@ -363,8 +228,9 @@ namespace {
 
 // One or all: what to disconnect is chosen from the records, under the lock.
 std::expected<void, Error> disconnect_chosen(
+    DatapathLock::Mode mode,
     const std::function<std::expected<std::vector<Attachment>, Error>(const Datapath&)>& choose) {
-    auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
+    auto lock = TRY(DatapathLock::take(mode));
     auto netlink = TRY(Netlink::open());
     const auto datapath = Datapath::open();
     if (!datapath && datapath.error().number != ENOENT) {
@@ -372,14 +238,23 @@ std::expected<void, Error> disconnect_chosen(
     }
     Failures failures;
     if (datapath) {
-        for (const auto& attachment : TRY(choose(*datapath))) {
-            failures.note(undo_attachment(*datapath, netlink, attachment));
-        }
+        failures.note(undo(*datapath, netlink, TRY(choose(*datapath))));
     }
     if (!datapath || datapath->attachments.empty()) {
         failures.note(unload_if_unused(lock, netlink));
     }
     return failures.result();
+}
+
+// To say that it is gone would leave it for ever: its record may be in maps that this version does not read.
+std::expected<void, Error> refuse_when_elsewhere(const SandboxId& id) {
+    const auto others = TRY(Datapath::other_versions());
+    if (!others.empty()) {
+        return fail(Code::conflict,
+                    name_of(id) + " may be on record with another version of causeway, whose pins are in " + others[0],
+                    "DEL it with that version, or remove " + others[0] + " and then \"causewayctl gc\" its devices");
+    }
+    return {};
 }
 
 }  // namespace
@@ -388,19 +263,27 @@ std::expected<void, Error> disconnect(const SandboxId& id, const std::string& ne
     if (id.container.size() >= CAUSEWAY_CONTAINER_LEN || id.interface.size() >= CAUSEWAY_DEVICE_LEN) {
         return {};  // connect refuses such names, so nothing of that name was ever connected
     }
-    return disconnect_chosen([&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
+    bool on_record = false;
+    const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
         const auto key = key_of(id);
         const auto record = datapath.attachments.find(key);
+        on_record = record.has_value();
         if (!record || !belongs_to(datapath, *record, network_name)) {
             return {};
         }
         return std::vector{Attachment{key, *record}};
-    });
+    };
+    TRY(disconnect_chosen(DatapathLock::Mode::shared, choose));
+    if (!on_record) {
+        return refuse_when_elsewhere(id);
+    }
+    return {};
 }
 
+// Exclusively, so that no connect is half done meanwhile.
 std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept) {
     const std::set<SandboxId> keep(kept.begin(), kept.end());
-    return disconnect_chosen([&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
+    const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
         std::vector<Attachment> chosen;
         TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
             if (!keep.contains(id_of(key)) && belongs_to(datapath, record, network_name)) {
@@ -408,7 +291,8 @@ std::expected<void, Error> disconnect_all_but(const std::string& network_name, c
             }
         }));
         return chosen;
-    });
+    };
+    return disconnect_chosen(DatapathLock::Mode::exclusive, choose);
 }
 
 }  // namespace causeway

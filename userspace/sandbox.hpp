@@ -11,26 +11,17 @@
 #include <string>
 #include <vector>
 
+#include "userspace/attachment.hpp"
 #include "userspace/network.hpp"
 
 namespace causeway {
-
-struct SandboxId {
-    std::string container;  // shorter than CAUSEWAY_CONTAINER_LEN
-    std::string interface;  // its name in the sandbox
-
-    auto operator<=>(const SandboxId&) const = default;
-};
-
-std::string name_of(const SandboxId& id);  // for messages
-attachment_key key_of(const SandboxId& id);
-SandboxId id_of(const attachment_key& key);
 
 struct SandboxSpec {
     SandboxId id;
     std::string netns;                     // path, shorter than CAUSEWAY_NETNS_LEN
     std::optional<Mac> mac;                // none: derived from the address
-    std::optional<Assignment> assignment;  // none: one of the network's ranges
+    std::optional<Address> address;        // one of the network's ranges; none: any of them
+    std::optional<Assignment> assignment;  // by somebody else; none: of the network's ranges
     std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
 };
 

@@ -305,6 +305,8 @@ struct attachment {
 	__u32 network;
 	__u32 ifindex; /* host end; 0 while unknown */
 	__u32 slot;    /* held in `slots` under this claim, or about to be */
+	__u32 rest;    /* seconds that the address is not given out again afterwards */
+	__u32 reserved;
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
 };
@@ -312,6 +314,11 @@ struct attachment {
 /* Last address given out from a range. Key of `cursors`: the range's first address. */
 struct cursor {
 	struct address last;
+};
+
+/* When may an address that was given back be given out again? Key of `resting`: the address. */
+struct rest {
+	__u64 until; /* CLOCK_MONOTONIC, ns */
 };
 
 #ifdef __cplusplus
@@ -335,6 +342,6 @@ CAUSEWAY_SIZE(struct flow, 64);
 CAUSEWAY_SIZE(struct ageing_turn, 56);
 CAUSEWAY_SIZE(struct ageing, 32);
 CAUSEWAY_SIZE(struct attachment_key, 256);
-CAUSEWAY_SIZE(struct attachment, 8 + 16 + 16 + 16 + 256);
+CAUSEWAY_SIZE(struct attachment, 8 + 16 + 24 + 16 + 256);
 
 #endif

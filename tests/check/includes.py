@@ -10,13 +10,14 @@ from tree import checked_tree, line_of, without_comments
 # A file may include only from its own layer down. Both the header and the source of a name are in its layer.
 LAYERS = {
     "userspace": {
-        "error": 0, "address": 0, "fixed_text": 0, "rollback": 0,
+        "error": 0, "address": 0, "failures": 0, "fixed_text": 0, "rollback": 0,
         "unique_fd": 1, "netns": 1, "netlink": 1, "bpf_map": 1, "attach": 1,
         "datapath": 2,
-        "pool": 3, "network": 3, "sandbox": 3, "inspect": 3,
+        "pool": 3, "network": 3, "attachment": 3, "sandbox": 3, "inspect": 3, "orphan": 3,
+        "readiness": 3, "verify": 3,
     },
     "cni": {
-        "request": 0, "net_conf": 0, "reply": 0,
+        "request": 0, "json_value": 0, "ipam_conf": 0, "runtime_conf": 0, "net_conf": 0, "reply": 0,
         "ipam": 1,
         "plugin": 2,
         "main": 3,

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// GC, STATUS and VERSION.
+// GC as a runtime calls it: what is not on its list goes.
 #include <gmock/gmock.h>
+#include <sys/syscall.h>
 
+#include <cerrno>
+
+#include "tests/system/entries.hpp"
+#include "tests/system/fault.hpp"
 #include "tests/system/host.hpp"
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
@@ -30,12 +35,6 @@ protected:
             ids.push_back(row.at("container"));
         }
         return ids;
-    }
-};
-class Status : public Host {
-protected:
-    static Answer status(const Json& conf = configuration()) {
-        return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
     }
 };
 
@@ -100,51 +99,48 @@ TEST_F(Collection, RefusesAListThatIsNone) {
     EXPECT_THAT(connected(), UnorderedElementsAre("blue"));
 }
 
-TEST_F(Status, IsGoodBeforeAndAfterTheFirstAdd) {
-    const auto before = Snapshot::take();
-    EXPECT_TRUE(succeeded(status()));
-    EXPECT_TRUE(before.holds());
+TEST_F(Collection, GoesByTheOldNameOfTheListToo) {
     const auto blue = connect("blue");
-    const auto with_one = Snapshot::take({blue.netns});
-    EXPECT_TRUE(succeeded(status()));
-    EXPECT_TRUE(with_one.holds());
+    connect("red");
+    const auto list = Json::array({attachment("blue")});
+    EXPECT_TRUE(succeeded(collect(Json(), configuration({{"cni.dev/attachments", list}}))));
+    EXPECT_THAT(connected(), UnorderedElementsAre("blue"));
+    const auto both = configuration({{"cni.dev/attachments", list}, {"cni.dev/valid-attachments", list}});
+    EXPECT_TRUE(succeeded(collect(Json(), both)));
+    EXPECT_THAT(connected(), UnorderedElementsAre("blue"));
 }
 
-TEST_F(Status, TellsThatTheUplinkIsMissing) {
-    const auto conf = configuration({{"uplinks", {"up9"}}});
-    EXPECT_TRUE(refused(status(conf), 50, {"up9"})) << "nothing is loaded";
-    const auto blue = connect("blue");
-    EXPECT_TRUE(refused(status(conf), 50, {"up9"})) << "loaded";
-    ip({"link", "del", "up0"});
-    EXPECT_TRUE(refused(status(configuration({{"uplinks", {"up0"}}})), 50, {"up0"})) << "vanished";
+// Entries and devices on no record: no list of a runtime's could name them.
+TEST_F(Collection, RemovesWhatIsOnNoRecord) {
+    const auto blue = connect("blue"), red = connect("red");
+    const auto before = keys_of("endpoints");
+    erase_entry("attachments", key_of_attachment("red", "eth0"));
+    EXPECT_TRUE(succeeded(collect(Json::array({attachment("blue")}))));
+    EXPECT_EQ(keys_of("endpoints").size(), before.size() - 1);
+    EXPECT_EQ(keys_of("sandboxes").size(), 1U);
+    EXPECT_EQ(keys_of("slots").size(), 1U);
+    EXPECT_EQ(ip({"-o", "link"}).find(red.host_end), std::string::npos);
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
 }
 
-TEST_F(Status, TellsThatNoAddressIsLeft) {
+// The kernel refuses each deletion of a device; addresses, entries and the other sandboxes' go all the same.
+TEST_F(Collection, GoesOnAfterAFailureAndReportsAll) {
+    const auto keeper = connect("keeper");
+    connect("blue");
+    connect("red");
     auto conf = configuration();
-    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/30";
-    const auto blue = connect("blue", conf);
-    EXPECT_TRUE(refused(status(conf), 51, {"10.0.0"}));
-    disconnect(blue, conf);
-    EXPECT_TRUE(succeeded(status(conf)));
-}
-
-TEST_F(Status, IsOfTheNewestVersionAlone) {
-    for (const std::string command : {"STATUS", "GC"}) {
-        EXPECT_TRUE(refused(answer_to({.command = command,
-                                       .id = "",
-                                       .netns = "",
-                                       .conf = configuration({{"cniVersion", "1.0.0"}}),
-                                       .interface = ""}),
-                            1, {"1.0.0"}));
-    }
-}
-
-TEST_F(Status, AndVersionNeedNoMoreThanTheirNames) {
-    const auto answer =
-        answer_to({.command = "VERSION", .id = "", .netns = "", .conf = {{"cniVersion", "1.0.0"}}, .interface = ""});
-    ASSERT_TRUE(succeeded(answer));
-    EXPECT_EQ(answer.json.at("cniVersion"), "1.0.0");
-    EXPECT_EQ(answer.json.at("supportedVersions"), Json({"0.3.1", "0.4.0", "1.0.0", "1.1.0"}));
+    conf["cni.dev/valid-attachments"] = Json::array({attachment("keeper")});
+    const Call call{.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""};
+    const auto faulted =
+        run_with({.kind = Fault::Kind::error, .nth = 1, .error = EAGAIN, .calls = {SYS_clone, SYS_clone3, SYS_fork}},
+                 {plugin()}, call.options());
+    ASSERT_FALSE(faulted.call.empty());
+    const auto answer = answer_of(faulted.output);
+    EXPECT_TRUE(refused(answer, 100, {"delete the device", "Resource temporarily unavailable"}));
+    EXPECT_EQ(connected().size(), 2U) << "one is gone, and one is still on record to be tried again";
+    EXPECT_TRUE(succeeded(answer_to(call)));
+    EXPECT_THAT(connected(), UnorderedElementsAre("keeper"));
+    EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
 }
 
 }  // namespace

@@ -87,21 +87,23 @@ constexpr std::uint32_t syn = SEEN_SYN, ack = SEEN_ACK, fin = SEEN_FIN, rst = SE
 
 INSTANTIATE_TEST_SUITE_P(
     , FlowState,
-    testing::Values(Seen{"IcmpWhenItIsIcmp", IPPROTO_ICMP, 0, 0, FLOW_ICMP},
-                    Seen{"IcmpWhateverFlagsWereSeen", IPPROTO_ICMP, ack | fin, ack | rst, FLOW_ICMP},
-                    Seen{"UdpWhenItIsUdp", IPPROTO_UDP, 0, 0, FLOW_UDP},
-                    Seen{"UdpWhateverFlagsWereSeen", IPPROTO_UDP, ack, ack, FLOW_UDP},
-                    Seen{"UdpWhenTheProtocolIsUnknown", IPPROTO_SCTP, 0, 0, FLOW_UDP},
-                    Seen{"OpeningWhenASynWasSent", IPPROTO_TCP, syn, 0, FLOW_TCP_OPENING},
-                    Seen{"OpeningWhenASynWasAnswered", IPPROTO_TCP, syn, syn | ack, FLOW_TCP_OPENING},
-                    Seen{"OpeningWhenOnlyTheSenderAcknowledged", IPPROTO_TCP, syn | ack, syn, FLOW_TCP_OPENING},
-                    Seen{"OpeningWhenNothingWasSeen", IPPROTO_TCP, 0, 0, FLOW_TCP_OPENING},
-                    Seen{"EstablishedWhenBothAcknowledged", IPPROTO_TCP, syn | ack, syn | ack, FLOW_TCP_ESTABLISHED},
-                    Seen{"EstablishedWhenItIsPickedUpInTheMiddle", IPPROTO_TCP, ack, ack, FLOW_TCP_ESTABLISHED},
-                    Seen{"ClosingWhenTheSenderSaysFin", IPPROTO_TCP, syn | ack | fin, syn | ack, FLOW_TCP_CLOSING},
-                    Seen{"ClosingWhenThePeerSaysFin", IPPROTO_TCP, syn | ack, syn | ack | fin, FLOW_TCP_CLOSING},
-                    Seen{"ClosingWhenTheSenderResets", IPPROTO_TCP, syn | rst, 0, FLOW_TCP_CLOSING},
-                    Seen{"ClosingWhenThePeerRefuses", IPPROTO_TCP, syn, rst | ack, FLOW_TCP_CLOSING}),
+    testing::Values(
+        Seen{"IcmpWhenItIsIcmp", IPPROTO_ICMP, 0, 0, FLOW_ICMP},
+        Seen{"IcmpWhateverFlagsWereSeen", IPPROTO_ICMP, ack | fin, ack | rst, FLOW_ICMP},
+        Seen{"UdpWhenItIsUdp", IPPROTO_UDP, 0, 0, FLOW_UDP},
+        Seen{"UdpWhateverFlagsWereSeen", IPPROTO_UDP, ack, ack, FLOW_UDP},
+        Seen{"UdpWhenTheProtocolIsUnknown", IPPROTO_SCTP, 0, 0, FLOW_UDP},
+        Seen{"OpeningWhenASynWasSent", IPPROTO_TCP, syn, 0, FLOW_TCP_OPENING},
+        Seen{"OpeningWhenASynWasAnswered", IPPROTO_TCP, syn, syn | ack, FLOW_TCP_OPENING},
+        Seen{"OpeningWhenOnlyTheSenderAcknowledged", IPPROTO_TCP, syn | ack, syn, FLOW_TCP_OPENING},
+        Seen{"OpeningWhenNothingWasSeen", IPPROTO_TCP, 0, 0, FLOW_TCP_OPENING},
+        Seen{"EstablishedWhenBothAcknowledged", IPPROTO_TCP, syn | ack, syn | ack, FLOW_TCP_ESTABLISHED},
+        Seen{"EstablishedWhenItIsPickedUpInTheMiddle", IPPROTO_TCP, ack, ack, FLOW_TCP_ESTABLISHED},
+        Seen{"EstablishedWhenOnlyTheSenderSaysFin", IPPROTO_TCP, syn | ack | fin, syn | ack, FLOW_TCP_ESTABLISHED},
+        Seen{"EstablishedWhenOnlyThePeerSaysFin", IPPROTO_TCP, syn | ack, syn | ack | fin, FLOW_TCP_ESTABLISHED},
+        Seen{"ClosingWhenBothSayFin", IPPROTO_TCP, syn | ack | fin, syn | ack | fin, FLOW_TCP_CLOSING},
+        Seen{"ClosingWhenTheSenderResets", IPPROTO_TCP, syn | rst, 0, FLOW_TCP_CLOSING},
+        Seen{"ClosingWhenThePeerRefuses", IPPROTO_TCP, syn, rst | ack, FLOW_TCP_CLOSING}),
     name_of_row);
 
 }  // namespace

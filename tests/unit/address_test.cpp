@@ -138,5 +138,15 @@ INSTANTIATE_TEST_SUITE_P(, AddressPlus,
                                              "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 2, "::1"}),
                          name_of_row);
 
+TEST(Address, IsAsFarFromAnotherAsThereAreStepsBetween) {
+    const auto distance = [](const char* from, const char* to) { return address_of(from).distance_to(address_of(to)); };
+    EXPECT_EQ(distance("10.0.0.5", "10.0.0.5"), 0U);
+    EXPECT_EQ(distance("10.0.0.255", "10.0.1.0"), 1U);
+    EXPECT_EQ(distance("10.0.0.0", "10.255.255.255"), (1U << 24) - 1);
+    EXPECT_EQ(distance("0.0.0.0", "255.255.255.255"), ~std::uint32_t{0});
+    EXPECT_EQ(distance("2001:db8::", "2001:db8::1:0:0:0"), 1ULL << 48);
+    EXPECT_EQ(distance("2001:db8::", "2001:db9::"), ~std::uint64_t{0}) << "more than can be said";
+}
+
 }  // namespace
 }  // namespace causeway::test

@@ -8,6 +8,7 @@
 namespace causeway::cni::test {
 namespace {
 
+using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
@@ -35,10 +36,27 @@ Json previous_with(const std::string& pointer, Json value) {
 TEST(ExpectedFrom, HasWhatIsSaidOfTheInterfaceInItsSandbox) {
     const auto expected = expected_in(previous());
     ASSERT_TRUE(succeeds(expected));
-    ASSERT_TRUE(expected->mac && expected->mtu && expected->address);
+    ASSERT_TRUE(expected->mac && expected->mtu);
+    ASSERT_THAT(expected->addresses, SizeIs(1));
     EXPECT_EQ(expected->mac->text(), "0a:63:0a:00:00:05");
     EXPECT_EQ(*expected->mtu, 1450U);
-    EXPECT_EQ(expected->address->text(), "10.0.0.5/24");
+    EXPECT_EQ(expected->addresses[0].text(), "10.0.0.5/24");
+}
+
+TEST(ExpectedFrom, HasTheDevicesOfTheHost) {
+    const auto expected = expected_in(previous());
+    ASSERT_TRUE(succeeds(expected));
+    ASSERT_THAT(expected->host_devices, SizeIs(1));
+    EXPECT_EQ(expected->host_devices[0].name, "cw0");
+    EXPECT_EQ(expected->host_devices[0].mtu, 1500U);
+}
+
+TEST(ExpectedFrom, HasEveryAddressOfTheInterface) {
+    auto json = previous();
+    json["ips"].push_back({{"interface", 2}, {"address", "10.0.0.6/24"}});
+    const auto expected = expected_in(json);
+    ASSERT_TRUE(succeeds(expected));
+    EXPECT_THAT(expected->addresses, SizeIs(2));
 }
 
 TEST(ExpectedFrom, HasTheRoutesThatNameAGateway) {
@@ -53,7 +71,8 @@ TEST(ExpectedFrom, HasNothingToCompareWhenNothingIsSaid) {
     const auto expected =
         expected_in({{"interfaces", Json::array({{{"name", "eth0"}, {"sandbox", "/run/netns/one"}}})}});
     ASSERT_TRUE(succeeds(expected));
-    EXPECT_FALSE(expected->mac || expected->mtu || expected->address);
+    EXPECT_FALSE(expected->mac || expected->mtu);
+    EXPECT_THAT(expected->addresses, IsEmpty());
     EXPECT_THAT(expected->routes, IsEmpty());
 }
 
@@ -62,8 +81,8 @@ TEST(ExpectedFrom, TakesAnAddressOfNoInterfaceForItsOwn) {
     json["ips"] = Json::array({{{"address", "10.0.0.5/24"}}});
     const auto expected = expected_in(json);
     ASSERT_TRUE(succeeds(expected));
-    ASSERT_TRUE(expected->address);
-    EXPECT_EQ(expected->address->text(), "10.0.0.5/24");
+    ASSERT_THAT(expected->addresses, SizeIs(1));
+    EXPECT_EQ(expected->addresses[0].text(), "10.0.0.5/24");
 }
 
 TEST(ExpectedFrom, FailsByNameWhenTheInterfaceIsNotInTheSandbox) {
@@ -125,7 +144,7 @@ TEST(ExpectedFrom, ReadsWhatAddResultWrote) {
         const auto expected = expected_in(add_result(conf, "/run/netns/one", connection, {}));
         ASSERT_TRUE(succeeds(expected));
         EXPECT_EQ(expected->mac, connection.sandbox_end.mac);
-        EXPECT_EQ(expected->address, connection.assignment.address);
+        EXPECT_THAT(expected->addresses, ElementsAre(connection.assignment.address));
         EXPECT_EQ(expected->mtu.has_value(), version == "1.1.0");
         EXPECT_THAT(expected->routes, SizeIs(1));
     }

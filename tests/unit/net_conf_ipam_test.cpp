@@ -69,6 +69,22 @@ INSTANTIATE_TEST_SUITE_P(
                             "\"10.0.0.0/16\" overlaps 10.0.3.0/24"}),
     name_of_row);
 
+INSTANTIATE_TEST_SUITE_P(Exclude, NetConfIpam,
+                         testing::Values(Refused{"ExcludeIsText", first_range + "/exclude", "10.0.0.5",
+                                                 "ipam.ranges.exclude"},
+                                         Refused{"ExcludeIsMalformed", first_range + "/exclude", Json::array({"some"}),
+                                                 "ipam.ranges.exclude", "some"},
+                                         Refused{"ExcludeIsOutside", first_range + "/exclude",
+                                                 Json::array({"10.0.1.5"}), "ipam.ranges.exclude", "10.0.1.5"},
+                                         Refused{"ExcludeIsLarger", first_range + "/exclude",
+                                                 Json::array({"10.0.0.0/23"}), "ipam.ranges.exclude", "10.0.0.0/23"},
+                                         Refused{"ExcludeIsAll", first_range + "/exclude", Json::array({"10.0.0.0/24"}),
+                                                 "ipam.ranges", "no address at all"},
+                                         Refused{"RestIsText", "/ipam/rest", "long", "ipam.rest"},
+                                         Refused{"RestIsNegative", "/ipam/rest", -1, "ipam.rest"},
+                                         Refused{"RestIsAMonth", "/ipam/rest", 2592000, "ipam.rest"}),
+                         name_of_row);
+
 INSTANTIATE_TEST_SUITE_P(
     Gateway, NetConfIpam,
     testing::Values(

@@ -49,5 +49,56 @@ INSTANTIATE_TEST_SUITE_P(, RangeOfSmallSubnet,
                                          Subnet{"OneIPv6Address", "2001:db8::/128"}),
                          name_of_row);
 
+struct Part {
+    const char* name;
+    std::string_view subnet, first, last;
+    std::vector<std::string_view> excluded;
+    std::uint64_t size;
+};
+
+void PrintTo(const Part& row, std::ostream* out) {
+    *out << row.subnet;
+}
+
+class RangeSize : public testing::TestWithParam<Part> {};
+
+TEST_P(RangeSize, CountsWhatIsGivenOut) {
+    const auto& [name, subnet, first, last, excluded, size] = GetParam();
+    auto range = Range::of_subnet(Prefix::parse(subnet).value()).value();
+    range.first = first.empty() ? range.first : Address::parse(first).value();
+    range.last = last.empty() ? range.last : Address::parse(last).value();
+    for (const auto text : excluded) {
+        range.excluded.push_back(Prefix::parse(text).value());
+    }
+    EXPECT_EQ(size_of(range), size);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , RangeSize,
+    testing::Values(Part{"OfTheUsualSize", "10.0.0.0/24", "", "", {}, 253},
+                    Part{"TheSmallest", "10.0.0.4/30", "", "", {}, 1},
+                    Part{"Large", "10.0.0.0/8", "", "", {}, (1U << 24) - 3},
+                    Part{"FromTheSubnetsOwnAddress", "10.0.0.0/24", "10.0.0.0", "", {}, 253},
+                    Part{"BeyondTheGateway", "10.0.0.0/24", "10.0.0.10", "10.0.0.12", {}, 3},
+                    Part{"OfTheGatewayAlone", "10.0.0.0/24", "10.0.0.1", "10.0.0.1", {}, 0},
+                    Part{"WithoutASubnetInIt", "10.0.0.0/24", "", "", {"10.0.0.64/26"}, 253 - 64},
+                    Part{"WithoutSubnetsInEachOther",
+                         "10.0.0.0/24",
+                         "",
+                         "",
+                         {"10.0.0.64/26", "10.0.0.70/32", "10.0.0.96/27"},
+                         253 - 64},
+                    Part{"WithoutItsBeginning", "10.0.0.0/24", "", "", {"10.0.0.0/25"}, 127},
+                    Part{"WithoutItsEnd", "10.0.0.0/24", "", "", {"10.0.0.128/25"}, 126},
+                    Part{"WithoutAll", "10.0.0.0/24", "", "", {"10.0.0.0/24"}, 0},
+                    Part{"WithoutWhatIsNotInIt", "10.0.0.0/24", "10.0.0.10", "10.0.0.12", {"10.0.0.64/26"}, 3},
+                    Part{"WithoutWhatReachesOverItsEnds",
+                         "10.0.0.0/24",
+                         "10.0.0.10",
+                         "10.0.0.70",
+                         {"10.0.0.0/29", "10.0.0.64/26"},
+                         54}),
+    name_of_row);
+
 }  // namespace
 }  // namespace causeway::test

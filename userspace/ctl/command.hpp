@@ -20,6 +20,7 @@ using Action = std::function<std::expected<int, Error>()>;
 void add_sandbox(CLI::App& app, Action& chosen);
 void add_endpoints(CLI::App& app, Action& chosen);
 void add_flows(CLI::App& app, Action& chosen);
+void add_gc(CLI::App& app, Action& chosen);
 void add_stats(CLI::App& app, Action& chosen);
 
 }  // namespace causeway::ctl

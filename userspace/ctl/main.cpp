@@ -35,6 +35,7 @@ int run(int argc, char** argv) {
     add_endpoints(app, chosen);
     add_flows(app, chosen);
     add_stats(app, chosen);
+    add_gc(app, chosen);
     try {
         app.parse(arguments_of(argc, argv));
     } catch (const CLI::ParseError& error) {

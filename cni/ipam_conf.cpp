@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/ipam_conf.hpp"
+
+#include <fstream>
+#include <sstream>
+
+#include "cni/runtime_conf.hpp"
+
+namespace causeway::cni {
+
+namespace {
+
+std::expected<Address, Error> address_at(const Json& range, const std::string& key, const Address& otherwise,
+                                         const Prefix& subnet) {
+    const auto text = TRY(text_at(range, key, "ipam.ranges."));
+    if (!text) {
+        return otherwise;
+    }
+    const auto address = Address::parse(*text);
+    if (!address) {
+        return invalid("ipam.ranges." + key, *text, "is not an IP address");
+    }
+    if (!subnet.contains(*address)) {
+        return invalid("ipam.ranges." + key, *text, "is outside its subnet " + subnet.text());
+    }
+    return *address;
+}
+
+// "exclude": single addresses and subnets of the range's subnet that it does not give out.
+std::expected<std::vector<Prefix>, Error> read_excluded(const Json& json, const Prefix& subnet) {
+    const std::string key = "ipam.ranges.exclude";
+    std::vector<Prefix> excluded;
+    for (const auto& text : TRY(texts_at(json, "exclude", "ipam.ranges."))) {
+        auto prefix = Prefix::parse(text);
+        if (!prefix) {
+            const auto address = Address::parse(text);
+            if (!address) {
+                return invalid(key, text, "is neither an address nor a subnet");
+            }
+            prefix = Prefix{*address, address->bits()};
+        }
+        if (!subnet.contains(prefix->first()) || !subnet.contains(prefix->last())) {
+            return invalid(key, text, "is outside its subnet " + subnet.text());
+        }
+        excluded.push_back({prefix->first(), prefix->length});
+    }
+    return excluded;
+}
+
+std::expected<Range, Error> read_range(const Json& json) {
+    if (!json.is_object()) {
+        return invalid("ipam.ranges", json, "is not an object with a subnet");
+    }
+    const auto text = TRY(text_at(json, "subnet", "ipam.ranges."));
+    if (!text) {
+        return invalid("ipam.ranges", json, "has no subnet");
+    }
+    const auto subnet = Prefix::parse(*text);
+    if (!subnet) {
+        return invalid("ipam.ranges.subnet", *text, "is not a subnet such as 10.0.0.0/24");
+    }
+    if (!subnet->address.is_ipv4()) {
+        return invalid("ipam.ranges.subnet", *text, "is IPv6, which is not supported yet");
+    }
+    if (subnet->length == 0) {
+        return invalid("ipam.ranges.subnet", *text, "is every address there is, and not a sandbox network's");
+    }
+    if (subnet->address != subnet->first()) {
+        return invalid("ipam.ranges.subnet", *text,
+                       "has host bits set; meant is perhaps " + Prefix{subnet->first(), subnet->length}.text());
+    }
+    auto range = Range::of_subnet(*subnet);
+    if (!range) {
+        return invalid("ipam.ranges.subnet", *text, "has no room for a gateway and a sandbox");
+    }
+    range->gateway = TRY(address_at(json, "gateway", range->gateway, *subnet));
+    if (range->gateway == subnet->first() || range->gateway == subnet->last()) {
+        return invalid("ipam.ranges.gateway", range->gateway.text(), "is the subnet's own or its broadcast address");
+    }
+    range->first = TRY(address_at(json, "rangeStart", range->first, *subnet));
+    range->last = TRY(address_at(json, "rangeEnd", range->last, *subnet));
+    if (range->last < range->first) {
+        return invalid("ipam.ranges.rangeEnd", range->last.text(), "is before rangeStart " + range->first.text());
+    }
+    range->excluded = TRY(read_excluded(json, *subnet));
+    if (size_of(*range) == 0) {
+        return invalid("ipam.ranges", json, "gives out no address at all");
+    }
+    return *range;
+}
+
+// STATUS and GC come without what the runtime gives at ADD.
+bool awaits_runtime_ranges(const Json& conf) {
+    const auto capabilities = conf.find("capabilities");
+    return capabilities != conf.end() && capabilities->is_object() && capabilities->value("ipRanges", Json()) == true;
+}
+
+// Sets of "ranges", after those of the runtime's "ipRanges": each a list of alternatives; a sandbox takes one address
+// of each set. "subnet" and its companions right in "ipam" are the short form of one range.
+std::expected<std::vector<Range>, Error> read_ranges(const Json& conf, const Json& ipam) {
+    std::vector<Range> ranges;
+    Json sets = TRY(runtime_ranges(conf));
+    sets = sets.is_null() ? Json::array() : sets;
+    const auto configured =
+        TRY(optional_value<Json>(ipam, "ranges", &Json::is_array, "a list of lists of ranges", "ipam."))
+            .value_or(Json::array());
+    sets.insert(sets.end(), configured.begin(), configured.end());
+    if (sets.size() > 1) {
+        return invalid("ipam.ranges", sets, "has several sets: more than one address a sandbox is not supported yet");
+    }
+    if (ipam.contains("subnet")) {
+        ranges.push_back(TRY(read_range(ipam)));
+    }
+    for (const auto& set : sets) {
+        if (!set.is_array() || set.empty()) {
+            return invalid("ipam.ranges", set, "is not a list of ranges");
+        }
+        for (const auto& range : set) {
+            ranges.push_back(TRY(read_range(range)));
+        }
+    }
+    if (ranges.empty() && !awaits_runtime_ranges(conf)) {
+        return fail(Code::invalid_configuration,
+                    "ipam.ranges: missing: causeway needs a subnet to give addresses from");
+    }
+    for (auto a = ranges.begin(); a != ranges.end(); ++a) {
+        for (auto b = std::next(a); b != ranges.end(); ++b) {
+            if (a->subnet.overlaps(b->subnet)) {
+                return invalid("ipam.ranges.subnet", b->subnet.text(), "overlaps " + a->subnet.text());
+            }
+        }
+    }
+    return ranges;
+}
+
+std::expected<std::vector<Route>, Error> read_routes(const Json& ipam) {
+    std::vector<Route> routes;
+    const auto array = TRY(optional_value<Json>(ipam, "routes", &Json::is_array, "a list of routes", "ipam."));
+    for (const auto& item : array.value_or(Json::array())) {
+        if (!item.is_object()) {
+            return invalid("ipam.routes", item, "is not an object with a dst");
+        }
+        const auto destination = TRY(text_at(item, "dst", "ipam.routes."));
+        if (!destination) {
+            return invalid("ipam.routes", item, "has no dst");
+        }
+        const auto prefix = Prefix::parse(*destination);
+        if (!prefix) {
+            return invalid("ipam.routes.dst", *destination, "is not a destination such as 0.0.0.0/0");
+        }
+        Route route{.destination = *prefix};
+        if (const auto gateway = TRY(text_at(item, "gw", "ipam.routes."))) {
+            const auto address = Address::parse(*gateway);
+            if (!address || address->is_ipv4() != prefix->address.is_ipv4()) {
+                return invalid("ipam.routes.gw", *gateway, "is not an address of the family of " + *destination);
+            }
+            route.gateway = *address;
+        }
+        routes.push_back(route);
+    }
+    return routes;
+}
+
+// resolv.conf(5); a file that is missing is an error, since the sandbox would start without names.
+std::expected<Dns, Error> read_resolv_conf(const std::string& path) {
+    const auto unreadable = fail(Code::invalid_configuration, "ipam.resolvConf: \"" + path + "\" can't be read");
+    std::ifstream file(path);
+    if (!file) {
+        return unreadable;
+    }
+    Dns dns;
+    for (std::string line; std::getline(file, line);) {
+        std::istringstream words(line);
+        std::string keyword, word;
+        words >> keyword;
+        const auto is_remark = [](const std::string& text) { return text[0] == '#' || text[0] == ';'; };
+        while (!is_remark(keyword) && words >> word && !is_remark(word)) {
+            if (keyword == "nameserver") {
+                dns.nameservers.push_back(word);
+            } else if (keyword == "search") {
+                dns.search.push_back(word);
+            } else if (keyword == "options") {
+                dns.options.push_back(word);
+            } else if (keyword == "domain") {
+                dns.domain = word;
+            }
+        }
+    }
+    if (file.bad()) {  // a directory, for one
+        return unreadable;
+    }
+    return dns;
+}
+
+std::expected<Dns, Error> read_dns(const Json& conf, const Json& ipam) {
+    if (const auto path = TRY(text_at(ipam, "resolvConf", "ipam."))) {
+        return read_resolv_conf(*path);
+    }
+    Dns dns;
+    const auto json = TRY(optional_value<Json>(conf, "dns", &Json::is_object, "an object"));
+    if (json) {
+        dns.nameservers = TRY(texts_at(*json, "nameservers", "dns."));
+        dns.search = TRY(texts_at(*json, "search", "dns."));
+        dns.options = TRY(texts_at(*json, "options", "dns."));
+        dns.domain = TRY(text_at(*json, "domain", "dns.")).value_or("");
+    }
+    return dns;
+}
+
+}  // namespace
+
+std::expected<IpamConf, Error> read_ipam_conf(const Json& conf) {
+    IpamConf result;
+    auto ipam = TRY(optional_value<Json>(conf, "ipam", &Json::is_object, "an object")).value_or(Json::object());
+    if (!ipam.contains("type") && !ipam.contains("ranges") && !ipam.contains("subnet") && conf.contains("subnet")) {
+        ipam["subnet"] = conf["subnet"];
+    }
+    const auto type = TRY(text_at(ipam, "type", "ipam.")).value_or("causeway");
+    if (type.empty() || type.find('/') != std::string::npos) {
+        return invalid("ipam.type", type, "is not the name of a plugin");
+    }
+    result.dns = TRY(read_dns(conf, ipam));
+    if (type != "causeway") {
+        result.delegated = type;
+        return result;
+    }
+    constexpr std::uint64_t week = 7ULL * 24 * 3600;
+    result.ranges = TRY(read_ranges(conf, ipam));
+    result.rest = static_cast<std::uint32_t>(TRY(number_at(ipam, "rest", 0, week, "ipam.")).value_or(0));
+    result.routes = TRY(read_routes(ipam));
+    return result;
+}
+
+}  // namespace causeway::cni

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/runtime_conf.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <map>
+#include <vector>
+
+namespace causeway::cni {
+
+namespace {
+
+std::string lower(std::string text) {
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+}
+
+// The same object with its keys in lower case. Of two that differ in case alone the last one counts, as in Go.
+Json with_lower_keys(const Json& object) {
+    Json lowered = Json::object();
+    for (const auto& [key, value] : object.items()) {
+        lowered[lower(key)] = value;
+    }
+    return lowered;
+}
+
+std::expected<Json, Error> runtime_config(const Json& conf) {
+    const auto object = TRY(optional_value<Json>(conf, "runtimeConfig", &Json::is_object, "an object"));
+    return object ? with_lower_keys(*object) : Json::object();
+}
+
+bool is_nothing(const Json& value) {
+    return value.is_null() || value.empty() || value == "" || value == false;
+}
+
+// Information that asks for nothing; and what is read here or in ipam_conf.
+constexpr std::array known{"ips", "mac", "dns", "ipranges", "cgrouppath", "io.kubernetes.cri.pod-annotations"};
+
+std::expected<void, Error> refuse_unknown(const Json& conf) {
+    const auto given = conf.find("runtimeConfig");
+    if (given == conf.end() || !given->is_object()) {
+        return {};
+    }
+    for (const auto& [key, value] : given->items()) {
+        if (std::ranges::find(known, lower(key)) == known.end() && !is_nothing(value)) {
+            return fail(Code::unsupported_field, "runtimeConfig." + key + ": " + value.dump() + " can't be done",
+                        "take the capability away from causeway's configuration, or chain a plugin that has it");
+        }
+    }
+    return {};
+}
+
+// One address of "10.0.0.5", or of "10.0.0.5/24" as runtimes also write it.
+std::expected<Address, Error> read_address(const std::string& key, const std::string& text) {
+    const auto prefix = Prefix::parse(text);
+    const auto address = prefix ? std::expected<Address, Error>(prefix->address) : Address::parse(text);
+    if (!address) {
+        return invalid(key, text, "is not an IP address");
+    }
+    if (!address->is_ipv4()) {
+        return fail(Code::unsupported_field, key + ": \"" + text + "\" is IPv6, which is not supported yet");
+    }
+    return *address;
+}
+
+std::expected<std::optional<Address>, Error> read_addresses(const Json& object, const std::string& prefix) {
+    const auto texts = TRY(texts_at(object, "ips", prefix));
+    if (texts.size() > 1) {
+        return fail(Code::unsupported_field,
+                    prefix + "ips: " + object["ips"].dump() +
+                        " has several addresses: more than one a sandbox is not supported yet");
+    }
+    if (texts.empty()) {
+        return std::nullopt;
+    }
+    return TRY(read_address(prefix + "ips", texts[0]));
+}
+
+std::expected<std::optional<Mac>, Error> read_mac(const std::string& key, const std::string& text) {
+    if (text.empty()) {
+        return std::nullopt;
+    }
+    const auto mac = Mac::parse(text);
+    if (!mac || (mac->bytes[0] & 1) != 0 || *mac == Mac{}) {
+        return invalid(key, text, "is not the MAC address of one device");
+    }
+    return *mac;
+}
+
+// CONVENTIONS.md calls the lists "servers" and "searches", where a result has "nameservers" and "search".
+std::expected<std::optional<Dns>, Error> read_runtime_dns(const Json& runtime) {
+    const auto given = TRY(optional_value<Json>(runtime, "dns", &Json::is_object, "an object", "runtimeConfig."));
+    if (!given || given->empty()) {
+        return std::nullopt;
+    }
+    const auto json = with_lower_keys(*given);
+    Dns dns;
+    dns.nameservers = TRY(texts_at(json, "servers", "runtimeConfig.dns."));
+    dns.search = TRY(texts_at(json, "searches", "runtimeConfig.dns."));
+    dns.options = TRY(texts_at(json, "options", "runtimeConfig.dns."));
+    return dns.empty() ? std::nullopt : std::optional(dns);
+}
+
+using Arguments = std::map<std::string, std::string>;
+
+std::unexpected<Error> bad_arguments(const std::string& what) {
+    return fail(Code::invalid_environment, "CNI_ARGS: " + what);
+}
+
+// "IP=10.0.0.5;IgnoreUnknown=1". CNI 1.1.0, section 2, "Parameters".
+std::expected<Arguments, Error> read_arguments(std::string_view text) {
+    Arguments arguments;
+    while (!text.empty()) {
+        const auto end = std::min(text.find(';'), text.size());
+        const std::string pair(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+        const auto equals = pair.find('=');
+        if (equals == 0 || equals == std::string::npos) {
+            return bad_arguments("\"" + pair + "\" is not KEY=VALUE");
+        }
+        arguments[pair.substr(0, equals)] = pair.substr(equals + 1);
+    }
+    const std::string ignore = lower(arguments.contains("IgnoreUnknown") ? arguments["IgnoreUnknown"] : "false");
+    if (ignore != "1" && ignore != "true" && ignore != "0" && ignore != "false") {
+        return bad_arguments("IgnoreUnknown=" + ignore + " is neither true nor false");
+    }
+    for (const auto& [key, value] : arguments) {
+        if (ignore != "1" && ignore != "true" && key != "IP" && key != "MAC" && key != "IgnoreUnknown") {
+            return bad_arguments(key + " is unknown; IgnoreUnknown=1 lets it pass");
+        }
+    }
+    return arguments;
+}
+
+std::expected<void, Error> apply_arguments(std::string_view text, RuntimeConf& result) {
+    auto arguments = TRY(read_arguments(text));
+    const auto with_its_name = [](Error error) { return bad_arguments(error.message); };
+    if (const auto& ip = arguments["IP"]; !ip.empty()) {
+        auto address = read_address("IP", ip);
+        if (!address) {
+            return with_its_name(address.error());
+        }
+        result.address = *address;
+    }
+    const auto mac = read_mac("MAC", arguments["MAC"]);
+    if (!mac) {
+        return with_its_name(mac.error());
+    }
+    result.mac = *mac;
+    return {};
+}
+
+template <typename Value>
+void prefer(std::optional<Value>& present, std::optional<Value> other) {
+    present = other ? std::move(other) : std::move(present);
+}
+
+std::expected<void, Error> apply_object(const Json& object, const std::string& prefix, RuntimeConf& result) {
+    prefer(result.address, TRY(read_addresses(object, prefix)));
+    const auto mac = TRY(text_at(object, "mac", prefix)).value_or("");
+    prefer(result.mac, TRY(read_mac(prefix + "mac", mac)));
+    return {};
+}
+
+}  // namespace
+
+std::expected<RuntimeConf, Error> read_runtime_conf(const Json& conf, std::string_view arguments) {
+    RuntimeConf result;
+    TRY(apply_arguments(arguments, result));
+    const auto args = TRY(optional_value<Json>(conf, "args", &Json::is_object, "an object")).value_or(Json::object());
+    const auto cni = TRY(optional_value<Json>(args, "cni", &Json::is_object, "an object", "args."));
+    TRY(apply_object(cni.value_or(Json::object()), "args.cni.", result));
+    const auto runtime = TRY(runtime_config(conf));
+    TRY(refuse_unknown(conf));
+    TRY(apply_object(runtime, "runtimeConfig.", result));
+    result.dns = TRY(read_runtime_dns(runtime));
+    return result;
+}
+
+std::expected<Json, Error> runtime_ranges(const Json& conf) {
+    const auto ranges = TRY(runtime_config(conf)).value("ipranges", Json());
+    if (!ranges.is_null() && !ranges.is_array()) {
+        return invalid("runtimeConfig.ipRanges", ranges, "is not a list of lists of ranges");
+    }
+    return ranges;
+}
+
+}  // namespace causeway::cni

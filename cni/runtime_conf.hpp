@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the runtime asks for this one sandbox: runtimeConfig, args and CNI_ARGS. CNI's CONVENTIONS.md. Layer 0.
+//
+// runtimeConfig comes before args, args before CNI_ARGS. Keys of runtimeConfig are matched whatever their case, as Go's
+// JSON does it: containerd sends "HostPort", podman "hostPort".
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string_view>
+
+#include "cni/ipam_conf.hpp"
+#include "cni/json_value.hpp"
+#include "userspace/address.hpp"
+
+namespace causeway::cni {
+
+struct RuntimeConf {
+    std::optional<Address> address;  // IPv4
+    std::optional<Mac> mac;
+    std::optional<Dns> dns;
+};
+
+// conf: the whole network configuration; arguments: CNI_ARGS. For ADD alone: nothing else depends on it, and DEL must
+// not fail for it. Code::unsupported_field: a capability that causeway does not have, and that was declared for it.
+// Code::invalid_configuration; Code::invalid_environment for CNI_ARGS.
+std::expected<RuntimeConf, Error> read_runtime_conf(const Json& conf, std::string_view arguments);
+
+// Of runtimeConfig, as of "ipam" (CONVENTIONS.md, "ipRanges"). Null where there are none.
+std::expected<Json, Error> runtime_ranges(const Json& conf);
+
+}  // namespace causeway::cni

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// causewayctl gc: finds by itself what nobody uses any more, says so, removes it, and touches nothing that works.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include <causeway/abi.h>
+
+#include "tests/system/entries.hpp"
+#include "tests/system/fault.hpp"
+#include "tests/system/host.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class Gc : public Host {
+protected:
+    // A dry run that says this and changes nothing, then one that does it, then one that finds nothing.
+    void expect_collected(const std::string& what, const std::string& why, const std::vector<std::string>& namespaces) {
+        const auto before = Snapshot::take(namespaces);
+        const auto dry = ctl_json({"gc", "--dry-run"});
+        ASSERT_EQ(dry.size(), 1U) << dry;
+        EXPECT_THAT(dry[0].at("what").get<std::string>(), HasSubstr(what));
+        EXPECT_THAT(dry[0].at("why").get<std::string>(), HasSubstr(why));
+        EXPECT_TRUE(before.holds());
+        EXPECT_EQ(ctl_json({"gc"}), dry);
+        EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    }
+
+    void end_namespace(const Sandbox& sandbox) {
+        world_.remove_namespace(sandbox.id);
+        ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(sandbox.host_end) == std::string::npos; }));
+    }
+};
+
+TEST_F(Gc, FindsNothingWhereAllIsWell) {
+    const auto empty = Snapshot::take();
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    EXPECT_THAT(ctl({"gc"}).out, HasSubstr("nothing"));
+    EXPECT_TRUE(empty.holds());
+    const auto blue = connect("blue"), red = connect("red", second_configuration());
+    const auto before = Snapshot::take({blue.netns, red.netns});
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Gc, RemovesTheSandboxWhoseNamespaceIsGone) {
+    const auto keeper = connect("keeper");
+    const auto before = Snapshot::take({keeper.netns});
+    const auto entries = keys_of("endpoints");
+    end_namespace(connect("blue"));
+    expect_collected("container blue, interface eth0, address 10.0.0.3", "namespace", {keeper.netns});
+    EXPECT_TRUE(before.holds());
+    EXPECT_EQ(keys_of("endpoints"), entries);
+    EXPECT_TRUE(meet(Protocol::udp, {keeper.netns}, {world_.world(), {world_address, 53}}));
+}
+
+TEST_F(Gc, TakesTheDatapathWithTheLastOfThem) {
+    const auto before = Snapshot::take();
+    end_namespace(connect("blue"));
+    end_namespace(connect("red", second_configuration()));
+    EXPECT_EQ(ctl_json({"gc"}).size(), 2U);
+    EXPECT_TRUE(before.comes_back());
+}
+
+TEST_F(Gc, RemovesTheSandboxWhoseHostEndIsGone) {
+    const auto keeper = connect("keeper"), blue = connect("blue");
+    ip({"link", "del", blue.host_end});
+    expect_collected("container blue", "host end " + blue.host_end, {keeper.netns, blue.netns});
+    EXPECT_TRUE(succeeded(add("blue", blue.netns)));
+}
+
+TEST_F(Gc, RemovesTheHostEndThatIsOnNoRecord) {
+    const auto keeper = connect("keeper");
+    const auto keepers_slot = *keys_of("slots").begin();
+    const auto blue = connect("blue");
+    erase_entry("attachments", key_of_attachment("blue", "eth0"));
+    erase_entry("endpoints", key_of_address(blue.address));
+    erase_entry("sandboxes", key_of_device(blue.host_end));
+    for (const auto& slot : keys_of("slots")) {
+        if (slot != keepers_slot) {
+            erase_entry("slots", slot);
+        }
+    }
+    expect_collected("host end " + blue.host_end, "no sandbox on record", {keeper.netns, blue.netns});
+    EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
+}
+
+TEST_F(Gc, RemovesEntriesThatAreOnNoRecord) {
+    const auto keeper = connect("keeper"), blue = connect("blue");
+    erase_entry("attachments", key_of_attachment("blue", "eth0"));
+    ip({"link", "del", blue.host_end});
+    const auto found = ctl({"gc"});
+    EXPECT_THAT(found.out,
+                AllOf(HasSubstr("the address 10.0.0.3"), HasSubstr("identity of the device"), HasSubstr("the slot ")));
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    EXPECT_EQ(keys_of("sandboxes").size(), 1U);
+    EXPECT_EQ(keys_of("slots").size(), 1U);
+}
+
+TEST_F(Gc, RemovesTheHalfMadeSandboxOfAKilledAdd) {
+    const auto keeper = connect("keeper");
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({keeper.netns});
+    const Call call{.command = "ADD", .id = "blue", .netns = netns};
+    int found = 0;
+    for (int nth = 1;; nth += 3) {
+        const auto faulted = run_with({.kind = Fault::Kind::kill, .nth = nth}, {plugin()}, call.options());
+        if (faulted.call.empty()) {
+            break;
+        }
+        const auto orphans = ctl_json({"gc"});
+        for (const auto& orphan : orphans) {
+            EXPECT_THAT(orphan.at("why").get<std::string>(), HasSubstr("killed")) << faulted.call;
+            found++;
+        }
+        del("blue", netns);  // killed when all was done
+        EXPECT_TRUE(before.comes_back()) << nth;
+    }
+    EXPECT_GE(found, 5);
+}
+
+TEST_F(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {
+    const auto before = Snapshot::take();
+    const auto blue = connect("blue"), red = connect("red");
+    std::filesystem::remove_all("/sys/fs/bpf/causeway");
+    EXPECT_TRUE(refused(add("blue", blue.netns), 7, {"cw0", "not causeway's"}));
+    const auto found = ctl_json({"gc"});
+    EXPECT_EQ(found.size(), 3U) << found;
+    EXPECT_EQ(ip({"-o", "link", "show", "type", "veth"}).find("cw"), std::string::npos);
+    EXPECT_TRUE(succeeded(add("blue", blue.netns)));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+}
+
+TEST_F(Gc, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
+    ip({"link", "add", "br0", "type", "veth", "peer", "name", "br0-in"});
+    ip({"link", "add", "cwabcdefghijklm", "type", "bridge"});
+    ip({"link", "add", "cw0123456789abz", "type", "veth", "peer", "name", "cwshort"});
+    const auto before = Snapshot::take();
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Gc, LeavesWhatAnotherVersionMayHaveOnRecord) {
+    const auto blue = connect("blue");
+    const std::string home = "/sys/fs/bpf/causeway/";
+    std::filesystem::rename(home + "v" + std::to_string(CAUSEWAY_ABI_VERSION), home + "v0");
+    const auto before = Snapshot::take({blue.netns});
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    EXPECT_TRUE(refused(add("red", world_.add_namespace("red")), 102, {"another version", home + "v0"}));
+    EXPECT_TRUE(refused(del("blue", blue.netns), 102, {"blue", "another version", home + "v0"}));
+    world_.remove_namespace("red");
+    EXPECT_TRUE(before.holds());
+    std::filesystem::remove_all(home + "v0");
+    EXPECT_EQ(ctl_json({"gc"}).size(), 2U);
+}
+
+}  // namespace
+}  // namespace causeway::test

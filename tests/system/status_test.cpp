@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// STATUS: would an ADD work now, and what should the operator know?
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include <causeway/abi.h>
+
+#include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
+#include "tests/system/snapshot.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Status : public Host {
+protected:
+    static Answer status(const Json& conf = configuration()) {
+        return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
+    }
+
+    // It is ready, and says this on stderr; nothing on stdout.
+    static void expect_remark(const std::string& words, const Json& conf = configuration()) {
+        const auto answer = status(conf);
+        EXPECT_TRUE(succeeded(answer));
+        EXPECT_TRUE(answer.json.is_null());
+        EXPECT_THAT(answer.text, HasSubstr(words));
+    }
+};
+
+TEST_F(Status, IsGoodBeforeAndAfterTheFirstAdd) {
+    const auto before = Snapshot::take();
+    EXPECT_TRUE(succeeded(status()));
+    EXPECT_THAT(status().text, IsEmpty());
+    EXPECT_TRUE(before.holds());
+    const auto blue = connect("blue");
+    const auto with_one = Snapshot::take({blue.netns});
+    EXPECT_TRUE(succeeded(status()));
+    EXPECT_THAT(status().text, IsEmpty());
+    EXPECT_TRUE(with_one.holds());
+}
+
+TEST_F(Status, TellsThatTheUplinkIsMissingAndWhetherSandboxesSuffer) {
+    const auto conf = configuration({{"uplinks", {"up9"}}});
+    EXPECT_TRUE(refused(status(conf), 50, {"up9"})) << "nothing is loaded";
+    const auto red = connect("red", second_configuration());
+    EXPECT_TRUE(refused(status(conf), 50, {"up9"})) << "none of this network's sandboxes is connected";
+    const auto blue = connect("blue");
+    EXPECT_TRUE(refused(status(conf), 51, {"up9"})) << "one is";
+    ip({"link", "del", "up0"});
+    EXPECT_TRUE(refused(status(configuration({{"uplinks", {"up0"}}})), 51, {"up0"})) << "vanished";
+}
+
+// Nobody suffers who has an address: 50, not 51.
+TEST_F(Status, TellsThatNoAddressIsLeft) {
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/30";
+    const auto blue = connect("blue", conf);
+    EXPECT_TRUE(refused(status(conf), 50, {"10.0.0.1-10.0.0.3"}));
+    world_.remove_namespace("blue");
+    ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(blue.host_end) == std::string::npos; }));
+    const auto answer = status(conf);
+    EXPECT_TRUE(refused(answer, 50));
+    EXPECT_THAT(answer.json.value("details", ""), HasSubstr("causewayctl gc")) << "who could be removed";
+    disconnect(blue, conf);
+    EXPECT_TRUE(succeeded(status(conf)));
+}
+
+TEST_F(Status, TellsThatTheDeviceIsSomebodyElses) {
+    ip({"link", "add", "cw0", "type", "bridge"});
+    EXPECT_TRUE(refused(status(), 50, {"cw0"}));
+    const auto red = connect("red", second_configuration());
+    EXPECT_TRUE(refused(status(), 50, {"cw0"}));
+    EXPECT_TRUE(refused(status(configuration({{"device", "cw1"}})), 50, {"cw1", "others"}));
+}
+
+TEST_F(Status, TellsThatSubnetsOverlap) {
+    const auto blue = connect("blue");
+    auto conf = second_configuration();
+    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/16";
+    EXPECT_TRUE(refused(status(conf), 50, {"10.0.0.0/16", "sandboxes"}));
+}
+
+TEST_F(Status, MentionsWhatIsLeftOver) {
+    const auto blue = connect("blue"), red = connect("red");
+    world_.remove_namespace("blue");
+    ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(blue.host_end) == std::string::npos; }));
+    expect_remark("blue");
+    expect_remark("causewayctl gc");
+    ASSERT_EQ(ctl({"gc"}).status, 0);
+    EXPECT_THAT(status().text, IsEmpty());
+}
+
+TEST_F(Status, ExplainsARouteThatLeavesByADeviceThatIsNoUplink) {
+    const auto blue = connect("blue");
+    ip({"tuntap", "add", "tun7", "mode", "tun"});
+    ip({"link", "set", "tun7", "up"});
+    ip({"route", "add", "198.18.0.0/15", "dev", "tun7"});
+    expect_remark("198.18.0.0/15 leaves by tun7, which is no uplink (it has no Ethernet header)");
+    ip({"link", "del", "tun7"});
+    EXPECT_THAT(status().text, IsEmpty());
+    expect_remark("0.0.0.0/0 leaves by up0", second_configuration({{"uplinks", {"cw0"}}}));
+}
+
+TEST_F(Status, MentionsWhatTheNextAddWillRepair) {
+    const auto blue = connect("blue");
+    ip({"link", "set", "cw0", "down"});
+    expect_remark("cw0");
+    ip({"link", "set", "cw0", "up"});
+    EXPECT_THAT(status().text, IsEmpty());
+    detach("up0", Direction::ingress, "from_uplink");
+    expect_remark("from_uplink");
+    const auto red = connect("red");
+    EXPECT_THAT(status().text, IsEmpty());
+}
+
+TEST_F(Status, MentionsThatThereIsNoUplink) {
+    ip({"link", "del", "up0"});
+    expect_remark("no uplink");
+}
+
+TEST_F(Status, TellsOfAnotherVersionsPinsAndOfHalfOnes) {
+    std::filesystem::create_directories("/sys/fs/bpf/causeway/v0");
+    EXPECT_TRUE(refused(status(), 50, {"another version", "/sys/fs/bpf/causeway/v0"}));
+    std::filesystem::remove("/sys/fs/bpf/causeway/v0");
+    EXPECT_TRUE(succeeded(status()));
+    const auto blue = connect("blue");
+    const std::string pin = "/sys/fs/bpf/causeway/v" + std::to_string(CAUSEWAY_ABI_VERSION) + "/endpoints";
+    std::filesystem::remove(pin);
+    EXPECT_TRUE(refused(status(), 50, {pin}));
+}
+
+TEST_F(Status, IsOfTheNewestVersionAlone) {
+    for (const std::string command : {"STATUS", "GC"}) {
+        EXPECT_TRUE(refused(answer_to({.command = command,
+                                       .id = "",
+                                       .netns = "",
+                                       .conf = configuration({{"cniVersion", "1.0.0"}}),
+                                       .interface = ""}),
+                            1, {"1.0.0"}));
+    }
+}
+
+TEST_F(Status, AndVersionNeedNoMoreThanTheirNames) {
+    const auto answer =
+        answer_to({.command = "VERSION", .id = "", .netns = "", .conf = {{"cniVersion", "1.0.0"}}, .interface = ""});
+    ASSERT_TRUE(succeeded(answer));
+    EXPECT_EQ(answer.json.at("cniVersion"), "1.0.0");
+    EXPECT_EQ(answer.json.at("supportedVersions"), Json({"0.3.1", "0.4.0", "1.0.0", "1.1.0"}));
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/attachment.hpp"
+
+#include <cerrno>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "userspace/failures.hpp"
+#include "userspace/fixed_text.hpp"
+#include "userspace/network.hpp"
+#include "userspace/pool.hpp"
+
+namespace causeway {
+
+namespace {
+
+constexpr std::string_view host_end_prefix = "cw";
+constexpr std::string_view digits = "0123456789abcdefghijklmnopqrstuv";
+constexpr std::size_t digit_count = 13;  // of five bits: all of a claim
+
+}  // namespace
+
+std::string name_of(const SandboxId& id) {
+    return "container " + id.container + ", interface " + id.interface;
+}
+
+attachment_key key_of(const SandboxId& id) {
+    attachment_key key{};
+    copy_text(key.container, id.container);
+    copy_text(key.interface, id.interface);
+    return key;
+}
+
+SandboxId id_of(const attachment_key& key) {
+    return {key.container, key.interface};
+}
+
+std::string host_end_name(std::uint64_t claim) {
+    std::string name(host_end_prefix);
+    for (std::size_t i = 0; i < digit_count; i++) {
+        name += digits[claim & 31];
+        claim >>= 5;
+    }
+    return name;
+}
+
+bool is_host_end_name(const std::string& name) {
+    return name.starts_with(host_end_prefix) && name.size() == host_end_prefix.size() + digit_count &&
+           name.find_first_not_of(digits, host_end_prefix.size()) == std::string::npos;
+}
+
+std::expected<void, Error> save(const Datapath& datapath, const Attachment& attachment) {
+    return datapath.attachments.put(attachment.key, attachment.record, attachment.what());
+}
+
+namespace {
+
+// One walk through the table, whatever the number of those that go.
+std::expected<void, Error> release_slot(const Datapath& datapath, const attachment& record) {
+    if (datapath.slots.find(record.slot) != record.claim) {
+        return {};
+    }
+    return datapath.slots.erase(record.slot, "a slot");
+}
+
+std::expected<void, Error> forget_flows(const Datapath& datapath, const std::set<std::uint32_t>& ifindexes) {
+    std::vector<flow_key> theirs;
+    TRY(datapath.flows.for_each([&](const flow_key& key, const flow& entry) {
+        if (ifindexes.contains(entry.link.ifindex)) {
+            theirs.push_back(key);
+        }
+    }));
+    Failures failures;
+    for (const auto& key : theirs) {
+        failures.note(datapath.flows.erase(key, "a flow"));
+    }
+    return failures.result();
+}
+
+// By its index, whatever an operator calls it now; by its name where a killed connect could not record that yet.
+std::expected<std::optional<Link>, Error> host_end_of(Netlink& netlink, const attachment& record) {
+    auto link = record.ifindex != 0 ? netlink.link_at(record.ifindex) : netlink.link_named(record.host_end);
+    if (link) {
+        return *link;
+    }
+    return link.error().number == ENODEV ? std::expected<std::optional<Link>, Error>(std::nullopt)
+                                         : std::unexpected(link.error());
+}
+
+std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const attachment& record,
+                               std::uint32_t& ifindex, const std::string& who) {
+    Failures failures;
+    const auto link = host_end_of(netlink, record);
+    if (!link) {
+        failures.note(std::unexpected(link.error()));
+    }
+    ifindex = link && *link ? (*link)->ifindex : record.ifindex;
+    failures.note(datapath.sandboxes.erase(ifindex, who));
+    if (link && *link) {
+        failures.note(netlink.delete_link(**link));
+    }
+    return failures.result();
+}
+
+}  // namespace
+
+std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment) {
+    auto& record = attachment.record;
+    const auto start = static_cast<std::uint32_t>(record.claim >> 32);
+    for (std::uint32_t step = 0; step < CAUSEWAY_SANDBOXES_MAX; step++) {
+        record.slot = (start + step) % CAUSEWAY_SANDBOXES_MAX;
+        if (datapath.slots.find(record.slot)) {
+            continue;
+        }
+        TRY(save(datapath, attachment));
+        auto claimed = datapath.slots.insert(record.slot, record.claim, "a slot");
+        if (claimed || claimed.error().number != EEXIST) {
+            return claimed;
+        }
+    }
+    return fail(Code::exhausted, "connect " + name_of(id_of(attachment.key)) + ": this host has " +
+                                     std::to_string(CAUSEWAY_SANDBOXES_MAX) + " sandboxes already");
+}
+
+std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments) {
+    std::set<std::uint32_t> ifindexes;
+    std::vector<std::pair<Failures, std::uint32_t>> progress;  // of each
+    for (const auto& [key, record] : attachments) {
+        const std::string who = name_of(id_of(key));
+        auto& [failures, ifindex] = progress.emplace_back();
+        failures.note(cut(datapath, netlink, record, ifindex, who));
+        ifindexes.insert(ifindex);
+    }
+    const auto forgotten = attachments.empty() ? std::expected<void, Error>{} : forget_flows(datapath, ifindexes);
+    Failures all;
+    all.note(forgotten);
+    for (std::size_t i = 0; i < attachments.size(); i++) {
+        const auto& [key, record] = attachments[i];
+        const std::string who = name_of(id_of(key));
+        auto& [failures, ifindex] = progress[i];
+        failures.note(release_slot(datapath, record));
+        if (!Address(record.address).is_none()) {
+            failures.note(release_address(datapath, Address(record.address), record.claim, record.rest));
+        }
+        if (failures.none() && forgotten) {
+            failures.note(datapath.attachments.erase(key, who));
+        }
+        all.note(failures.result());
+    }
+    return all.result();
+}
+
+std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink) {
+    TRY(lock.change_to(DatapathLock::Mode::exclusive));
+    const auto datapath = Datapath::open();  // anew: it may have changed before the lock was had
+    if (datapath && !datapath->attachments.empty()) {
+        return {};
+    }
+    if (datapath) {
+        TRY(remove_networks(*datapath, netlink));
+    } else if (datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
+    return Datapath::unpin(lock);
+}
+
+}  // namespace causeway

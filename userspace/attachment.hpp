@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is on record of a sandbox's interface, and the undoing of it: one for a failed connect, a killed one and a
+// finished one. Layer 3.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+
+#include "userspace/datapath.hpp"
+#include "userspace/netlink.hpp"
+
+namespace causeway {
+
+struct SandboxId {
+    std::string container;  // shorter than CAUSEWAY_CONTAINER_LEN
+    std::string interface;  // its name in the sandbox
+
+    auto operator<=>(const SandboxId&) const = default;
+};
+
+std::string name_of(const SandboxId& id);  // for messages
+attachment_key key_of(const SandboxId& id);
+SandboxId id_of(const attachment_key& key);
+
+struct Attachment {
+    attachment_key key{};
+    attachment record{};
+
+    std::string what() const { return "the record of " + name_of(id_of(key)); }
+};
+
+// Writes the record, in place of what was there.
+std::expected<void, Error> save(const Datapath& datapath, const Attachment& attachment);
+
+// A slot of the per-sandbox counters, claimed as an address is: by insertion, from a random one on. What is about to be
+// claimed is on record. Code::exhausted.
+std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment);
+
+// What the host end of a claim is called: "cw" and 13 characters of 32. Names of devices end at 15.
+std::string host_end_name(std::uint64_t claim);
+bool is_host_end_name(const std::string& name);
+
+// Identities first: from then on nothing that the sandboxes send is taken. A record last, and only if all else of it
+// is gone. Goes on after a failure and reports all. Needs the lock.
+std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments);
+
+// After the last record networks and datapath go too: the host is then as before the first. Takes the lock exclusively.
+std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink);
+
+}  // namespace causeway

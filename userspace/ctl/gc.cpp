@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// causewayctl gc: what no sandbox uses any more, found and removed.
+#include <memory>
+
+#include "userspace/ctl/command.hpp"
+#include "userspace/ctl/table.hpp"
+#include "userspace/orphan.hpp"
+
+namespace causeway::ctl {
+
+namespace {
+
+std::expected<int, Error> collect(bool dry_run, bool as_json) {
+    Table table({{dry_run ? "WOULD BE REMOVED" : "REMOVED", "what"}, {"BECAUSE", "why"}});
+    const auto orphans = TRY(collect_orphans(dry_run));
+    for (const auto& orphan : orphans) {
+        table.add({orphan.what, orphan.why});
+    }
+    if (as_json || !orphans.empty()) {
+        table.print(as_json);
+    } else {
+        std::printf("nothing is left over\n");
+    }
+    return done;
+}
+
+}  // namespace
+
+void add_gc(CLI::App& app, Action& chosen) {
+    auto* command = app.add_subcommand("gc", "Remove what no sandbox uses any more, after kills and forgotten DELs");
+    command->footer(
+        "It finds by itself what is left over: sandboxes whose namespace or host end is gone, half-made ones of\n"
+        "killed ADDs, host ends, gateway devices and entries that are on no record. A sandbox that works is never\n"
+        "touched. Leases of another IPAM plugin are that plugin's: a runtime's DEL or GC frees them.");
+    struct Options {
+        bool dry_run = false, as_json = false;
+    };
+    auto options = std::make_shared<Options>();
+    command->add_flag("-n,--dry-run", options->dry_run, "say what would be removed, and change nothing");
+    add_output_option(*command, options->as_json);
+    command->callback(
+        [&chosen, options] { chosen = [options] { return collect(options->dry_run, options->as_json); }; });
+}
+
+}  // namespace causeway::ctl

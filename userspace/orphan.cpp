@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/orphan.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <set>
+
+#include "userspace/failures.hpp"
+#include "userspace/netns.hpp"
+#include "userspace/network.hpp"
+#include "userspace/pool.hpp"
+
+namespace causeway {
+
+namespace {
+
+using Links = std::map<std::string, Link>;
+
+std::expected<Links, Error> links_by_name(Netlink& netlink) {
+    Links links;
+    for (auto& link : TRY(netlink.links())) {
+        links.emplace(link.name, link);
+    }
+    return links;
+}
+
+bool has(const Links& links, const std::string& name, std::uint32_t ifindex) {
+    const auto link = links.find(name);
+    return link != links.end() && (ifindex == 0 || link->second.ifindex == ifindex);
+}
+
+std::string why_without_host_end(const attachment& record) {
+    const std::string host_end = record.host_end, netns = record.netns;
+    return Netns::open(netns) ? "its host end " + host_end + " is gone" : "its namespace " + netns + " is gone";
+}
+
+std::string what_of(const Attachment& attachment) {
+    const Address address(attachment.record.address);
+    return name_of(id_of(attachment.key)) + (address.is_none() ? "" : ", address " + address.text());
+}
+
+struct Records {
+    std::vector<Attachment> all;
+    std::set<std::uint64_t> claims;
+    std::set<std::uint32_t> ifindexes;
+    std::set<std::string> host_ends;
+};
+
+std::expected<Records, Error> read_records(const Datapath& datapath) {
+    Records records;
+    TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
+        records.all.push_back({key, record});
+        records.claims.insert(record.claim);
+        records.ifindexes.insert(record.ifindex);
+        records.host_ends.insert(record.host_end);
+    }));
+    return records;
+}
+
+void find_stale_records(const Records& records, const Links& links, bool nobody_connects, std::vector<Orphan>& found) {
+    for (const auto& attachment : records.all) {
+        const auto& record = attachment.record;
+        Orphan orphan{.kind = Orphan::Kind::attachment, .what = what_of(attachment), .attachment = attachment};
+        if (record.state == ATTACHMENT_CONNECTING) {
+            orphan.why = "its ADD was killed";
+            if (!nobody_connects) {
+                continue;
+            }
+        } else if (!has(links, record.host_end, record.ifindex)) {
+            orphan.why = why_without_host_end(record);
+        } else {
+            continue;
+        }
+        found.push_back(orphan);
+    }
+}
+
+void find_stray_host_ends(const Records& records, const Links& links, std::vector<Orphan>& found) {
+    for (const auto& [name, link] : links) {  // no other tool makes a veth device of such a name
+        if (link.kind == "veth" && is_host_end_name(name) && !records.host_ends.contains(name)) {
+            found.push_back({.kind = Orphan::Kind::host_end,
+                             .what = "the host end " + name,
+                             .why = "no sandbox on record has it",
+                             .device = name});
+        }
+    }
+}
+
+// Known by its inner end and by a program of causeway's on it, of whichever load.
+std::expected<void, Error> find_stray_gateways(const std::vector<Network>& networks, const Links& links,
+                                               std::vector<Orphan>& found) {
+    for (const auto& [name, link] : links) {
+        const auto inner = links.find(inner_end_of(name));
+        const bool named = std::ranges::any_of(networks, [&](const Network& n) { return name == n.record.device; });
+        if (named || inner == links.end() || inner->second.ifindex != link.peer ||
+            !TRY(has_filter(link.ifindex, Direction::egress, name))) {
+            continue;
+        }
+        found.push_back({.kind = Orphan::Kind::gateway,
+                         .what = "the gateway device " + name,
+                         .why = "no network on record has it",
+                         .device = name});
+    }
+    return {};
+}
+
+std::expected<void, Error> find_stray_entries(const Datapath& datapath, const Records& records,
+                                              std::vector<Orphan>& found) {
+    TRY(datapath.endpoints.for_each([&](const address& place, const endpoint& entry) {
+        const bool of_a_sandbox = entry.kind == ENDPOINT_CLAIMED || entry.kind == ENDPOINT_SANDBOX;
+        if (of_a_sandbox && !records.claims.contains(entry.claim)) {
+            found.push_back({.kind = Orphan::Kind::endpoint,
+                             .what = "the address " + Address(place).text(),
+                             .why = "no sandbox on record has claimed it",
+                             .place = place});
+        }
+    }));
+    TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, const sandbox&) {
+        if (!records.ifindexes.contains(ifindex)) {
+            found.push_back({.kind = Orphan::Kind::identity,
+                             .what = "the identity of the device with index " + std::to_string(ifindex),
+                             .why = "it is the host end of no sandbox on record",
+                             .index = ifindex});
+        }
+    }));
+    return datapath.slots.for_each([&](const std::uint32_t& slot, const std::uint64_t& claim) {
+        if (!records.claims.contains(claim)) {
+            found.push_back({.kind = Orphan::Kind::slot,
+                             .what = "the slot " + std::to_string(slot),
+                             .why = "no sandbox on record has claimed it",
+                             .index = slot});
+        }
+    });
+}
+
+std::expected<void, Error> remove_one(const Datapath* datapath, Netlink& netlink, const Orphan& orphan) {
+    switch (orphan.kind) {
+        case Orphan::Kind::host_end:
+        case Orphan::Kind::gateway:
+            return netlink.delete_link(orphan.device);
+        case Orphan::Kind::endpoint:
+            return datapath->endpoints.erase(orphan.place, orphan.what);
+        case Orphan::Kind::identity:
+            return datapath->sandboxes.erase(orphan.index, orphan.what);
+        case Orphan::Kind::slot:
+            return datapath->slots.erase(orphan.index, orphan.what);
+        case Orphan::Kind::attachment:
+            break;  // all of them at once
+    }
+    return {};
+}
+
+std::expected<void, Error> remove_all(const Datapath* datapath, Netlink& netlink, const std::vector<Orphan>& orphans) {
+    Failures failures;
+    std::vector<Attachment> attachments;
+    for (const auto& orphan : orphans) {
+        if (orphan.kind == Orphan::Kind::attachment) {
+            attachments.push_back(orphan.attachment);
+        } else {
+            failures.note(remove_one(datapath, netlink, orphan));
+        }
+    }
+    if (datapath != nullptr) {
+        failures.note(undo(*datapath, netlink, attachments));
+    }
+    return failures.result();
+}
+
+}  // namespace
+
+std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock, Netlink& netlink) {
+    const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
+    std::vector<Orphan> found;
+    const auto records = datapath ? TRY(read_records(*datapath)) : Records{};
+    const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
+    const auto links = TRY(links_by_name(netlink));
+    const bool nobody_connects = lock.mode() == DatapathLock::Mode::exclusive;
+    find_stale_records(records, links, nobody_connects, found);
+    if (nobody_connects &&
+        TRY(Datapath::other_versions()).empty()) {  // else devices may be on another version's record
+        find_stray_host_ends(records, links, found);
+        TRY(find_stray_gateways(networks, links, found));
+    }
+    if (datapath && nobody_connects) {
+        TRY(find_stray_entries(*datapath, records, found));
+    }
+    return found;
+}
+
+std::expected<std::vector<Orphan>, Error> collect_orphans(bool dry_run, bool records_too) {
+    auto lock = TRY(DatapathLock::take(DatapathLock::Mode::exclusive));
+    auto netlink = TRY(Netlink::open());
+    const auto datapath = Datapath::open();
+    auto found = TRY(find_orphans(lock, netlink));
+    if (!records_too) {
+        std::erase_if(found, [](const Orphan& orphan) { return orphan.kind == Orphan::Kind::attachment; });
+    }
+    if (dry_run || found.empty()) {
+        return found;
+    }
+    Failures failures;
+    failures.note(remove_all(datapath ? &*datapath : nullptr, netlink, found));
+    failures.note(unload_if_unused(lock, netlink));
+    TRY(failures.result());
+    return found;
+}
+
+}  // namespace causeway

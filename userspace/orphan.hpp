@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is left on this host that no sandbox uses any more: found without anybody's list, and removed. Layer 3.
+//
+// Runtimes that never call GC, kills and operators' accidents leave such things. The namespace of a sandbox is gone
+// when its host end is: the kernel removes both ends of a veth pair with the namespace that either is in.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "userspace/attachment.hpp"
+
+namespace causeway {
+
+struct Orphan {
+    enum class Kind {
+        attachment,  // a record, with all that it names
+        host_end,    // a device that no record names
+        gateway,     // a gateway device that no network names
+        endpoint,    // an address that no record's claim holds
+        identity,    // a sandbox's identity, of no host end on record
+        slot,        // of the per-sandbox counters, that no record's claim holds
+    };
+    Kind kind = Kind::attachment;
+    std::string what, why;  // for people
+    Attachment attachment{};
+    std::string device;
+    address place{};
+    std::uint32_t index = 0;  // key of the entry
+};
+
+// Nothing is changed. Half-made records are among them only under the exclusive lock: else their connect may be going
+// on.
+std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock, Netlink& netlink);
+
+// Finds and removes, and returns what was found. Goes on after a failure and reports all; with dry_run nothing is
+// removed. Without records_too only what is on no record. When no sandbox is left, networks and datapath go too.
+std::expected<std::vector<Orphan>, Error> collect_orphans(bool dry_run, bool records_too = true);
+
+}  // namespace causeway

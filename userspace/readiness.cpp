@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/readiness.hpp"
+
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "userspace/orphan.hpp"
+
+namespace causeway {
+
+namespace {
+
+std::unexpected<Error> unavailable(const Error& error) {
+    return fail(Code::unavailable, error.message, error.details);
+}
+
+// Only what loading needs, so that a datapath that runs is believed.
+std::expected<void, Error> check_kernel() {
+    utsname name{};
+    int major = 0, minor = 0;
+    if (uname(&name) == 0 && std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+        (major < 6 || (major == 6 && minor < 1))) {
+        return fail(Code::unavailable, std::string("Linux ") + name.release + " is older than 6.1");
+    }
+    if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
+        return fail(Code::unavailable, "this kernel has no BTF: /sys/kernel/btf/vmlinux can't be read",
+                    "CONFIG_DEBUG_INFO_BTF gives it");
+    }
+    return {};
+}
+
+bool has_sandboxes(const Datapath& datapath, const std::string& network_name) {
+    bool some = false;
+    (void)datapath.attachments.for_each([&](const attachment_key&, const attachment& record) {
+        const auto network = datapath.networks.find(record.network);
+        some = some || (network && network_name == network->name);
+    });
+    return some;
+}
+
+std::string counted(std::size_t count, const std::string& one, const std::string& several) {
+    return std::to_string(count) + " " + (count == 1 ? one : several);
+}
+
+// By device, and by destination: where a sandbox's packets would go and be dropped.
+Remarks remarks_on_routes(const std::vector<Route>& routes, const std::vector<Link>& uplinks,
+                          const std::vector<Network>& networks, Netlink& netlink) {
+    Remarks remarks;
+    for (const auto& route : routes) {
+        const auto is_uplink = [&](const Link& link) { return link.ifindex == route.ifindex; };
+        const auto is_gateway = [&](const Network& network) { return network.record.ifindex == route.ifindex; };
+        const auto link = netlink.link_at(route.ifindex);
+        if (!route.in_main_table || !link || link->name == "lo" || std::ranges::any_of(uplinks, is_uplink) ||
+            std::ranges::any_of(networks, is_gateway)) {
+            continue;
+        }
+        remarks.push_back("the route to " + route.destination.text() + " leaves by " + link->name +
+                          ", which is no uplink" + (link->ethernet ? "" : " (it has no Ethernet header)") +
+                          ": what sandboxes send there is dropped (drop-no-uplink)");
+    }
+    return remarks;
+}
+
+Remarks remarks_on_network(const Datapath& datapath, Netlink& netlink, const std::vector<Network>& networks,
+                           const NetworkSpec& spec) {
+    Remarks remarks;
+    for (const auto& network : networks) {
+        const auto device = verify_device(datapath, netlink, network.record);
+        if (spec.device == network.record.device && !device) {
+            remarks.push_back(device.error().message + "; the next ADD makes it whole");
+        }
+    }
+    if (const auto uplinks = verify_uplinks(datapath, netlink); !uplinks) {
+        remarks.push_back(uplinks.error().message + "; the next ADD attaches it");
+    }
+    return remarks;
+}
+
+void append(Remarks& remarks, Remarks more) {
+    remarks.insert(remarks.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+std::string joined(const Remarks& remarks) {
+    std::string text;
+    for (const auto& remark : remarks) {
+        text += (text.empty() ? "" : "; ") + remark;
+    }
+    return text;
+}
+
+std::expected<Remarks, Error> remarks_on_orphans(const DatapathLock& lock, Netlink& netlink) {
+    const auto orphans = TRY(find_orphans(lock, netlink));
+    if (orphans.empty()) {
+        return Remarks{};
+    }
+    return Remarks{counted(orphans.size(), "sandbox is", "sandboxes are") + " on record but gone, as " +
+                   orphans[0].what + ": \"causewayctl gc\" removes them"};
+}
+
+std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
+    const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
+    if (!datapath) {
+        TRY(check_kernel());
+        TRY(Datapath::check_loadable());
+    }
+    const auto uplinks = check_network(datapath ? &*datapath : nullptr, netlink, spec);
+    if (!uplinks) {
+        return fail(datapath && has_sandboxes(*datapath, spec.name) ? Code::unavailable_limited : Code::unavailable,
+                    uplinks.error().message, uplinks.error().details);
+    }
+    const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
+    Remarks remarks = remarks_on_routes(TRY(netlink.routes(AF_INET)), *uplinks, networks, netlink);
+    if (uplinks->empty()) {
+        remarks.emplace_back("there is no uplink: sandboxes can't reach the world");
+    }
+    if (datapath) {
+        append(remarks, remarks_on_network(*datapath, netlink, networks, spec));
+        append(remarks, TRY(remarks_on_orphans(lock, netlink)));
+        const auto counts = TRY(vacancy(*datapath, spec.ranges, spec.rest != 0));
+        if (!spec.ranges.empty() && counts.left() == 0) {
+            return fail(Code::unavailable, "no address is left in " + text_of(spec.ranges) + " (" + counts.text() + ")",
+                        joined(remarks));
+        }
+    }
+    return remarks;
+}
+
+}  // namespace
+
+std::expected<Remarks, Error> ready(const NetworkSpec& spec) {
+    const auto lock = DatapathLock::take(DatapathLock::Mode::shared);
+    if (!lock) {
+        return unavailable(lock.error());
+    }
+    auto netlink = Netlink::open();
+    if (!netlink) {
+        return unavailable(netlink.error());
+    }
+    auto remarks = ready_under(*lock, *netlink, spec);
+    if (!remarks && remarks.error().code != Code::unavailable_limited) {
+        return unavailable(remarks.error());
+    }
+    return remarks;
+}
+
+}  // namespace causeway

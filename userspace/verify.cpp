@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/verify.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "userspace/netns.hpp"
+#include "userspace/network.hpp"
+
+namespace causeway {
+
+namespace {
+
+std::expected<void, Error> require(bool holds, const std::string& what) {
+    return holds ? std::expected<void, Error>{} : fail(Code::check_failed, what);
+}
+
+Mac mac_of(const std::uint8_t (&bytes)[6]) {
+    Mac mac;
+    std::ranges::copy(bytes, mac.bytes.begin());
+    return mac;
+}
+
+// ENODEV is an answer; another error is none.
+std::expected<Link, Error> must_find(Netlink& netlink, const std::string& name, const std::string& what) {
+    auto link = netlink.link_named(name);
+    if (!link && link.error().number == ENODEV) {
+        return fail(Code::check_failed, what + " is gone");
+    }
+    return link;
+}
+
+std::expected<void, Error> verify_told(const Link& link, const std::string& what, const Expected& expected) {
+    for (const auto& [name, mac, mtu] : expected.host_devices) {
+        if (name == link.name) {
+            TRY(require(!mac || link.mac == *mac, "the MAC of " + what + " is " + link.mac.text()));
+            TRY(require(!mtu || link.mtu == *mtu, "the MTU of " + what + " is " + std::to_string(link.mtu)));
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> verify_entries(const Datapath& datapath, const attachment& record, const network& network) {
+    const std::string host_end = record.host_end;
+    const Address address(record.address);
+    const auto identity = datapath.sandboxes.find(record.ifindex);
+    TRY(require(identity && Address(identity->address) == address && identity->network == record.network,
+                host_end + " has no identity in the datapath"));
+    TRY(require(identity->gateway_ifindex == network.ifindex,
+                "the identity of " + host_end + " names another gateway device than " + network.device));
+    const auto place = datapath.endpoints.find(record.address);
+    TRY(require(place && place->kind == ENDPOINT_SANDBOX && place->claim == record.claim &&
+                    place->link.ifindex == record.ifindex && std::ranges::equal(place->link.mac, identity->link.mac),
+                "the address " + address.text() + " does not lead to " + host_end));
+    return require(datapath.slots.find(record.slot) == record.claim, host_end + " has no counters");
+}
+
+std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& netlink, const attachment& record,
+                                           const network& network, const Expected& expected) {
+    const std::string host_end = record.host_end, what = "the host end " + host_end;
+    const auto link = TRY(must_find(netlink, host_end, what));
+    TRY(require(link.ifindex == record.ifindex, what + " is another device than the one that was made"));
+    TRY(require(link.up, what + " is not up"));
+    TRY(require(link.mac == mac_of(network.mac), "the MAC of " + what + " is " + link.mac.text()));
+    TRY(verify_told(link, what, expected));
+    return require(
+        TRY(attached(own_device_hook, record.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end)),
+        "the program from_sandbox is not attached to " + host_end + ", or is not the one that is loaded");
+}
+
+// What verify_device leaves out, since only CHECK needs to know by name.
+std::expected<void, Error> verify_gateway(const Datapath& datapath, Netlink& netlink, const network& network,
+                                          const Expected& expected) {
+    const std::string device = network.device, inner = inner_end_of(device);
+    TRY(verify_device(datapath, netlink, network));
+    const auto link = TRY(must_find(netlink, device, "the gateway device " + device));
+    TRY(verify_told(link, "the gateway device " + device, expected));
+    TRY(require(link.mac == mac_of(network.mac), "the MAC of the gateway device " + device + " is " + link.mac.text()));
+    TRY(require(link.forwards_ipv4, "net.ipv4.conf." + device + ".forwarding is 0"));
+    TRY(require(TRY(must_find(netlink, inner, "the gateway device's inner end " + inner)).up,
+                "the gateway device's inner end " + inner + " is not up"));
+    const auto routes = TRY(netlink.routes(AF_INET));
+    for (const auto& subnet : network.subnets) {
+        if (subnet.prefix_length == 0) {
+            continue;
+        }
+        const Prefix prefix{Address(subnet.gateway), static_cast<int>(subnet.prefix_length)};
+        const Prefix whole{prefix.first(), prefix.length};
+        const auto entry = datapath.endpoints.find(subnet.gateway);
+        TRY(require(entry && entry->kind == ENDPOINT_GATEWAY && entry->link.ifindex == network.ifindex,
+                    "the gateway address " + prefix.address.text() + " does not lead to " + device));
+        TRY(require(std::ranges::any_of(
+                        routes, [&](const Route& r) { return r.destination == whole && r.ifindex == network.ifindex; }),
+                    "the host's route to " + whole.text() + " by " + device + " is gone"));
+    }
+    return {};
+}
+
+bool has_route(const std::vector<Route>& routes, const Route& wanted, const Link& link) {
+    return std::ranges::any_of(routes, [&](const Route& r) {
+        return r.destination.first() == wanted.destination.first() &&
+               r.destination.length == wanted.destination.length && r.gateway == wanted.gateway &&
+               r.ifindex == link.ifindex;
+    });
+}
+
+std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link, const std::string& where,
+                                              const Address& own, const Expected& expected) {
+    const auto addresses = TRY(inside.addresses(AF_INET));
+    const auto has = [&](const auto& condition) {
+        return std::ranges::any_of(
+            addresses, [&](const LinkAddress& a) { return a.ifindex == link.ifindex && condition(a.prefix); });
+    };
+    for (const auto& wanted : expected.addresses) {
+        if (wanted.address.is_ipv4()) {
+            TRY(require(has([&](const Prefix& prefix) { return prefix == wanted; }),
+                        "the address " + wanted.text() + " of " + link.name + where + " is gone"));
+        }
+    }
+    TRY(require(has([&](const Prefix& prefix) { return prefix.address == own; }),
+                "the address " + own.text() + " of " + link.name + where + " is gone"));
+    const auto routes = TRY(inside.routes(AF_INET));
+    for (const auto& wanted : expected.routes) {
+        const auto reaches = [&](const Prefix& prefix) { return prefix.contains(wanted.gateway); };
+        const bool ours = std::ranges::any_of(expected.addresses, reaches);
+        TRY(require(!ours || has_route(routes, wanted, link),
+                    "the route to " + wanted.destination.text() + " by " + wanted.gateway.text() + where + " is gone"));
+    }
+    return {};
+}
+
+std::expected<void, Error> verify_inside(const SandboxId& id, const std::string& netns_path, const attachment& record,
+                                         const sandbox& identity, const Expected& expected) {
+    auto inside = TRY(Netlink::open_in(TRY(Netns::open(netns_path))));
+    const std::string where = " in " + netns_path, what = "the interface " + id.interface + where;
+    const auto link = TRY(must_find(inside, id.interface, what));
+    TRY(require(link.peer == record.ifindex, what + " is another device than the one that was made"));
+    TRY(require(link.up, what + " is not up"));
+    TRY(require(!expected.mac || link.mac == *expected.mac, "the MAC of " + what + " is " + link.mac.text()));
+    TRY(require(link.mac == mac_of(identity.link.mac), "the MAC of " + what + " is " + link.mac.text() + ", and only " +
+                                                      mac_of(identity.link.mac).text() + " may send: ask for a MAC at ADD"));
+    TRY(require(!expected.mtu || link.mtu == *expected.mtu, "the MTU of " + what + " is " + std::to_string(link.mtu)));
+    TRY(require(TRY(must_find(inside, "lo", "lo" + where)).up, "lo" + where + " is not up"));
+    return verify_layer_three(inside, link, where, Address(record.address), expected);
+}
+
+}  // namespace
+
+std::expected<void, Error> verify(const SandboxId& id, const std::string& netns, const Expected& expected) {
+    const auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
+    auto netlink = TRY(Netlink::open());
+    const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number == ENOENT) {
+        return fail(Code::check_failed, name_of(id) + " is not connected: the datapath is not loaded");
+    }
+    if (!datapath) {
+        return std::unexpected(datapath.error());
+    }
+    const auto record = datapath->attachments.find(key_of(id));
+    TRY(require(record && record->state == ATTACHMENT_CONNECTED, name_of(id) + " is not connected"));
+    const auto network = datapath->networks.find(record->network);
+    TRY(require(network && network->name[0] != '\0', "the network of " + name_of(id) + " is gone"));
+    TRY(verify_host_end(*datapath, netlink, *record, *network, expected));
+    TRY(verify_entries(*datapath, *record, *network));
+    TRY(verify_gateway(*datapath, netlink, *network, expected));
+    TRY(verify_uplinks(*datapath, netlink));
+    return verify_inside(id, netns, *record, datapath->sandboxes.find(record->ifindex).value_or(sandbox{}), expected);
+}
+
+}  // namespace causeway

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Is a sandbox's connection still as connect made it? Changes nothing. Layer 3.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "userspace/attachment.hpp"
+
+namespace causeway {
+
+// What the runtime was told: by connect, and by what came after it in the chain.
+struct Expected {
+    struct Device {
+        std::string name;
+        std::optional<Mac> mac;
+        std::optional<std::uint32_t> mtu;
+    };
+    std::optional<Mac> mac;
+    std::optional<std::uint32_t> mtu;
+    std::vector<Prefix> addresses;
+    std::vector<Route> routes;         // those that name a gateway; others' too
+    std::vector<Device> host_devices;  // others' too
+};
+
+// Everything that connect made and everything that is expected, compared with what is there, on the host, in the
+// datapath and in the sandbox. Code::check_failed names what is missing or changed. Routes count wherever they are,
+// since a later plugin of the chain may have moved them to a table of its own; of others' routes and devices nothing
+// is said.
+std::expected<void, Error> verify(const SandboxId& id, const std::string& netns, const Expected& expected);
+
+}  // namespace causeway
