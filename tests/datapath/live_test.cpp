@@ -66,7 +66,7 @@ private:
 class Live : public DatapathTest {
 protected:
     void SetUp() override {
-        DatapathTest::SetUp();
+        load({.apart = true});
         run_ip(
             "neighbour add 203.0.113.254 lladdr 02:00:00:00:01:fe dev up0 nud permanent\n"
             "neighbour add 10.0.0.2 lladdr 02:00:00:00:00:0a dev cw0 nud permanent\n");
@@ -162,11 +162,22 @@ TEST_F(Live, GoesNoFurtherWhenItIsDropped) {
     Wire a = far_end("a"), b = far_end("b"), router = far_end("router"), gateway("cw0");
     expect_end(a, from_b / IPv4{.source = ip_a, .destination = ip_b} / UDP{}, VERDICT_DROP_SPOOFED_MAC);
     expect_end(a, from_a / IPv4{.source = ip_b, .destination = ip_server} / UDP{}, VERDICT_DROP_SPOOFED_ADDRESS);
-    expect_end(a, from_a / IPv4{.source = ip_a, .destination = ip_unused} / UDP{}, VERDICT_DROP_NO_ENDPOINT);
+    expect_end(a, from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.flags = rst}, VERDICT_DROP_NO_FLOW);
     expect_end(router, from_world / IPv4{.source = ip_server, .destination = ip_a} / UDP{}, VERDICT_DROP_UNSOLICITED);
     for (Wire* wire : {&a, &b, &router, &gateway}) {
         EXPECT_TRUE(wire->receive(50).empty());
     }
+}
+
+TEST_F(Live, ReachesTheSendersLinkWhenItIsDroppedAndAnswered) {
+    Wire a = far_end("a"), b = far_end("b"), gateway("cw0");
+    const Frame frame = from_a / IPv4{.source = ip_a, .destination = ip_unused} / UDP{} / Payload{"anybody?"};
+    expect_end(a, frame, VERDICT_DROP_NO_ENDPOINT);
+    EXPECT_EQ(
+        difference(*expected_answer(Program::from_sandbox, frame.bytes(), VERDICT_DROP_NO_ENDPOINT, {}), a.receive()),
+        "");
+    EXPECT_TRUE(b.receive(50).empty());
+    EXPECT_TRUE(gateway.receive(0).empty());
 }
 
 // The kernel takes the tag off before the program sees the frame; it must not leave by an uplink with it.

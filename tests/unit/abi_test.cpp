@@ -43,7 +43,7 @@ TEST(Verdict, IsNamedADropWhenItIsOne) {
 
 template <typename Key>
 class MapKey : public testing::Test {};
-using MapKeys = testing::Types<address, flow_key, attachment_key>;
+using MapKeys = testing::Types<address, flow_key, fragment_key, held_key, attachment_key>;
 TYPED_TEST_SUITE(MapKey, MapKeys);
 
 TYPED_TEST(MapKey, HasNoPaddingThatAHashWouldRead) {
@@ -59,6 +59,13 @@ TEST(Abi, HasTheKernelsLengthOfADeviceName) {
 
 TEST(Abi, HasRoomForBothEntriesOfAFlowOfEachPort) {
     EXPECT_GE(CAUSEWAY_FLOW_ENTRIES_MAX, 2 * 65535);
+}
+
+// What is held waits for one packet at the most: the fragments of 64 KiB in frames of 1500.
+TEST(Abi, HoldsAsManyFragmentsAsAPacketHas) {
+    constexpr int payload = (1500 - 20) / 8 * 8;
+    EXPECT_GE(CAUSEWAY_HELD_OF_ONE_MAX + 1, (65535 - 20 + payload - 1) / payload);
+    EXPECT_LT(CAUSEWAY_TRAINS_OF_ONE_MAX, CAUSEWAY_TRAINS_MAX / 2);
 }
 
 TEST(Abi, HasATimeoutForEachFlowState) {
@@ -87,21 +94,24 @@ constexpr std::uint32_t syn = SEEN_SYN, ack = SEEN_ACK, fin = SEEN_FIN, rst = SE
 
 INSTANTIATE_TEST_SUITE_P(
     , FlowState,
-    testing::Values(Seen{"IcmpWhenItIsIcmp", IPPROTO_ICMP, 0, 0, FLOW_ICMP},
-                    Seen{"IcmpWhateverFlagsWereSeen", IPPROTO_ICMP, ack | fin, ack | rst, FLOW_ICMP},
-                    Seen{"UdpWhenItIsUdp", IPPROTO_UDP, 0, 0, FLOW_UDP},
-                    Seen{"UdpWhateverFlagsWereSeen", IPPROTO_UDP, ack, ack, FLOW_UDP},
-                    Seen{"UdpWhenTheProtocolIsUnknown", IPPROTO_SCTP, 0, 0, FLOW_UDP},
-                    Seen{"OpeningWhenASynWasSent", IPPROTO_TCP, syn, 0, FLOW_TCP_OPENING},
-                    Seen{"OpeningWhenASynWasAnswered", IPPROTO_TCP, syn, syn | ack, FLOW_TCP_OPENING},
-                    Seen{"OpeningWhenOnlyTheSenderAcknowledged", IPPROTO_TCP, syn | ack, syn, FLOW_TCP_OPENING},
-                    Seen{"OpeningWhenNothingWasSeen", IPPROTO_TCP, 0, 0, FLOW_TCP_OPENING},
-                    Seen{"EstablishedWhenBothAcknowledged", IPPROTO_TCP, syn | ack, syn | ack, FLOW_TCP_ESTABLISHED},
-                    Seen{"EstablishedWhenItIsPickedUpInTheMiddle", IPPROTO_TCP, ack, ack, FLOW_TCP_ESTABLISHED},
-                    Seen{"ClosingWhenTheSenderSaysFin", IPPROTO_TCP, syn | ack | fin, syn | ack, FLOW_TCP_CLOSING},
-                    Seen{"ClosingWhenThePeerSaysFin", IPPROTO_TCP, syn | ack, syn | ack | fin, FLOW_TCP_CLOSING},
-                    Seen{"ClosingWhenTheSenderResets", IPPROTO_TCP, syn | rst, 0, FLOW_TCP_CLOSING},
-                    Seen{"ClosingWhenThePeerRefuses", IPPROTO_TCP, syn, rst | ack, FLOW_TCP_CLOSING}),
+    testing::Values(
+        Seen{"IcmpWhenItIsIcmp", IPPROTO_ICMP, 0, 0, FLOW_ICMP},
+        Seen{"IcmpWhateverFlagsWereSeen", IPPROTO_ICMP, ack | fin, ack | rst, FLOW_ICMP},
+        Seen{"UdpWhenItIsUdp", IPPROTO_UDP, 0, 0, FLOW_UDP},
+        Seen{"UdpWhateverFlagsWereSeen", IPPROTO_UDP, ack, ack, FLOW_UDP},
+        Seen{"UdpWhenTheProtocolIsUnknown", IPPROTO_SCTP, 0, 0, FLOW_UDP},
+        Seen{"OpeningWhenASynWasSent", IPPROTO_TCP, syn, 0, FLOW_TCP_OPENING},
+        Seen{"OpeningWhenASynWasAnswered", IPPROTO_TCP, syn, syn | ack, FLOW_TCP_OPENING},
+        Seen{"OpeningWhenOnlyTheSenderAcknowledged", IPPROTO_TCP, syn | ack, syn, FLOW_TCP_OPENING},
+        Seen{"OpeningWhenNothingWasSeen", IPPROTO_TCP, 0, 0, FLOW_TCP_OPENING},
+        Seen{"EstablishedWhenBothAcknowledged", IPPROTO_TCP, syn | ack, syn | ack, FLOW_TCP_ESTABLISHED},
+        Seen{"EstablishedWhenItIsPickedUpInTheMiddle", IPPROTO_TCP, ack, ack, FLOW_TCP_ESTABLISHED},
+        Seen{"EstablishedWhenOnlyTheSenderSaysFin", IPPROTO_TCP, syn | ack | fin, syn | ack, FLOW_TCP_ESTABLISHED},
+        Seen{"EstablishedWhenOnlyThePeerSaysFin", IPPROTO_TCP, syn | ack, syn | ack | fin, FLOW_TCP_ESTABLISHED},
+        Seen{"ClosingWhenBothSayFin", IPPROTO_TCP, syn | ack | fin, syn | ack | fin, FLOW_TCP_CLOSING},
+        Seen{"UdpWhenTheProtocolHasNoPorts", IPPROTO_GRE, 0, 0, FLOW_UDP},
+        Seen{"ClosingWhenTheSenderResets", IPPROTO_TCP, syn | rst, 0, FLOW_TCP_CLOSING},
+        Seen{"ClosingWhenThePeerRefuses", IPPROTO_TCP, syn, rst | ack, FLOW_TCP_CLOSING}),
     name_of_row);
 
 }  // namespace
