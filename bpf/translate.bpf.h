@@ -289,6 +289,8 @@ static __noinline enum verdict translate_error_to_sandbox(const struct packet *p
 
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
+	if (packet->ttl <= 1)
+		return VERDICT_DROP_TTL_EXPIRED;
 	*link = flow->link;
 	verdict = rewrite_quote(packet, &quote, true, flow);
 	return verdict ? verdict : rewrite_address(packet, false, &flow->address);
