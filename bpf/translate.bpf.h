@@ -277,6 +277,8 @@ static __noinline enum verdict translate_error_to_world(const struct packet *pac
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
 	verdict = rewrite_quote(packet, &quote, false, flow);
+	if (!verdict && !same_address(&flow->address, &packet->source))
+		verdict = translate_identification(packet);
 	return verdict ? verdict : rewrite_address(packet, true, &flow->address);
 }
 
