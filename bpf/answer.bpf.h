@@ -89,10 +89,13 @@ static __always_inline __u16 error_checksum(struct __sk_buff *skb, const struct 
 	return fold(bpf_csum_diff(NULL, 0, (__be32 *)&text, sizeof(text), 0));
 }
 
-/* RFC 1122, section 3.2.2: no error about an error, nor about a fragment but the first. */
+/* RFC 1122, section 3.2.2: no error about an error, whatever it concerns, nor about a fragment but the first. */
 static __always_inline bool may_be_answered(const struct packet *packet)
 {
-	return !packet->fragment_offset && !is_icmp_error(packet);
+	__u8 type = packet->ports.icmp_type;
+
+	return !packet->fragment_offset && !is_icmp_error(packet) &&
+	       (packet->protocol != IPPROTO_ICMP || (type != ICMP_SOURCE_QUENCH && type != ICMP_REDIRECT));
 }
 
 /*
