@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/datapath/expected_answer.hpp"
@@ -91,6 +93,15 @@ protected:
 
     // The port (or ICMP identifier) under which the world sees this packet of a sandbox.
     std::uint16_t port_in_world(From from, const Frame& in);
+
+    // Until the timer has done it; fails after far more time than it needs.
+    template <typename Condition>
+    void wait_until(Condition condition) {
+        for (int looks = 0; looks < 1000 && !condition(); ++looks) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+        EXPECT_TRUE(condition()) << "after ten seconds";
+    }
 
     Node node_;
     std::shared_ptr<LoadedDatapath> datapath_;

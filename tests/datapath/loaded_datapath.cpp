@@ -109,7 +109,8 @@ void LoadedDatapath::attach(Program program, unsigned ifindex) {
     hook.ifindex = static_cast<int>(ifindex);
     const bool egress = program == Program::from_host || program == Program::from_stack;
     hook.attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS;
-    require(bpf_tc_hook_create(&hook), "make the device's filter hook");
+    const int made = bpf_tc_hook_create(&hook);
+    require(made == -EEXIST ? 0 : made, "make the device's filter hook");  // one for both directions
     bpf_tc_opts options{};
     options.sz = sizeof(options);
     options.prog_fd = descriptor_of(program);
@@ -260,6 +261,16 @@ std::size_t LoadedDatapath::trains() const {
 
 std::size_t LoadedDatapath::held_fragments() const {
     return keys_of(skeleton_->maps.held_fragments).size();
+}
+
+void LoadedDatapath::backdate_trains(std::uint32_t seconds) {
+    const bpf_map* map = skeleton_->maps.trains;
+    for (const Bytes& key : keys_of(map)) {
+        fragment_train train{};
+        require(bpf_map_lookup_elem(bpf_map__fd(map), key.data(), &train), "trains");
+        train.begun -= std::uint64_t{seconds} * 1'000'000'000;
+        require(bpf_map_update_elem(bpf_map__fd(map), key.data(), &train, BPF_EXIST), "trains");
+    }
 }
 
 address address_of(Ip ip) {

@@ -73,8 +73,9 @@ public:
     traffic traffic_of(std::uint32_t slot) const;  // likewise
     std::optional<flow> flow_at(const flow_key& key) const;
     std::vector<FlowEntry> flows() const;
-    std::size_t trains() const;          // packets in fragments under way
-    std::size_t held_fragments() const;  // that wait
+    std::size_t trains() const;                   // packets in fragments under way
+    std::size_t held_fragments() const;           // that wait
+    void backdate_trains(std::uint32_t seconds);  // as if they had begun so much earlier
     void remove_flow(const flow_key& key);
     std::uint64_t ageing_turns() const;  // flows that are to be looked at
 
