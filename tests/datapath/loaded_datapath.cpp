@@ -236,6 +236,10 @@ void LoadedDatapath::remove_flow(const flow_key& key) {
     require(bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.flows), &key), "flows");
 }
 
+void LoadedDatapath::clear_flows() {
+    remove_all(skeleton_->maps.flows);
+}
+
 std::uint64_t LoadedDatapath::ageing_turns() const {
     const std::uint32_t key = 0;
     ageing value{};

@@ -78,6 +78,7 @@ public:
     std::size_t exhausted_peers() const;          // towards which no port was found
     void backdate_trains(std::uint32_t seconds);  // as if they had begun so much earlier
     void remove_flow(const flow_key& key);
+    void clear_flows();
     std::uint64_t ageing_turns() const;  // flows that are to be looked at
 
 private:
