@@ -87,6 +87,18 @@ static __always_inline __u16 error_checksum(struct __sk_buff *skb, const struct 
 	return fold(bpf_csum_diff(NULL, 0, (__be32 *)&text, sizeof(text), 0));
 }
 
+<<<<<<< HEAD
+=======
+/* RFC 1122, section 3.2.2: no error about an error, whatever it concerns, nor about a fragment but the first. */
+static __always_inline bool may_be_answered(const struct packet *packet)
+{
+	__u8 type = packet->ports.icmp_type;
+
+	return !packet->fragment_offset && !is_icmp_error(packet) &&
+	       (packet->protocol != IPPROTO_ICMP || (type != ICMP_SOURCE_QUENCH && type != ICMP_REDIRECT));
+}
+
+>>>>>>> dptest
 /*
  * The packet becomes an error about itself, from that address to its sender. Not 0: it is to go back where it came
  * from; 0: it is no longer fit for anything but a drop. A function of its own to the verifier, so it reads the packet

@@ -122,6 +122,7 @@ SEC("tc")
 int from_sandbox(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
+	__u32 packets = skb->gso_segs ? skb->gso_segs : 1, bytes = skb->len;
 	enum verdict verdict;
 	bool answered = false;
 
@@ -137,7 +138,7 @@ int from_sandbox(struct __sk_buff *skb)
 	} else if (!verdict) {
 		verdict = VERDICT_DROP_ETHERTYPE;
 	}
-	count_sent(skb, sandbox->link.slot, verdict);
+	count_sent(sandbox->link.slot, packets, bytes, verdict);
 	return finish(verdict, answered);
 }
 

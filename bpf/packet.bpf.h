@@ -66,6 +66,8 @@ struct arp_ipv4 {
 enum icmp_type {
 	ICMP_ECHO_REPLY = 0,
 	ICMP_UNREACHABLE = 3,
+	ICMP_SOURCE_QUENCH = 4,
+	ICMP_REDIRECT = 5,
 	ICMP_ECHO_REQUEST = 8,
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_PARAMETER_PROBLEM = 12,
@@ -272,7 +274,7 @@ struct quote {
 /* Options in the quoted header are skipped; of its L4 header, 8 bytes are enough. */
 static __always_inline enum verdict parse_quote(const struct packet *packet, struct quote *quote)
 {
-	__u32 offset = packet->transport_offset + sizeof(struct icmp_header), header_length;
+	__u32 offset = packet->transport_offset + sizeof(struct icmp_header), header_length, needed;
 	struct iphdr *ip = bytes_at(packet->skb, offset, sizeof(*ip));
 
 	if (!ip)
@@ -280,6 +282,11 @@ static __always_inline enum verdict parse_quote(const struct packet *packet, str
 	header_length = ip->ihl * 4;
 	if (ip->version != 4 || header_length < sizeof(*ip))
 		return VERDICT_DROP_BAD_HEADER;
+	needed = ip->protocol == IPPROTO_ICMP ? sizeof(struct icmp_header) : 0;
+	if (has_ports(ip->protocol))
+		needed = 2 * sizeof(__be16);
+	if (sizeof(struct icmp_header) + header_length + needed > packet->transport_length)
+		return VERDICT_DROP_TRUNCATED;          /* what follows is padding */
 	if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK)) /* quotes no ports */
 		return VERDICT_DROP_FRAGMENT;
 	quote->source = address_of_ipv4(ip->saddr);

@@ -22,7 +22,7 @@ static __always_inline bool within_rate(struct usage *usage, __u32 flows_per_sec
 		return true;
 	if (usage->opening < now)
 		usage->opening = now;
-	if (usage->opening - now > SECOND)
+	if (usage->opening - now > SECOND - SECOND / flows_per_second)
 		return false;
 	__sync_fetch_and_add(&usage->opening, SECOND / flows_per_second);
 	return true;

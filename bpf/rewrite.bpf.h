@@ -155,6 +155,8 @@ static __always_inline enum verdict rewrite_quoted_checksum(const struct packet 
 	struct __sk_buff *skb = packet->skb;
 	__u16 before, after;
 
+	if (place + sizeof(before) > packet->transport_offset + packet->transport_length) /* padding, if anything */
+		return VERDICT_CONTINUE;
 	if (!checksum_place(quote->protocol) || bpf_skb_load_bytes(skb, place, &before, sizeof(before)))
 		return VERDICT_CONTINUE;
 	if (!before && quote->protocol == IPPROTO_UDP)

@@ -279,6 +279,8 @@ static __noinline enum verdict translate_error_to_world(const struct packet *pac
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
 	verdict = rewrite_quote(packet, &quote, false, flow);
+	if (!verdict && !same_address(&flow->address, &packet->source))
+		verdict = translate_identification(packet);
 	return verdict ? verdict : rewrite_address(packet, true, &flow->address);
 }
 
@@ -291,6 +293,8 @@ static __noinline enum verdict translate_error_to_sandbox(const struct packet *p
 
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
+	if (packet->ttl <= 1)
+		return VERDICT_DROP_TTL_EXPIRED;
 	*link = flow->link;
 	verdict = rewrite_quote(packet, &quote, true, flow);
 	return verdict ? verdict : rewrite_address(packet, false, &flow->address);

@@ -15,16 +15,17 @@ static __always_inline void count_verdict(__u32 verdict)
 		*count += 1; /* per CPU, and no program interrupts another on the same one */
 }
 
-static __always_inline void count_sent(struct __sk_buff *skb, __u32 slot, enum verdict verdict)
+/* packets, bytes: as sent, since the frame may be an answer by now. What comes through again is counted then. */
+static __always_inline void count_sent(__u32 slot, __u32 packets, __u32 bytes, enum verdict verdict)
 {
 	struct traffic *seen = bpf_map_lookup_elem(&traffic, &slot);
 
-	if (!seen)
+	if (!seen || verdict == VERDICT_FRAGMENT_HELD || verdict == VERDICT_FRAGMENTS_REPLAYED)
 		return;
-	seen->sent_packets += skb->gso_segs ? skb->gso_segs : 1;
-	seen->sent_bytes += skb->len;
+	seen->sent_packets += packets;
+	seen->sent_bytes += bytes;
 	if (verdict >= VERDICT_FIRST_DROP)
-		seen->dropped_packets += skb->gso_segs ? skb->gso_segs : 1;
+		seen->dropped_packets += packets;
 }
 
 static __always_inline void count_received(struct __sk_buff *skb, __u32 slot)

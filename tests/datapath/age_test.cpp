@@ -105,22 +105,42 @@ TEST_F(Age, EndsAnEstablishedConnectionWhenItIsIdle) {
     expect_end(milliseconds(1800), seconds(2));
 }
 
-TEST_F(Age, EndsAConnectionWhenTheSandboxClosesIt) {
+TEST_F(Age, EndsAConnectionWhenBothSidesHaveClosedIt) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     is_answered(syn | ack);
     sends(ack);
     sends(fin | ack);
+    is_answered(fin | ack);
+    sends(ack);
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, EndsAConnectionWhenTheWorldClosesIt) {
+// RFC 5382, section 5: half closed is established for the side that may go on sending.
+TEST_F(Age, KeepsAConnectionWhenOnlyTheSandboxHasClosedIt) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    sends(fin | ack);
+    expect_alive_for(milliseconds(2500));
+}
+
+TEST_F(Age, KeepsAConnectionWhenOnlyTheWorldHasClosedIt) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     is_answered(syn | ack);
     sends(ack);
     is_answered(fin | ack);
-    expect_end(milliseconds(900), seconds(1));
+    expect_alive_for(milliseconds(2500));
+}
+
+TEST_F(Age, EndsAHalfClosedConnectionWhenItIsIdleAsLongAsAnEstablishedOne) {
+    set_timeout(FLOW_TCP_ESTABLISHED, 2);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(fin | ack);
+    expect_end(milliseconds(1800), seconds(2));
 }
 
 TEST_F(Age, EndsAConnectionWhenTheSandboxResetsIt) {
@@ -141,7 +161,8 @@ TEST_F(Age, KeepsAClosingConnectionWhenItIsStillUsed) {
     set_timeout(FLOW_TCP_CLOSING, 2);
     sends(syn);
     is_answered(syn | ack);
-    sends(fin | ack);  // and goes on listening: half closed
+    sends(fin | ack);
+    is_answered(fin | ack);
     for (int i = 0; i < 8; ++i) {
         std::this_thread::sleep_for(milliseconds(400));
         is_answered(psh | ack);

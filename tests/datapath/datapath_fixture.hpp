@@ -4,12 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "tests/datapath/expected_answer.hpp"
 #include "tests/datapath/loaded_datapath.hpp"
 #include "tests/datapath/node.hpp"
 #include "tests/support/packet.hpp"
@@ -22,7 +25,8 @@ inline void PrintTo(enum verdict value, std::ostream* out) {
 namespace causeway::test {
 
 // Who sends a packet: so which program sees it, and on which device.
-enum class From { sandbox_a, sandbox_b, host, uplink, unknown_link };
+// forwarder: the host's stack, which sends out of the uplink what came in by the gateway device.
+enum class From { sandbox_a, sandbox_b, host, uplink, forwarder, unknown_link };
 
 // The frames that each of them sends begin so.
 inline constexpr Ethernet from_a{.source = mac_a, .destination = mac_gateway},
@@ -36,7 +40,11 @@ inline constexpr Ethernet at_a{.source = mac_gateway, .destination = mac_a},
 
 inline constexpr std::uint32_t network_id = 1;
 
-// One line of a table: in goes the packet, and it ends so. No packet out: it is left as it was.
+// What the first packet without "don't fragment" is given by the host; those that follow get the next.
+inline constexpr std::uint16_t first_identification = 0x7000;
+
+// One line of a table: in goes the packet, and it ends so. No packet out: it has become the answer that its sender is
+// due, or is left as it was.
 struct Row {
     const char* name;
     From from;
@@ -56,13 +64,14 @@ sandbox sandbox_at(Ip ip, std::uint32_t ifindex, const Mac& mac);
 flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,
                 std::uint16_t destination_port, std::uint32_t scope);
 
-inline constexpr std::uint8_t tcp_protocol = 6, udp_protocol = 17, icmp_protocol = 1;
+inline constexpr std::uint8_t tcp_protocol = 6, udp_protocol = 17, icmp_protocol = 1, gre_protocol = 47,
+                              sctp_protocol = 132, udp_lite_protocol = 136;
 
 class DatapathTest : public testing::Test {
 protected:
     void SetUp() override { load({}); }
 
-    // Loads anew and fills the maps. Flows and counters begin empty.
+    // Fills the maps, of programs that no other test uses now. Flows and counters begin empty.
     void load(const LoadOptions& options);
 
     // Changes the network's configuration: change(network&).
@@ -73,10 +82,11 @@ protected:
     }
 
     // Runs the packet and finds its verdict in the counters; exactly one must have gone up, by one, and the
-    // program's answer to the kernel must be that verdict's.
+    // program's answer to the kernel must be that verdict's. CONTINUE: none has, and the packet goes on. What the
+    // sender of a dropped packet is told must be right to the byte.
     Outcome expect_verdict(From from, const Frame& in, enum verdict verdict, const Context& context = {});
 
-    // The same, and the packet out is that one to the byte, with checksums that hold.
+    // The same, and the packet out (if it was not answered) is that one to the byte, with checksums that hold.
     void expect_packet(From from, const Frame& in, enum verdict verdict, const Frame& out, const Context& context = {});
 
     void expect_row(const Row& row);
@@ -84,11 +94,24 @@ protected:
     // The port (or ICMP identifier) under which the world sees this packet of a sandbox.
     std::uint16_t port_in_world(From from, const Frame& in);
 
+    // Until the timer has done it; fails after far more time than it needs.
+    template <typename Condition>
+    void wait_until(Condition condition) {
+        for (int looks = 0; looks < 1000; ++looks) {
+            if (condition()) {
+                return;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+        ADD_FAILURE() << "not even after ten seconds";
+    }
+
     Node node_;
-    std::unique_ptr<LoadedDatapath> datapath_;
+    std::shared_ptr<LoadedDatapath> datapath_;
+    RouteAnswer route_answer_;
 
 private:
-    // faults: gets a line for whatever was not as expected.
+    // faults: gets a line for whatever was not as expected. The action is REDIRECT for a packet that was answered.
     Outcome run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults);
 
     network network_{};

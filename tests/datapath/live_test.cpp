@@ -1,102 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What BPF_PROG_TEST_RUN can't show: where a redirect leads, and frames that only a real link brings.
-#include <arpa/inet.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
-#include <poll.h>
-#include <sys/socket.h>
-
-#include <array>
-#include <cerrno>
-#include <chrono>
-#include <system_error>
-#include <thread>
-
-#include "tests/datapath/datapath_fixture.hpp"
+#include "tests/datapath/live_fixture.hpp"
 
 namespace causeway::test {
 namespace {
-
-constexpr std::uint16_t all_ethertypes = 3;  // ETH_P_ALL
-
-// One end of a link, as raw frames; made in the namespace that the thread is in.
-class Wire {
-public:
-    explicit Wire(const char* device) : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
-        sockaddr_ll address{};
-        address.sll_family = AF_PACKET;
-        address.sll_protocol = htons(all_ethertypes);
-        address.sll_ifindex = static_cast<int>(if_nametoindex(device));
-        require(address.sll_ifindex != 0, "find the device");
-        require(bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0, "bind");
-    }
-
-    void send(const Frame& frame) {
-        const Bytes bytes = frame.bytes();
-        require(::send(fd_.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()), "send");
-    }
-
-    // The next frame that comes in, or nothing within the time.
-    Bytes receive(int milliseconds = 2000) {
-        std::array<std::uint8_t, 4096> buffer{};
-        pollfd wait{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-        while (poll(&wait, 1, milliseconds) > 0) {
-            sockaddr_ll from{};
-            socklen_t size = sizeof(from);
-            const ssize_t length =
-                recvfrom(fd_.get(), buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
-            require(length >= 0, "receive");
-            if (from.sll_pkttype != PACKET_OUTGOING) {
-                return {buffer.begin(), buffer.begin() + length};
-            }
-        }
-        return {};
-    }
-
-private:
-    static void require(bool held, const char* what) {
-        if (!held) {
-            throw std::system_error(errno, std::generic_category(), what);
-        }
-    }
-
-    UniqueFd fd_;
-};
-
-class Live : public DatapathTest {
-protected:
-    void SetUp() override {
-        DatapathTest::SetUp();
-        run_ip(
-            "neighbour add 203.0.113.254 lladdr 02:00:00:00:01:fe dev up0 nud permanent\n"
-            "neighbour add 10.0.0.2 lladdr 02:00:00:00:00:0a dev cw0 nud permanent\n");
-        datapath_->attach(Program::from_sandbox, host_a);
-        datapath_->attach(Program::from_sandbox, host_b);
-        datapath_->attach(Program::from_host, gateway_device);
-        datapath_->attach(Program::from_uplink, uplink_device);
-    }
-
-    Wire far_end(const char* device) {
-        const Node::Elsewhere there(node_);
-        return Wire(device);
-    }
-
-    // Sends it and waits for the one verdict that it makes.
-    void expect_end(Wire& wire, const Frame& frame, enum verdict verdict) {
-        const VerdictCounts before = datapath_->verdicts();
-        wire.send(frame);
-        VerdictCounts after = datapath_->verdicts();
-        for (int looks = 0; looks < 200 && after == before; ++looks) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(10));
-            after = datapath_->verdicts();
-        }
-        for (std::size_t i = 0; i < after.size(); ++i) {
-            EXPECT_EQ(after[i] - before[i], i == static_cast<std::size_t>(verdict) ? 1U : 0U)
-                << name_of(static_cast<enum verdict>(i)) << " for\n"
-                << describe(frame.bytes());
-        }
-    }
-};
 
 TEST_F(Live, ReachesAnotherSandboxsLinkWhenItIsForIt) {
     Wire a = far_end("a"), b = far_end("b"), router = far_end("router");
@@ -162,11 +69,22 @@ TEST_F(Live, GoesNoFurtherWhenItIsDropped) {
     Wire a = far_end("a"), b = far_end("b"), router = far_end("router"), gateway("cw0");
     expect_end(a, from_b / IPv4{.source = ip_a, .destination = ip_b} / UDP{}, VERDICT_DROP_SPOOFED_MAC);
     expect_end(a, from_a / IPv4{.source = ip_b, .destination = ip_server} / UDP{}, VERDICT_DROP_SPOOFED_ADDRESS);
-    expect_end(a, from_a / IPv4{.source = ip_a, .destination = ip_unused} / UDP{}, VERDICT_DROP_NO_ENDPOINT);
+    expect_end(a, from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.flags = rst}, VERDICT_DROP_NO_FLOW);
     expect_end(router, from_world / IPv4{.source = ip_server, .destination = ip_a} / UDP{}, VERDICT_DROP_UNSOLICITED);
     for (Wire* wire : {&a, &b, &router, &gateway}) {
         EXPECT_TRUE(wire->receive(50).empty());
     }
+}
+
+TEST_F(Live, ReachesTheSendersLinkWhenItIsDroppedAndAnswered) {
+    Wire a = far_end("a"), b = far_end("b"), gateway("cw0");
+    const Frame frame = from_a / IPv4{.source = ip_a, .destination = ip_unused} / UDP{} / Payload{"anybody?"};
+    expect_end(a, frame, VERDICT_DROP_NO_ENDPOINT);
+    EXPECT_EQ(
+        difference(*expected_answer(Program::from_sandbox, frame.bytes(), VERDICT_DROP_NO_ENDPOINT, {}), a.receive()),
+        "");
+    EXPECT_TRUE(b.receive(50).empty());
+    EXPECT_TRUE(gateway.receive(0).empty());
 }
 
 // The kernel takes the tag off before the program sees the frame; it must not leave by an uplink with it.

@@ -7,12 +7,15 @@
 #include <bpf/libbpf.h>
 
 #include <cstdio>
+#include <cstring>
 #include <system_error>
 
 #include "datapath.skel.h"
 
 namespace causeway::test {
 namespace {
+
+constexpr std::uint32_t slots_in_use = 64;  // no test has a sandbox in a later one
 
 void require(int result, const char* what) {
     if (result < 0) {
@@ -33,6 +36,33 @@ std::vector<Value> values_per_cpu(const bpf_map* map, std::uint32_t key) {
     return values;
 }
 
+std::vector<Bytes> keys_of(const bpf_map* map) {
+    std::vector<Bytes> keys;
+    Bytes key(bpf_map__key_size(map));
+    const void* previous = nullptr;
+    while (bpf_map_get_next_key(bpf_map__fd(map), previous, key.data()) == 0) {
+        keys.push_back(key);
+        previous = keys.back().data();
+    }
+    return keys;
+}
+
+void remove_all(const bpf_map* map) {
+    for (const Bytes& key : keys_of(map)) {
+        const int result = bpf_map_delete_elem(bpf_map__fd(map), key.data());
+        require(result == -ENOENT ? 0 : result, bpf_map__name(map));
+    }
+}
+
+void zero(const bpf_map* map, std::uint32_t first, std::uint32_t end) {
+    const std::size_t cpus =
+        bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY ? static_cast<std::size_t>(libbpf_num_possible_cpus()) : 1;
+    const Bytes nothing((bpf_map__value_size(map) + 7) / 8 * 8 * cpus);
+    for (std::uint32_t key = first; key < end; ++key) {
+        require(bpf_map_update_elem(bpf_map__fd(map), &key, nothing.data(), BPF_ANY), bpf_map__name(map));
+    }
+}
+
 // The verifier's log is for people; it goes out only when loading fails.
 int print_warnings(libbpf_print_level level, const char* format, va_list arguments) {
     return level == LIBBPF_WARN ? std::vfprintf(stderr, format, arguments) : 0;
@@ -48,8 +78,11 @@ LoadedDatapath::LoadedDatapath(const LoadOptions& options) {
     }
     require(bpf_map__set_max_entries(skeleton_->maps.flows, options.flow_entries), "size the flow table");
     require(datapath_skeleton__load(skeleton_.get()), "load the skeleton");
-    const int started = run(bpf_program__fd(skeleton_->progs.start_ageing), Bytes(64), {}).action;
-    require(started, "start ageing");
+    start_ageing();
+}
+
+void LoadedDatapath::start_ageing() {
+    require(run(bpf_program__fd(skeleton_->progs.start_ageing), Bytes(64), {}).action, "start ageing");
 }
 
 void LoadedDatapath::Unload::operator()(datapath_skeleton* skeleton) const {
@@ -76,7 +109,8 @@ void LoadedDatapath::attach(Program program, unsigned ifindex) {
     hook.ifindex = static_cast<int>(ifindex);
     const bool egress = program == Program::from_host || program == Program::from_stack;
     hook.attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS;
-    require(bpf_tc_hook_create(&hook), "make the device's filter hook");
+    const int made = bpf_tc_hook_create(&hook);
+    require(made == -EEXIST ? 0 : made, "make the device's filter hook");  // one for both directions
     bpf_tc_opts options{};
     options.sz = sizeof(options);
     options.prog_fd = descriptor_of(program);
@@ -137,6 +171,35 @@ void LoadedDatapath::set_flow(const flow_key& key, const flow& value) {
     put(skeleton_->maps.flows, key, value);
 }
 
+void LoadedDatapath::set_host_ports(const host_ports& value) {
+    put(skeleton_->maps.host_ports, std::uint32_t{0}, value);
+}
+
+void LoadedDatapath::set_identification(std::uint32_t next) {
+    put(skeleton_->maps.identifications, std::uint32_t{0}, next);
+}
+
+void LoadedDatapath::clear() {
+    const auto& maps = skeleton_->maps;
+    zero(maps.ageing, 0, 1);  // stops the timer, so that nobody else changes what follows
+    ageing_turn turn{};
+    while (bpf_map_lookup_and_delete_elem(bpf_map__fd(maps.ageing_turns), nullptr, &turn) == 0) {
+    }
+    for (const bpf_map* map :
+         {maps.flows, maps.trains, maps.held_fragments, maps.exhausted, maps.sandboxes, maps.endpoints, maps.uplinks}) {
+        remove_all(map);
+    }
+    for (const bpf_map* map : {maps.usage, maps.traffic}) {
+        zero(map, 0, slots_in_use);
+    }
+    zero(maps.usage, CAUSEWAY_SANDBOXES_MAX, CAUSEWAY_SANDBOXES_MAX + 1);
+    zero(maps.networks, 0, CAUSEWAY_NETWORKS_MAX);
+    zero(maps.verdicts, 0, VERDICT_COUNT);
+    zero(maps.host_ports, 0, 1);
+    zero(maps.identifications, 0, 1);
+    start_ageing();
+}
+
 VerdictCounts LoadedDatapath::verdicts() const {
     VerdictCounts counts{};
     for (std::uint32_t verdict = 0; verdict < VERDICT_COUNT; ++verdict) {
@@ -173,6 +236,10 @@ void LoadedDatapath::remove_flow(const flow_key& key) {
     require(bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.flows), &key), "flows");
 }
 
+void LoadedDatapath::clear_flows() {
+    remove_all(skeleton_->maps.flows);
+}
+
 std::uint64_t LoadedDatapath::ageing_turns() const {
     const std::uint32_t key = 0;
     ageing value{};
@@ -181,17 +248,37 @@ std::uint64_t LoadedDatapath::ageing_turns() const {
 }
 
 std::vector<FlowEntry> LoadedDatapath::flows() const {
-    const int map = bpf_map__fd(skeleton_->maps.flows);
     std::vector<FlowEntry> entries;
-    flow_key key{};
-    const flow_key* previous = nullptr;
-    while (bpf_map_get_next_key(map, previous, &key) == 0) {
+    for (const Bytes& bytes : keys_of(skeleton_->maps.flows)) {
+        flow_key key{};
+        std::memcpy(&key, bytes.data(), sizeof(key));
         if (const auto value = flow_at(key)) {
             entries.emplace_back(key, *value);
         }
-        previous = &key;
     }
     return entries;
+}
+
+std::size_t LoadedDatapath::trains() const {
+    return keys_of(skeleton_->maps.trains).size();
+}
+
+std::size_t LoadedDatapath::held_fragments() const {
+    return keys_of(skeleton_->maps.held_fragments).size();
+}
+
+std::size_t LoadedDatapath::exhausted_peers() const {
+    return keys_of(skeleton_->maps.exhausted).size();
+}
+
+void LoadedDatapath::backdate_trains(std::uint32_t seconds) {
+    const bpf_map* map = skeleton_->maps.trains;
+    for (const Bytes& key : keys_of(map)) {
+        fragment_train train{};
+        require(bpf_map_lookup_elem(bpf_map__fd(map), key.data(), &train), "trains");
+        train.begun -= std::uint64_t{seconds} * 1'000'000'000;
+        require(bpf_map_update_elem(bpf_map__fd(map), key.data(), &train, BPF_EXIST), "trains");
+    }
 }
 
 address address_of(Ip ip) {

@@ -26,6 +26,7 @@ namespace causeway::test {
 
 struct LoadOptions {
     std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
+    bool apart = false;  // shared with no other test: for what attaches them to devices
 };
 
 enum class Program { from_sandbox, from_host, from_uplink, from_stack };
@@ -62,15 +63,26 @@ public:
     usage usage_of(std::uint32_t slot) const;
     void set_uplink(std::uint32_t ifindex, const uplink& value);
     void set_flow(const flow_key& key, const flow& value);
+    void set_host_ports(const host_ports& value);
+    void set_identification(std::uint32_t next);  // of the next packet that may be cut up
+
+    // As it was loaded, with the timer anew.
+    void clear();
 
     VerdictCounts verdicts() const;                // summed over the CPUs
     traffic traffic_of(std::uint32_t slot) const;  // likewise
     std::optional<flow> flow_at(const flow_key& key) const;
     std::vector<FlowEntry> flows() const;
+    std::size_t trains() const;                   // packets in fragments under way
+    std::size_t held_fragments() const;           // that wait
+    std::size_t exhausted_peers() const;          // towards which no port was found
+    void backdate_trains(std::uint32_t seconds);  // as if they had begun so much earlier
     void remove_flow(const flow_key& key);
+    void clear_flows();
     std::uint64_t ageing_turns() const;  // flows that are to be looked at
 
 private:
+    void start_ageing();
     int descriptor_of(Program program) const;
     static Outcome run(int program, const Bytes& packet, const Context& context);
 

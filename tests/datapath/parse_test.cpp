@@ -140,15 +140,54 @@ const Row transport_rows[] = {
                  from_a / with(in_world, [](IPv4& ip) { ip.type_of_service = 0xb8; }) / TCP{}),
     to_the_world("ReadsOnWhenThePacketMayBeFragmented",
                  from_a / with(to_world, [](IPv4& ip) { ip.dont_fragment = false; }) / TCP{},
-                 from_a / with(in_world, [](IPv4& ip) { ip.dont_fragment = false; }) / TCP{}),
+                 from_a /
+                     with(in_world,
+                          [](IPv4& ip) {
+                              ip.dont_fragment = false;
+                              ip.identification = first_identification;
+                          }) /
+                     TCP{}),
 
-    {"DropsWhenTheProtocolHasNoPorts", From::sandbox_a,
-     from_a / with(to_world, [](IPv4& ip) { ip.protocol = 47; }) / Payload{"tunnel"}, VERDICT_DROP_PROTOCOL},
-    {"DropsWhenTheProtocolIsSctp", From::sandbox_a,
-     from_a / with(to_world, [](IPv4& ip) { ip.protocol = 132; }) / Payload{"ports, but a CRC"}, VERDICT_DROP_PROTOCOL},
-    {"DropsWhenTheIcmpTypeIsNoEcho", From::sandbox_a, from_a / to_world / ICMP{.type = 13}, VERDICT_DROP_PROTOCOL},
-    {"DropsWhenTheIcmpTypeIsAnError", From::sandbox_a, from_a / to_world / ICMP{.type = icmp_unreachable, .code = 3},
+    to_the_world("ReadsOnWhenTheProtocolHasNoPorts",
+                 from_a / with(to_world, [](IPv4& ip) { ip.protocol = gre_protocol; }) / Payload{"tunnel"},
+                 from_a / with(in_world, [](IPv4& ip) { ip.protocol = gre_protocol; }) / Payload{"tunnel"}),
+    to_the_world("ReadsOnWhenTheProtocolHasNoPortsAndNothingFollows",
+                 from_a / with(to_world, [](IPv4& ip) { ip.protocol = gre_protocol; }),
+                 from_a / with(in_world, [](IPv4& ip) { ip.protocol = gre_protocol; })),
+    to_the_world(
+        "ReadsOnWhenTheProtocolIsSctp",
+        from_a / with(to_world, [](IPv4& ip) { ip.protocol = sctp_protocol; }) / Payload{"ports, but a CRC of its own"},
+        from_a / with(in_world, [](IPv4& ip) { ip.protocol = sctp_protocol; }) /
+            Payload{"ports, but a CRC of its own"}),
+    // The checksum of DCCP is where that of UDP is (RFC 4340, section 5.1); ports there are none for causeway.
+    to_the_world("MendsTheChecksumWhenTheProtocolIsDccp",
+                 from_a / with(to_world, [](IPv4& ip) { ip.protocol = 33; }) / UDP{.checksum = 0x1234},
+                 from_a / with(in_world, [](IPv4& ip) { ip.protocol = 33; }) / UDP{.checksum = 0xe033}),
+    to_the_world("FindsThePortsWhenItIsUdpLite", from_a / to_world / UdpLite{} / Payload{"odd"},
+                 from_a / in_world / UdpLite{} / Payload{"odd"}),
+    to_the_world("FindsThePortsWhenItIsUdpLiteAndOnlyTheHeaderIsCovered",
+                 from_a / to_world / UdpLite{.coverage = 8} / Payload{"odd"},
+                 from_a / in_world / UdpLite{.coverage = 8} / Payload{"odd"}),
+    {"DropsWhenTheUdpLiteHeaderIsCut", From::sandbox_a,
+     (from_a / with(to_world, [](IPv4& ip) { ip.total_length = ip_size + udp_size - 1; }) / UdpLite{})
+         .cut(ethernet_size + ip_size + udp_size - 1),
+     VERDICT_DROP_TRUNCATED},
+    to_the_world("TranslatesAnIcmpTimestampRequest",
+                 from_a / to_world / ICMP{.type = icmp_timestamp_request} / Payload{"twelve bytes"},
+                 from_a / in_world / ICMP{.type = icmp_timestamp_request} / Payload{"twelve bytes"}),
+    to_the_world("TranslatesAnIcmpInformationRequest", from_a / to_world / ICMP{.type = icmp_information_request},
+                 from_a / in_world / ICMP{.type = icmp_information_request}),
+    to_the_world("TranslatesAnIcmpMaskRequest", from_a / to_world / ICMP{.type = icmp_mask_request} / Payload{"mask"},
+                 from_a / in_world / ICMP{.type = icmp_mask_request} / Payload{"mask"}),
+    {"DropsWhenTheIcmpTypeIsSourceQuench", From::sandbox_a, from_a / to_world / IcmpError{.type = 4} / to_b / UDP{},
      VERDICT_DROP_PROTOCOL},
+    {"DropsWhenTheIcmpTypeIsARedirect", From::sandbox_a, from_a / to_world / IcmpError{.type = 5} / to_b / UDP{},
+     VERDICT_DROP_PROTOCOL},
+    {"DropsWhenTheIcmpTypeIsARouterAdvertisement", From::sandbox_a, from_a / to_world / ICMP{.type = 9},
+     VERDICT_DROP_PROTOCOL},
+    {"DropsWhenTheIcmpTypeIsUnknown", From::sandbox_a, from_a / to_world / ICMP{.type = 42}, VERDICT_DROP_PROTOCOL},
+    {"DropsWhenTheIcmpErrorQuotesNothing", From::sandbox_a, from_a / to_world / IcmpError{.code = 3},
+     VERDICT_DROP_NO_FLOW},
 };
 
 IPv4 fragment(Ip destination, std::uint16_t offset, bool more) {
@@ -181,13 +220,12 @@ const Row fragment_rows[] = {
     {"ReachesTheUplinksAddressWhenItIsTheFirst", From::sandbox_a, first_fragment(from_a, ip_uplink), VERDICT_TO_HOST},
     {"ReachesTheUplinksAddressWhenItIsInTheMiddle", From::sandbox_a, later_fragment(from_a, ip_uplink, 3, true),
      VERDICT_TO_HOST},
-    {"IsDroppedWhenItIsTheFirstToTheWorld", From::sandbox_a, first_fragment(from_a, ip_server), VERDICT_DROP_FRAGMENT},
-    {"IsDroppedWhenItIsInTheMiddleToTheWorld", From::sandbox_a, later_fragment(from_a, ip_server, 3, true),
-     VERDICT_DROP_FRAGMENT},
-    {"IsDroppedWhenItIsTheLastToTheWorld", From::sandbox_a, later_fragment(from_a, ip_server, 6, false),
-     VERDICT_DROP_FRAGMENT},
-    {"IsDroppedWhenItsOffsetIsTheLargest", From::sandbox_a, later_fragment(from_a, ip_server, 0x1fff, false),
-     VERDICT_DROP_FRAGMENT},
+    {"IsHeldWhenItIsInTheMiddleToTheWorldAndTheFirstWasNotSeen", From::sandbox_a,
+     later_fragment(from_a, ip_server, 3, true), VERDICT_FRAGMENT_HELD},
+    {"IsHeldWhenItIsTheLastToTheWorldAndTheFirstWasNotSeen", From::sandbox_a,
+     later_fragment(from_a, ip_server, 6, false), VERDICT_FRAGMENT_HELD},
+    {"IsHeldWhenItsOffsetIsTheLargest", From::sandbox_a, later_fragment(from_a, ip_server, 0x1fff, false),
+     VERDICT_FRAGMENT_HELD},
 };
 
 class ParseIp : public DatapathTable {};

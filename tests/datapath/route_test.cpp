@@ -5,6 +5,8 @@
 namespace causeway::test {
 namespace {
 
+constexpr std::uint8_t host_unreachable = 1, prohibited = 13;  // codes of ICMP "unreachable"
+
 IPv4 a_to(Ip destination, std::uint8_t ttl = 64) {
     return {.source = ip_a, .destination = destination, .ttl = ttl};
 }
@@ -53,6 +55,7 @@ TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameTheSandboxsAddress) {
     run_ip(
         "rule add from 10.0.0.2 lookup 100\n"
         "route add prohibit default table 100\n");
+    route_answer_.code = prohibited;
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
     expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{}, VERDICT_TO_WORLD);
 }
@@ -61,6 +64,7 @@ TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameAPort) {
     run_ip(
         "rule add ipproto tcp dport 25 lookup 100\n"
         "route add prohibit default table 100\n");
+    route_answer_.code = prohibited;
     expect_verdict(From::sandbox_a, from_a / a_to(ip_server) / TCP{.destination_port = 25}, VERDICT_DROP_NO_ROUTE);
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD);
 }
@@ -72,11 +76,13 @@ TEST_F(Route, DropsWhenItIsABlackhole) {
 
 TEST_F(Route, DropsWhenItIsUnreachable) {
     run_ip("route add unreachable 198.51.100.0/24\n");
+    route_answer_.code = host_unreachable;
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
 TEST_F(Route, DropsWhenItIsProhibited) {
     run_ip("route add prohibit 198.51.100.0/24\n");
+    route_answer_.code = prohibited;
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
@@ -158,15 +164,39 @@ TEST_F(Mtu, LetsThroughWhenThePacketJustFitsTheRoute) {
     expect_verdict(From::sandbox_a, of_size(1400), VERDICT_TO_WORLD);
 }
 
-TEST_F(Mtu, DropsWhenThePacketIsOneByteLargerThanTheRoute) {
+TEST_F(Mtu, DropsAndTellsTheRoutesWhenThePacketIsOneByteLargerThanTheRoute) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    route_answer_.mtu = 1400;
     expect_verdict(From::sandbox_a, of_size(1401), VERDICT_DROP_TOO_BIG);
-    expect_verdict(From::sandbox_a, of_size(1401, false), VERDICT_DROP_TOO_BIG);
     EXPECT_TRUE(datapath_->flows().empty());
+}
+
+// The host's stack cuts it up: it gets the packet as it is.
+TEST_F(Mtu, LeadsToTheHostWhenThePacketIsTooLargeAndMayBeFragmented) {
+    run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    expect_packet(From::sandbox_a, of_size(1401, false), VERDICT_TO_HOST, of_size(1401, false));
+    expect_verdict(From::sandbox_a, of_size(1400, false), VERDICT_TO_WORLD);
+}
+
+// Fragments of one packet go one way, whatever the size of each: that of the largest that the sandbox may send.
+TEST_F(Mtu, LeadsToTheHostWhenAFragmentIsSmallAndTheRoutesIsBelowTheSandboxs) {
+    run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    const IPv4 first{.source = ip_a, .destination = ip_server, .dont_fragment = false, .more_fragments = true};
+    const IPv4 later{.source = ip_a,
+                     .destination = ip_server,
+                     .protocol = udp_protocol,
+                     .dont_fragment = false,
+                     .fragment_offset = 2};
+    for (const Frame& frame :
+         {from_a / first / UDP{.length = 24} / Payload{"12345678"}, from_a / later / Payload{"12345678"}}) {
+        expect_packet(From::sandbox_a, frame, VERDICT_TO_HOST, frame);
+    }
+    EXPECT_EQ(datapath_->trains(), 0U);
 }
 
 TEST_F(Mtu, DropsWhenThePacketIsLargerThanTheUplink) {
     run_ip("link set dev up0 mtu 1300\n");
+    route_answer_.mtu = 1300;
     expect_verdict(From::sandbox_a, of_size(1300), VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_a, of_size(1301), VERDICT_DROP_TOO_BIG);
 }
@@ -183,6 +213,7 @@ TEST_F(Mtu, LetsThroughWhenEachSegmentFits) {
 
 TEST_F(Mtu, DropsWhenEachSegmentIsTooBig) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    route_answer_.mtu = 1400;
     expect_verdict(From::sandbox_a, segments(3000), VERDICT_DROP_TOO_BIG, {.gso_size = 1400 - 51, .gso_segs = 3});
 }
 

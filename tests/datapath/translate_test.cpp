@@ -75,8 +75,8 @@ const Row rows[] = {
     pass("IsTheHostsWhenItsTtlIsOneAndNoSandboxAsked", from_world / with_ttl(answered, 1) / TCP{55555, 22}),
     pass("IsTheHostsWhenItIsOfAProtocolWithoutPorts",
          from_world / IPv4{.source = ip_server, .destination = ip_uplink, .protocol = 50} / Payload{"sealed"}),
-    pass("IsTheHostsWhenItIsAFirstFragment",
-         from_world / IPv4{.source = ip_server, .destination = ip_uplink, .more_fragments = true} / dns_answer /
+    pass("IsTheHostsWhenItIsAFirstFragmentThatNobodyAskedFor",
+         from_world / IPv4{.source = ip_server_2, .destination = ip_uplink, .more_fragments = true} / dns_answer /
              Payload{std::string(16, 'x')}),
     pass("IsTheHostsWhenItIsALastFragment",
          from_world / IPv4{.source = ip_server, .destination = ip_uplink, .protocol = 17, .fragment_offset = 3} /
@@ -107,9 +107,13 @@ const Row rows[] = {
     drop("IsDroppedWhenItSendsASandboxAnUnknownProtocol",
          from_world / IPv4{.source = ip_server, .destination = ip_a, .protocol = 47} / Payload{"tunnel"},
          VERDICT_DROP_UNSOLICITED),
-    drop("IsDroppedWhenItSendsASandboxAFragment",
+    drop("IsHeldWhenItSendsASandboxALaterFragment",
          from_world / IPv4{.source = ip_server, .destination = ip_a, .protocol = 17, .fragment_offset = 3} /
              Payload{"rest"},
+         VERDICT_FRAGMENT_HELD),
+    drop("IsDroppedWhenItSendsASandboxAFirstFragment",
+         from_world / IPv4{.source = ip_server, .destination = ip_a, .more_fragments = true} / dns_answer /
+             Payload{std::string(16, 'x')},
          VERDICT_DROP_UNSOLICITED),
     drop("IsDroppedWhenItClaimsToBeAnotherSandbox",
          from_world / IPv4{.source = ip_b, .destination = ip_a} / TCP{55555, 80}, VERDICT_DROP_UNSOLICITED),

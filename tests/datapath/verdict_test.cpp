@@ -10,14 +10,39 @@ namespace {
 
 const Frame to_server = from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{};
 
+// A later fragment of some packet of A's to the world.
+Frame fragment(std::uint16_t offset) {
+    return from_a /
+           IPv4{.source = ip_a,
+                .destination = ip_server,
+                .protocol = udp_protocol,
+                .dont_fragment = false,
+                .more_fragments = true,
+                .fragment_offset = offset} /
+           Payload{"12345678"};
+}
+
+std::vector<Frame> as_many_fragments_as_are_held() {
+    std::vector<Frame> frames;
+    for (std::uint16_t i = 1; i <= CAUSEWAY_HELD_OF_ONE_MAX; ++i) {
+        frames.push_back(fragment(i));
+    }
+    return frames;
+}
+
+Frame ping_server(std::uint16_t identifier) {
+    return from_a / IPv4{.source = ip_a, .destination = ip_server} / ICMP{.identifier = identifier};
+}
+
 struct Case {
     enum verdict verdict;
     From from;
     Frame in;
-    const char* routes = "";  // for `ip`, before the packet
+    const char* routes = "";         // for `ip`, before all packets
+    std::vector<Frame> before = {};  // that A has sent
+    const char* later_routes = "";   // for `ip`, between those and the packet
     std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
-    std::uint16_t ports = 100;
-    Context context = {};
+    void (*change)(network&) = [](network&) {};
 };
 
 const Case cases[] = {
@@ -25,6 +50,13 @@ const Case cases[] = {
     {VERDICT_TO_SANDBOX, From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_b} / TCP{}},
     {VERDICT_TO_HOST, From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_gateway} / TCP{}},
     {VERDICT_TO_WORLD, From::sandbox_a, to_server},
+    {VERDICT_PASS_TRANSLATED, From::forwarder, to_server},
+    {VERDICT_FRAGMENT_HELD, From::sandbox_a, fragment(1)},
+    {VERDICT_FRAGMENTS_REPLAYED,
+     From::sandbox_a,
+     from_a / IPv4{.source = ip_a, .destination = ip_server, .dont_fragment = false, .more_fragments = true} / UDP{},
+     "",
+     {fragment(1)}},
     {VERDICT_ARP_ANSWERED, From::sandbox_a, from_a / Arp{.sender_mac = mac_a, .sender = ip_a, .target = ip_gateway}},
     {VERDICT_DROP_TRUNCATED, From::sandbox_a, to_server.cut(53)},
     {VERDICT_DROP_BAD_HEADER, From::sandbox_a,
@@ -52,14 +84,33 @@ const Case cases[] = {
     {VERDICT_DROP_NO_SOURCE, From::sandbox_a, to_server,
      "address flush dev cw0\naddress flush dev lan0\naddress flush dev up0\nroute add default dev up0\n"},
     {VERDICT_DROP_TOO_BIG, From::sandbox_a, to_server / Payload{std::string(1461, 'x')}},
-    {VERDICT_DROP_FRAGMENT, From::sandbox_a,
-     from_a / IPv4{.source = ip_a, .destination = ip_server, .more_fragments = true} / UDP{}},
+    {VERDICT_DROP_FRAGMENT, From::sandbox_a, fragment(CAUSEWAY_HELD_OF_ONE_MAX + 1), "",
+     as_many_fragments_as_are_held()},
     {VERDICT_DROP_PROTOCOL, From::sandbox_a,
-     from_a / IPv4{.source = ip_a, .destination = ip_server, .protocol = 47} / Payload{"tunnel"}},
+     from_a / IPv4{.source = ip_a, .destination = ip_server} / ICMP{.type = 42}},
     {VERDICT_DROP_NO_FLOW, From::sandbox_a,
      from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.flags = syn | ack}},
-    {VERDICT_DROP_NO_PORT, From::sandbox_a, to_server, "", CAUSEWAY_FLOW_ENTRIES_MAX, 0},
-    {VERDICT_DROP_TABLE_FULL, From::sandbox_a, to_server, "", 1},
+    {VERDICT_DROP_STALE_SOURCE,
+     From::sandbox_a,
+     to_server,
+     "",
+     {to_server},
+     "address add 203.0.113.7/24 dev up0\nroute add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n"},
+    {.verdict = VERDICT_DROP_FLOW_QUOTA,
+     .from = From::sandbox_a,
+     .in = to_server,
+     .change = [](network& network) { network.flows_max = 0; }},
+    {.verdict = VERDICT_DROP_FLOW_RATE,
+     .from = From::sandbox_a,
+     .in = to_server,
+     .before = {ping_server(1), ping_server(2), ping_server(3)},
+     .change = [](network& network) { network.flows_per_second = 1; }},
+    {.verdict = VERDICT_DROP_NO_PORT,
+     .from = From::sandbox_a,
+     .in = to_server,
+     .before = {from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = 40001}},
+     .change = [](network& network) { network.port_min = network.port_max = 40001; }},
+    {.verdict = VERDICT_DROP_TABLE_FULL, .from = From::sandbox_a, .in = to_server, .flow_entries = 1},
 };
 
 // What no packet can end in, here or in a whole system, and why it is there nevertheless.
@@ -75,15 +126,12 @@ TEST_P(Verdict, IsReached) {
     const Case& one = GetParam();
     load({.flow_entries = one.flow_entries});
     run_ip(one.routes);
-    configure([&](network& network) {
-        network.port_min = 40000;
-        network.port_max = static_cast<std::uint16_t>(40000 + one.ports);
-    });
-    if (one.ports == 0) {  // the only one is B's already
-        expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{},
-                       VERDICT_TO_WORLD);
+    configure(one.change);
+    for (const Frame& frame : one.before) {
+        datapath_->run(Program::from_sandbox, frame.bytes(), {.ifindex = host_a});
     }
-    expect_verdict(one.from, one.in, one.verdict, one.context);
+    run_ip(one.later_routes);
+    expect_verdict(one.from, one.in, one.verdict);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Verdict, testing::ValuesIn(cases), [](const auto& of) { return name_of(of.param.verdict); });

@@ -10,7 +10,7 @@
 namespace causeway::test {
 namespace {
 
-constexpr std::uint8_t protocol_icmp = 1, protocol_tcp = 6, protocol_udp = 17;
+constexpr std::uint8_t protocol_icmp = 1, protocol_tcp = 6, protocol_udp = 17, protocol_udp_lite = 136;
 constexpr std::size_t ethernet_size = 14, ipv4_size = 20, tcp_size = 20, udp_size = 8, icmp_size = 8, arp_size = 28;
 
 void put8(Bytes& out, unsigned value) {
@@ -84,7 +84,13 @@ private:
     }
 
     std::uint8_t protocol_after(std::size_t index) const {
-        return followed_by<ICMP>(index) ? protocol_icmp : followed_by<UDP>(index) ? protocol_udp : protocol_tcp;
+        if (followed_by<ICMP>(index) || followed_by<IcmpError>(index)) {
+            return protocol_icmp;
+        }
+        if (followed_by<UdpLite>(index)) {
+            return protocol_udp_lite;
+        }
+        return followed_by<UDP>(index) ? protocol_udp : protocol_tcp;
     }
 
     Bytes bytes_of(const Ethernet& ethernet, std::size_t index, const Bytes& rest, const IPv4*) const {
@@ -179,6 +185,30 @@ private:
         return out;
     }
 
+    static Bytes bytes_of(const IcmpError& error, std::size_t, const Bytes& rest, const IPv4*) {
+        Bytes out;
+        put8(out, error.type);
+        put8(out, error.code);
+        put16(out, 0);
+        put32(out, error.rest);
+        put(out, std::span(rest).first(std::min(rest.size(), error.quoted)));
+        set16(out, 2, error.checksum.value_or(checksum_of(out)));
+        return out;
+    }
+
+    static Bytes bytes_of(const UdpLite& udp, std::size_t, const Bytes& rest, const IPv4* ip) {
+        Bytes out;
+        put16(out, udp.source_port);
+        put16(out, udp.destination_port);
+        put16(out, udp.coverage);
+        put16(out, 0);
+        put(out, rest);
+        const std::size_t covered = udp.coverage ? std::min<std::size_t>(udp.coverage, out.size()) : out.size();
+        const std::uint16_t computed = udp_lite_checksum(ip, out, covered);
+        set16(out, 6, udp.checksum.value_or(computed ? computed : 0xffff));  // 0 would be wrong: RFC 3828, section 3.1
+        return out;
+    }
+
     static Bytes bytes_of(const Payload& payload, std::size_t, const Bytes& rest, const IPv4*) {
         Bytes out(payload.text.begin(), payload.text.end());
         put(out, rest);
@@ -189,6 +219,16 @@ private:
 
     static std::uint16_t transport_checksum(const IPv4* ip, std::uint8_t protocol, const Bytes& segment) {
         return ip ? checksum_of(with_pseudo_header(ip->source, ip->destination, protocol, segment)) : std::uint16_t{0};
+    }
+
+    // The pseudo header has the whole length, whatever is covered.
+    static std::uint16_t udp_lite_checksum(const IPv4* ip, const Bytes& segment, std::size_t covered) {
+        if (!ip) {
+            return 0;
+        }
+        Bytes text = with_pseudo_header(ip->source, ip->destination, protocol_udp_lite, segment);
+        text.resize(text.size() - segment.size() + covered);
+        return checksum_of(text);
     }
 
     std::span<const Layer> layers_;

@@ -126,6 +126,23 @@ struct ICMP {  // RFC 792, echo
     std::optional<std::uint16_t> checksum{};
 };
 
+inline constexpr std::uint8_t icmp_time_exceeded = 11, icmp_parameter_problem = 12, icmp_timestamp_request = 13,
+                              icmp_timestamp_reply = 14, icmp_information_request = 15, icmp_information_reply = 16,
+                              icmp_mask_request = 17, icmp_mask_reply = 18;
+
+struct IcmpError {  // RFC 792; what follows is the packet that it quotes, from its IP header on
+    std::uint8_t type = icmp_unreachable, code = 0;
+    std::uint32_t rest = 0;         // of the header: the MTU of the next hop, a pointer
+    std::size_t quoted = SIZE_MAX;  // bytes of the packet, at the most
+    std::optional<std::uint16_t> checksum{};
+};
+
+struct UdpLite {  // RFC 3828
+    std::uint16_t source_port = 40000, destination_port = 53;
+    std::uint16_t coverage = 0;  // bytes that the checksum covers; 0: all
+    std::optional<std::uint16_t> checksum{};
+};
+
 struct Payload {
     std::string text;
 };
@@ -135,7 +152,7 @@ struct Padding {
     std::size_t size;
 };
 
-using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, ICMP, Payload, Padding>;
+using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, ICMP, IcmpError, UdpLite, Payload, Padding>;
 
 class Frame;
 Frame operator/(Frame frame, Layer layer);

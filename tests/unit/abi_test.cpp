@@ -43,7 +43,7 @@ TEST(Verdict, IsNamedADropWhenItIsOne) {
 
 template <typename Key>
 class MapKey : public testing::Test {};
-using MapKeys = testing::Types<address, flow_key, attachment_key>;
+using MapKeys = testing::Types<address, flow_key, fragment_key, held_key, attachment_key>;
 TYPED_TEST_SUITE(MapKey, MapKeys);
 
 TYPED_TEST(MapKey, HasNoPaddingThatAHashWouldRead) {
@@ -59,6 +59,13 @@ TEST(Abi, HasTheKernelsLengthOfADeviceName) {
 
 TEST(Abi, HasRoomForBothEntriesOfAFlowOfEachPort) {
     EXPECT_GE(CAUSEWAY_FLOW_ENTRIES_MAX, 2 * 65535);
+}
+
+// What is held waits for one packet at the most: the fragments of 64 KiB in frames of 1500.
+TEST(Abi, HoldsAsManyFragmentsAsAPacketHas) {
+    constexpr int payload = (1500 - 20) / 8 * 8;
+    EXPECT_GE(CAUSEWAY_HELD_OF_ONE_MAX + 1, (65535 - 20 + payload - 1) / payload);
+    EXPECT_LT(CAUSEWAY_TRAINS_OF_ONE_MAX, CAUSEWAY_TRAINS_MAX / 2);
 }
 
 TEST(Abi, HasATimeoutForEachFlowState) {
@@ -102,6 +109,7 @@ INSTANTIATE_TEST_SUITE_P(
         Seen{"EstablishedWhenOnlyTheSenderSaysFin", IPPROTO_TCP, syn | ack | fin, syn | ack, FLOW_TCP_ESTABLISHED},
         Seen{"EstablishedWhenOnlyThePeerSaysFin", IPPROTO_TCP, syn | ack, syn | ack | fin, FLOW_TCP_ESTABLISHED},
         Seen{"ClosingWhenBothSayFin", IPPROTO_TCP, syn | ack | fin, syn | ack | fin, FLOW_TCP_CLOSING},
+        Seen{"UdpWhenTheProtocolHasNoPorts", IPPROTO_GRE, 0, 0, FLOW_UDP},
         Seen{"ClosingWhenTheSenderResets", IPPROTO_TCP, syn | rst, 0, FLOW_TCP_CLOSING},
         Seen{"ClosingWhenThePeerRefuses", IPPROTO_TCP, syn, rst | ack, FLOW_TCP_CLOSING}),
     name_of_row);

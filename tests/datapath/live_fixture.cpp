@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attaches every program where the control plane would, and waits for what the counters say.
+#include "tests/datapath/live_fixture.hpp"
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <numeric>
+#include <system_error>
+#include <thread>
+
+namespace causeway::test {
+namespace {
+
+constexpr std::uint16_t all_ethertypes = 3;  // ETH_P_ALL
+
+void require(bool held, const char* what) {
+    if (!held) {
+        throw std::system_error(errno, std::generic_category(), what);
+    }
+}
+
+std::uint64_t sum(const VerdictCounts& counts) {
+    return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+}
+
+}  // namespace
+
+Wire::Wire(const char* device) : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(all_ethertypes);
+    address.sll_ifindex = static_cast<int>(if_nametoindex(device));
+    require(address.sll_ifindex != 0, "find the device");
+    require(bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0, "bind");
+}
+
+void Wire::send(const Frame& frame) {
+    const Bytes bytes = frame.bytes();
+    require(::send(fd_.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()), "send");
+}
+
+Bytes Wire::receive(int milliseconds) {
+    std::array<std::uint8_t, 16384> buffer{};
+    pollfd wait{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+    while (poll(&wait, 1, milliseconds) > 0) {
+        sockaddr_ll from{};
+        socklen_t size = sizeof(from);
+        const ssize_t length =
+            recvfrom(fd_.get(), buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
+        require(length >= 0, "receive");
+        if (from.sll_pkttype != PACKET_OUTGOING) {
+            return {buffer.begin(), buffer.begin() + length};
+        }
+    }
+    return {};
+}
+
+void Live::SetUp() {
+    load({.apart = true});
+    run_ip(
+        "neighbour add 203.0.113.254 lladdr 02:00:00:00:01:fe dev up0 nud permanent\n"
+        "neighbour add 10.0.0.2 lladdr 02:00:00:00:00:0a dev cw0 nud permanent\n");
+    datapath_->attach(Program::from_sandbox, host_a);
+    datapath_->attach(Program::from_sandbox, host_b);
+    datapath_->attach(Program::from_host, gateway_device);
+    datapath_->attach(Program::from_uplink, uplink_device);
+    datapath_->attach(Program::from_stack, uplink_device);
+}
+
+Wire Live::far_end(const char* device) {
+    const Node::Elsewhere there(node_);
+    return Wire(device);
+}
+
+void Live::expect_ends(Wire& wire, const Frame& frame, const std::vector<enum verdict>& verdicts) {
+    const VerdictCounts before = datapath_->verdicts();
+    VerdictCounts expected = before;
+    for (const enum verdict verdict : verdicts) {
+        ++expected[verdict];
+    }
+    wire.send(frame);
+    VerdictCounts after = datapath_->verdicts();
+    for (int looks = 0; looks < 200 && sum(after) < sum(expected); ++looks) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        after = datapath_->verdicts();
+    }
+    for (std::size_t i = 0; i < after.size(); ++i) {
+        EXPECT_EQ(after[i] - before[i], expected[i] - before[i]) << name_of(static_cast<enum verdict>(i)) << " for\n"
+                                                                 << describe(frame.bytes());
+    }
+}
+
+}  // namespace causeway::test

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Published ports: the world, other sandboxes and the sandbox itself reach one by the host's address.
+#include "tests/datapath/datapath_fixture.hpp"
+
+namespace causeway::test {
+namespace {
+
+constexpr std::uint16_t own_port = 40000, host_port = 30080, service = 80;
+
+const IPv4 to_host{.source = ip_server, .destination = ip_uplink, .ttl = 50},
+    to_a{.source = ip_server, .destination = ip_a, .ttl = 49};
+
+flow published_by(Ip ip, std::uint32_t ifindex, const Mac& mac, std::uint16_t port) {
+    flow value{};
+    value.address = address_of(ip);
+    value.port = network_order(port);
+    value.link = sandbox_at(ip, ifindex, mac).link;
+    value.network = network_id;
+    return value;
+}
+
+class Published : public DatapathTest {
+protected:
+    // 203.0.113.1:30080 is A's port 80; UDP, too.
+    void SetUp() override {
+        DatapathTest::SetUp();
+        publish(published_key(tcp_protocol, address_of(ip_uplink)));
+        publish(published_key(udp_protocol, address_of(ip_uplink)));
+    }
+
+    static flow_key published_key(std::uint8_t protocol, const address& at) {
+        flow_key key{};
+        key.destination = at;
+        key.destination_port = network_order(host_port);
+        key.protocol = protocol;
+        return key;
+    }
+
+    void publish(const flow_key& key) {
+        datapath_->set_flow(key, published_by(ip_a, host_a, mac_a, service));
+        ++ports_.published;
+        datapath_->set_host_ports(ports_);
+        published_ = datapath_->flows().size();
+    }
+
+    std::size_t opened_entries() const { return datapath_->flows().size() - published_; }
+
+    static Frame syn_from(std::uint16_t port, Ip to = ip_uplink) {
+        return from_world / IPv4{.source = ip_server, .destination = to, .ttl = 50} / TCP{port, host_port};
+    }
+
+    host_ports ports_{};
+    std::size_t published_ = 0;
+};
+
+TEST_F(Published, IsReachedFromTheWorldAndItsAnswersLeaveUnderTheHostsAddress) {
+    expect_packet(From::uplink, from_world / to_host / TCP{5000, host_port}, VERDICT_TO_SANDBOX,
+                  at_a / to_a / TCP{5000, service});
+    expect_packet(
+        From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{service, 5000, syn | ack},
+        VERDICT_TO_WORLD,
+        from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / TCP{host_port, 5000, syn | ack});
+    expect_packet(From::uplink, from_world / to_host / TCP{5000, host_port, ack} / Payload{"odd"}, VERDICT_TO_SANDBOX,
+                  at_a / to_a / TCP{5000, service, ack} / Payload{"odd"});
+    EXPECT_EQ(opened_entries(), 2U);
+}
+
+TEST_F(Published, IsReachedFromTheWorldByUdp) {
+    expect_packet(From::uplink, from_world / to_host / UDP{5000, host_port} / Payload{"odd"}, VERDICT_TO_SANDBOX,
+                  at_a / to_a / UDP{5000, service} / Payload{"odd"});
+    expect_packet(
+        From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{service, 5000} / Payload{"me"},
+        VERDICT_TO_WORLD,
+        from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UDP{host_port, 5000} / Payload{"me"});
+}
+
+TEST_F(Published, IsReachedByEachOfTheHostsAddressesWhenItIsPublishedOnAll) {
+    datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
+    publish(published_key(tcp_protocol, address{}));
+    for (Ip address : {ip_uplink, "10.9.0.1"_ip}) {
+        expect_packet(From::uplink, syn_from(5000, address), VERDICT_TO_SANDBOX, at_a / to_a / TCP{5000, service});
+        datapath_->remove_flow(key_of(tcp_protocol, ip_a, service, ip_server, 5000, host_a));
+    }
+}
+
+TEST_F(Published, IsAFlowThatTheWorldHasOpened) {
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+    const auto sent = datapath_->flow_at(key_of(tcp_protocol, ip_a, service, ip_server, 5000, host_a));
+    const auto replied = datapath_->flow_at(key_of(tcp_protocol, ip_server, 5000, ip_uplink, host_port, 0));
+    ASSERT_TRUE(sent && replied);
+    EXPECT_EQ(sent->flags, FLOW_FROM_WORLD);
+    EXPECT_EQ(replied->flags, FLOW_FROM_WORLD);
+    EXPECT_EQ(sent->port, network_order(host_port));
+    EXPECT_EQ(replied->port, network_order(service));
+    EXPECT_EQ(replied->seen, SEEN_SYN);
+    EXPECT_EQ(sent->seen, 0U);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 1U);
+    EXPECT_EQ(datapath_->ageing_turns(), 1U);
+}
+
+TEST_F(Published, IsAFlowThatEndsWhenItIsIdleAndThePortStaysPublished) {
+    configure([](network& network) { network.timeout[FLOW_TCP_OPENING] = 1; });
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+    wait_until([&] { return opened_entries() == 0 && datapath_->usage_of(host_a).flows == 0; });
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+}
+
+TEST_F(Published, IsTheHostsWhenNobodyHasPublishedIt) {
+    for (const Frame& frame :
+         {from_world / to_host / TCP{5000, host_port + 1}, from_world / to_host / TCP{5000, service},
+          from_world / to_host / ICMP{.identifier = host_port},
+          from_world / IPv4{.source = ip_server, .destination = "10.9.0.1"_ip} / TCP{5000, host_port}}) {
+        expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
+    }
+    expect_verdict(From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_a} / TCP{5000, service},
+                   VERDICT_DROP_UNSOLICITED);
+    EXPECT_EQ(opened_entries(), 0U);
+}
+
+TEST_F(Published, IsNotOpenedByWhatOpensNoConnection) {
+    for (std::uint8_t flags : {std::uint8_t{syn | ack}, rst, std::uint8_t{fin | ack}, std::uint8_t{0}}) {
+        expect_verdict(From::uplink, from_world / to_host / TCP{5000, host_port, flags}, VERDICT_PASS_STACK);
+    }
+    EXPECT_EQ(opened_entries(), 0U);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 0U);
+}
+
+TEST_F(Published, IsAnsweredFromTheAddressThatWasAskedWhenTheTtlIsUsedUp) {
+    expect_verdict(From::uplink,
+                   from_world / IPv4{.source = ip_server, .destination = ip_uplink, .ttl = 1} / TCP{5000, host_port},
+                   VERDICT_DROP_TTL_EXPIRED);
+}
+
+TEST_F(Published, TakesOfTheSandboxsQuota) {
+    configure([](network& network) { network.flows_max = 2; });
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+    expect_verdict(From::uplink, syn_from(5001), VERDICT_TO_SANDBOX);
+    expect_verdict(From::uplink, syn_from(5002), VERDICT_PASS_STACK);
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+    expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{},
+                   VERDICT_DROP_FLOW_QUOTA);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 2U);
+}
+
+TEST_F(Published, IsNoPortForAnotherFlow) {
+    EXPECT_NE(port_in_world(From::sandbox_b,
+                            from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{.source_port = host_port}),
+              host_port);
+    EXPECT_NE(port_in_world(From::sandbox_a,
+                            from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{.source_port = host_port}),
+              host_port);
+    configure([](network& network) { network.port_min = network.port_max = host_port; });  // nor found by a search
+    expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server_2} / TCP{.source_port = 1},
+                   VERDICT_DROP_NO_PORT);
+}
+
+TEST_F(Published, IsNoPortForAnotherFlowWhenItIsPublishedOnAllAddresses) {
+    datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
+    publish(published_key(tcp_protocol, address{}));
+    EXPECT_NE(port_in_world(From::sandbox_b,
+                            from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{.source_port = host_port}),
+              host_port);
+}
+
+// A packet that goes out and in again in one step: both see the host's address.
+class Hairpin : public Published {
+protected:
+    struct Peer {
+        From from;
+        Ethernet sends, receives;
+        Ip ip;
+    };
+    static constexpr Peer a{From::sandbox_a, from_a, at_a, ip_a}, b{From::sandbox_b, from_b, at_b, ip_b};
+
+    template <typename Segment>
+    void expect_both_ways(const Peer& client, Ip host, const Segment& asks, const Segment& asks_at_server,
+                          const Segment& answers, const Segment& answers_at_client) {
+        expect_packet(client.from, client.sends / IPv4{.source = client.ip, .destination = host} / asks,
+                      VERDICT_TO_SANDBOX, at_a / IPv4{.source = host, .destination = ip_a, .ttl = 63} / asks_at_server);
+        expect_packet(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = host} / answers, VERDICT_TO_SANDBOX,
+                      client.receives / IPv4{.source = host, .destination = client.ip, .ttl = 63} / answers_at_client);
+    }
+
+    void expect_tcp(const Peer& client, Ip host) {
+        const auto flags = [&](std::uint8_t asking, std::uint8_t answering) {
+            expect_both_ways(client, host, TCP{own_port, host_port, asking}, TCP{own_port, service, asking},
+                             TCP{service, own_port, answering}, TCP{host_port, own_port, answering});
+        };
+        flags(syn, syn | ack);
+        flags(ack, ack);
+        flags(fin | ack, fin | ack);
+    }
+
+    void publish_on_all() {
+        datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
+        publish(published_key(tcp_protocol, address{}));
+    }
+};
+
+TEST_F(Hairpin, ReachesAnotherSandboxByTheUplinksAddress) {
+    expect_tcp(b, ip_uplink);
+    EXPECT_EQ(opened_entries(), 4U);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 1U);
+    EXPECT_EQ(datapath_->usage_of(host_b).flows, 1U);
+}
+
+TEST_F(Hairpin, ReachesTheSandboxItselfByTheUplinksAddress) {
+    expect_tcp(a, ip_uplink);
+}
+
+TEST_F(Hairpin, ReachesAnotherSandboxByTheGatewaysAddress) {
+    publish_on_all();
+    expect_tcp(b, ip_gateway);
+}
+
+TEST_F(Hairpin, ReachesTheSandboxItselfByTheGatewaysAddress) {
+    publish_on_all();
+    expect_tcp(a, ip_gateway);
+}
+
+TEST_F(Hairpin, ReachesAnotherSandboxByUdp) {
+    expect_both_ways(b, ip_uplink, UDP{own_port, host_port}, UDP{own_port, service}, UDP{service, own_port},
+                     UDP{host_port, own_port});
+}
+
+TEST_F(Hairpin, GivesTheClientAPortOfTheRangeWhenItsOwnIsNot) {
+    const Frame in = from_b / IPv4{.source = ip_b, .destination = ip_uplink} / TCP{1000, host_port};
+    const Outcome outcome = expect_verdict(From::sandbox_b, in, VERDICT_TO_SANDBOX);
+    const std::uint16_t port = source_port_of(outcome.packet).value_or(0);
+    EXPECT_GE(port, 30000);
+    EXPECT_EQ(wrong_checksums(outcome.packet), "");
+    expect_packet(From::sandbox_a,
+                  from_a / IPv4{.source = ip_a, .destination = ip_uplink} / TCP{service, port, syn | ack},
+                  VERDICT_TO_SANDBOX,
+                  at_b / IPv4{.source = ip_uplink, .destination = ip_b, .ttl = 63} / TCP{host_port, 1000, syn | ack});
+}
+
+TEST_F(Hairpin, IsDroppedAndAnsweredWhenTheTtlIsUsedUp) {
+    expect_verdict(From::sandbox_b,
+                   from_b / IPv4{.source = ip_b, .destination = ip_uplink, .ttl = 1} / TCP{own_port, host_port},
+                   VERDICT_DROP_TTL_EXPIRED);
+}
+
+TEST_F(Hairpin, IsDroppedAndAnsweredWhenTheClientHasNoFlowLeft) {
+    configure([](network& network) { network.flows_max = 0; });
+    expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_uplink} / TCP{own_port, host_port},
+                   VERDICT_DROP_FLOW_QUOTA);
+}
+
+TEST_F(Hairpin, LeadsToTheHostWhenThePortIsNotPublished) {
+    const Frame frame = from_b / IPv4{.source = ip_b, .destination = ip_uplink} / TCP{own_port, 22};
+    expect_packet(From::sandbox_b, frame, VERDICT_TO_HOST, frame);
+    const Frame ping = from_b / IPv4{.source = ip_b, .destination = ip_uplink} / ICMP{.identifier = host_port};
+    expect_packet(From::sandbox_b, ping, VERDICT_TO_HOST, ping);
+    EXPECT_EQ(opened_entries(), 0U);
+}
+
+TEST_F(Hairpin, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmented) {
+    IPv4 in{.source = ip_b, .destination = ip_uplink, .dont_fragment = false};
+    IPv4 out{.source = ip_uplink,
+             .destination = ip_a,
+             .ttl = 63,
+             .identification = first_identification,
+             .dont_fragment = false};
+    expect_packet(From::sandbox_b, from_b / in / UDP{own_port, host_port}, VERDICT_TO_SANDBOX,
+                  at_a / out / UDP{own_port, service});
+}
+
+}  // namespace
+}  // namespace causeway::test
