@@ -51,10 +51,14 @@ static __always_inline long start_turns(const struct flow_key *sent, const struc
 /* Its port is free again, so a search for one towards that peer may succeed. */
 static __always_inline void forget_pair(const struct flow_key *sent, struct flow_key *reply)
 {
+	__u64 *freed;
+
 	bpf_map_delete_elem(&flows, sent);
 	bpf_map_delete_elem(&flows, reply);
 	reply->destination_port = 0;
-	bpf_map_delete_elem(&exhausted, reply);
+	freed = bpf_map_lookup_elem(&exhausted, reply);
+	if (freed)
+		*freed = bpf_ktime_get_ns();
 }
 
 /* Whether the flow lives on; if not, neither of its entries does. */

@@ -87,8 +87,6 @@ static __always_inline __u16 error_checksum(struct __sk_buff *skb, const struct 
 	return fold(bpf_csum_diff(NULL, 0, (__be32 *)&text, sizeof(text), 0));
 }
 
-<<<<<<< HEAD
-=======
 /* RFC 1122, section 3.2.2: no error about an error, whatever it concerns, nor about a fragment but the first. */
 static __always_inline bool may_be_answered(const struct packet *packet)
 {
@@ -98,7 +96,6 @@ static __always_inline bool may_be_answered(const struct packet *packet)
 	       (packet->protocol != IPPROTO_ICMP || (type != ICMP_SOURCE_QUENCH && type != ICMP_REDIRECT));
 }
 
->>>>>>> dptest
 /*
  * The packet becomes an error about itself, from that address to its sender. Not 0: it is to go back where it came
  * from; 0: it is no longer fit for anything but a drop. A function of its own to the verifier, so it reads the packet
@@ -201,15 +198,14 @@ __noinline int answer_with_reset(struct __sk_buff *skb)
 }
 
 /*
- * RFC 1122, section 3.2.2: no error about an error, nor about a fragment but the first. True: the packet has become the
- * answer. from: the address that speaks for the host there.
+ * True: the packet has become the answer. from: the address that speaks for the host there.
  */
 static __always_inline bool answer(const struct packet *packet, enum verdict verdict, const struct address *from,
 				   const struct route *route)
 {
 	struct answer answer = answer_to(verdict, route);
 
-	if (packet->fragment_offset || is_icmp_error(packet))
+	if (!may_be_answered(packet))
 		return false;
 	if (verdict == VERDICT_DROP_STALE_SOURCE && (packet->seen & (SEEN_ACK | SEEN_RST)) == SEEN_ACK)
 		return answer_with_reset(packet->skb);

@@ -96,7 +96,7 @@ struct {
 
 /* What is looked for or put into `flows`. */
 struct flow_work {
-	struct flow_key sent, reply, published;
+	struct flow_key sent, reply, published, mapping;
 	struct flow entry;
 };
 
@@ -133,7 +133,17 @@ struct {
 	__type(value, struct host_ports);
 } host_ports SEC(".maps");
 
-/* peer -> when no port towards it was found | programs | programs | a port comes free | 120 KB */
+/* 0 -> whether a port was ever published, so that nobody looks where there is none | control plane | programs | unload
+ * | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u32);
+} publishing SEC(".maps");
+
+/* peer and range -> when no port was found; peer -> when one came free | programs | programs | others come | 120 KB */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -157,6 +167,16 @@ struct {
 	__type(key, __u32);
 	__type(value, struct traffic);
 } traffic SEC(".maps");
+
+/* first port of a block -> claim of the attachment that holds it | control plane | control plane | DEL | ~64 B a block
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u64);
+} port_blocks SEC(".maps");
 
 /* slot -> claim of the attachment that holds it | control plane | control plane | DEL | ~64 B a sandbox */
 struct {

@@ -35,9 +35,9 @@ static __always_inline bool host_uses(struct __sk_buff *skb, const struct flow_k
 
 static __always_inline bool anything_published(void)
 {
-	const struct host_ports *ports = bpf_map_lookup_elem(&host_ports, &(__u32){0});
+	const __u32 *published = bpf_map_lookup_elem(&publishing, &(__u32){0});
 
-	return ports && ports->published;
+	return published && *published;
 }
 
 /* Published ports have an entry without a peer, towards one of the host's addresses or all of them. */
@@ -54,6 +54,17 @@ static __always_inline struct flow *published_at(struct flow_work *work, const s
 	if (flow)
 		return flow;
 	work->published.destination = (struct address){};
+	return bpf_map_lookup_elem(&flows, &work->published);
+}
+
+/* The entry by which this peer may open a flow to a port, or NULL. */
+static __always_inline struct flow *admitted_at(struct flow_work *work, const struct flow_key *reply)
+{
+	struct flow *flow = published_at(work, reply);
+
+	if (!flow || flow->flags & FLOW_OPEN)
+		return flow;
+	work->published.source = reply->source;
 	return bpf_map_lookup_elem(&flows, &work->published);
 }
 
@@ -105,37 +116,45 @@ static long try_port(__u32 step, struct port_search *search)
 
 /*
  * A search that has gone through all ports towards a peer in vain is not made again before one of them comes free, or a
- * second has passed (a socket of the host's may have gone): else whoever has filled the range could burn the CPU.
+ * second has passed (a socket of the host's may have gone): else whoever has filled the range could burn the CPU. Two
+ * entries: of the range, when that was; of the peer, when a port towards it last came free.
  */
-static __always_inline bool is_exhausted(struct flow_key *reply)
+static __always_inline bool is_exhausted(struct port_search *search)
 {
-	const __u64 *since;
+	struct flow_key *reply = &search->work->reply;
+	const __u64 *since, *freed;
 
 	reply->destination_port = 0;
+	reply->scope = search->port_min;
 	since = bpf_map_lookup_elem(&exhausted, reply);
-	return since && bpf_ktime_get_ns() - *since < SECOND;
+	reply->scope = 0;
+	if (!since || bpf_ktime_get_ns() - *since >= SECOND)
+		return false;
+	freed = bpf_map_lookup_elem(&exhausted, reply);
+	return freed && *freed < *since;
 }
 
-static __always_inline void note_exhausted(struct flow_key *reply)
+static __always_inline void note_exhausted(struct port_search *search)
 {
-	__u64 now = bpf_ktime_get_ns();
+	struct flow_key *reply = &search->work->reply;
+	__u64 now = bpf_ktime_get_ns(), never = 0;
 
 	reply->destination_port = 0;
+	bpf_map_update_elem(&exhausted, reply, &never, BPF_NOEXIST);
+	reply->scope = search->port_min;
 	bpf_map_update_elem(&exhausted, reply, &now, BPF_ANY);
+	reply->scope = 0;
 }
 
 /* The sender's own port where it is free and in the range, else every port of the range from a random one on. */
-static __always_inline enum verdict claim_reply(struct port_search *search, const struct network *network,
-						__be16 wanted)
+static __always_inline enum verdict claim_reply(struct port_search *search, __be16 wanted)
 {
 	/* An identifier is no port of the host's, so any will do; a protocol without ports has but one. */
 	bool any = !search->masquerade || !has_ports(search->work->reply.protocol);
 	__u16 port = bpf_ntohs(wanted);
 
 	search->error = -EEXIST;
-	search->port_min = network->port_min;
-	search->span = network->port_max - network->port_min + 1;
-	if (any || (port >= network->port_min && port <= network->port_max)) {
+	if (any || (port >= search->port_min && port < search->port_min + search->span)) {
 		if (claim_port(search, wanted))
 			return VERDICT_CONTINUE;
 		if (search->error != -EEXIST)
@@ -143,7 +162,7 @@ static __always_inline enum verdict claim_reply(struct port_search *search, cons
 		if (!search->masquerade || (any && search->work->reply.protocol != IPPROTO_ICMP))
 			return VERDICT_DROP_NO_PORT;
 	}
-	if (is_exhausted(&search->work->reply))
+	if (is_exhausted(search))
 		return VERDICT_DROP_NO_PORT;
 	search->start = bpf_get_prandom_u32() % search->span;
 	bpf_loop(search->span, try_port, search, 0);
@@ -151,7 +170,7 @@ static __always_inline enum verdict claim_reply(struct port_search *search, cons
 		return VERDICT_CONTINUE;
 	if (search->error != -EEXIST)
 		return VERDICT_DROP_TABLE_FULL;
-	note_exhausted(&search->work->reply);
+	note_exhausted(search);
 	return VERDICT_DROP_NO_PORT;
 }
 

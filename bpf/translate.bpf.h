@@ -9,6 +9,7 @@
 #include "age.bpf.h"
 #include "endpoint.bpf.h"
 #include "fragment.bpf.h"
+#include "mapping.bpf.h"
 #include "port.bpf.h"
 #include "rewrite.bpf.h"
 #include "route.bpf.h"
@@ -58,26 +59,6 @@ static __always_inline bool masquerades(const struct network *network, const str
 	return outside;
 }
 
-/* The room for one packet's keys; never NULL, but for the verifier. */
-static __always_inline struct flow_work *room_for_flow(void)
-{
-	return bpf_map_lookup_elem(&flow_work, &(__u32){0});
-}
-
-/* Puts the other half beside the claimed one, and begins the flow's turns of ageing; or neither half is there. */
-static __always_inline bool complete_pair(struct flow_work *work)
-{
-	work->entry.address = work->reply.destination;
-	work->entry.port = work->reply.destination_port;
-	if (!bpf_map_update_elem(&flows, &work->sent, &work->entry, BPF_NOEXIST)) {
-		if (!start_turns(&work->sent, &work->entry))
-			return true;
-		bpf_map_delete_elem(&flows, &work->sent);
-	}
-	bpf_map_delete_elem(&flows, &work->reply);
-	return false;
-}
-
 static __always_inline void prepare_pair(struct flow_work *work, const struct sandbox *sandbox)
 {
 	__u64 now = bpf_ktime_get_ns();
@@ -121,8 +102,13 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 	verdict = take_flow(sandbox->link.slot, network);
 	if (verdict)
 		return verdict;
-	verdict = claim_reply(&search, network, search.work->sent.source_port);
-	if (!verdict && !complete_pair(search.work))
+	search.port_min = sandbox->port_min ? sandbox->port_min : network->port_min;
+	search.span = (sandbox->port_min ? sandbox->port_max : network->port_max) - search.port_min + 1;
+	if (search.masquerade && is_mapped(network, search.work->sent.protocol))
+		verdict = claim_mapped(&search, network);
+	else
+		verdict = claim_reply(&search, search.work->sent.source_port);
+	if (!verdict && !complete_pair(search.work, &search.work->sent))
 		verdict = VERDICT_DROP_TABLE_FULL; /* or another CPU was first: the caller sees which */
 	if (verdict)
 		give_back_flow(sandbox->link.slot, sandbox->link.ifindex);
@@ -192,6 +178,8 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	if (packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);
 	note_segment(flow, packet);
+	if (flow->flags & FLOW_MAPPED)
+		keep_mapping(work);
 	if (!same_address(&flow->address, &packet->source))
 		verdict = translate_identification(packet);
 	else
@@ -205,7 +193,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
  */
 static __noinline struct flow *open_from_world(const struct packet *packet, struct flow_work *work)
 {
-	const struct flow *published = published_at(work, &work->reply);
+	const struct flow *published = admitted_at(work, &work->reply);
 	const struct network *network;
 
 	if (!published || !opens_flow(packet))
@@ -214,7 +202,8 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 	if (!network || take_flow(published->link.slot, network))
 		return NULL;
 	work->entry = *published;
-	work->entry.flags = FLOW_FROM_WORLD;
+	work->entry.flags = FLOW_FROM_WORLD | (published->flags & FLOW_MAPPED);
+	work->entry.seen = 0;
 	work->entry.created = work->entry.last_seen = bpf_ktime_get_ns();
 	work->sent = (struct flow_key){
 		.source = published->address,
@@ -224,7 +213,7 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 		.scope = published->link.ifindex,
 		.protocol = packet->protocol,
 	};
-	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) || !complete_pair(work))
+	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) || !complete_pair(work, &work->sent))
 		give_back_flow(published->link.slot, published->link.ifindex);
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }

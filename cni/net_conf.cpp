@@ -2,9 +2,9 @@
 #include "cni/net_conf.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <charconv>
+
+#include "cni/nat_conf.hpp"
 
 namespace causeway::cni {
 
@@ -50,45 +50,6 @@ std::expected<void, Error> read_device(const Json& conf, NetworkSpec& network) {
     return {};
 }
 
-// "portRange": "1024-65535"
-std::expected<void, Error> read_port_range(const Json& conf, NetworkSpec& network) {
-    const auto text = TRY(text_at(conf, "portRange"));
-    if (!text) {
-        return {};
-    }
-    std::uint16_t min = 0, max = 0;
-    const char* const end = text->data() + text->size();
-    const auto [dash, bad_min] = std::from_chars(text->data(), end, min);
-    const bool two = bad_min == std::errc{} && dash != end && *dash == '-';
-    const auto [stop, bad_max] = std::from_chars(two ? dash + 1 : end, end, max);
-    if (!two || bad_max != std::errc{} || stop != end || min < 1 || min > max) {
-        return invalid("portRange", *text, "is not a range of ports such as \"1024-65535\"");
-    }
-    network.port_min = min;
-    network.port_max = max;
-    return {};
-}
-
-std::expected<void, Error> read_timeouts(const Json& conf, NetworkSpec& network) {
-    constexpr std::uint64_t month = 30ULL * 24 * 3600;
-    const auto timeouts = TRY(optional_value<Json>(conf, "timeouts", &Json::is_object, "an object"));
-    if (!timeouts) {
-        return {};
-    }
-    const std::array<std::pair<flow_state, const char*>, FLOW_STATE_COUNT> keys{
-        {{FLOW_TCP_OPENING, "tcpOpening"},
-         {FLOW_TCP_ESTABLISHED, "tcpEstablished"},
-         {FLOW_TCP_CLOSING, "tcpClosing"},
-         {FLOW_UDP, "udp"},
-         {FLOW_ICMP, "icmp"}}};
-    for (const auto& [state, key] : keys) {
-        if (const auto seconds = TRY(number_at(*timeouts, key, 1, month, "timeouts."))) {
-            network.timeouts[state] = static_cast<std::uint32_t>(*seconds);
-        }
-    }
-    return {};
-}
-
 std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) {
     TRY(read_name(conf, network));
     TRY(read_device(conf, network));
@@ -100,10 +61,9 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
             network.mtu = static_cast<std::uint32_t>(*mtu);
         }
     }
-    network.masquerade = TRY(optional_value<bool>(conf, "ipMasq", &Json::is_boolean, "true or false")).value_or(false);
     network.uplinks = TRY(texts_at(conf, "uplinks"));
-    TRY(read_port_range(conf, network));
-    return read_timeouts(conf, network);
+    network.nat = TRY(read_nat_conf(conf));
+    return {};
 }
 
 // GC's list: section 2, "GC". Missing means the same as empty, since libcni leaves it out then; but libcni 1.2.0 to

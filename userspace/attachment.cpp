@@ -57,11 +57,33 @@ std::expected<void, Error> save(const Datapath& datapath, const Attachment& atta
 namespace {
 
 // One walk through the table, whatever the number of those that go.
-std::expected<void, Error> release_slot(const Datapath& datapath, const attachment& record) {
-    if (datapath.slots.find(record.slot) != record.claim) {
+// One of count numbers that nobody holds, from a random one on: claimed as an address is, by insertion; number is the
+// part of the record that says which. False: all are held.
+std::expected<bool, Error> claim_one(const Datapath& datapath, const BpfMap<std::uint32_t, std::uint64_t>& map,
+                                     Attachment& attachment, std::uint32_t& number,
+                                     const std::function<std::uint32_t(std::uint32_t)>& number_at,
+                                     std::uint32_t count) {
+    const auto start = static_cast<std::uint32_t>(attachment.record.claim >> 32);
+    for (std::uint32_t step = 0; step < count; step++) {
+        number = number_at((start + step) % count);
+        if (map.find(number)) {
+            continue;
+        }
+        TRY(save(datapath, attachment));
+        const auto claimed = map.insert(number, attachment.record.claim, attachment.what());
+        if (claimed || claimed.error().number != EEXIST) {
+            return claimed ? std::expected<bool, Error>(true) : std::unexpected(claimed.error());
+        }
+    }
+    return false;
+}
+
+std::expected<void, Error> release(const BpfMap<std::uint32_t, std::uint64_t>& map, std::uint32_t number,
+                                   std::uint64_t claim, const std::string& what) {
+    if (map.find(number) != claim) {
         return {};
     }
-    return datapath.slots.erase(record.slot, "a slot");
+    return map.erase(number, what);
 }
 
 std::expected<void, Error> forget_flows(const Datapath& datapath, const std::set<std::uint32_t>& ifindexes) {
@@ -106,21 +128,25 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
 }  // namespace
 
 std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment) {
-    auto& record = attachment.record;
-    const auto start = static_cast<std::uint32_t>(record.claim >> 32);
-    for (std::uint32_t step = 0; step < CAUSEWAY_SANDBOXES_MAX; step++) {
-        record.slot = (start + step) % CAUSEWAY_SANDBOXES_MAX;
-        if (datapath.slots.find(record.slot)) {
-            continue;
-        }
-        TRY(save(datapath, attachment));
-        auto claimed = datapath.slots.insert(record.slot, record.claim, "a slot");
-        if (claimed || claimed.error().number != EEXIST) {
-            return claimed;
-        }
+    const auto same = [](std::uint32_t number) { return number; };
+    if (!TRY(claim_one(datapath, datapath.slots, attachment, attachment.record.slot, same, CAUSEWAY_SANDBOXES_MAX))) {
+        return fail(Code::exhausted, "connect " + name_of(id_of(attachment.key)) + ": this host has " +
+                                         std::to_string(CAUSEWAY_SANDBOXES_MAX) + " sandboxes already");
     }
-    return fail(Code::exhausted, "connect " + name_of(id_of(attachment.key)) + ": this host has " +
-                                     std::to_string(CAUSEWAY_SANDBOXES_MAX) + " sandboxes already");
+    return {};
+}
+
+std::expected<void, Error> claim_port_block(const Datapath& datapath, Attachment& attachment,
+                                            const PortBlocks& blocks) {
+    const auto first_port = [&](std::uint32_t number) { return blocks.first + number * blocks.size; };
+    if (!TRY(
+            claim_one(datapath, datapath.port_blocks, attachment, attachment.record.block, first_port, blocks.count))) {
+        return fail(Code::exhausted,
+                    "portBlock: all " + std::to_string(blocks.count) + " blocks of " + std::to_string(blocks.size) +
+                        " ports are taken",
+                    "a larger portRange or a smaller portBlock has room for more sandboxes");
+    }
+    return {};
 }
 
 std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments) {
@@ -139,7 +165,8 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
         const auto& [key, record] = attachments[i];
         const std::string who = name_of(id_of(key));
         auto& [failures, ifindex] = progress[i];
-        failures.note(release_slot(datapath, record));
+        failures.note(release(datapath.slots, record.slot, record.claim, "the slot of " + who));
+        failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
         if (!Address(record.address).is_none()) {
             failures.note(release_address(datapath, Address(record.address), record.claim, record.rest));
         }

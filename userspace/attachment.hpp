@@ -39,6 +39,12 @@ std::expected<void, Error> save(const Datapath& datapath, const Attachment& atta
 // claimed is on record. Code::exhausted.
 std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment);
 
+// A block of source ports that no other sandbox has, likewise. Code::exhausted.
+struct PortBlocks {
+    std::uint32_t first = 0, size = 0, count = 0;  // port of the first block; ports of each; blocks
+};
+std::expected<void, Error> claim_port_block(const Datapath& datapath, Attachment& attachment, const PortBlocks& blocks);
+
 // What the host end of a claim is called: "cw" and 13 characters of 32. Names of devices end at 15.
 std::string host_end_name(std::uint64_t claim);
 bool is_host_end_name(const std::string& name);

@@ -47,9 +47,10 @@ struct Datapath {
     BpfMap<flow_key, flow> flows;
     BpfMap<attachment_key, attachment> attachments;
     BpfMap<address, cursor> cursors;
-    BpfMap<std::uint32_t, std::uint64_t> slots;
+    BpfMap<std::uint32_t, std::uint64_t> slots, port_blocks;
     BpfMap<std::uint32_t, usage> usage_of;
     BpfMap<std::uint32_t, host_ports> ports;
+    BpfMap<std::uint32_t, std::uint32_t> publishing;
     PerCpuCounters<std::uint32_t, traffic> traffic_of;
     PerCpuCounters<std::uint32_t, std::uint64_t> verdicts;
     UniqueFd from_sandbox, from_host, from_uplink, from_stack;

@@ -43,21 +43,32 @@ bool has_gateway(const network& record, const Range& range) {
     });
 }
 
+std::uint32_t flags_of(const NatSpec& nat) {
+    std::uint32_t flags = nat.masquerade ? NETWORK_MASQUERADE : 0U;
+    if (nat.mapping == Mapping::endpoint_independent) {
+        flags |= NETWORK_ENDPOINT_INDEPENDENT;
+        flags |= nat.filtering == Filtering::endpoint_independent ? NETWORK_OPEN_TO_ALL : 0U;
+        flags |= nat.filtering == Filtering::address_dependent ? NETWORK_OPEN_TO_ADDRESS : 0U;
+    }
+    return flags;
+}
+
 // The record that the spec asks for, on top of what the network has already (subnets are never taken away).
 std::expected<network, Error> wanted_record(const NetworkSpec& spec, const network& present, std::uint32_t mtu) {
     network record = present;
     copy_text(record.name, spec.name);
     copy_text(record.device, spec.device);
-    record.flags = spec.masquerade ? std::uint32_t{NETWORK_MASQUERADE} : 0U;
-    record.port_min = spec.port_min;
-    record.port_max = spec.port_max;
-    std::ranges::copy(spec.timeouts, record.timeout);
-    record.flows_max = spec.flows_max;
-    record.flows_per_second = spec.flows_per_second;
+    record.flags = flags_of(spec.nat);
+    record.port_min = spec.nat.port_min;
+    record.port_max = spec.nat.port_max;
+    record.port_block = spec.nat.port_block;
+    std::ranges::copy(spec.nat.timeouts, record.timeout);
+    record.flows_max = spec.nat.flows_max;
+    record.flows_per_second = spec.nat.flows_per_second;
     std::ranges::fill(record.unmasqueraded, prefix{});
-    record.unmasqueraded_count = static_cast<std::uint32_t>(spec.unmasqueraded.size());
-    for (std::size_t i = 0; i < spec.unmasqueraded.size(); i++) {
-        const auto& destination = spec.unmasqueraded[i];
+    record.unmasqueraded_count = static_cast<std::uint32_t>(spec.nat.unmasqueraded.size());
+    for (std::size_t i = 0; i < spec.nat.unmasqueraded.size(); i++) {
+        const auto& destination = spec.nat.unmasqueraded[i];
         record.unmasqueraded[i] = prefix_of(destination);
     }
     if (record.mtu == 0) {
@@ -98,6 +109,23 @@ std::expected<void, Error> refuse_overlap(const std::vector<Network>& others, co
                                                                  other.record.name + "\" on " + other.record.device);
                 }
             }
+        }
+    }
+    return {};
+}
+
+// A port outside names a sandbox only if no other network draws from the same blocks.
+std::expected<void, Error> refuse_shared_blocks(const std::vector<Network>& others, const NetworkSpec& spec) {
+    for (const auto& other : others) {
+        const auto& record = other.record;
+        const bool blocks = spec.nat.port_block != 0 || record.port_block != 0;
+        if (spec.device != record.device && blocks && spec.nat.port_min <= record.port_max &&
+            record.port_min <= spec.nat.port_max) {
+            return fail(Code::invalid_configuration,
+                        "portRange: " + std::to_string(spec.nat.port_min) + "-" + std::to_string(spec.nat.port_max) +
+                            " overlaps that of the network \"" + std::string(record.name) +
+                            "\", and one of the two has a portBlock",
+                        "give a network with portBlock a portRange of its own");
         }
     }
     return {};
@@ -407,6 +435,7 @@ std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, 
         TRY(refuse_foreign_device(netlink, spec.device));
     }
     TRY(refuse_overlap(networks, spec));
+    TRY(refuse_shared_blocks(networks, spec));
     TRY(wanted_record(spec, present != nullptr ? present->record : network{}, default_mtu));
     std::vector<Link> links;
     for (auto& uplink : TRY(find_uplinks(netlink, spec, networks))) {
@@ -458,6 +487,9 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
         TRY(complete_device(datapath, netlink, network.record));
         TRY(put_gateways(datapath, network));
         TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
+    }
+    if (spec.nat.mapping == Mapping::endpoint_independent) {
+        TRY(datapath.publishing.put(0, 1, "that ports are open to the world"));
     }
     TRY(attach_uplinks(datapath, uplinks));
     network.device = TRY(netlink.link_named(spec.device));

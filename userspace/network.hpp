@@ -15,20 +15,33 @@
 
 namespace causeway {
 
+// RFC 4787, sections 4.1 and 5: whether an endpoint of a sandbox's has one port towards all peers, and who may send to
+// it.
+enum class Mapping { address_and_port_dependent, endpoint_independent };
+enum class Filtering { address_and_port_dependent, address_dependent, endpoint_independent };
+
+// How sandboxes reach the world.
+struct NatSpec {
+    bool masquerade = false;
+    std::uint16_t port_min = 1024, port_max = 65535;
+    Mapping mapping = Mapping::address_and_port_dependent;
+    Filtering filtering = Filtering::address_and_port_dependent;
+    std::uint16_t port_block = 0;                                                   // ports of each sandbox; 0: all
+    std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60};  // RFC 5382, 4787, 5508
+    std::vector<Prefix> unmasqueraded;       // destinations that see a sandbox's own address all the same
+    std::uint32_t flows_max = 32768;         // quota of each sandbox: flows at once
+    std::uint32_t flows_per_second = 50000;  // quota of each sandbox: new flows; 0: any number
+};
+
 // What a configuration asks for.
 struct NetworkSpec {
     std::string name;
     std::string device = "cw0";
     std::optional<std::uint32_t> mtu;  // none: the smallest of the uplinks'
-    bool masquerade = false;
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
     std::vector<Range> ranges;
     std::uint32_t rest = 0;  // seconds that an address is not given out again
-    std::uint16_t port_min = 1024, port_max = 65535;
-    std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60};  // RFC 5382, 4787, 5508
-    std::vector<Prefix> unmasqueraded;       // destinations that see a sandbox's own address all the same
-    std::uint32_t flows_max = 32768;         // quota of each sandbox: flows at once
-    std::uint32_t flows_per_second = 50000;  // quota of each sandbox: new flows; 0: any number
+    NatSpec nat;
 };
 
 struct Network {

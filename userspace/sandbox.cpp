@@ -140,17 +140,20 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
                            .link = link,
                            .network = network.id,
                            .gateway_ifindex = record.ifindex,
-                           .mtu = network.mtu};
+                           .mtu = network.mtu,
+                           .port_min = connection.ports.first,
+                           .port_max = connection.ports.last};
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
     TRY(datapath.usage_of.put(link.slot, {.ifindex = ifindex}, "the usage of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
+    TRY(publish(datapath, spec.ports, address, link, network.id));
     TRY(datapath.endpoints.put(address.raw(), place, "the address " + address.text()));
     return attach(own_device_hook, ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end);
 }
 
 std::expected<void, Error> set_up(Netlink& netlink, Netlink& inside, const SandboxSpec& spec, Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
-    const auto& [gateway_device, host_end, sandbox_end, assignment, routes] = connection;
+    const auto& [gateway_device, host_end, sandbox_end, assignment, routes, ports] = connection;
     const std::string where = " in " + spec.netns;
     Batch outside;
     outside.change_link(host_end.ifindex, {.up = true, .no_ipv6_link_local = true},
@@ -209,9 +212,16 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
 
     Connection connection;
     auto connected = [&]() -> std::expected<void, Error> {
+        TRY(refresh_reserved_ports(datapath));
         connection.gateway_device = network.device;
         connection.assignment = TRY(assign(datapath, *attachment, spec, network_spec));
         TRY(claim_slot(datapath, *attachment));
+        if (const auto& nat = network_spec.nat; nat.port_block != 0) {
+            const std::uint32_t size = nat.port_block, ports = nat.port_max - nat.port_min + 1U;
+            TRY(claim_port_block(datapath, *attachment, {nat.port_min, size, ports / size}));
+            connection.ports = PortRange{static_cast<std::uint16_t>(attachment->record.block),
+                                         static_cast<std::uint16_t>(attachment->record.block + size - 1)};
+        }
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
         TRY(set_up(netlink, inside, spec, connection));
         attachment->record.state = ATTACHMENT_CONNECTED;

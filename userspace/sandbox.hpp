@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "userspace/attachment.hpp"
+#include "userspace/host_ports.hpp"
 #include "userspace/network.hpp"
 
 namespace causeway {
@@ -23,12 +24,18 @@ struct SandboxSpec {
     std::optional<Address> address;        // one of the network's ranges; none: any of them
     std::optional<Assignment> assignment;  // by somebody else; none: of the network's ranges
     std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
+    std::vector<PortMapping> ports;        // published
+};
+
+struct PortRange {
+    std::uint16_t first = 0, last = 0;  // inclusive
 };
 
 struct Connection {
     Link gateway_device, host_end, sandbox_end;
     Assignment assignment;
     std::vector<Route> routes;  // gateways filled in
+    PortRange ports;            // of its own towards the world; 0: the network's
 };
 
 // Loads the datapath and makes the network where they are missing. On failure all is as before.

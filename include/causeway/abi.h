@@ -88,7 +88,10 @@ enum verdict {
 };
 
 enum network_flag {
-	NETWORK_MASQUERADE = 1 << 0, /* what leaves for the world takes the host's source address */
+	NETWORK_MASQUERADE = 1 << 0,           /* what leaves for the world takes the host's source address */
+	NETWORK_ENDPOINT_INDEPENDENT = 1 << 1, /* and an endpoint the same port towards every peer (RFC 4787, REQ-1) */
+	NETWORK_OPEN_TO_ALL = 1 << 2,          /* to which any peer may send (RFC 4787, REQ-8) */
+	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
@@ -123,10 +126,10 @@ struct network {
 	__u32 mtu;
 	__u16 port_min, port_max; /* source ports for translation, inclusive, host order */
 	__u32 unmasqueraded_count;
-	__u32 flows_max;        /* quota of each sandbox: flows at once */
-	__u32 flows_per_second; /* quota of each sandbox: new flows a second, and as many in a burst */
-	__u8 mac[6];            /* the gateway's; also of every host end */
-	__u8 reserved[2];
+	__u32 flows_max;                 /* quota of each sandbox: flows at once */
+	__u32 flows_per_second;          /* quota of each sandbox: new flows a second, and as many in a burst */
+	__u8 mac[6];                     /* the gateway's; also of every host end */
+	__u16 port_block;                /* ports of each sandbox's own; 0: all draw from the range */
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
 
@@ -146,12 +149,12 @@ struct sandbox {
 	__u32 network; /* index of `networks` */
 	__u32 gateway_ifindex;
 	__u32 mtu;
+	__u16 port_min, port_max; /* source ports of its own, inclusive; 0: the network's */
 };
 
 /* The one value of `host_ports`. */
 struct host_ports {
 	__u64 reserved[1024]; /* never chosen for a flow: bit n of word w is port 64 w + n */
-	__u64 published;      /* how many are, so that nobody looks for one where there is none */
 };
 
 /* What a sandbox takes of what all share. Index of `usage`: its slot. */
@@ -199,6 +202,8 @@ enum flow_seen { /* TCP flags seen in one direction */
 
 enum flow_flag {
 	FLOW_FROM_WORLD = 1 << 0, /* the world opened it, and so chose the address */
+	FLOW_MAPPED = 1 << 1,     /* has its port from an endpoint-independent mapping */
+	FLOW_OPEN = 1 << 2,       /* an entry without a peer's port: whoever it matches may open a flow */
 };
 
 /*
@@ -206,7 +211,8 @@ enum flow_flag {
  * as the sandbox sends (scope: its host end), and as the world sends (scope 0). For ICMP queries the identifier is
  * source_port of the request and destination_port of the reply, the other port is 0; protocols without ports have 0
  * for both. A published port is one entry, as the world sends, without source; without destination, it is published on
- * each of the host's addresses.
+ * each of the host's addresses. An endpoint-independent mapping is a pair without peer, and what it admits one without
+ * the peer's port.
  */
 struct flow_key {
 	struct address source, destination;
@@ -306,7 +312,7 @@ struct attachment {
 	__u32 ifindex; /* host end; 0 while unknown */
 	__u32 slot;    /* held in `slots` under this claim, or about to be */
 	__u32 rest;    /* seconds that the address is not given out again afterwards */
-	__u32 reserved;
+	__u32 block;   /* likewise in `port_blocks`: its first port; 0: none */
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
 };
@@ -334,7 +340,7 @@ CAUSEWAY_SIZE(struct fragment_key, 40);
 CAUSEWAY_SIZE(struct fragment_train, 36 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 2);
 CAUSEWAY_SIZE(struct held_key, 44);
 CAUSEWAY_SIZE(struct sandbox_link, 20);
-CAUSEWAY_SIZE(struct sandbox, 64);
+CAUSEWAY_SIZE(struct sandbox, 68);
 CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);

@@ -21,8 +21,8 @@ void require_sound(const NetworkSpec& network) {
     require(!network.name.empty() && network.name.size() < CAUSEWAY_NAME_LEN, "a name fits its record");
     require(!network.device.empty() && network.device.size() <= device_name_max, "a device name fits");
     require(!network.mtu || (*network.mtu >= 68 && *network.mtu <= 65535), "an MTU is within bounds");
-    require(network.port_min >= 1 && network.port_min <= network.port_max, "ports are a range");
-    for (const auto timeout : network.timeouts) {
+    require(network.nat.port_min >= 1 && network.nat.port_min <= network.nat.port_max, "ports are a range");
+    for (const auto timeout : network.nat.timeouts) {
         require(timeout >= 1, "a timeout is at least a second");
     }
     for (const auto& range : network.ranges) {

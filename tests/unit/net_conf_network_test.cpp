@@ -153,7 +153,7 @@ TEST(NetConfPortRange, IsTakenWhenItIsOfOnePortOrAll) {
     for (const auto& [text, ports] : ranges) {
         const auto conf = read(example_with("/portRange", text));
         ASSERT_TRUE(succeeds(conf));
-        EXPECT_EQ(std::pair(int{conf->network.port_min}, int{conf->network.port_max}), ports);
+        EXPECT_EQ(std::pair(int{conf->network.nat.port_min}, int{conf->network.nat.port_max}), ports);
     }
 }
 
@@ -161,17 +161,17 @@ TEST(NetConfTimeouts, AreEachItsOwn) {
     const auto conf = read(example_with(
         "/timeouts", {{"tcpOpening", 1}, {"tcpEstablished", 2592000}, {"tcpClosing", 3}, {"udp", 4}, {"icmp", 5}}));
     ASSERT_TRUE(succeeds(conf));
-    EXPECT_EQ(conf->network.timeouts[FLOW_TCP_OPENING], 1U);
-    EXPECT_EQ(conf->network.timeouts[FLOW_TCP_ESTABLISHED], 2592000U);
-    EXPECT_EQ(conf->network.timeouts[FLOW_TCP_CLOSING], 3U);
-    EXPECT_EQ(conf->network.timeouts[FLOW_UDP], 4U);
-    EXPECT_EQ(conf->network.timeouts[FLOW_ICMP], 5U);
+    EXPECT_EQ(conf->network.nat.timeouts[FLOW_TCP_OPENING], 1U);
+    EXPECT_EQ(conf->network.nat.timeouts[FLOW_TCP_ESTABLISHED], 2592000U);
+    EXPECT_EQ(conf->network.nat.timeouts[FLOW_TCP_CLOSING], 3U);
+    EXPECT_EQ(conf->network.nat.timeouts[FLOW_UDP], 4U);
+    EXPECT_EQ(conf->network.nat.timeouts[FLOW_ICMP], 5U);
 }
 
 TEST(NetConfTimeouts, StayAsTheyAreWhenOnlyOneIsGiven) {
     const auto conf = read(example_with("/timeouts", {{"udp", 30}, {"sctp", "unknown"}}));
     ASSERT_TRUE(succeeds(conf));
-    EXPECT_THAT(conf->network.timeouts, ElementsAre(240, 7440, 240, 30, 60));
+    EXPECT_THAT(conf->network.nat.timeouts, ElementsAre(240, 7440, 240, 30, 60));
 }
 
 TEST(NetConfDns, HasAllThatIsGiven) {

@@ -20,7 +20,7 @@ TEST(NetConf, HasAllOfTheExample) {
     EXPECT_EQ(network.name, "sandboxes");
     EXPECT_EQ(network.device, "cw0");
     EXPECT_EQ(network.mtu, 1500U);
-    EXPECT_TRUE(network.masquerade);
+    EXPECT_TRUE(network.nat.masquerade);
     EXPECT_THAT(network.uplinks, ElementsAre("eth0"));
     ASSERT_THAT(network.ranges, SizeIs(1));
     EXPECT_EQ(network.ranges[0].subnet.text(), "10.0.0.0/24");
@@ -40,11 +40,11 @@ TEST(NetConf, AssumesTheDocumentedWhereNothingIsSaid) {
     const auto& network = conf->network;
     EXPECT_EQ(network.device, "cw0");
     EXPECT_EQ(network.mtu, std::nullopt);
-    EXPECT_FALSE(network.masquerade);
+    EXPECT_FALSE(network.nat.masquerade);
     EXPECT_THAT(network.uplinks, IsEmpty());
-    EXPECT_EQ(network.port_min, 1024);
-    EXPECT_EQ(network.port_max, 65535);
-    EXPECT_THAT(network.timeouts, ElementsAre(240, 7440, 240, 300, 60));
+    EXPECT_EQ(network.nat.port_min, 1024);
+    EXPECT_EQ(network.nat.port_max, 65535);
+    EXPECT_THAT(network.nat.timeouts, ElementsAre(240, 7440, 240, 300, 60));
     EXPECT_THAT(conf->routes, IsEmpty());
     EXPECT_TRUE(conf->dns.empty());
     EXPECT_FALSE(conf->delegated_ipam);

@@ -54,6 +54,11 @@ struct Pair {
     flow sent, replied;
 };
 
+flow_key reply_key_of(const Pair& pair) {
+    return {
+        pair.key.destination, pair.sent.address, pair.key.destination_port, pair.sent.port, 0, pair.key.protocol, {}};
+}
+
 std::expected<std::vector<Pair>, Error> read_pairs(const Datapath& datapath) {
     std::vector<Pair> pairs;
     TRY(datapath.flows.for_each([&](const flow_key& key, const flow& entry) {
@@ -62,20 +67,58 @@ std::expected<std::vector<Pair>, Error> read_pairs(const Datapath& datapath) {
         }
     }));
     for (auto& pair : pairs) {
-        const flow_key reply{pair.key.destination,
-                             pair.sent.address,
-                             pair.key.destination_port,
-                             pair.sent.port,
-                             0,
-                             pair.key.protocol,
-                             {}};
-        pair.replied = datapath.flows.find(reply).value_or(flow{});
+        pair.replied = datapath.flows.find(reply_key_of(pair)).value_or(flow{});
     }
     std::ranges::sort(pairs, {}, [](const Pair& pair) { return pair.sent.created; });
     return pairs;
 }
 
-std::expected<int, Error> list_flows(bool as_json) {
+struct Filter {
+    std::string container, protocol, state;
+    std::optional<Address> peer;
+    std::uint16_t port = 0;  // either end's, or the one that the world sees
+
+    bool any() const {
+        return !container.empty() || !protocol.empty() || !state.empty() || peer.has_value() || port != 0;
+    }
+};
+
+struct Listed {
+    Pair pair;
+    std::string container, protocol, state;
+    std::uint64_t ends = 0;  // ns
+};
+
+bool matches(const Filter& filter, const Listed& flow) {
+    const auto& [key, sent, replied] = flow.pair;
+    const auto is_port = [&](__be16 port) { return __builtin_bswap16(port) == filter.port; };
+    return (filter.container.empty() || filter.container == flow.container) &&
+           (filter.protocol.empty() || filter.protocol == flow.protocol) &&
+           (filter.state.empty() || filter.state == flow.state) &&
+           (!filter.peer || *filter.peer == Address(key.destination)) &&
+           (filter.port == 0 || is_port(key.source_port) || is_port(key.destination_port) || is_port(sent.port));
+}
+
+std::expected<std::vector<Listed>, Error> find_flows(const Datapath& datapath, const Filter& filter) {
+    std::map<std::uint32_t, std::string> containers;
+    for (const auto& sandbox : TRY(list_sandboxes())) {
+        containers[sandbox.ifindex] = sandbox.id.container;
+    }
+    std::vector<Listed> found;
+    for (const auto& pair : TRY(read_pairs(datapath))) {
+        const auto state = flow_state_of(pair.key.protocol, pair.sent.seen, pair.replied.seen);
+        const auto network = datapath.networks.find(pair.sent.network).value_or(::network{});
+        const auto last_seen = std::max(pair.sent.last_seen, pair.replied.last_seen);
+        Listed flow{pair, containers[pair.sent.link.ifindex], protocol_name(pair.key.protocol), state_name(state),
+                    last_seen + network.timeout[state] * nanoseconds};
+        if (matches(filter, flow)) {
+            found.push_back(std::move(flow));
+        }
+    }
+    return found;
+}
+
+std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
     Table table({{"CONTAINER", "container"},
                  {"PROTO", "protocol"},
                  {"SOURCE", "source"},
@@ -88,22 +131,54 @@ std::expected<int, Error> list_flows(bool as_json) {
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }
-    std::map<std::uint32_t, std::string> containers;
-    for (const auto& sandbox : TRY(list_sandboxes())) {
-        containers[sandbox.ifindex] = sandbox.id.container;
-    }
     const auto time = now();
-    for (const auto& [key, sent, replied] : datapath ? TRY(read_pairs(*datapath)) : std::vector<Pair>{}) {
-        const auto state = flow_state_of(key.protocol, sent.seen, replied.seen);
-        const auto network = datapath->networks.find(sent.network).value_or(::network{});
-        const auto last_seen = std::max(sent.last_seen, replied.last_seen);
-        const auto ends = last_seen + network.timeout[state] * nanoseconds;
-        table.add({containers[sent.link.ifindex], protocol_name(key.protocol), end_of(key.source, key.source_port),
-                   end_of(key.destination, key.destination_port), end_of(sent.address, sent.port), state_name(state),
-                   (time - sent.created) / nanoseconds, ends > time ? (ends - time) / nanoseconds : 0});
+    for (const auto& flow : datapath ? TRY(find_flows(*datapath, filter)) : std::vector<Listed>{}) {
+        const auto& [key, sent, replied] = flow.pair;
+        table.add({flow.container, flow.protocol, end_of(key.source, key.source_port),
+                   end_of(key.destination, key.destination_port), end_of(sent.address, sent.port), flow.state,
+                   (time - sent.created) / nanoseconds, flow.ends > time ? (flow.ends - time) / nanoseconds : 0});
     }
     table.print(as_json);
     return done;
+}
+
+// The half that the world's packets find first, so that nothing more comes in.
+std::expected<int, Error> delete_flows(const Filter& filter) {
+    const auto datapath = Datapath::open();
+    if (!datapath) {
+        return datapath.error().number == ENOENT ? not_loaded
+                                                 : std::expected<int, Error>(std::unexpected(datapath.error()));
+    }
+    std::size_t deleted = 0;
+    for (const auto& flow : TRY(find_flows(*datapath, filter))) {
+        TRY(datapath->flows.erase(reply_key_of(flow.pair), "a flow"));
+        TRY(datapath->flows.erase(flow.pair.key, "a flow"));
+        deleted++;
+    }
+    std::printf("%zu deleted\n", deleted);
+    return done;
+}
+
+struct Options {
+    Filter filter;
+    std::string peer;
+    bool as_json = false, all = false;
+};
+
+std::expected<Filter, Error> filter_of(const Options& options) {
+    Filter filter = options.filter;
+    if (!options.peer.empty()) {
+        filter.peer = TRY(Address::parse(options.peer));
+    }
+    return filter;
+}
+
+void add_filter_options(CLI::App& command, Options& options) {
+    command.add_option("--sandbox", options.filter.container, "only of this container");
+    command.add_option("--protocol", options.filter.protocol, "only of this protocol: tcp, udp, icmp or a number");
+    command.add_option("--peer", options.peer, "only towards this address");
+    command.add_option("--port", options.filter.port, "only with this port, at either end or as the world sees it");
+    command.add_option("--state", options.filter.state, "only in this state: opening, established, closing, udp, icmp");
 }
 
 }  // namespace
@@ -113,9 +188,31 @@ void add_flows(CLI::App& app, Action& chosen) {
     command->footer(
         "Ports of icmp are the identifiers of echo requests. LEFT is how long the flow lives if nothing\n"
         "more is seen of it.");
-    auto as_json = std::make_shared<bool>(false);
-    add_output_option(*command, *as_json);
-    command->callback([&chosen, as_json] { chosen = [as_json] { return list_flows(*as_json); }; });
+    auto options = std::make_shared<Options>();
+    add_filter_options(*command, *options);
+    add_output_option(*command, options->as_json);
+    command->callback([&chosen, options, command] {
+        if (command->get_subcommands().empty()) {
+            chosen = [options] { return list_flows(TRY(filter_of(*options)), options->as_json); };
+        }
+    });
+    command->require_subcommand(0, 1);
+
+    auto* removal = command->add_subcommand("delete", "Forget flows: what comes for them later finds none");
+    removal->footer("A TCP connection in use begins a new flow with its next segment, perhaps from another port.");
+    auto chosen_ones = std::make_shared<Options>();
+    add_filter_options(*removal, *chosen_ones);
+    removal->add_flag("--all", chosen_ones->all, "all of them, where no other option chooses");
+    removal->callback([&chosen, chosen_ones] {
+        chosen = [chosen_ones]() -> std::expected<int, Error> {
+            const auto filter = TRY(filter_of(*chosen_ones));
+            if (!filter.any() && !chosen_ones->all) {
+                std::fprintf(stderr, "causewayctl flows delete: choose flows, or --all\n");
+                return wrong_usage;
+            }
+            return delete_flows(filter);
+        };
+    });
 }
 
 }  // namespace causeway::ctl

@@ -41,9 +41,9 @@ std::expected<int, Error> add_one(const Options& options) {
     const auto subnet = TRY(Prefix::parse(options.subnet));
     NetworkSpec network{.name = options.network,
                         .device = options.device,
-                        .masquerade = !options.routed,
                         .uplinks = options.uplinks,
-                        .ranges = {TRY(Range::of_subnet(subnet))}};
+                        .ranges = {TRY(Range::of_subnet(subnet))},
+                        .nat = {.masquerade = !options.routed}};
     if (options.mtu != 0) {
         network.mtu = options.mtu;
     }

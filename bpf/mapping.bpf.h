@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Under which port does every peer know this endpoint of a sandbox's? Where a network asks for endpoint-independent
+ * mapping (RFC 4787, REQ-1), a pair of entries without peer holds the port, and lives as long as any of its flows
+ * sends.
+ */
+#ifndef CAUSEWAY_MAPPING_BPF_H
+#define CAUSEWAY_MAPPING_BPF_H
+
+#include "age.bpf.h"
+#include "port.bpf.h"
+
+static __always_inline bool is_mapped(const struct network *network, __u8 protocol)
+{
+	return network->flags & NETWORK_ENDPOINT_INDEPENDENT && has_ports(protocol);
+}
+
+/* The room for one packet's keys; never NULL, but for the verifier. */
+static __always_inline struct flow_work *room_for_flow(void)
+{
+	return bpf_map_lookup_elem(&flow_work, &(__u32){0});
+}
+
+/* Puts the other half beside the claimed one, and begins the flow's turns of ageing; or neither half is there. */
+static __always_inline bool complete_pair(struct flow_work *work, const struct flow_key *sent)
+{
+	work->entry.address = work->reply.destination;
+	work->entry.port = work->reply.destination_port;
+	if (!bpf_map_update_elem(&flows, sent, &work->entry, BPF_NOEXIST)) {
+		if (!start_turns(sent, &work->entry))
+			return true;
+		bpf_map_delete_elem(&flows, sent);
+	}
+	bpf_map_delete_elem(&flows, &work->reply);
+	return false;
+}
+
+/* The mapping of what work->sent is sent from, or what it admits of that destination's address. */
+static __always_inline struct flow *mapping_of(struct flow_work *work, bool of_peer)
+{
+	work->mapping = work->sent;
+	work->mapping.destination_port = 0;
+	if (!of_peer)
+		work->mapping.destination = (struct address){};
+	return bpf_map_lookup_elem(&flows, &work->mapping);
+}
+
+/* With each packet that the sandbox sends (RFC 4787, REQ-6). */
+static __always_inline void keep_mapping(struct flow_work *work)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct flow *mapping = mapping_of(work, false);
+
+	if (mapping)
+		mapping->last_seen = now;
+	mapping = mapping_of(work, true);
+	if (mapping)
+		mapping->last_seen = now;
+}
+
+static __always_inline void forget_mapping(const struct flow *mapping, struct flow_work *work)
+{
+	struct address destination = work->reply.destination;
+
+	work->reply.destination = mapping->address;
+	work->reply.destination_port = mapping->port;
+	forget_pair(&work->mapping, &work->reply);
+	work->reply.destination = destination;
+}
+
+/* Claims a port that stands for the endpoint towards all; work->mapping is its key. */
+static __always_inline enum verdict open_mapping(struct port_search *search, const struct network *network)
+{
+	struct flow_work *work = search->work;
+	struct address peer = work->reply.source;
+	__be16 peer_port = work->reply.source_port;
+	enum verdict verdict = take_flow(work->entry.link.slot, network);
+
+	if (verdict)
+		return verdict;
+	work->reply.source = (struct address){};
+	work->reply.source_port = 0;
+	work->entry.flags = FLOW_MAPPED | (network->flags & NETWORK_OPEN_TO_ALL ? FLOW_OPEN : 0);
+	work->entry.seen = SEEN_ACK; /* of TCP: as long-lived as what is established */
+	verdict = claim_reply(search, work->sent.source_port);
+	if (!verdict && !complete_pair(work, &work->mapping))
+		verdict = VERDICT_DROP_TABLE_FULL;
+	if (verdict)
+		give_back_flow(work->entry.link.slot, work->entry.link.ifindex);
+	work->entry.seen = 0;
+	work->entry.address = work->sent.source;
+	work->entry.port = work->sent.source_port;
+	work->reply.source = peer;
+	work->reply.source_port = peer_port;
+	return verdict;
+}
+
+/* What comes from any port of this peer may open a flow from now on. A full table admits nobody. */
+static __always_inline void admit_peer(struct flow_work *work, const struct network *network)
+{
+	__be16 peer_port = work->reply.source_port;
+
+	if (!(network->flags & NETWORK_OPEN_TO_ADDRESS) || mapping_of(work, true) ||
+	    take_flow(work->entry.link.slot, network))
+		return;
+	work->reply.source_port = 0;
+	work->entry.flags = FLOW_MAPPED | FLOW_OPEN;
+	work->entry.seen = SEEN_ACK;
+	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) ||
+	    !complete_pair(work, &work->mapping))
+		give_back_flow(work->entry.link.slot, work->entry.link.ifindex);
+	work->entry.seen = 0;
+	work->entry.address = work->sent.source;
+	work->entry.port = work->sent.source_port;
+	work->reply.source_port = peer_port;
+}
+
+/* Claims the world's half of the flow under the port of its mapping. */
+static __always_inline enum verdict claim_mapped(struct port_search *search, const struct network *network)
+{
+	struct flow_work *work = search->work;
+	struct flow *mapping = mapping_of(work, false);
+	enum verdict verdict = VERDICT_CONTINUE;
+	long error;
+
+	if (mapping &&
+	    !same_address(&mapping->address, &work->reply.destination)) { /* the host's address has changed */
+		forget_mapping(mapping, work);
+		mapping = NULL;
+	}
+	if (!mapping) {
+		verdict = open_mapping(search, network);
+		mapping = bpf_map_lookup_elem(&flows, &work->mapping);
+	}
+	if (!mapping)
+		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
+	work->reply.destination_port = mapping->port;
+	admit_peer(work, network);
+	work->entry.flags = FLOW_MAPPED;
+	error = bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST);
+	if (error)
+		return error == -EEXIST ? VERDICT_DROP_NO_PORT : VERDICT_DROP_TABLE_FULL;
+	return VERDICT_CONTINUE;
+}
+
+#endif

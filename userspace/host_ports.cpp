@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/host_ports.hpp"
+
+#include <arpa/inet.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+namespace causeway {
+
+namespace {
+
+const std::string reserved_path = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+
+// "8080" or "9000-9010".
+bool add_ports(std::string_view text, host_ports& ports) {
+    std::uint16_t first = 0, last = 0;
+    const char* const end = text.data() + text.size();
+    const auto [dash, bad] = std::from_chars(text.data(), end, first);
+    last = first;
+    const char* at = dash;
+    if (bad == std::errc{} && dash != end && *dash == '-') {
+        at = std::from_chars(dash + 1, end, last).ptr;
+    }
+    if (bad != std::errc{} || at != end || last < first) {
+        return false;
+    }
+    for (std::uint32_t port = first; port <= last; port++) {
+        ports.reserved[port / 64] |= std::uint64_t{1} << port % 64;
+    }
+    return true;
+}
+
+std::string owner_of(const Datapath& datapath, std::uint32_t ifindex) {
+    std::string owner = "another sandbox";
+    const auto walked = datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
+        if (record.ifindex == ifindex) {
+            owner = name_of(id_of(key));
+        }
+    });
+    return walked ? owner : "another sandbox";
+}
+
+std::string text_of(const PortMapping& mapping) {
+    const std::string host = mapping.host.is_none() ? "every address" : mapping.host.text();
+    return std::to_string(mapping.host_port) + (mapping.protocol == IPPROTO_TCP ? "/tcp on " : "/udp on ") + host;
+}
+
+flow_key key_of(const PortMapping& mapping, const Address& host) {
+    return {.source = {},
+            .destination = host.raw(),
+            .source_port = 0,
+            .destination_port = htons(mapping.host_port),
+            .scope = 0,
+            .protocol = mapping.protocol,
+            .reserved = {}};
+}
+
+std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const flow& entry) {
+    const auto taken = [&](std::uint32_t ifindex) {
+        return fail(Code::conflict,
+                    "publish port " + text_of(mapping) + ": " + owner_of(datapath, ifindex) + " has it already");
+    };
+    if (!mapping.host.is_none()) {
+        if (const auto other = datapath.flows.find(key_of(mapping, Address{}))) {
+            return taken(other->link.ifindex);
+        }
+    }
+    const auto key = key_of(mapping, mapping.host);
+    auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
+    if (!inserted && inserted.error().number == EEXIST) {
+        return taken(datapath.flows.find(key).value_or(flow{}).link.ifindex);
+    }
+    return inserted;
+}
+
+}  // namespace
+
+std::expected<host_ports, Error> reserved_ports() {
+    host_ports ports{};
+    std::ifstream file(reserved_path);
+    std::string text;
+    std::getline(file, text);
+    if (file.bad()) {
+        return std::unexpected(errno_error("read " + reserved_path));
+    }
+    std::istringstream ranges(text);
+    for (std::string range; std::getline(ranges, range, ',');) {
+        if (!add_ports(range, ports)) {
+            return fail(Code::io_failure, "read " + reserved_path + ": \"" + range + "\" is no range of ports");
+        }
+    }
+    return ports;
+}
+
+std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
+    const auto now = TRY(reserved_ports());
+    const auto known = datapath.ports.find(0);
+    if (known && std::memcmp(&*known, &now, sizeof(now)) == 0) {
+        return {};
+    }
+    return datapath.ports.put(0, now, "the reserved ports");
+}
+
+std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                   const Address& sandbox, const sandbox_link& link, std::uint32_t network) {
+    if (ports.empty()) {
+        return {};
+    }
+    flow entry{.address = sandbox.raw(), .flags = FLOW_OPEN, .link = link, .network = network};
+    for (const auto& mapping : ports) {
+        entry.port = htons(mapping.sandbox_port);
+        TRY(publish_one(datapath, mapping, entry));
+    }
+    return datapath.publishing.put(0, 1, "that ports are published");
+}
+
+}  // namespace causeway

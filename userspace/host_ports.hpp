@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which ports of the host are not for flows: those that its administrator keeps for others, and those that sandboxes
+// have published. Layer 3.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <vector>
+
+#include "userspace/attachment.hpp"
+#include "userspace/datapath.hpp"
+
+namespace causeway {
+
+// A port of the host that leads to a sandbox.
+struct PortMapping {
+    std::uint8_t protocol = 0;  // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP has no ports here
+    Address host;               // none: each of the host's addresses
+    std::uint16_t host_port = 0, sandbox_port = 0;
+
+    auto operator<=>(const PortMapping&) const = default;
+};
+
+// net.ipv4.ip_local_reserved_ports (Linux, Documentation/networking/ip-sysctl.rst) as it is now.
+std::expected<host_ports, Error> reserved_ports();
+
+// Brings the datapath up to date with it, where it has changed.
+std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
+
+// link, network: the sandbox's; its entries in `flows` carry the link's ifindex, and go with its flows.
+// Code::conflict names the sandbox that has the port already.
+std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                   const Address& sandbox, const sandbox_link& link, std::uint32_t network);
+
+}  // namespace causeway
