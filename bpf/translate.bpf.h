@@ -7,6 +7,7 @@
 #define CAUSEWAY_TRANSLATE_BPF_H
 
 #include "age.bpf.h"
+#include "endpoint.bpf.h"
 #include "fragment.bpf.h"
 #include "port.bpf.h"
 #include "rewrite.bpf.h"
@@ -208,6 +209,8 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 
 	if (!published || !opens_flow(packet))
 		return NULL;
+	if (endpoint_at(&packet->source) && !sandbox_behind(packet->skb->ifindex))
+		return NULL; /* an inner address from outside: spoofed */
 	network = bpf_map_lookup_elem(&networks, &published->network);
 	if (!network || take_flow(published->link.slot, network))
 		return NULL;
