@@ -70,10 +70,10 @@ static __always_inline __u32 port_place(__u8 protocol, bool source)
 	return source ? 0 : sizeof(__be16);
 }
 
-/* MANGLED_0 keeps a UDP checksum of 0 ("none", RFC 768) and never makes one. */
+/* MANGLED_0 keeps a UDP checksum of 0 ("none", RFC 768) and never makes one, which is right for UDP-Lite as well. */
 static __always_inline __u64 checksum_flags(__u8 protocol)
 {
-	return protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ? BPF_F_MARK_MANGLED_0 : 0;
 }
 
 /*

@@ -198,6 +198,8 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 
 	if (!published || !opens_flow(packet))
 		return NULL;
+	if (endpoint_at(&packet->source) && !sandbox_behind(packet->skb->ifindex))
+		return NULL; /* an inner address from outside: spoofed */
 	network = bpf_map_lookup_elem(&networks, &published->network);
 	if (!network || take_flow(published->link.slot, network))
 		return NULL;
@@ -231,9 +233,34 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet)
 	return flow || !anything_published() ? flow : open_from_world(packet, work);
 }
 
+/* As reopen_if_over, for a connection that the world had opened. */
+static __always_inline void reopen_from_world_if_over(struct flow *flow, const struct packet *packet)
+{
+	struct flow_work *work = room_for_flow();
+	struct flow *sent;
+
+	if (!work)
+		return;
+	work->sent = (struct flow_key){
+		.source = flow->address,
+		.destination = packet->source,
+		.source_port = flow->port,
+		.destination_port = packet->ports.source,
+		.scope = flow->link.ifindex,
+		.protocol = packet->protocol,
+	};
+	sent = bpf_map_lookup_elem(&flows, &work->sent);
+	if (!sent || !((sent->seen | flow->seen) & (SEEN_FIN | SEEN_RST)))
+		return;
+	sent->seen = 0;
+	flow->seen = 0;
+}
+
 /* Gives the answer back the destination that the sandbox sent from. */
 static __always_inline enum verdict translate_destination(const struct packet *packet, struct flow *flow)
 {
+	if (packet->seen == SEEN_SYN && flow->flags & FLOW_FROM_WORLD)
+		reopen_from_world_if_over(flow, packet);
 	note_segment(flow, packet);
 	return rewrite_end(packet, false, &flow->address, flow->port);
 }

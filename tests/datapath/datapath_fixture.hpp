@@ -81,6 +81,8 @@ protected:
         datapath_->set_network(network_id, network_);
     }
 
+    const network& configuration() const { return network_; }
+
     // Runs the packet and finds its verdict in the counters; exactly one must have gone up, by one, and the
     // program's answer to the kernel must be that verdict's. CONTINUE: none has, and the packet goes on. What the
     // sender of a dropped packet is told must be right to the byte.

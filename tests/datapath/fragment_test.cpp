@@ -228,6 +228,17 @@ TEST_F(Fragments, AreHeldOfAsManyPacketsAsASandboxMayAndAnothersAreToo) {
     EXPECT_EQ(datapath_->usage_of(host_b).fragments, 1U);
 }
 
+// The room is for all: no sandbox may take what another, or the world's answers, would need.
+TEST_F(Fragments, AreHeldOfAnotherSandboxAndOfTheWorldWhenOneHoldsAllItCan) {
+    for (std::uint16_t i = 0; i < CAUSEWAY_HELD_MAX + 100; ++i) {
+        const Frame frame = later(i / CAUSEWAY_HELD_OF_ONE_MAX, i % CAUSEWAY_HELD_OF_ONE_MAX + 1);
+        datapath_->run(Program::from_sandbox, frame.bytes(), {.ifindex = host_a});
+    }
+    expect_verdict(From::sandbox_b, later(1, 1, from_b, ip_b), VERDICT_FRAGMENT_HELD);
+    const IPv4 to_sandbox{.source = ip_server, .destination = ip_a, .protocol = udp_protocol, .fragment_offset = 1};
+    expect_verdict(From::uplink, from_world / to_sandbox / Payload{"12345678"}, VERDICT_FRAGMENT_HELD);
+}
+
 // The same bytes twice must not be kept twice for good.
 TEST_F(Fragments, AreKeptOnceWhenOneComesAgain) {
     expect_verdict(From::sandbox_a, later(1), VERDICT_FRAGMENT_HELD);

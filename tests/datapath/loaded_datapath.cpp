@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <system_error>
@@ -81,8 +82,14 @@ LoadedDatapath::LoadedDatapath(const LoadOptions& options) {
     start_ageing();
 }
 
+// The kernel takes the timer's memory from what it has at hand, without waiting (6.18: kmalloc_nolock), and so may have
+// none at that moment.
 void LoadedDatapath::start_ageing() {
-    require(run(bpf_program__fd(skeleton_->progs.start_ageing), Bytes(64), {}).action, "start ageing");
+    int result = -ENOMEM;
+    for (int attempt = 0; attempt < 100 && result == -ENOMEM; ++attempt) {
+        result = run(bpf_program__fd(skeleton_->progs.start_ageing), Bytes(64), {}).action;
+    }
+    require(result, "start ageing");
 }
 
 void LoadedDatapath::Unload::operator()(datapath_skeleton* skeleton) const {

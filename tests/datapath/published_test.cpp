@@ -125,6 +125,32 @@ TEST_F(Published, IsNotOpenedByWhatOpensNoConnection) {
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 0U);
 }
 
+// A client that uses its port again: the connection is a new one, and not one that is closing.
+TEST_F(Published, BeginsAnewWhenTheWorldHadClosedItAndOpensItAgain) {
+    const IPv4 back{.source = ip_a, .destination = ip_server};
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+    expect_verdict(From::sandbox_a, from_a / back / TCP{service, 5000, syn | ack}, VERDICT_TO_WORLD);
+    expect_verdict(From::uplink, from_world / to_host / TCP{5000, host_port, fin | ack}, VERDICT_TO_SANDBOX);
+    expect_verdict(From::sandbox_a, from_a / back / TCP{service, 5000, fin | ack}, VERDICT_TO_WORLD);
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+    expect_verdict(From::sandbox_a, from_a / back / TCP{service, 5000, syn | ack}, VERDICT_TO_WORLD);
+    const auto sent = datapath_->flow_at(key_of(tcp_protocol, ip_a, service, ip_server, 5000, host_a));
+    const auto replied = datapath_->flow_at(key_of(tcp_protocol, ip_server, 5000, ip_uplink, host_port, 0));
+    ASSERT_TRUE(sent && replied);
+    EXPECT_EQ(replied->seen, SEEN_SYN);
+    EXPECT_EQ(sent->seen, SEEN_SYN | SEEN_ACK);
+}
+
+// Inside, a source address is to be believed: nobody outside may speak as a sandbox or as the gateway.
+TEST_F(Published, IsNotReachedFromTheWorldUnderASandboxsOrTheGatewaysAddress) {
+    for (Ip claimed : {ip_b, ip_a, ip_gateway}) {
+        const IPv4 ip{.source = claimed, .destination = ip_uplink};
+        expect_verdict(From::uplink, from_world / ip / TCP{5000, host_port}, VERDICT_PASS_STACK);
+        expect_verdict(From::uplink, from_world / ip / UDP{5000, host_port}, VERDICT_PASS_STACK);
+    }
+    EXPECT_EQ(opened_entries(), 0U);
+}
+
 TEST_F(Published, IsAnsweredFromTheAddressThatWasAskedWhenTheTtlIsUsedUp) {
     expect_verdict(From::uplink,
                    from_world / IPv4{.source = ip_server, .destination = ip_uplink, .ttl = 1} / TCP{5000, host_port},

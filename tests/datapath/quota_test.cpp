@@ -218,6 +218,20 @@ TEST_F(Exhausted, IsLookedForTowardsAnotherPeer) {
     EXPECT_EQ(port_in_world(From::sandbox_b, asks(ip_server_2)), own_port);
 }
 
+// Their ranges are their own: what one network has used up says nothing of another's.
+TEST_F(Exhausted, IsLookedForInAnotherNetworkWhenOneHasNoneLeft) {
+    network other = this->configuration();
+    other.port_min = other.port_max = own_port + 1;
+    datapath_->set_network(network_id + 1, other);
+    sandbox b = sandbox_at(ip_b, host_b, mac_b);
+    b.network = network_id + 1;
+    datapath_->set_sandbox(host_b, b);
+    const IPv4 ip{.source = ip_a, .destination = ip_server};
+    expect_verdict(From::sandbox_a, from_a / ip / UDP{.source_port = 1000}, VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, from_a / ip / UDP{.source_port = 1001}, VERDICT_DROP_NO_PORT);
+    EXPECT_EQ(port_in_world(From::sandbox_b, asks()), own_port + 1);
+}
+
 TEST_F(Exhausted, IsForgottenWhenAFlowTowardsThatPeerEnds) {
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{}, VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_b, asks(), VERDICT_DROP_NO_PORT);

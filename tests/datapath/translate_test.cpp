@@ -229,6 +229,20 @@ TEST_F(Answer, HasARightChecksumWhateverThePayload) {
     }
 }
 
+// To UDP-Lite 0 is no checksum at all (RFC 3828, section 3.1).
+TEST_F(Answer, KeepsAUdpLiteChecksumWhenItComesOutAsZero) {
+    for (unsigned word = 0; word < 0x10000; word += 1) {
+        const Payload payload{{static_cast<char>(word >> 8), static_cast<char>(word)}};
+        const Frame out = from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UdpLite{} / payload;
+        const Bytes bytes = out.bytes();
+        if (bytes[40] == 0xff && bytes[41] == 0xff) {
+            expect_packet(From::sandbox_a, from_a / asked / UdpLite{} / payload, VERDICT_TO_WORLD, out);
+            return;
+        }
+    }
+    FAIL() << "no payload makes the sum 0";
+}
+
 // Here the sum comes out as 0, which UDP writes as 0xffff (RFC 768).
 TEST_F(Answer, KeepsAUdpChecksumWhenItComesOutAsZero) {
     for (unsigned word = 0; word < 0x10000; word += 1) {
