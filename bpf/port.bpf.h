@@ -125,7 +125,7 @@ static __always_inline bool is_exhausted(struct port_search *search)
 	const __u64 *since, *freed;
 
 	reply->destination_port = 0;
-	reply->scope = search->port_min;
+	reply->scope = search->port_min | search->span << 16; /* span 65536 as 0: still no other's */
 	since = bpf_map_lookup_elem(&exhausted, reply);
 	reply->scope = 0;
 	if (!since || bpf_ktime_get_ns() - *since >= SECOND)
@@ -141,7 +141,7 @@ static __always_inline void note_exhausted(struct port_search *search)
 
 	reply->destination_port = 0;
 	bpf_map_update_elem(&exhausted, reply, &never, BPF_NOEXIST);
-	reply->scope = search->port_min;
+	reply->scope = search->port_min | search->span << 16; /* span 65536 as 0: still no other's */
 	bpf_map_update_elem(&exhausted, reply, &now, BPF_ANY);
 	reply->scope = 0;
 }

@@ -44,13 +44,11 @@ bool has_gateway(const network& record, const Range& range) {
 }
 
 std::uint32_t flags_of(const NatSpec& nat) {
-    std::uint32_t flags = nat.masquerade ? NETWORK_MASQUERADE : 0U;
-    if (nat.mapping == Mapping::endpoint_independent) {
-        flags |= NETWORK_ENDPOINT_INDEPENDENT;
-        flags |= nat.filtering == Filtering::endpoint_independent ? NETWORK_OPEN_TO_ALL : 0U;
-        flags |= nat.filtering == Filtering::address_dependent ? NETWORK_OPEN_TO_ADDRESS : 0U;
-    }
-    return flags;
+    const auto flag = [](bool set, network_flag one) { return set ? static_cast<std::uint32_t>(one) : 0U; };
+    const bool mapped = nat.mapping == Mapping::endpoint_independent;
+    return flag(nat.masquerade, NETWORK_MASQUERADE) | flag(mapped, NETWORK_ENDPOINT_INDEPENDENT) |
+           flag(mapped && nat.filtering == Filtering::endpoint_independent, NETWORK_OPEN_TO_ALL) |
+           flag(mapped && nat.filtering == Filtering::address_dependent, NETWORK_OPEN_TO_ADDRESS);
 }
 
 // The record that the spec asks for, on top of what the network has already (subnets are never taken away).

@@ -178,6 +178,10 @@ void LoadedDatapath::set_flow(const flow_key& key, const flow& value) {
     put(skeleton_->maps.flows, key, value);
 }
 
+void LoadedDatapath::set_publishing(std::uint32_t value) {
+    put(skeleton_->maps.publishing, std::uint32_t{0}, value);
+}
+
 void LoadedDatapath::set_host_ports(const host_ports& value) {
     put(skeleton_->maps.host_ports, std::uint32_t{0}, value);
 }
@@ -203,6 +207,7 @@ void LoadedDatapath::clear() {
     zero(maps.networks, 0, CAUSEWAY_NETWORKS_MAX);
     zero(maps.verdicts, 0, VERDICT_COUNT);
     zero(maps.host_ports, 0, 1);
+    zero(maps.publishing, 0, 1);
     zero(maps.identifications, 0, 1);
     start_ageing();
 }

@@ -64,6 +64,7 @@ public:
     void set_uplink(std::uint32_t ifindex, const uplink& value);
     void set_flow(const flow_key& key, const flow& value);
     void set_host_ports(const host_ports& value);
+    void set_publishing(std::uint32_t value);
     void set_identification(std::uint32_t next);  // of the next packet that may be cut up
 
     // As it was loaded, with the timer anew.

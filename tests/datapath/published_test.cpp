@@ -15,6 +15,7 @@ flow published_by(Ip ip, std::uint32_t ifindex, const Mac& mac, std::uint16_t po
     value.address = address_of(ip);
     value.port = network_order(port);
     value.link = sandbox_at(ip, ifindex, mac).link;
+    value.flags = FLOW_OPEN;
     value.network = network_id;
     return value;
 }
@@ -38,8 +39,7 @@ protected:
 
     void publish(const flow_key& key) {
         datapath_->set_flow(key, published_by(ip_a, host_a, mac_a, service));
-        ++ports_.published;
-        datapath_->set_host_ports(ports_);
+        datapath_->set_publishing(1);
         published_ = datapath_->flows().size();
     }
 
@@ -49,7 +49,6 @@ protected:
         return from_world / IPv4{.source = ip_server, .destination = to, .ttl = 50} / TCP{port, host_port};
     }
 
-    host_ports ports_{};
     std::size_t published_ = 0;
 };
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Under which address the world sees a flow: the host's own of today, or the sandbox's where the network says so.
+#include <algorithm>
+
 #include "tests/datapath/datapath_fixture.hpp"
 
 namespace causeway::test {
@@ -140,11 +142,10 @@ TEST_F(StaleSource, IsNoneOfAFlowThatTheWorldHasOpened) {
     value.address = address_of(ip_a);
     value.port = network_order(80);
     value.link = sandbox_at(ip_a, host_a, mac_a).link;
+    value.flags = FLOW_OPEN;
     value.network = network_id;
     datapath_->set_flow(published, value);
-    host_ports ports{};
-    ports.published = 1;
-    datapath_->set_host_ports(ports);
+    datapath_->set_publishing(1);
     expect_verdict(From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_uplink} / TCP{5000, 8080},
                    VERDICT_TO_SANDBOX);
     renumber();
@@ -156,7 +157,11 @@ TEST_F(StaleSource, IsNoneOfAFlowThatTheWorldHasOpened) {
 class Unmasqueraded : public DatapathTest {
 protected:
     void spare(std::size_t place, Ip first, std::uint32_t length) {
-        configure([&](network& network) { network.unmasqueraded[place] = {address_of(first), 96 + length}; });
+        configure([&](network& network) {
+            network.unmasqueraded[place] = {address_of(first), address_of(Ip{~0U << (32 - length)})};
+            std::ranges::fill_n(network.unmasqueraded[place].mask.word, 3, ~0U);
+            network.unmasqueraded_count = static_cast<std::uint32_t>(place + 1);
+        });
     }
 
     void expect_source(Ip source, Ip destination) {
