@@ -180,6 +180,8 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 
 	if (is_icmp_error(packet))
 		return translate_error_to_sandbox(packet, link);
+	if (anything_published() && endpoint_at(&packet->source))
+		return VERDICT_DROP_UNSOLICITED; /* an inner address from outside: spoofed */
 	flow = flow_from_world(packet);
 	if (!flow)
 		return VERDICT_DROP_UNSOLICITED;

@@ -7,7 +7,6 @@
 #define CAUSEWAY_TRANSLATE_BPF_H
 
 #include "age.bpf.h"
-#include "endpoint.bpf.h"
 #include "fragment.bpf.h"
 #include "mapping.bpf.h"
 #include "port.bpf.h"
@@ -198,8 +197,6 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 
 	if (!published || !opens_flow(packet))
 		return NULL;
-	if (endpoint_at(&packet->source) && !sandbox_behind(packet->skb->ifindex))
-		return NULL; /* an inner address from outside: spoofed */
 	network = bpf_map_lookup_elem(&networks, &published->network);
 	if (!network || take_flow(published->link.slot, network))
 		return NULL;
@@ -234,7 +231,7 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet)
 }
 
 /* As reopen_if_over, for a connection that the world had opened. */
-static __always_inline void reopen_from_world_if_over(struct flow *flow, const struct packet *packet)
+static __noinline void reopen_from_world_if_over(struct flow *flow, const struct packet *packet)
 {
 	struct flow_work *work = room_for_flow();
 	struct flow *sent;
