@@ -207,8 +207,8 @@ static __always_inline bool answer(const struct packet *packet, enum verdict ver
 
 	if (!may_be_answered(packet))
 		return false;
-	if (verdict == VERDICT_DROP_STALE_SOURCE && (packet->seen & (SEEN_ACK | SEEN_RST)) == SEEN_ACK)
-		return answer_with_reset(packet->skb);
+	if (verdict == VERDICT_DROP_STALE_SOURCE && packet->protocol == IPPROTO_TCP)
+		return (packet->seen & (SEEN_ACK | SEEN_RST)) == SEEN_ACK && answer_with_reset(packet->skb);
 	return answer.type &&
 	       answer_with_error(packet->skb, answer.type, answer.code | answer.mtu << 16, from->word[3]);
 }

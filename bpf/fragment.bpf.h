@@ -64,18 +64,31 @@ static __always_inline void forget_train(const struct fragment_key *key, __u32 s
 		__sync_fetch_and_sub(&taken->fragments, 1);
 }
 
-/* Keeps a copy of the frame. */
-static __always_inline bool hold_frame(struct __sk_buff *skb, const struct held_key *key)
+/* Keeps a copy of the frame, if the slot may have one more; of a duplicate, the first. 0, or -errno. */
+static __always_inline long hold_frame(struct __sk_buff *skb, const struct held_key *key, __u32 slot)
 {
 	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 	__u32 length = skb->len;
+	long error;
 
-	if (!copy || length < ETH_HLEN || length > CAUSEWAY_HELD_BYTES)
-		return false;
-	if (bpf_skb_load_bytes(skb, 0, copy->frame, length))
-		return false;
+	if (!copy || !taken || taken->held >= CAUSEWAY_HELD_OF_SANDBOX_MAX)
+		return -ENOSPC;
+	if (length < ETH_HLEN || length > CAUSEWAY_HELD_BYTES || bpf_skb_load_bytes(skb, 0, copy->frame, length))
+		return -EMSGSIZE;
 	copy->length = length;
-	return !bpf_map_update_elem(&held_fragments, key, copy, BPF_ANY);
+	error = bpf_map_update_elem(&held_fragments, key, copy, BPF_NOEXIST);
+	if (!error)
+		__sync_fetch_and_add(&taken->held, 1);
+	return error;
+}
+
+static __always_inline void release_frame(const struct held_key *key, __u32 slot)
+{
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+
+	if (!bpf_map_delete_elem(&held_fragments, key) && taken && taken->held)
+		__sync_fetch_and_sub(&taken->held, 1);
 }
 
 static __always_inline void take_ports(struct packet *packet, struct fragment_train *train)
@@ -93,6 +106,7 @@ static __noinline enum verdict join_train(struct packet *packet, __u32 scope, __
 	struct fragment_train *train;
 	__u32 place;
 	bool known;
+	long error;
 
 	if (packet->protocol == IPPROTO_TCP && packet->fragment_offset < TCP_HEADER_MIN)
 		return VERDICT_DROP_BAD_HEADER;
@@ -100,8 +114,9 @@ static __noinline enum verdict join_train(struct packet *packet, __u32 scope, __
 	if (!train)
 		return VERDICT_DROP_FRAGMENT;
 	if (!train->known) {
-		if (train->held_count >= CAUSEWAY_HELD_OF_ONE_MAX || !hold_frame(packet->skb, &held))
-			return VERDICT_DROP_FRAGMENT;
+		error = train->held_count >= CAUSEWAY_HELD_OF_ONE_MAX ? -ENOSPC : hold_frame(packet->skb, &held, slot);
+		if (error)
+			return error == -EEXIST ? VERDICT_FRAGMENT_HELD : VERDICT_DROP_FRAGMENT;
 		bpf_spin_lock(&train->lock);
 		known = train->known;
 		place = train->held_count;
@@ -112,7 +127,7 @@ static __noinline enum verdict join_train(struct packet *packet, __u32 scope, __
 		bpf_spin_unlock(&train->lock);
 		if (!known)
 			return VERDICT_FRAGMENT_HELD;
-		bpf_map_delete_elem(&held_fragments, &held); /* the first one came meanwhile */
+		release_frame(&held, slot); /* the first one came meanwhile */
 	}
 	take_ports(packet, train);
 	return VERDICT_CONTINUE;
@@ -141,7 +156,7 @@ static long replay_held(__u32 place, struct replay *replay)
 	if (length >= ETH_HLEN && length <= CAUSEWAY_HELD_BYTES && !bpf_skb_change_tail(replay->skb, length, 0) &&
 	    !bpf_skb_store_bytes(replay->skb, 0, held->frame, length, 0))
 		bpf_clone_redirect(replay->skb, replay->skb->ifindex, replay->direction);
-	bpf_map_delete_elem(&held_fragments, &replay->key);
+	release_frame(&replay->key, replay->train->slot);
 	return 0;
 }
 
@@ -200,7 +215,7 @@ static long drop_held(__u32 place, struct replay *expired)
 	if (place >= CAUSEWAY_HELD_OF_ONE_MAX)
 		return 1;
 	expired->key.offset = expired->train->held[place];
-	bpf_map_delete_elem(&held_fragments, &expired->key);
+	release_frame(&expired->key, expired->train->slot);
 	return 0;
 }
 

@@ -193,8 +193,12 @@ std::expected<void, Error> start_ageing(const datapath_skeleton& skeleton) {
     options.sz = sizeof(options);
     options.data_in = packet.data();
     options.data_size_in = packet.size();
-    const int result = bpf_prog_test_run_opts(bpf_program__fd(skeleton.progs.start_ageing), &options);
-    const int number = result != 0 ? -result : -static_cast<int>(options.retval);
+    constexpr int tries = 100;  // the kernel takes a timer's memory from what is at hand just now, and waits for none
+    int number = ENOMEM;
+    for (int i = 0; i < tries && number == ENOMEM; i++) {
+        const int result = bpf_prog_test_run_opts(bpf_program__fd(skeleton.progs.start_ageing), &options);
+        number = result != 0 ? -result : -static_cast<int>(options.retval);
+    }
     if (number != 0) {
         return std::unexpected(kernel_error(number, "start the timer that ages flows"));
     }

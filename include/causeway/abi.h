@@ -29,6 +29,7 @@
 #define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
 #define CAUSEWAY_HELD_MAX 1024           /* fragments that wait for the first of their packet */
 #define CAUSEWAY_HELD_OF_ONE_MAX 45      /* of one packet: 64 KiB in frames of 1500 */
+#define CAUSEWAY_HELD_OF_SANDBOX_MAX 256 /* of one sandbox, and as many of the world */
 #define CAUSEWAY_HELD_BYTES 9216         /* of one of them, with its Ethernet header */
 
 /* An IP address of either family, network order; IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
@@ -163,7 +164,7 @@ struct usage {
 	__u32 ifindex;   /* host end: a flow that outlived another holder of the slot is not this one's */
 	__u32 flows;     /* at once */
 	__u32 fragments; /* packets in fragments under way */
-	__u32 reserved;
+	__u32 held;      /* fragments that wait */
 };
 
 enum endpoint_kind {

@@ -279,10 +279,6 @@ std::size_t LoadedDatapath::held_fragments() const {
     return keys_of(skeleton_->maps.held_fragments).size();
 }
 
-std::size_t LoadedDatapath::exhausted_peers() const {
-    return keys_of(skeleton_->maps.exhausted).size();
-}
-
 void LoadedDatapath::backdate_trains(std::uint32_t seconds) {
     const bpf_map* map = skeleton_->maps.trains;
     for (const Bytes& key : keys_of(map)) {

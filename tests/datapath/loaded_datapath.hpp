@@ -76,7 +76,6 @@ public:
     std::vector<FlowEntry> flows() const;
     std::size_t trains() const;                   // packets in fragments under way
     std::size_t held_fragments() const;           // that wait
-    std::size_t exhausted_peers() const;          // towards which no port was found
     void backdate_trains(std::uint32_t seconds);  // as if they had begun so much earlier
     void remove_flow(const flow_key& key);
     void clear_flows();

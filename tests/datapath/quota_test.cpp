@@ -203,7 +203,6 @@ TEST_F(Exhausted, IsNotLookedForAgainAtOnceButSoon) {
     address.sin_port = htons(own_port);
     ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
     expect_verdict(From::sandbox_b, asks(), VERDICT_DROP_NO_PORT);
-    EXPECT_EQ(datapath_->exhausted_peers(), 1U);
     close(fd);
     wait_until([&] {
         datapath_->run(Program::from_sandbox, asks().bytes(), {.ifindex = host_b});
@@ -235,10 +234,8 @@ TEST_F(Exhausted, IsLookedForInAnotherNetworkWhenOneHasNoneLeft) {
 TEST_F(Exhausted, IsForgottenWhenAFlowTowardsThatPeerEnds) {
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{}, VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_b, asks(), VERDICT_DROP_NO_PORT);
-    EXPECT_EQ(datapath_->exhausted_peers(), 1U);
     configure([](network& network) { network.timeout[FLOW_UDP] = 0; });
     wait_until([&] { return datapath_->flows().empty(); });
-    EXPECT_EQ(datapath_->exhausted_peers(), 0U);
     configure([](network& network) { network.timeout[FLOW_UDP] = 600; });
     EXPECT_EQ(port_in_world(From::sandbox_b, asks()), own_port);
 }

@@ -193,7 +193,9 @@ void add_flows(CLI::App& app, Action& chosen) {
     add_output_option(*command, options->as_json);
     command->callback([&chosen, options, command] {
         if (command->get_subcommands().empty()) {
-            chosen = [options] { return list_flows(TRY(filter_of(*options)), options->as_json); };
+            chosen = [options]() -> std::expected<int, Error> {
+                return list_flows(TRY(filter_of(*options)), options->as_json);
+            };
         }
     });
     command->require_subcommand(0, 1);
