@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/flows.hpp"
+
+#include <sys/socket.h>
+
+#include <fstream>
+#include <stdexcept>
+#include <utility>
+
+#include "bench/memory.hpp"
+#include "bench/socket.hpp"
+#include "bench/worker.hpp"
+#include "userspace/datapath.hpp"
+
+namespace causeway::bench {
+namespace {
+
+constexpr int sandbox_count = 8, ports_of_one_address = 50'000, first_port = 10'000;
+constexpr Duration longest_fill{60'000};
+
+// One socket of each sandbox sends to as many ports, of as many addresses, as it takes. The outside drops what is for
+// these addresses, since it forwards nothing.
+void send_one_each(const std::string& netns, int count) {
+    enter(netns);
+    const UniqueFd socket = open_socket(SOCK_DGRAM);
+    const sockaddr_in own = socket_address("0.0.0.0", load_port);
+    if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) {
+        fail("bind");
+    }
+    for (int i = 0; i < count; ++i) {
+        const std::string address = "198.51.100." + std::to_string(100 + i / ports_of_one_address);
+        const auto port = static_cast<std::uint16_t>(first_port + i % ports_of_one_address);
+        const sockaddr_in peer = socket_address(address, port);
+        if (sendto(socket.get(), "flow", 4, 0, reinterpret_cast<const sockaddr*>(&peer), sizeof peer) != 4) {
+            fail("open a flow to " + address);
+        }
+    }
+}
+
+long flows_in_causeway() {
+    const auto datapath = Datapath::open();
+    if (!datapath) {
+        throw std::runtime_error(datapath.error().message);
+    }
+    long entries = 0;
+    if (const auto read = datapath->flows.for_each([&](const flow_key&, const flow&) { ++entries; }); !read) {
+        throw std::runtime_error(read.error().message);
+    }
+    return entries / 2;
+}
+
+// Of the network namespace that the caller is in: the node's.
+long flows_in_kernel() {
+    long count = 0;
+    if (!(std::ifstream("/proc/sys/net/netfilter/nf_conntrack_count") >> count)) {
+        throw std::runtime_error("cannot read how many connections the kernel tracks");
+    }
+    return count;
+}
+
+}  // namespace
+
+Flows Flows::make(test::World& world, const Mode& mode, int count) {
+    std::vector<std::string> sandboxes;
+    for (int i = 0; i < sandbox_count; ++i) {
+        const std::string name = "filler" + std::to_string(i);
+        sandboxes.push_back(world.add_namespace(name));
+        mode.plugin->add(name, sandboxes.back());
+    }
+    return Flows(std::move(sandboxes), count, mode.has_programs);
+}
+
+void Flows::fill(int cpu) const {
+    for (const std::string& netns : sandboxes_) {
+        Worker worker(cpu, [&] {
+            send_one_each(netns, count_ / sandbox_count);
+            return Sample();
+        });
+        worker.result(longest_fill);
+    }
+    const long found = in_causeway_ ? flows_in_causeway() : flows_in_kernel();
+    if (found < count_) {
+        throw std::runtime_error("of " + std::to_string(count_) + " flows " + std::to_string(found) +
+                                 " are in the table");
+    }
+}
+
+double Flows::memory_of_one(int cpu) const {
+    const double before = memory_in_use();
+    fill(cpu);
+    return (memory_in_use() - before) / count_;
+}
+
+}  // namespace causeway::bench
