@@ -62,6 +62,15 @@ std::vector<Mark> marks_of(const Record& record, const std::string& figure, doub
     return marks;
 }
 
+// As much as the longest of the columns' names takes, in bold.
+double name_width(const Record& record) {
+    std::size_t letters = 0;
+    for (const Column& column : record.columns) {
+        letters = std::max(letters, column.key.size());
+    }
+    return 12 + 8 * static_cast<double>(letters);
+}
+
 std::string label_of(const Record& record, const std::vector<Mark>& marks, const Figure& figure) {
     std::string label = figure.text + ". ";
     for (const Mark& mark : marks) {
@@ -117,7 +126,7 @@ private:
         return drawn;
     }
 
-    static constexpr double left = 52, right = 338, top = 10, bottom = 190;
+    static constexpr double left = 50, right = 340, top = 10, bottom = 190;
     std::vector<int> sizes_;
     std::vector<double> ticks_;
 };
@@ -156,7 +165,8 @@ std::vector<double> ticks(double largest) {
 }
 
 std::string bar_chart(const Record& record, const Figure& figure) {
-    constexpr double row = 26, bar = 14, left = 66, right = 276;
+    constexpr double row = 26, bar = 14, right = 288;
+    const double left = name_width(record);
     const std::vector<Mark> marks = marks_of(record, figure.key, 0);
     double largest = 0, largest_median = 0;
     for (const Mark& mark : marks) {

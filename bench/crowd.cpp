@@ -52,11 +52,11 @@ double milliseconds_in_parallel(const std::function<void(std::size_t)>& call) {
 
 Crowd Crowd::make(test::World& world, Plugin plugin, int size, int spares) {
     const std::vector<std::string> paths = add_namespaces(world, "sandbox", size);
-    const double before = memory_in_use();
+    const double before = kernel_memory();
     for (std::size_t i = 0; i < paths.size(); ++i) {
         plugin.add("sandbox" + std::to_string(i), paths[i]);
     }
-    Crowd crowd(std::move(plugin), (memory_in_use() - before) / size);
+    Crowd crowd(std::move(plugin), (kernel_memory() - before) / size);
     crowd.spares_ = add_namespaces(world, "spare", spares);
     crowd.parallel_ = add_namespaces(world, "parallel", at_once);
     return crowd;

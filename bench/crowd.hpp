@@ -23,7 +23,7 @@ public:
     // Connects and disconnects each spare in turn, then eight at once; so there are always `size` others.
     Times measure() const;
 
-    // Bytes that the machine had less of after the sandboxes were connected than before, for each.
+    // Bytes that the kernel used more after the sandboxes were connected than before, for each.
     double memory_of_one() const { return memory_of_one_; }
 
 private:

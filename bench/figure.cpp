@@ -122,7 +122,7 @@ Group beside() {
 
 Group memory() {
     return {"Memory",
-            "What the whole machine has less of after many of them, divided by their number; without a sandbox's own "
+            "How much more the kernel has in use after many of them, divided by their number; without a sandbox's own "
             "namespace.",
             {{"memory_sandbox", "memory of a sandbox", "KiB", 1}, {"memory_flow", "memory of a flow", "B", 0}}};
 }

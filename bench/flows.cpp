@@ -86,9 +86,9 @@ void Flows::fill(int cpu) const {
 }
 
 double Flows::memory_of_one(int cpu) const {
-    const double before = memory_in_use();
+    const double before = kernel_memory();
     fill(cpu);
-    return (memory_in_use() - before) / count_;
+    return (kernel_memory() - before) / count_;
 }
 
 }  // namespace causeway::bench

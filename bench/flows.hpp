@@ -19,7 +19,7 @@ public:
     // if the table has fewer afterwards.
     void fill(int cpu) const;
 
-    // Bytes that the machine has less of after a first fill() than before, for each.
+    // Bytes that the kernel uses more after a first fill() than before, for each.
     double memory_of_one(int cpu) const;
 
 private:

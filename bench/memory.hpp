@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much memory the machine has in use, beyond what it would give back when asked.
+// How much memory the kernel itself has in use.
 #pragma once
 
 namespace causeway::bench {
 
-// Bytes: all that is neither free, nor page cache, nor buffers. Other programs' memory is in it as well.
-double memory_in_use();
+// Bytes: slabs with their large allocations, memory per CPU, and vmalloc.
+double kernel_memory();
 
 }  // namespace causeway::bench

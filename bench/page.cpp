@@ -2,6 +2,7 @@
 #include "bench/page.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "bench/chart.hpp"
 #include "bench/figure.hpp"
@@ -42,7 +43,7 @@ p { margin: 4px 0 12px; max-width: 75ch; }
 .swatch { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 6px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 14px; }
 .card { background: var(--card); border: 1px solid var(--edge); border-radius: 8px; padding: 14px; min-width: 0; }
-.card p { margin: 8px 0 0; font-size: .85rem; }
+.card p { margin: 8px 0 0; font-size: .85rem; } .card .unit { margin: 2px 0 10px; }
 svg { display: block; width: 100%; height: auto; max-width: 460px; font-family: inherit; }
 svg text { fill: var(--ink); font-size: 12px; }
 svg .axis { fill: var(--faint); font-size: 11px; }
@@ -60,6 +61,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; white-space:
 tr:last-child td { border-bottom: 0; }
 thead th { color: var(--faint); font-weight: 600; }
 tbody th { font-weight: 700; padding-top: 14px; }
+.lone { max-width: 760px; margin-top: 14px; }
 .bars td:nth-child(3) { min-width: 7em; }
 .meets { color: var(--good); font-weight: 600; } .misses { color: var(--bad); font-weight: 600; }
 details { margin-top: 40px; } summary { cursor: pointer; font-size: 1.2rem; font-weight: 700; margin-bottom: 10px; }
@@ -180,10 +182,40 @@ bool is_on_a_line(const Group& group, const std::string& figure) {
     });
 }
 
+// The only column that has the figure; nothing if there are others or none.
+std::optional<Column> only_column(const Record& record, const Figure& figure) {
+    std::vector<Column> having;
+    for (const Column& column : record.columns) {
+        if (record.results.summary(figure.key, column.key)) {
+            having.push_back(column);
+        }
+    }
+    return having.size() == 1 ? std::optional(having.front()) : std::nullopt;
+}
+
+// One bar alone compares nothing: such figures share a table.
+std::string table_of(const Record& record, const std::vector<Figure>& figures) {
+    std::string rows;
+    for (const Figure& figure : figures) {
+        const Column column = *only_column(record, figure);
+        const Summary found = *record.results.summary(figure.key, column.key);
+        rows += element("tr", element("td", escaped(figure.text)) + element("td", escaped(column.key)) +
+                                  element("td", number(found.median, figure.digits) + " " + escaped(figure.unit)) +
+                                  element("td", "±" + number(100 * found.spread, 0) + "%", "faint"));
+    }
+    return rows.empty() ? "" : element("div", element("table", element("tbody", rows)), "scroll lone");
+}
+
 std::string section(const Record& record, const Group& group) {
     std::string cards;
+    std::vector<Figure> alone;
     for (const Figure& figure : group.figures) {
-        if (record.results.has(figure.key) && !is_on_a_line(group, figure.key)) {
+        if (!record.results.has(figure.key) || is_on_a_line(group, figure.key)) {
+            continue;
+        }
+        if (only_column(record, figure)) {
+            alone.push_back(figure);
+        } else {
             cards += card(record, figure);
         }
     }
@@ -193,11 +225,11 @@ std::string section(const Record& record, const Group& group) {
             cards += card(record, line);
         }
     }
-    if (cards.empty()) {
+    if (cards.empty() && alone.empty()) {
         return {};
     }
     return element("section", element("h2", escaped(group.text)) + element("p", escaped(group.note), "faint") +
-                                  element("div", cards, "cards"));
+                                  (cards.empty() ? "" : element("div", cards, "cards")) + table_of(record, alone));
 }
 
 std::string verdict(const Record& record, const std::vector<Bar>& bars) {
@@ -283,11 +315,11 @@ std::string errors(const Record& record) {
 }  // namespace
 
 std::string page(const Record& record, const std::vector<Bar>& bars) {
-    std::string content = opening(record) + errors(record) + verdict(record, bars);
+    std::string content = opening(record) + errors(record);
     for (const Group& group : groups()) {
         content += section(record, group);
     }
-    content += all_figures(record);
+    content += verdict(record, bars) + all_figures(record);
     return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
            "<title>causeway, measured: " +
