@@ -63,6 +63,7 @@ std::string kernel() {
 struct Options {
     bool quick = false, full = false, check = false;
     int rounds = 0;
+    std::vector<std::string> only;
     std::string json, html, from, bars = CAUSEWAY_BARS, plugin = default_plugin();
 };
 
@@ -72,6 +73,7 @@ Record measured(const Options& options) {
     }
     Plan plan = plan_of(options.quick ? Extent::quick : options.full ? Extent::full : Extent::usual);
     plan.rounds = options.rounds ? options.rounds : plan.rounds;
+    plan.only = options.only;
     plan.plugin = std::filesystem::absolute(options.plugin);
     if (const std::string missing = missing_generators(); options.full && !missing.empty()) {
         throw std::runtime_error("--full needs programs that are not there (./run bench --full installs them): " +
@@ -134,6 +136,8 @@ int run(int argc, char** argv) {
         ->check(CLI::ExistingFile);
     app.add_option("--rounds", options.rounds, "How often each is measured; 5, or 3 with --quick")
         ->check(CLI::Range(1, 1000));
+    app.add_option("--only", options.only, "Measure nothing but these, e.g. --only tcp_world packets adds")
+        ->check(CLI::IsMember(all_steps()));
     app.add_option("--bars", options.bars, "The bars")->capture_default_str();
     app.add_option("--plugin", options.plugin, "causeway's plugin")->capture_default_str();
     CLI11_PARSE(app, argc, argv);

@@ -21,13 +21,15 @@ struct Filled {
 struct Plan {
     std::string extent;
     int rounds;
-    Duration time;                // of each measurement of traffic
-    Duration time_of_others;      // of each measurement by others' load generators; 0: without them
-    int adds;                     // ADDs and DELs of a round
-    std::vector<Filled> adding;   // nodes with so many sandboxes, for ADD and DEL
-    std::vector<Filled> beside;   // and for traffic
-    std::vector<Filled> flowing;  // nodes with so many flows
-    std::string plugin{};         // path of causeway's
+    Duration time;                    // of each measurement of traffic
+    bool others;                      // others' load generators too
+    Duration time_of_others;          // of each measurement by them
+    int adds;                         // ADDs and DELs of a round
+    std::vector<Filled> adding;       // nodes with so many sandboxes, for ADD and DEL
+    std::vector<Filled> beside;       // and for traffic
+    std::vector<Filled> flowing;      // nodes with so many flows
+    std::string plugin{};             // path of causeway's
+    std::vector<std::string> only{};  // steps; empty: all
 };
 
 Plan plan_of(Extent extent);

@@ -26,6 +26,20 @@ void say(const std::string& text) {
     }
 }
 
+using Steps = std::vector<std::string>;
+
+Steps first_figures(const std::vector<Load>& loads) {
+    Steps steps;
+    for (const Load& load : loads) {
+        steps.push_back(load.figures.front());
+    }
+    return steps;
+}
+
+void append(Steps& steps, const Steps& more) {
+    steps.insert(steps.end(), more.begin(), more.end());
+}
+
 class Race {
 public:
     Race(const Plan& plan, Record& record) : plan_(plan), record_(record), modes_(all_modes(plan.plugin)) {
@@ -35,17 +49,13 @@ public:
     }
 
     void traffic() {
+        std::vector<std::string> steps = first_figures(loads());
+        steps.emplace_back(programs_step);
+        append(steps, plan_.others || !plan_.only.empty() ? first_figures(loads_of_others()) : Steps());
+        std::erase_if(steps, [&](const std::string& step) { return !wanted(step); });
         for (const Mode& mode : modes_) {
-            enter(mode, "traffic", [&] { return traffic_lane(mode, plan_); });
-        }
-        std::vector<std::string> steps;
-        for (const Load& load : loads()) {
-            steps.push_back(load.figures.front());
-        }
-        steps.emplace_back("programs");
-        for (const Load& load : loads_of_others()) {
-            if (plan_.time_of_others.count() > 0) {
-                steps.push_back(load.figures.front());
+            if (!steps.empty()) {
+                enter(mode, "traffic", [&] { return traffic_lane(mode, plan_); });
             }
         }
         run(steps);
@@ -54,7 +64,7 @@ public:
     // One lane for each node that is filled; `step` is all that they are told.
     void filled(const std::vector<Filled>& nodes, const std::string& what, const std::string& step,
                 Lane::Ready (*set_up)(const Mode&, int, const Plan&)) {
-        for (const Filled& node : nodes) {
+        for (const Filled& node : wanted(step) ? nodes : std::vector<Filled>()) {
             const Mode& mode =
                 *std::ranges::find(modes_, node.column, [](const Mode& candidate) { return candidate.column.key; });
             enter(mode, number(node.size, 0) + " " + what, [&] { return set_up(mode, node.size, plan_); });
@@ -63,6 +73,10 @@ public:
     }
 
 private:
+    bool wanted(const std::string& step) const {
+        return plan_.only.empty() || std::ranges::find(plan_.only, step) != plan_.only.end();
+    }
+
     void enter(const Mode& mode, const std::string& what, const std::function<Lane::Ready()>& set_up) {
         say("setting up " + mode.column.key + ", " + what);
         try {
@@ -114,12 +128,19 @@ private:
 
 }  // namespace
 
+std::vector<std::string> all_steps() {
+    Steps steps = first_figures(loads());
+    append(steps, {programs_step, flows_step, beside_step, adds_step});
+    append(steps, first_figures(loads_of_others()));
+    return steps;
+}
+
 void race(const Plan& plan, Record& record) {
     Race race(plan, record);
     race.traffic();
-    race.filled(plan.flowing, "flows", "flows", flowing_lane);
-    race.filled(plan.beside, "sandboxes", "beside", beside_lane);
-    race.filled(plan.adding, "sandboxes", "ADD and DEL", adding_lane);
+    race.filled(plan.flowing, "flows", flows_step, flowing_lane);
+    race.filled(plan.beside, "sandboxes", beside_step, beside_lane);
+    race.filled(plan.adding, "sandboxes", adds_step, adding_lane);
 }
 
 }  // namespace causeway::bench

@@ -2,10 +2,16 @@
 // The race: every mode measures every figure in turn, round after round, so that what disturbs one disturbs all.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "bench/plan.hpp"
 #include "bench/results.hpp"
 
 namespace causeway::bench {
+
+// What can be measured by itself, by name: Plan::only.
+std::vector<std::string> all_steps();
 
 // Fills in all but the conditions. Says on stderr where it is, if that is a terminal.
 void race(const Plan& plan, Record& record);

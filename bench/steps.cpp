@@ -50,7 +50,7 @@ Measurements measure_programs(const Network& network, Duration time) {
 }
 
 Measurements measure_traffic(const std::string& step, const Mode& mode, const Network& network, const Plan& plan) {
-    if (step == "programs") {
+    if (step == programs_step) {
         return mode.has_programs ? measure_programs(network, plan.time) : Measurements();
     }
     const auto names = [](const Load& load) { return load.figures.front(); };

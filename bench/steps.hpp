@@ -8,16 +8,21 @@
 
 namespace causeway::bench {
 
-// Traffic between two sandboxes. Steps: a figure of loads() or loads_of_others(), or "programs".
+inline constexpr const char* programs_step = "programs";
+inline constexpr const char* flows_step = "flows";
+inline constexpr const char* beside_step = "beside";
+inline constexpr const char* adds_step = "adds";
+
+// Traffic between two sandboxes. Steps: a figure of loads() or loads_of_others(), or programs_step.
 Lane::Ready traffic_lane(const Mode& mode, const Plan& plan);
 
-// A node with `size` sandboxes. Step: "ADD and DEL".
+// A node with `size` sandboxes. Step: adds_step.
 Lane::Ready adding_lane(const Mode& mode, int size, const Plan& plan);
 
-// Traffic on a node with `size` sandboxes. Step: "beside".
+// Traffic on a node with `size` sandboxes. Step: beside_step.
 Lane::Ready beside_lane(const Mode& mode, int size, const Plan& plan);
 
-// Traffic on a node with `size` flows. Step: "flows".
+// Traffic on a node with `size` flows. Step: flows_step.
 Lane::Ready flowing_lane(const Mode& mode, int size, const Plan& plan);
 
 }  // namespace causeway::bench
