@@ -22,7 +22,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int patience = 600'000;  // ms, for one step; setting up 1,000 sandboxes with a bridge takes the longest
+constexpr int patience = 1'800'000;  // ms, for one step; setting up 1,000 sandboxes with a bridge takes the longest
 constexpr std::size_t longest_datagram = 64 << 10;
 
 json dump(const Measurements& measurements) {
