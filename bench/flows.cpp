@@ -22,16 +22,13 @@ constexpr Duration longest_fill{60'000};
 // these addresses, since it forwards nothing.
 void send_one_each(const std::string& netns, int count) {
     enter(netns);
-    const UniqueFd socket = open_socket(SOCK_DGRAM);
-    const sockaddr_in own = socket_address("0.0.0.0", load_port);
-    if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) {
-        fail("bind");
-    }
+    const UniqueFd socket = open_socket(AF_INET, SOCK_DGRAM);
+    bind_to(socket.get(), any_address(AF_INET, load_port));
     for (int i = 0; i < count; ++i) {
         const std::string address = "198.51.100." + std::to_string(100 + i / ports_of_one_address);
         const auto port = static_cast<std::uint16_t>(first_port + i % ports_of_one_address);
-        const sockaddr_in peer = socket_address(address, port);
-        if (sendto(socket.get(), "flow", 4, 0, reinterpret_cast<const sockaddr*>(&peer), sizeof peer) != 4) {
+        const SocketAddress peer = socket_address(address, port);
+        if (sendto(socket.get(), "flow", 4, 0, peer.get(), peer.length) != 4) {
             fail("open a flow to " + address);
         }
     }

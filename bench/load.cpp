@@ -74,8 +74,8 @@ void allow_many_connections() {
     }
 }
 
-bool connect_once(const sockaddr_in& server) {
-    const UniqueFd client = open_socket(SOCK_STREAM);
+bool connect_once(const SocketAddress& server) {
+    const UniqueFd client = open_socket(server.family(), SOCK_STREAM);
     return connect_to(client.get(), server) && exchange(client.get());
 }
 
@@ -101,7 +101,7 @@ Sample udp_half_round_trip(const Path& path, Cpus cpus, Duration time) {
 
 Sample connections(const Path& path, Cpus cpus, Duration time) {
     const UniqueFd listener = open_server(path, SOCK_STREAM, load_port);
-    const sockaddr_in address = socket_address(path.address, load_port);
+    const SocketAddress address = socket_address(path.address, load_port);
     const Worker server(cpus.server, [&]() -> Sample { serve_connections(listener.get()); });
     Worker client(cpus.client, [&] {
         enter(path.client);

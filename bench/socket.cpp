@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -17,19 +18,32 @@ namespace causeway::bench {
 namespace {
 
 // A socket belongs for life to the namespace that it was opened in: this one visits `netns` and comes back.
-UniqueFd open_socket_in(const std::string& netns, int type) {
+UniqueFd open_socket_in(const std::string& netns, int family, int type) {
     enter(netns);
-    UniqueFd made = open_socket(type);
+    UniqueFd made = open_socket(family, type);
     enter("/run/netns/node");
     return made;
 }
 
-void expect_source(const Path& path, const sockaddr_in& peer) {
-    std::array<char, INET_ADDRSTRLEN> text{};
-    inet_ntop(AF_INET, &peer.sin_addr, text.data(), text.size());
-    if (!path.seen_as.empty() && path.seen_as != text.data()) {
-        throw std::runtime_error("the server sees " + std::string(text.data()) + " instead of " + path.seen_as);
+void expect_source(const Path& path, const SocketAddress& peer) {
+    if (!path.seen_as.empty() && path.seen_as != peer.text()) {
+        throw std::runtime_error("the server sees " + peer.text() + " instead of " + path.seen_as);
     }
+}
+
+// The two families differ in where they keep the same.
+void* host_of(SocketAddress& address) {
+    return address.family() == AF_INET ? static_cast<void*>(&reinterpret_cast<sockaddr_in*>(address.get())->sin_addr)
+                                       : &reinterpret_cast<sockaddr_in6*>(address.get())->sin6_addr;
+}
+
+// Of no host yet.
+SocketAddress empty_address(int family, std::uint16_t port) {
+    SocketAddress result;
+    result.storage.ss_family = static_cast<sa_family_t>(family);
+    result.length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    reinterpret_cast<sockaddr_in*>(result.get())->sin_port = htons(port);  // at the same place in both
+    return result;
 }
 
 }  // namespace
@@ -57,16 +71,28 @@ void set_patience(int fd) {
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);  // also bounds accept()
 }
 
-sockaddr_in socket_address(const std::string& address, std::uint16_t port) {
-    sockaddr_in result = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {}, .sin_zero = {}};
-    if (inet_pton(AF_INET, address.c_str(), &result.sin_addr) != 1) {
-        throw std::runtime_error("not an IPv4 address: " + address);
+SocketAddress socket_address(const std::string& address, std::uint16_t port) {
+    SocketAddress result = empty_address(address.contains(':') ? AF_INET6 : AF_INET, port);
+    if (inet_pton(result.family(), address.c_str(), host_of(result)) != 1) {
+        throw std::runtime_error("not an address: " + address);
     }
     return result;
 }
 
-UniqueFd open_socket(int type) {
-    UniqueFd made(socket(AF_INET, type | SOCK_CLOEXEC, 0));
+// All zeros, in both families.
+SocketAddress any_address(int family, std::uint16_t port) {
+    return empty_address(family, port);
+}
+
+std::string SocketAddress::text() const {
+    std::array<char, INET6_ADDRSTRLEN> written{};
+    SocketAddress copy = *this;
+    inet_ntop(family(), host_of(copy), written.data(), written.size());
+    return written.data();
+}
+
+UniqueFd open_socket(int family, int type) {
+    UniqueFd made(socket(family, type | SOCK_CLOEXEC, 0));
     if (!made) {
         fail("socket");
     }
@@ -77,18 +103,22 @@ UniqueFd open_socket(int type) {
     return made;
 }
 
-bool connect_to(int fd, const sockaddr_in& server) {
-    return connect(fd, reinterpret_cast<const sockaddr*>(&server), sizeof server) == 0;
+bool connect_to(int fd, const SocketAddress& server) {
+    return connect(fd, server.get(), server.length) == 0;
+}
+
+void bind_to(int fd, const SocketAddress& own) {
+    if (bind(fd, own.get(), own.length) != 0) {
+        fail("bind to " + own.text());
+    }
 }
 
 UniqueFd open_server(const Path& path, int type, std::uint16_t port) {
-    UniqueFd server = open_socket_in(path.server, type);
+    const SocketAddress known = socket_address(path.address, port);
+    UniqueFd server = open_socket_in(path.server, known.family(), type);
     set_option(server.get(), SOL_SOCKET, SO_REUSEADDR, 1);
     // A reply comes from where the request went to only if a socket for datagrams has that address.
-    const sockaddr_in own = socket_address(type == SOCK_DGRAM ? path.address : "0.0.0.0", port);
-    if (bind(server.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) {
-        fail("bind");
-    }
+    bind_to(server.get(), type == SOCK_DGRAM ? known : any_address(known.family(), port));
     if (type == SOCK_STREAM && listen(server.get(), 1024) != 0) {
         fail("listen");
     }
@@ -96,8 +126,9 @@ UniqueFd open_server(const Path& path, int type, std::uint16_t port) {
 }
 
 UniqueFd open_client(const Path& path, int type, std::uint16_t port) {
-    UniqueFd client = open_socket_in(path.client, type);
-    if (!connect_to(client.get(), socket_address(path.address, port))) {
+    const SocketAddress server = socket_address(path.address, port);
+    UniqueFd client = open_socket_in(path.client, server.family(), type);
+    if (!connect_to(client.get(), server)) {
         errno = errno == EINPROGRESS ? ETIMEDOUT : errno;  // what SO_SNDTIMEO makes of it
         fail("connect to " + path.address);
     }
@@ -109,9 +140,8 @@ std::vector<Connection> open_connections(const Path& path, int count) {
     std::vector<Connection> connections;
     for (int i = 0; i < count; ++i) {
         UniqueFd client = open_client(path, SOCK_STREAM, load_port);
-        sockaddr_in peer{};
-        socklen_t length = sizeof peer;
-        UniqueFd server(accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_CLOEXEC));
+        SocketAddress peer;
+        UniqueFd server(accept4(listener.get(), peer.get(), &peer.length, SOCK_CLOEXEC));
         if (!server) {
             fail("accept");
         }
@@ -141,10 +171,9 @@ void echo_stream(int fd) {
 void echo_datagrams(int fd) {
     Message message{};
     for (;;) {
-        sockaddr_in peer{};
-        socklen_t length = sizeof peer;
-        if (recvfrom(fd, message.data(), message.size(), 0, reinterpret_cast<sockaddr*>(&peer), &length) > 0) {
-            sendto(fd, message.data(), message.size(), 0, reinterpret_cast<sockaddr*>(&peer), length);
+        SocketAddress peer;
+        if (recvfrom(fd, message.data(), message.size(), 0, peer.get(), &peer.length) > 0) {
+            sendto(fd, message.data(), message.size(), 0, peer.get(), peer.length);
         }
     }
 }

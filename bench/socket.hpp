@@ -2,7 +2,7 @@
 // The sockets that loads send through, opened from outside of the namespaces that they are in.
 #pragma once
 
-#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <chrono>
@@ -30,11 +30,23 @@ void enter(const std::string& netns);
 void set_option(int fd, int level, int name, int value);
 void set_patience(int fd);  // of each send, receive, connect and accept
 
-sockaddr_in socket_address(const std::string& address, std::uint16_t port);
+// Of either family.
+struct SocketAddress {
+    sockaddr_storage storage{};
+    socklen_t length = sizeof storage;
+
+    int family() const { return storage.ss_family; }
+    sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+    std::string text() const;  // without the port
+};
+SocketAddress socket_address(const std::string& address, std::uint16_t port);
+SocketAddress any_address(int family, std::uint16_t port);
 
 // Where the caller is; TCP without delay.
-UniqueFd open_socket(int type);
-bool connect_to(int fd, const sockaddr_in& server);
+UniqueFd open_socket(int family, int type);
+bool connect_to(int fd, const SocketAddress& server);
+void bind_to(int fd, const SocketAddress& own);
 
 // In the path's namespaces; the caller comes back to the node.
 UniqueFd open_server(const Path& path, int type, std::uint16_t port);
