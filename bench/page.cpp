@@ -137,17 +137,16 @@ std::string failures(const Record& record, const Figure& figure) {
     return text;
 }
 
+std::string card(const std::string& text, const std::string& unit, Figure::Better better, const std::string& content) {
+    const std::string sense = better == Figure::lower ? " · less is better" : " · more is better";
+    return element("div", element("h3", escaped(text)) + element("p", escaped(unit) + sense, "unit") + content, "card");
+}
+
 std::string card(const Record& record, const Figure& figure) {
     const std::string compared = comparison(record, figure), failed = failures(record, figure);
-    return element(
-        "div",
-        element("h3", escaped(figure.text)) +
-            element("p",
-                    escaped(figure.unit) + (figure.better == Figure::lower ? " · less is better" : " · more is better"),
-                    "unit") +
-            bar_chart(record, figure) + (compared.empty() ? "" : element("p", escaped(compared))) +
-            (failed.empty() ? "" : element("p", escaped(failed), "misses")),
-        "card");
+    return card(figure.text, figure.unit, figure.better,
+                bar_chart(record, figure) + (compared.empty() ? "" : element("p", escaped(compared))) +
+                    (failed.empty() ? "" : element("p", escaped(failed), "misses")));
 }
 
 // Of those columns only that have a point.
@@ -166,14 +165,8 @@ std::string legend_of(const Record& record, const Line& line) {
 }
 
 std::string card(const Record& record, const Line& line) {
-    const Figure& one = *find_figure(line.points.front().figure);
-    return element(
-        "div",
-        element("h3", escaped(line.text)) +
-            element("p", escaped(line.unit) + (one.better == Figure::lower ? " · less is better" : " · more is better"),
-                    "unit") +
-            line_chart(record, line) + legend_of(record, line),
-        "card");
+    return card(line.text, line.unit, find_figure(line.points.front().figure)->better,
+                line_chart(record, line) + legend_of(record, line));
 }
 
 bool is_on_a_line(const Group& group, const std::string& figure) {

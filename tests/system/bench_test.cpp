@@ -65,7 +65,7 @@ std::string network_namespace_of(int pid) {
     return std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/ns/net", gone);
 }
 
-std::set<int> all_processes() {
+std::set<int> all_pids() {
     std::set<int> result;
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
         const std::string name = entry.path().filename();
@@ -79,7 +79,7 @@ std::set<int> all_processes() {
 // The network namespaces of a program's children, but for the caller's own.
 std::set<std::string> namespaces_of_children(int pid) {
     std::set<std::string> result;
-    for (const int candidate : all_processes()) {
+    for (const int candidate : all_pids()) {
         if (parent_of(candidate) == pid) {
             result.insert(network_namespace_of(candidate));
         }
@@ -89,9 +89,9 @@ std::set<std::string> namespaces_of_children(int pid) {
     return result;
 }
 
-std::set<int> processes_in(const std::set<std::string>& namespaces) {
+std::set<int> pids_in(const std::set<std::string>& namespaces) {
     std::set<int> result;
-    for (const int candidate : all_processes()) {
+    for (const int candidate : all_pids()) {
         if (namespaces.contains(network_namespace_of(candidate))) {
             result.insert(candidate);
         }
@@ -167,15 +167,15 @@ TEST_F(Bench, SaysWhatCouldNotBeMeasuredAndFails) {
 
 class KilledBench : public Bench, public testing::WithParamInterface<int> {};
 
-TEST_P(KilledBench, LeavesNoProcessInItsNamespaces) {
+TEST_P(KilledBench, LeavesNothingRunningInItsNamespaces) {
     Child running = start({CAUSEWAY_BENCH, "--quick", "--only", "tcp_sandbox", "adds"});
     std::set<std::string> namespaces;
     ASSERT_TRUE(eventually([&] { return (namespaces = namespaces_of_children(running.pid())).size() >= 5; }))
         << running.err();
-    ASSERT_THAT(processes_in(namespaces), Not(IsEmpty()));
+    ASSERT_THAT(pids_in(namespaces), Not(IsEmpty()));
     ::kill(running.pid(), GetParam());  // it alone, not its group
     EXPECT_EQ(running.wait(), 128 + GetParam());
-    EXPECT_TRUE(eventually([&] { return processes_in(namespaces).empty(); }));
+    EXPECT_TRUE(eventually([&] { return pids_in(namespaces).empty(); }));
 }
 
 INSTANTIATE_TEST_SUITE_P(By, KilledBench, testing::Values(SIGKILL, SIGINT, SIGTERM),
