@@ -15,7 +15,7 @@
 namespace causeway::bench {
 namespace {
 
-constexpr int sandbox_count = 8, ports_of_one_address = 50'000, first_port = 10'000;
+constexpr int sandbox_count = 32, ports_of_one_address = 50'000, first_port = 10'000;
 constexpr Duration longest_fill{60'000};
 
 // One socket of each sandbox sends to as many ports, of as many addresses, as it takes. The outside drops what is for
@@ -70,7 +70,7 @@ Flows Flows::make(test::World& world, const Mode& mode, int count) {
 void Flows::fill(int cpu) const {
     for (const std::string& netns : sandboxes_) {
         Worker worker(cpu, [&] {
-            send_one_each(netns, count_ / sandbox_count);
+            send_one_each(netns, (count_ + sandbox_count - 1) / sandbox_count);
             return Sample();
         });
         worker.result(longest_fill);

@@ -53,7 +53,7 @@ Plan plan_of(Extent extent) {
             .adds = 10,
             .adding = filled(add_sizes, {{"bridge", 1000}, {"ptp", 1000}, {"causeway", 1000}}),
             .beside = filled(beside_sizes, {{"bridge", 1000}, {"causeway", 1000}}),
-            .flowing = filled(flow_sizes, {{"bridge", 100'000}, {"causeway", 250'000}})};
+            .flowing = filled(flow_sizes, {{"bridge", 100'000}, {"causeway", 200'000}})};
 }
 
 }  // namespace causeway::bench

@@ -6,8 +6,9 @@
 #include <linux/pkt_cls.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <array>
-#include <cstring>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
 
@@ -48,10 +49,12 @@ address key_of(test::Ip ip) {
     return Address::of_ipv4(ip.value).raw();
 }
 
-test::Mac mac_of(const std::uint8_t (&bytes)[6]) {
-    test::Mac mac;
-    std::memcpy(mac.bytes.data(), bytes, sizeof bytes);
-    return mac;
+test::Mac mac_of(const std::string& text) {
+    const auto parsed = Mac::parse(text);
+    if (!parsed) {
+        throw std::runtime_error(parsed.error().message);
+    }
+    return {parsed->bytes};
 }
 
 // Nanoseconds of one run, as the kernel averages over all of them.
@@ -84,18 +87,28 @@ double run_singly(int program, const Bytes& packet, std::uint32_t ifindex) {
     return median(std::move(nanoseconds));
 }
 
-struct Sender {
-    std::uint32_t ifindex;
-    sandbox identity;
+// A sandbox's link, as the kernel shows it.
+struct Link {
+    std::uint32_t ifindex;  // of its host end
+    test::Mac own, gateway;
 };
 
-Sender sender_at(const Datapath& datapath, test::Ip ip) {
-    const auto found = datapath.endpoints.find(key_of(ip));
-    const auto identity = found ? datapath.sandboxes.find(found->ifindex) : std::nullopt;
-    if (!identity) {
-        throw std::runtime_error("the sandbox is in no map");
+// What `ip` says of a device.
+nlohmann::json device(const std::string& netns, const std::vector<std::string>& which) {
+    std::vector<std::string> command = {"ip", "-json", "link", "show"};
+    command.insert(command.end(), which.begin(), which.end());
+    return nlohmann::json::parse(test::must_run(command, {.netns = netns})).at(0);
+}
+
+Link link_of(const std::string& netns) {
+    const nlohmann::json inside = device(netns, {"dev", "eth0"});
+    const std::uint32_t ifindex = inside.at("link_index");
+    std::array<char, IF_NAMESIZE> name{};
+    if (!if_indextoname(ifindex, name.data())) {
+        fail("find the host end of a sandbox's link");
     }
-    return {found->ifindex, *identity};
+    const nlohmann::json host_end = device("", {"dev", name.data()});  // it has the gateway's MAC
+    return {ifindex, mac_of(inside.at("address")), mac_of(host_end.at("address"))};
 }
 
 Bytes udp_packet(const test::Ethernet& link, test::Ip source, test::Ip destination, test::UDP ports) {
@@ -103,38 +116,50 @@ Bytes udp_packet(const test::Ethernet& link, test::Ip source, test::Ip destinati
     return (link / test::IPv4{.source = source, .destination = destination} / ports / test::Payload{payload}).bytes();
 }
 
+// Changes each `from` in the bytes of an entry, wherever it is; throws if it is nowhere.
+void change_mac(endpoint& entry, const test::Mac& from, const test::Mac& to) {
+    auto* const begin = reinterpret_cast<std::uint8_t*>(&entry);
+    auto* const end = begin + sizeof entry;
+    auto* at = std::search(begin, end, from.bytes.begin(), from.bytes.end());
+    if (at == end) {
+        throw std::runtime_error("the second sandbox's entry does not have its link's MACs");
+    }
+    for (; at != end; at = std::search(at + from.bytes.size(), end, from.bytes.begin(), from.bytes.end())) {
+        std::ranges::copy(to.bytes, at);
+    }
+}
+
 // So that a packet is after a run what it was before: an address that lives in the second sandbox, behind a link on
-// which the sender's own MAC is the gateway's.
-double time_to_sandbox(const Datapath& datapath, const Sender& sender, test::Ip own, test::Ip second) {
+// which the sender's own MAC is the gateway's, and the gateway's the receiver's.
+double time_to_sandbox(const Datapath& datapath, const Path& path, const Link& sender) {
     constexpr test::Ip mirror = "10.0.15.250"_ip;  // the far end of the subnet
-    auto endpoint = datapath.endpoints.find(key_of(second));
-    if (!endpoint) {
+    auto entry = datapath.endpoints.find(key_of(ip_of(path.address)));
+    if (!entry) {
         throw std::runtime_error("the second sandbox is in no map");
     }
-    std::memcpy(endpoint->mac, sender.identity.gateway_mac, sizeof endpoint->mac);
-    std::memcpy(endpoint->gateway_mac, sender.identity.mac, sizeof endpoint->gateway_mac);
-    if (const auto put = datapath.endpoints.put(key_of(mirror), *endpoint, "a test endpoint"); !put) {
+    constexpr test::Mac placeholder = "06:06:06:06:06:06"_mac;
+    change_mac(*entry, sender.gateway, placeholder);
+    change_mac(*entry, link_of(path.server).own, sender.gateway);
+    change_mac(*entry, placeholder, sender.own);
+    if (const auto put = datapath.endpoints.put(key_of(mirror), *entry, "a test endpoint"); !put) {
         throw std::runtime_error(put.error().message);
     }
-    const test::Ethernet link = {.source = mac_of(sender.identity.mac),
-                                 .destination = mac_of(sender.identity.gateway_mac)};
-    const Bytes packet = udp_packet(link, own, mirror, {.source_port = own_port, .destination_port = peer_port});
+    const Bytes packet = udp_packet({.source = sender.own, .destination = sender.gateway}, ip_of(path.seen_as), mirror,
+                                    {.source_port = own_port, .destination_port = peer_port});
     return run(datapath.from_sandbox.get(), packet, sender.ifindex, repeats);
 }
 
 std::array<double, 3> measure(const Network& network) {
     const Datapath datapath = open_datapath();
-    const test::Ip own = ip_of(network.sandbox_to_sandbox.seen_as);
-    const Sender sender = sender_at(datapath, own);
+    const Path& path = network.sandbox_to_sandbox;
+    const Link sender = link_of(path.client);
     const test::Ip service = ip_of(test::service_address), node = ip_of(test::node_address);
 
-    const Bytes request =
-        udp_packet({.source = mac_of(sender.identity.mac), .destination = mac_of(sender.identity.gateway_mac)}, own,
-                   service, {.source_port = own_port, .destination_port = peer_port});
+    const Bytes request = udp_packet({.source = sender.own, .destination = sender.gateway}, ip_of(path.seen_as),
+                                     service, {.source_port = own_port, .destination_port = peer_port});
     const Bytes reply = udp_packet({.source = "02:00:cb:00:71:02"_mac, .destination = "02:00:cb:00:71:01"_mac}, service,
                                    node, {.source_port = peer_port, .destination_port = own_port});
-    return {time_to_sandbox(datapath, sender, own, ip_of(network.sandbox_to_sandbox.address)),
-            run_singly(datapath.from_sandbox.get(), request, sender.ifindex),
+    return {time_to_sandbox(datapath, path, sender), run_singly(datapath.from_sandbox.get(), request, sender.ifindex),
             run_singly(datapath.from_uplink.get(), reply, if_nametoindex("up0"))};
 }
 
