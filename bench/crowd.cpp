@@ -56,7 +56,7 @@ Crowd Crowd::make(test::World& world, Plugin plugin, int size, int spares) {
     for (std::size_t i = 0; i < paths.size(); ++i) {
         plugin.add("sandbox" + std::to_string(i), paths[i]);
     }
-    Crowd crowd(std::move(plugin), (kernel_memory() - before) / size);
+    Crowd crowd(std::move(plugin), (kernel_memory() - before) / std::max(size, 1));
     crowd.spares_ = add_namespaces(world, "spare", spares);
     crowd.parallel_ = add_namespaces(world, "parallel", at_once);
     return crowd;

@@ -16,6 +16,8 @@ enum class Extent : std::uint8_t { quick, usual, full };
 struct Filled {
     std::string column;
     int size;
+
+    bool operator==(const Filled&) const = default;
 };
 
 struct Plan {
@@ -26,7 +28,7 @@ struct Plan {
     Duration time_of_others;          // of each measurement by them
     int adds;                         // ADDs and DELs of a round
     std::vector<Filled> adding;       // nodes with so many sandboxes, for ADD and DEL
-    std::vector<Filled> beside;       // and for traffic
+    std::vector<Filled> beside;       // and for traffic; two or more
     std::vector<Filled> flowing;      // nodes with so many flows
     std::string plugin{};             // path of causeway's
     std::vector<std::string> only{};  // steps; empty: all

@@ -4,14 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <iostream>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "bench/lane.hpp"
 #include "bench/loads.hpp"
+#include "bench/memory.hpp"
 #include "bench/mode.hpp"
 #include "bench/number.hpp"
 #include "bench/others.hpp"
@@ -40,6 +43,29 @@ void append(Steps& steps, const Steps& more) {
     steps.insert(steps.end(), more.begin(), more.end());
 }
 
+// What lanes that have ended had goes away in the background: it would disturb what comes now, and its memory would be
+// missing from what that takes.
+void settle() {
+    constexpr double little = 1 << 20;
+    for (int i = 0; i < 60; ++i) {
+        const double before = kernel_memory();
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        if (before - kernel_memory() < little) {
+            return;
+        }
+    }
+}
+
+// Each once.
+std::vector<Filled> together(std::vector<Filled> nodes, const std::vector<Filled>& more) {
+    for (const Filled& node : more) {
+        if (std::ranges::find(nodes, node) == nodes.end()) {
+            nodes.push_back(node);
+        }
+    }
+    return nodes;
+}
+
 class Race {
 public:
     Race(const Plan& plan, Record& record) : plan_(plan), record_(record), modes_(all_modes(plan.plugin)) {
@@ -61,15 +87,17 @@ public:
         run(steps);
     }
 
-    // One lane for each node that is filled; `step` is all that they are told.
-    void filled(const std::vector<Filled>& nodes, const std::string& what, const std::string& step,
+    // One lane for each node that is filled.
+    void filled(const std::vector<Filled>& nodes, const std::string& what, Steps steps,
                 Lane::Ready (*set_up)(const Mode&, int, const Plan&)) {
-        for (const Filled& node : wanted(step) ? nodes : std::vector<Filled>()) {
+        std::erase_if(steps, [&](const std::string& step) { return !wanted(step); });
+        settle();
+        for (const Filled& node : steps.empty() ? std::vector<Filled>() : nodes) {
             const Mode& mode =
                 *std::ranges::find(modes_, node.column, [](const Mode& candidate) { return candidate.column.key; });
             enter(mode, number(node.size, 0) + " " + what, [&] { return set_up(mode, node.size, plan_); });
         }
-        run({step});
+        run(steps);
     }
 
 private:
@@ -138,9 +166,8 @@ std::vector<std::string> all_steps() {
 void race(const Plan& plan, Record& record) {
     Race race(plan, record);
     race.traffic();
-    race.filled(plan.flowing, "flows", flows_step, flowing_lane);
-    race.filled(plan.beside, "sandboxes", beside_step, beside_lane);
-    race.filled(plan.adding, "sandboxes", adds_step, adding_lane);
+    race.filled(plan.flowing, "flows", {flows_step}, flowing_lane);
+    race.filled(together(plan.beside, plan.adding), "sandboxes", {beside_step, adds_step}, crowded_lane);
 }
 
 }  // namespace causeway::bench

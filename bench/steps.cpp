@@ -15,7 +15,7 @@ namespace causeway::bench {
 namespace {
 
 // Fewer, and what else happens on the machine is as large as what is looked for.
-constexpr int enough_sandboxes_for_memory = 100, enough_flows_for_memory = 100'000;
+constexpr int enough_sandboxes_for_memory = 90, enough_flows_for_memory = 100'000;
 
 int busy_cpu() {
     return choose_cpus(false).client;
@@ -95,24 +95,26 @@ Lane::Ready traffic_lane(const Mode& mode, const Plan& plan) {
     return {.measure = [=](const std::string& step) { return measure_traffic(step, mode, network, plan); }};
 }
 
-Lane::Ready adding_lane(const Mode& mode, int size, const Plan& plan) {
+// The two between which the traffic goes are of the number.
+Lane::Ready crowded_lane(const Mode& mode, int size, const Plan& plan) {
+    const Filled here = {mode.column.key, size};
+    const bool adds = std::ranges::find(plan.adding, here) != plan.adding.end();
+    const bool traffic = std::ranges::find(plan.beside, here) != plan.beside.end();
     test::World world = test::World::enter();
-    const Crowd crowd = Crowd::make(world, *mode.plugin, size, plan.adds);
-    Lane::Ready ready = {.measure = [=](const std::string&) { return measure_adds(crowd, size); }};
-    if (size >= enough_sandboxes_for_memory) {
+    const Network network = traffic ? mode.connect_two(world) : Network();
+    const int others = traffic ? size - 2 : size;
+    const Crowd crowd = Crowd::make(world, *mode.plugin, others, plan.adds);
+    Lane::Ready ready;
+    if (others >= enough_sandboxes_for_memory) {
         ready.measured["memory_sandbox"] = {.samples = {crowd.memory_of_one() / 1024}};
     }
+    ready.measure = [=, time = plan.time](const std::string& step) {
+        if (step == adds_step) {
+            return adds ? measure_adds(crowd, size) : Measurements();
+        }
+        return traffic ? measure_beside(network, size, time) : Measurements();
+    };
     return ready;
-}
-
-// The two between which the traffic goes are of the number.
-Lane::Ready beside_lane(const Mode& mode, int size, const Plan& plan) {
-    test::World world = test::World::enter();
-    const Network network = mode.connect_two(world);
-    if (size > 2) {
-        Crowd::make(world, *mode.plugin, size - 2, 0);
-    }
-    return {.measure = [=, time = plan.time](const std::string&) { return measure_beside(network, size, time); }};
 }
 
 Lane::Ready flowing_lane(const Mode& mode, int size, const Plan& plan) {
