@@ -165,8 +165,8 @@ std::string legend_of(const Record& record, const Line& line) {
 }
 
 std::string card(const Record& record, const Line& line) {
-    return card(line.text, line.unit, find_figure(line.points.front().figure)->better,
-                line_chart(record, line) + legend_of(record, line));
+    return card(line.text + ", by the number of " + line.axis, line.unit,
+                find_figure(line.points.front().figure)->better, line_chart(record, line) + legend_of(record, line));
 }
 
 bool is_on_a_line(const Group& group, const std::string& figure) {
@@ -192,7 +192,8 @@ std::string table_of(const Record& record, const std::vector<Figure>& figures) {
     for (const Figure& figure : figures) {
         const Column column = *only_column(record, figure);
         const Summary found = *record.results.summary(figure.key, column.key);
-        rows += element("tr", element("td", escaped(figure.text)) + element("td", escaped(column.key)) +
+        const std::string whose = column.key == "causeway" ? "" : ", " + column.key;
+        rows += element("tr", element("td", escaped(figure.text + whose)) +
                                   element("td", number(found.median, figure.digits) + " " + escaped(figure.unit)) +
                                   element("td", "±" + number(100 * found.spread, 0) + "%", "faint"));
     }
