@@ -102,15 +102,18 @@ std::string table(const Record& record) {
 
 std::string verdict_on(const std::vector<Bar>& bars, const Results& results) {
     std::string lines;
+    int unmeasured = 0;
     for (const Bar& bar : bars) {
         const Judgement judgement = judge(bar, results);
-        const bool measured = judgement.outcome != Judgement::not_measured;
-        lines += left(!measured                               ? "not measured"
-                      : judgement.outcome == Judgement::meets ? "meets"
-                                                              : "MISSES",
-                      14) +
-                 subject_of(bar) + ": " + text_of(bar) +
-                 (measured ? " (" + text_of(bar, judgement) + ")" : std::string()) + "\n";
+        if (judgement.outcome == Judgement::not_measured) {
+            ++unmeasured;
+            continue;
+        }
+        lines += left(judgement.outcome == Judgement::meets ? "meets" : "MISSES", 8) + subject_of(bar) + ": " +
+                 text_of(bar) + " (" + text_of(bar, judgement) + ")\n";
+    }
+    if (unmeasured > 0) {
+        lines += number(unmeasured, 0) + (unmeasured == 1 ? " bar is" : " bars are") + " of figures not measured\n";
     }
     return lines;
 }

@@ -148,7 +148,7 @@ TEST_F(Bench, CheckFailsWhereABarIsMissedAndOnlyThere) {
     const Output missed = bench({"--from", file("out.json"), "--check", "--bars", bars(0.01)});
     EXPECT_EQ(missed.status, 3);
     EXPECT_THAT(missed.out,
-                AllOf(HasSubstr("MISSES        TCP, sandbox → sandbox: ≤ 0.010 × wire"), HasSubstr("% above the bar")));
+                AllOf(HasSubstr("MISSES  TCP, sandbox → sandbox: ≤ 0.010 × wire"), HasSubstr("% above the bar")));
     EXPECT_EQ(bench({"--from", file("out.json"), "--bars", bars(0.01)}).status, 0) << "nobody asked for a check";
 }
 

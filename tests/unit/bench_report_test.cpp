@@ -124,9 +124,9 @@ TEST(Verdict, SaysWhatFellAndByHowMuch) {
         .sense = Bar::at_most, .of = {"tcp_world", "causeway"}, .to = {"tcp_world", "bridge"}, .limit = 0.9};
     const Bar absent = {.sense = Bar::at_most, .of = {"tcp_host", "causeway"}, .to = {"tcp_host", "wire"}, .limit = 1};
     EXPECT_EQ(verdict_on({missed, met, absent}, measured().results),
-              "MISSES        TCP, sandbox → world (SNAT): ≤ 0.50 × bridge (0.80 ×, 60 % above the bar)\n"
-              "meets         TCP, sandbox → world (SNAT): ≤ 0.90 × bridge (0.80 ×)\n"
-              "not measured  TCP, host → sandbox: ≤ 1.00 × wire\n");
+              "MISSES  TCP, sandbox → world (SNAT): ≤ 0.50 × bridge (0.80 ×, 60 % above the bar)\n"
+              "meets   TCP, sandbox → world (SNAT): ≤ 0.90 × bridge (0.80 ×)\n"
+              "1 bar is of figures not measured\n");
 }
 
 TEST(Page, NeedsNothingElse) {
