@@ -51,15 +51,24 @@ double milliseconds_in_parallel(const std::function<void(std::size_t)>& call) {
 }  // namespace
 
 Crowd Crowd::make(test::World& world, Plugin plugin, int size, int spares) {
-    const std::vector<std::string> paths = add_namespaces(world, "sandbox", size);
-    const double before = kernel_memory();
-    for (std::size_t i = 0; i < paths.size(); ++i) {
-        plugin.add("sandbox" + std::to_string(i), paths[i]);
-    }
-    Crowd crowd(std::move(plugin), (kernel_memory() - before) / std::max(size, 1));
+    Crowd crowd(std::move(plugin));
+    crowd.fill(add_namespaces(world, "sandbox", size));
     crowd.spares_ = add_namespaces(world, "spare", spares);
     crowd.parallel_ = add_namespaces(world, "parallel", at_once);
     return crowd;
+}
+
+void Crowd::fill(const std::vector<std::string>& paths) {
+    constexpr std::size_t share = 20;
+    double before = kernel_memory();
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+        plugin_.add("sandbox" + std::to_string(i), paths[i]);
+        if (i % share == share - 1) {
+            const double now = kernel_memory();
+            memory_of_one_.push_back((now - before) / share);
+            before = now;
+        }
+    }
 }
 
 Crowd::Times Crowd::measure() const {

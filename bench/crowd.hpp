@@ -23,15 +23,16 @@ public:
     // Connects and disconnects each spare in turn, then eight at once; so there are always `size` others.
     Times measure() const;
 
-    // Bytes that the kernel used more after the sandboxes were connected than before, for each.
-    double memory_of_one() const { return memory_of_one_; }
+    // Bytes that the kernel used more after twenty sandboxes were connected than before, for each; of every twenty.
+    const std::vector<double>& memory_of_one() const { return memory_of_one_; }
 
 private:
-    Crowd(Plugin plugin, double memory_of_one) : plugin_(std::move(plugin)), memory_of_one_(memory_of_one) {}
+    explicit Crowd(Plugin plugin) : plugin_(std::move(plugin)) {}
+    void fill(const std::vector<std::string>& paths);
     void measure_parallel(Times& times) const;
 
     Plugin plugin_;
-    double memory_of_one_;
+    std::vector<double> memory_of_one_{};
     std::vector<std::string> spares_{}, parallel_{};  // paths
 };
 

@@ -122,8 +122,8 @@ Group beside() {
 
 Group memory() {
     return {"Memory",
-            "How much more the kernel has in use after many of them, divided by their number; without a sandbox's own "
-            "namespace.",
+            "How much more the kernel has in use after some of them than before, divided by their number; without a "
+            "sandbox's own namespace.",
             {{"memory_sandbox", "memory of a sandbox", "KiB", 1}, {"memory_flow", "memory of a flow", "B", 0}}};
 }
 

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <cstddef>
 #include <fstream>
 #include <stdexcept>
 #include <utility>
@@ -67,14 +68,19 @@ Flows Flows::make(test::World& world, const Mode& mode, int count) {
     return Flows(std::move(sandboxes), count, mode.has_programs);
 }
 
-void Flows::fill(int cpu) const {
-    for (const std::string& netns : sandboxes_) {
-        Worker worker(cpu, [&] {
-            send_one_each(netns, (count_ + sandbox_count - 1) / sandbox_count);
-            return Sample();
-        });
-        worker.result(longest_fill);
-    }
+int Flows::of_one_sandbox() const {
+    return (count_ + sandbox_count - 1) / sandbox_count;
+}
+
+void Flows::fill_from(std::size_t sandbox, int cpu) const {
+    Worker worker(cpu, [&] {
+        send_one_each(sandboxes_[sandbox], of_one_sandbox());
+        return Sample();
+    });
+    worker.result(longest_fill);
+}
+
+void Flows::expect_all() const {
     const long found = in_causeway_ ? flows_in_causeway() : flows_in_kernel();
     if (found < count_) {
         throw std::runtime_error("of " + std::to_string(count_) + " flows " + std::to_string(found) +
@@ -82,10 +88,25 @@ void Flows::fill(int cpu) const {
     }
 }
 
-double Flows::memory_of_one(int cpu) const {
-    const double before = kernel_memory();
-    fill(cpu);
-    return (kernel_memory() - before) / count_;
+void Flows::fill(int cpu) const {
+    for (std::size_t i = 0; i < sandboxes_.size(); ++i) {
+        fill_from(i, cpu);
+    }
+    expect_all();
+}
+
+std::vector<double> Flows::memory_of_one(int cpu) const {
+    constexpr std::size_t share = 4;  // sandboxes
+    std::vector<double> samples;
+    for (std::size_t i = 0; i < sandboxes_.size(); i += share) {
+        const double before = kernel_memory();
+        for (std::size_t k = i; k < i + share; ++k) {
+            fill_from(k, cpu);
+        }
+        samples.push_back((kernel_memory() - before) / static_cast<double>(share) / of_one_sandbox());
+    }
+    expect_all();
+    return samples;
 }
 
 }  // namespace causeway::bench

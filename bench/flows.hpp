@@ -2,6 +2,7 @@
 // A node whose translation table is filled with flows from its sandboxes.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,14 @@ public:
     // if the table has fewer afterwards.
     void fill(int cpu) const;
 
-    // Bytes that the kernel uses more after a first fill() than before, for each.
-    double memory_of_one(int cpu) const;
+    // The first fill(): bytes that the kernel uses more after some of them than before, for each; of several shares.
+    std::vector<double> memory_of_one(int cpu) const;
 
 private:
+    int of_one_sandbox() const;
+    void fill_from(std::size_t sandbox, int cpu) const;
+    void expect_all() const;
+
     Flows(std::vector<std::string> sandboxes, int count, bool in_causeway)
         : sandboxes_(std::move(sandboxes)), count_(count), in_causeway_(in_causeway) {}
 

@@ -21,6 +21,13 @@ int busy_cpu() {
     return choose_cpus(false).client;
 }
 
+std::vector<double> kibibytes(std::vector<double> bytes) {
+    for (double& value : bytes) {
+        value /= 1024;
+    }
+    return bytes;
+}
+
 // The first figure of a load, under another name.
 void add_renamed(Measurements& to, const std::string& load, const std::string& name, const Network& network,
                  Duration time) {
@@ -106,7 +113,7 @@ Lane::Ready crowded_lane(const Mode& mode, int size, const Plan& plan) {
     const Crowd crowd = Crowd::make(world, *mode.plugin, others, plan.adds);
     Lane::Ready ready;
     if (others >= enough_sandboxes_for_memory) {
-        ready.measured["memory_sandbox"] = {.samples = {crowd.memory_of_one() / 1024}};
+        ready.measured["memory_sandbox"] = {.samples = kibibytes(crowd.memory_of_one())};
     }
     ready.measure = [=, time = plan.time](const std::string& step) {
         if (step == adds_step) {
@@ -125,7 +132,7 @@ Lane::Ready flowing_lane(const Mode& mode, int size, const Plan& plan) {
         return measure_flows(flows, mode, network, size, time);
     }};
     if (size >= enough_flows_for_memory) {
-        ready.measured["memory_flow"] = {.samples = {flows.memory_of_one(busy_cpu())}};
+        ready.measured["memory_flow"] = {.samples = flows.memory_of_one(busy_cpu())};
     }
     return ready;
 }
