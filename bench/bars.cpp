@@ -44,11 +44,9 @@ Bar bar_from(const json& entry) {
 
 // "wire", or where the figures differ which one it is.
 std::string text_of_one(const Bar& bar) {
-    const std::string itself = bar.to.column == bar.of.column ? "" : bar.to.column;
-    if (bar.to.figure == bar.of.figure) {
-        return itself;
-    }
-    return (itself.empty() ? "" : itself + ", ") + find_figure(bar.to.figure)->text;
+    const bool same_figure = bar.to.figure == bar.of.figure, same_column = bar.to.column == bar.of.column;
+    const std::string figure = same_figure ? "" : find_figure(bar.to.figure)->text;
+    return (same_column ? "" : bar.to.column) + (same_figure || same_column ? "" : ", ") + figure;
 }
 
 }  // namespace

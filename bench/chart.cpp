@@ -81,7 +81,7 @@ std::string label_of(const Record& record, const std::vector<Mark>& marks, const
 
 // 250000 is "250 k".
 std::string short_number(int size) {
-    return size >= 10'000 && size % 1'000 == 0 ? number(size / 1'000, 0) + " k" : number(size, 0);
+    return size >= 10'000 && size % 1'000 == 0 ? number(size / 1e3, 0) + " k" : number(size, 0);
 }
 
 // Where a line chart's values are on the paper.

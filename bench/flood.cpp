@@ -65,9 +65,9 @@ Sample packets(const Path& path, Cpus cpus, Duration time) {
     return server.result(time + 5 * patience);
 }
 
-template <int count>
+template <int Count>
 Sample streams(const Path& path, Cpus cpus, Duration time) {
-    const std::vector<Connection> connections = open_connections(path, count);
+    const std::vector<Connection> connections = open_connections(path, Count);
     Worker server(cpus.server, [&] {
         std::vector<char> buffer(chunk);
         auto sockets = all_of(connections, &Connection::server, POLLIN);

@@ -42,7 +42,7 @@ Sample connections(const Path& path, Cpus cpus, Duration time);
 Sample packets(const Path& path, Cpus cpus, Duration time);
 
 // Gbit/s that arrive over so many TCP connections; s that both CPUs are busy for each GB (10^9 bytes).
-template <int count>
+template <int Count>
 Sample streams(const Path& path, Cpus cpus, Duration time);
 
 // µs of a whole TCP round trip with both ends on the client's CPU, while the server's sends a flood like that of

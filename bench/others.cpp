@@ -54,25 +54,25 @@ double number_after(const std::string& text, const std::string& before) {
     return std::stod(text.substr(at + before.size()));
 }
 
-template <int count>
+template <int Count>
 Sample iperf3(const Path& path, Cpus cpus, Duration time) {
     const test::Child server = serve(path, cpus, {"iperf3", "-s", "-1", "-p", "7100"}, true, "7100");
     const std::string said =
         ask(path, cpus, time,
-            {"iperf3", "-c", path.address, "-p", "7100", "-t", seconds(time), "-P", std::to_string(count), "-J"});
+            {"iperf3", "-c", path.address, "-p", "7100", "-t", seconds(time), "-P", std::to_string(Count), "-J"});
     const auto sum = nlohmann::json::parse(said).at("end").at("sum_received");
     return {.values = {sum.at("bits_per_second").get<double>() / 1e9}};
 }
 
-template <bool tcp>
+template <bool Tcp>
 Sample sockperf(const Path& path, Cpus cpus, Duration time) {
     Command server_command = {"sockperf", "server", "-i", "0.0.0.0", "-p", "7200"};
     Command command = {"sockperf", "ping-pong", "-i", path.address, "-p", "7200", "-m", "64", "-t", seconds(time)};
-    if (tcp) {
+    if (Tcp) {
         server_command.emplace_back("--tcp");
         command.emplace_back("--tcp");
     }
-    const test::Child server = serve(path, cpus, server_command, tcp, "7200");
+    const test::Child server = serve(path, cpus, server_command, Tcp, "7200");
     const std::string said = ask(path, cpus, time, command);
     return {.values = {number_after(said, "percentile 50.000 ="), number_after(said, "percentile 99.000 =")}};
 }
@@ -87,13 +87,13 @@ http {
 }
 )";
 
-template <bool keep_alive>
+template <bool KeepAlive>
 Sample wrk(const Path& path, Cpus cpus, Duration time) {
     std::ofstream("/run/nginx.conf") << nginx_configuration << std::flush;
     const test::Child server =
         serve(path, cpus, {"nginx", "-p", "/run", "-e", "stderr", "-c", "/run/nginx.conf"}, true, "7300");
     Command command = {"wrk", "-t1", "-c16", "-d" + seconds(time) + "s"};
-    if (!keep_alive) {
+    if (!KeepAlive) {
         command.insert(command.end(), {"-H", "Connection: close"});
     }
     command.push_back("http://" + path.address + ":7300/");
