@@ -4,49 +4,87 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <filesystem>
+#include <cstddef>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
 #include "tests/support/world.hpp"
 
 namespace causeway::bench {
+namespace {
 
-Plugin::Plugin(std::string path, nlohmann::json configuration)
-    : path_(std::move(path)), configuration_(std::move(configuration)) {
-    if (access(path_.c_str(), X_OK) != 0) {
-        throw std::runtime_error("there is no plugin " + path_);
+using nlohmann::json;
+
+std::string find_in(const std::string& directories, const std::string& type) {
+    std::istringstream rest(directories);
+    for (std::string directory; std::getline(rest, directory, ':');) {
+        std::string path = directory + "/" + type;
+        if (access(path.c_str(), X_OK) == 0) {
+            return path;
+        }
+    }
+    throw std::runtime_error("there is no plugin " + type + " in " + directories);
+}
+
+template <typename Function>
+double milliseconds_of(Function function) {
+    const auto begin = std::chrono::steady_clock::now();
+    function();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+}
+
+}  // namespace
+
+Plugin::Plugin(const std::string& directories, json list) : directories_(directories), list_(std::move(list)) {
+    for (const json& plugin : list_.at("plugins")) {
+        paths_.push_back(find_in(directories, plugin.at("type")));
     }
 }
 
-Plugin::Call Plugin::call(const std::string& command, const std::string& container, const std::string& netns,
-                          const nlohmann::json& configuration) const {
-    const std::string directory = std::filesystem::path(path_).parent_path();
-    const test::RunOptions options = {.stdin_text = configuration.dump(),
-                                      .environment = {{"CNI_COMMAND", command},
-                                                      {"CNI_CONTAINERID", container},
-                                                      {"CNI_NETNS", netns},
-                                                      {"CNI_IFNAME", "eth0"},
-                                                      {"CNI_PATH", directory + ":/usr/lib/cni"}}};
-    const auto begin = std::chrono::steady_clock::now();
-    const test::Output output = test::run({path_}, options);
-    const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - begin;
+std::string Plugin::call(const std::string& command, const std::string& container, const std::string& netns,
+                         std::size_t index, const json& runtime, const json& previous) const {
+    json configuration = list_.at("plugins").at(index);
+    configuration["name"] = list_.at("name");
+    configuration["cniVersion"] = list_.at("cniVersion");
+    if (!runtime.is_null()) {
+        configuration["runtimeConfig"] = runtime;
+    }
+    if (!previous.is_null()) {
+        configuration["prevResult"] = previous;
+    }
+    const test::Output output = test::run({paths_[index]}, {.stdin_text = configuration.dump(),
+                                                            .environment = {{"CNI_COMMAND", command},
+                                                                            {"CNI_CONTAINERID", container},
+                                                                            {"CNI_NETNS", netns},
+                                                                            {"CNI_IFNAME", "eth0"},
+                                                                            {"CNI_PATH", directories_}}});
     if (!output.ok()) {
-        throw std::runtime_error(path_ + " " + command + " of " + container + " ended with " +
+        throw std::runtime_error(paths_[index] + " " + command + " of " + container + " ended with " +
                                  std::to_string(output.status) + " and said: " + output.out + output.err);
     }
-    return {output.out, taken.count()};
+    return output.out;
 }
 
-Plugin::Added Plugin::add(const std::string& container, const std::string& netns) const {
-    const Call made = call("ADD", container, netns, configuration_);
-    return {nlohmann::json::parse(made.reply), made.milliseconds};
+Plugin::Added Plugin::add(const std::string& container, const std::string& netns, const json& runtime) const {
+    std::string reply;
+    json result;
+    const double taken = milliseconds_of([&] {
+        for (std::size_t i = 0; i < paths_.size(); ++i) {
+            result = reply.empty() ? json() : json::parse(reply);
+            reply = call("ADD", container, netns, i, runtime, result);
+        }
+    });
+    return {json::parse(reply), taken};
 }
 
+// A runtime keeps the result and hands it back.
 double Plugin::del(const std::string& container, const std::string& netns, const Added& added) const {
-    nlohmann::json configuration = configuration_;
-    configuration["prevResult"] = added.result;  // a runtime keeps it and hands it back
-    return call("DEL", container, netns, configuration).milliseconds;
+    return milliseconds_of([&] {
+        for (std::size_t i = paths_.size(); i > 0; --i) {
+            call("DEL", container, netns, i - 1, {}, added.result);
+        }
+    });
 }
 
 }  // namespace causeway::bench

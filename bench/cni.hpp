@@ -1,37 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CNI plugin, called and timed as a container runtime calls it.
+// A network of CNI plugins, called and timed as a container runtime calls it.
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace causeway::bench {
 
-// Throws std::runtime_error with what the plugin said if it fails.
+// Throws std::runtime_error with what a plugin said if it fails.
 class Plugin {
 public:
-    // `path` is the executable; `configuration` goes to its stdin.
-    Plugin(std::string path, nlohmann::json configuration);
+    // A network list ("name", "cniVersion", "plugins"); `directories` is where their executables are, as in CNI_PATH.
+    Plugin(const std::string& directories, nlohmann::json list);
 
     struct Added {
         nlohmann::json result;
-        double milliseconds;  // from before the fork to the end of the plugin
+        double milliseconds;  // from before the first fork to the end of the last plugin
     };
-    Added add(const std::string& container, const std::string& netns) const;
+    // `runtime` becomes runtimeConfig.
+    Added add(const std::string& container, const std::string& netns, const nlohmann::json& runtime = {}) const;
 
     // Undoes `added`; returns the milliseconds that it took.
     double del(const std::string& container, const std::string& netns, const Added& added) const;
 
 private:
-    struct Call {
-        std::string reply;
-        double milliseconds;
-    };
-    Call call(const std::string& command, const std::string& container, const std::string& netns,
-              const nlohmann::json& configuration) const;
+    std::string call(const std::string& command, const std::string& container, const std::string& netns,
+                     std::size_t index, const nlohmann::json& runtime, const nlohmann::json& previous) const;
 
-    std::string path_;
-    nlohmann::json configuration_;
+    std::string directories_;
+    nlohmann::json list_;
+    std::vector<std::string> paths_;  // of the plugins' executables
 };
 
 }  // namespace causeway::bench

@@ -1,50 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is measured, and what it ought to be.
+// What is measured: every figure by its name, and in what order and company a report shows them.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "bench/load.hpp"
-#include "bench/mode.hpp"
-
 namespace causeway::bench {
 
-// What causeway's value ought to be, as a multiple of another; none_failed looks at its failed attempts instead.
-struct Bar {
-    enum Sense : std::uint8_t { at_most, at_least, none_failed } sense;
-    double limit = 0;
-    std::string of_column{}, of_figure{};  // the value that is 1
-    std::string text;                      // for people
-};
-
 struct Figure {
+    enum Better : std::uint8_t { lower, higher };
+
     std::string key, text, unit;
     int digits;  // after the point
-    std::vector<Bar> bars{};
+    Better better = lower;
+};
+
+// The same figure at several sizes: a line a mode.
+struct Line {
+    std::string text, unit, axis;
+    struct Point {
+        int size;
+        std::string figure;
+    };
+    std::vector<Point> points;
+};
+
+struct Group {
+    std::string text, note;
+    std::vector<Figure> figures;
+    std::vector<Line> lines{};
 };
 
 // All, in the order of the report.
-const std::vector<Figure>& figures();
+const std::vector<Group>& groups();
 
-// How a figure of traffic is measured.
-struct Load {
-    std::string figure;
-    Sample (*generate)(const Path&, Cpus, Duration);
-    Path Network::* path;
-    bool two_cpus;  // or both ends on one
-};
-const std::vector<Load>& loads();
+// nullptr if there is none of that name.
+const Figure* find_figure(const std::string& key);
 
-// How many sandboxes there are when an ADD and a DEL are timed, and by whom.
-struct CrowdSize {
-    std::string column;
-    int size;
+// At how many sandboxes a node's ADDs are timed; beside how many traffic is; at how many flows.
+inline const std::vector<int> add_sizes = {1, 10, 60, 100, 500, 1000};
+inline const std::vector<int> beside_sizes = {2, 1000};
+inline const std::vector<int> flow_sizes = {1'000, 10'000, 100'000, 200'000};
 
-    std::string add_figure() const { return "add_" + std::to_string(size); }
-    std::string del_figure() const { return "del_" + std::to_string(size); }
-};
-const std::vector<CrowdSize>& crowd_sizes();
+// "add", 60: "add_60".
+std::string sized(const std::string& figure, int size);
 
 }  // namespace causeway::bench

@@ -22,21 +22,21 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int patience = 120'000;  // ms, for one step; setting up 500 sandboxes takes the longest
+constexpr int patience = 1'800'000;  // ms, for one step; setting up 1,000 sandboxes with a bridge takes the longest
 constexpr std::size_t longest_datagram = 64 << 10;
 
-json to_json(const Measurements& measurements) {
+json dump(const Measurements& measurements) {
     json result = json::object();
     for (const auto& [figure, measurement] : measurements) {
-        result[figure] = {{"samples", measurement.samples}, {"failed", measurement.failed}};
+        result[figure] = bench::to_json(measurement);
     }
     return result;
 }
 
-Measurements from_json(const json& answer) {
+Measurements parse(const json& answer) {
     Measurements result;
     for (const auto& [figure, measurement] : answer.items()) {
-        result[figure] = {measurement.at("samples").get<std::vector<double>>(), measurement.at("failed").get<long>()};
+        result[figure] = measurement_from(measurement);
     }
     return result;
 }
@@ -59,23 +59,24 @@ bool tell_result(int socket, const std::function<json()>& answer) {
     }
 }
 
-void answer_steps(int socket, const std::function<Lane::Measure()>& set_up) {
+void answer_steps(int socket, const std::function<Lane::Ready()>& set_up) {
     Lane::Measure measure;
     const bool ready = tell_result(socket, [&] {
-        measure = set_up();
-        return json::object();
+        Lane::Ready made = set_up();
+        measure = std::move(made.measure);
+        return dump(made.measured);
     });
     std::array<char, 256> step{};
     ssize_t length = 0;
     while (ready && (length = recv(socket, step.data(), step.size(), 0)) > 0) {
         const std::string name(step.data(), static_cast<std::size_t>(length));
-        tell_result(socket, [&] { return to_json(measure(name)); });
+        tell_result(socket, [&] { return dump(measure(name)); });
     }
 }
 
 }  // namespace
 
-Lane Lane::start(std::string column, const std::function<Measure()>& set_up) {
+Lane Lane::start(std::string column, const std::function<Ready()>& set_up) {
     std::array<int, 2> ends{};
     const pid_t parent = getpid();
     const int paired = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data());
@@ -93,14 +94,15 @@ Lane Lane::start(std::string column, const std::function<Measure()>& set_up) {
     }
     close(ends[1]);
     Lane lane(std::move(column), pid, ends[0]);
-    lane.receive();
+    lane.measured_ = parse(json::parse(lane.receive()));
     return lane;
 }
 
 Lane::Lane(Lane&& other) noexcept
     : column_(std::move(other.column_)),
       pid_(std::exchange(other.pid_, -1)),
-      socket_(std::exchange(other.socket_, -1)) {}
+      socket_(std::exchange(other.socket_, -1)),
+      measured_(std::move(other.measured_)) {}
 
 Lane::~Lane() {
     if (pid_ > 0) {
@@ -114,7 +116,7 @@ Measurements Lane::measure(const std::string& step) {
     if (send(socket_, step.data(), step.size(), MSG_NOSIGNAL) < 0) {
         throw std::runtime_error("it is gone");
     }
-    return from_json(json::parse(receive()));
+    return parse(json::parse(receive()));
 }
 
 std::string Lane::receive() {

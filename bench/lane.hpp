@@ -5,34 +5,35 @@
 #include <sys/types.h>
 
 #include <functional>
-#include <map>
 #include <string>
-#include <vector>
+#include <utility>
+
+#include "bench/results.hpp"
 
 namespace causeway::bench {
-
-// One measurement: its samples, of which the median counts, and how many attempts came to nothing.
-struct Measurement {
-    std::vector<double> samples;
-    long failed = 0;
-};
-
-// By figure: one step of a race may measure several.
-using Measurements = std::map<std::string, Measurement>;
 
 class Lane {
 public:
     using Measure = std::function<Measurements(const std::string& step)>;
 
-    // Forks; `set_up` enters a world in the child and returns what answers the steps. Throws what it throws.
-    static Lane start(std::string column, const std::function<Measure()>& set_up);
+    // What setting up comes to: what answers the steps, and what was measured on the way.
+    struct Ready {
+        Measure measure;
+        Measurements measured{};
+    };
+
+    // Forks; `set_up` enters a world in the child. Throws what it throws.
+    static Lane start(std::string column, const std::function<Ready()>& set_up);
 
     Lane(Lane&& other) noexcept;
     Lane& operator=(Lane&&) = delete;
     ~Lane();  // ends the child, and so its world
 
-    // Where its results belong: wire, bridge or causeway.
+    // Where its results belong.
     const std::string& column() const { return column_; }
+
+    // On the way, by set_up.
+    const Measurements& measured() const { return measured_; }
 
     // Throws what the measurement throws; the lane can go on.
     Measurements measure(const std::string& step);
@@ -44,6 +45,7 @@ private:
     std::string column_;
     pid_t pid_;
     int socket_;
+    Measurements measured_{};
 };
 
 }  // namespace causeway::bench

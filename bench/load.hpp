@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Load generators: each sends one kind of traffic from one namespace to another for a while and returns one number.
+// Load generators: each sends one kind of traffic from one namespace to another for a while and returns what came of
+// it.
 //
 // Client and server are two processes, each pinned to a CPU. The first tenth of the time is not counted. Errors
 // (no route, no reply, the wrong source address) are thrown as std::runtime_error; nothing outlives a call.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <string>
 
@@ -22,8 +24,8 @@ struct Cpus {
 };
 
 struct Sample {
-    double value = 0;
-    long failed = 0;  // attempts that came to nothing
+    std::array<double, 3> values{};  // a load says which
+    long failed = 0;                 // attempts that came to nothing
 };
 
 using Duration = std::chrono::milliseconds;
@@ -36,10 +38,15 @@ Sample udp_half_round_trip(const Path& path, Cpus cpus, Duration time);
 // unanswered for a second, reset or answered wrongly counts as failed.
 Sample connections(const Path& path, Cpus cpus, Duration time);
 
-// Thousands of packets per second that arrive of a flood of UDP datagrams with 64 bytes each.
-Sample packets_received(const Path& path, Cpus cpus, Duration time);
+// Of a flood of UDP datagrams with 64 bytes each: thousands that arrive a second; µs that both CPUs are busy for each.
+Sample packets(const Path& path, Cpus cpus, Duration time);
 
-// Gbit/s that arrive over one TCP connection.
-Sample stream(const Path& path, Cpus cpus, Duration time);
+// Gbit/s that arrive over so many TCP connections; s that both CPUs are busy for each GB (10^9 bytes).
+template <int Count>
+Sample streams(const Path& path, Cpus cpus, Duration time);
+
+// µs of a whole TCP round trip with both ends on the client's CPU, while the server's sends a flood like that of
+// packets() from the client's namespace to the server's: the median, 99 % and 99.9 %.
+Sample latency(const Path& path, Cpus cpus, Duration time);
 
 }  // namespace causeway::bench

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// causeway-bench: a wire, the reference bridge plugin and causeway, measured in turn.
+// causeway-bench: a wire, the usual ways to connect sandboxes, and causeway, measured in turn.
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -11,14 +11,22 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "bench/bars.hpp"
+#include "bench/others.hpp"
+#include "bench/page.hpp"
+#include "bench/plan.hpp"
 #include "bench/race.hpp"
-#include "bench/report.hpp"
+#include "bench/table.hpp"
 
 namespace causeway::bench {
 namespace {
+
+enum ExitStatus { done = 0, failed = 1, bar_missed = 3 };
 
 std::string default_plugin() {
     const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
@@ -52,49 +60,88 @@ std::string kernel() {
     return std::string(name.sysname) + " " + name.release + " " + name.machine;
 }
 
-Conditions conditions(const Plan& plan) {
-    return {now(), machine(), kernel(), plan.rounds, static_cast<long>(plan.time.count()), plan.adds};
+struct Options {
+    bool quick = false, full = false, check = false;
+    int rounds = 0;
+    std::vector<std::string> only;
+    std::string json, html, from, bars = CAUSEWAY_BARS, plugin = default_plugin();
+};
+
+Record measured(const Options& options) {
+    if (geteuid() != 0) {
+        throw std::runtime_error("it makes network namespaces: run it as root");
+    }
+    Plan plan = plan_of(options.quick ? Extent::quick : options.full ? Extent::full : Extent::usual);
+    plan.rounds = options.rounds ? options.rounds : plan.rounds;
+    plan.only = options.only;
+    plan.plugin = std::filesystem::absolute(options.plugin);
+    if (const std::string missing = missing_generators(); options.full && !missing.empty()) {
+        throw std::runtime_error("--full needs programs that are not there (./run bench --full installs them): " +
+                                 missing);
+    }
+    Record record;
+    record.conditions = {now(),    machine(), kernel(), plan.extent, plan.rounds, static_cast<long>(plan.time.count()),
+                         plan.adds};
+    race(plan, record);
+    return record;
 }
 
-int report(const Plan& plan, const std::string& json_path) {
-    const Conditions found = conditions(plan);
-    const Outcome outcome = race(plan);
-    std::cout << table(found, outcome.results);
-    for (const std::string& error : outcome.errors) {
+nlohmann::json read_json(const std::string& path) {
+    std::ifstream file(path);
+    if (!file) {
+        throw std::runtime_error("cannot read " + path);
+    }
+    return nlohmann::json::parse(file);
+}
+
+void write(const std::string& path, const std::string& text) {
+    if (!path.empty() && !(std::ofstream(path) << text << std::flush)) {
+        throw std::runtime_error("cannot write " + path);
+    }
+}
+
+int report(const Options& options) {
+    const std::vector<Bar> bars = bars_from(read_json(options.bars));  // before the long wait, if it is wrong
+    const Record record = options.from.empty() ? measured(options) : Record::from_json(read_json(options.from));
+    std::cout << table(record) << "\nWhat causeway ought to reach on a quiet machine:\n"
+              << verdict_on(bars, record.results) << std::flush;
+    for (const std::string& error : record.errors) {
         std::cerr << "causeway-bench: " << error << "\n";
     }
-    if (!json_path.empty() && !(std::ofstream(json_path) << dump(found, outcome.results).dump(2) << "\n"
-                                                         << std::flush)) {
-        std::cerr << "causeway-bench: cannot write " << json_path << "\n";
-        return 1;
+    write(options.json, record.to_json().dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    write(options.html, page(record, bars));
+    if (!record.errors.empty()) {
+        return failed;
     }
-    return outcome.errors.empty() ? 0 : 1;
+    return options.check && !all_met(bars, record.results) ? bar_missed : done;
 }
 
 int run(int argc, char** argv) {
+    Options options;
     CLI::App app(
-        "Measures a bare wire, the reference bridge plugin and causeway in turn, in network namespaces of its own.\n"
-        "Ends with 0 if all could be measured, whatever the figures; with 1 if not.",
+        "Measures a bare wire, the reference plugins bridge and ptp, a bridge made by hand, and causeway, in turn, in\n"
+        "network namespaces of its own.",
         "causeway-bench");
-    int rounds = 0;
-    bool quick = false;
-    std::string json_path, plugin = default_plugin();
-    app.add_option("--rounds", rounds, "How often each is measured; 5, or 1 with --quick")->check(CLI::Range(1, 1000));
-    app.add_flag("--quick", quick, "0.2 s a measurement in place of 1 s, 3 ADDs in place of 10: a look, no result");
-    app.add_option("--json", json_path, "Also write all samples to this file");
-    app.add_option("--plugin", plugin, "causeway's plugin")->capture_default_str();
+    app.footer(
+        "Exit status: 0 all could be measured; 1 something could not; 3 with --check, a bar is missed. A figure that "
+        "the\n"
+        "run does not have misses no bar.");
+    auto* quick = app.add_flag("--quick", options.quick, "Three short rounds, fewer sizes: a look, in 3 minutes");
+    app.add_flag("--full", options.full, "All sizes, and iperf3, sockperf and wrk too: up to 45 minutes")
+        ->excludes(quick);
+    app.add_flag("--check", options.check, "Fail where a ratio misses its bar");
+    app.add_option("--json", options.json, "Also write all samples to this file");
+    app.add_option("--html", options.html, "Also write a report with charts to this file");
+    app.add_option("--from", options.from, "Measure nothing: report on what --json has written")
+        ->check(CLI::ExistingFile);
+    app.add_option("--rounds", options.rounds, "How often each is measured; 5, or 3 with --quick")
+        ->check(CLI::Range(1, 1000));
+    app.add_option("--only", options.only, "Measure nothing but these, e.g. --only tcp_world packets adds")
+        ->check(CLI::IsMember(all_steps()));
+    app.add_option("--bars", options.bars, "The bars")->capture_default_str();
+    app.add_option("--plugin", options.plugin, "causeway's plugin")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
-
-    if (geteuid() != 0) {
-        std::cerr << "causeway-bench: it makes network namespaces: run it as root\n";
-        return 1;
-    }
-    const int usual_rounds = quick ? 1 : 5;
-    return report({.rounds = rounds ? rounds : usual_rounds,
-                   .time = Duration(quick ? 200 : 1000),
-                   .adds = quick ? 3 : 10,
-                   .plugin = plugin},
-                  json_path);
+    return report(options);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two numbers that stand for many: their middle, and how far they lie around it.
+// The few numbers that stand for many: their middle, their tail, and how far they lie around it.
 #pragma once
 
 #include <algorithm>
@@ -8,12 +8,20 @@
 
 namespace causeway::bench {
 
+// The smallest value that at least this share of all are not above; `values` is not empty, `share` above 0 and up to 1.
+template <typename T>
+T quantile(std::vector<T> values, double share) {
+    const auto last = static_cast<double>(values.size() - 1);
+    const auto position = std::clamp(share * static_cast<double>(values.size()), 0.0, last);
+    const auto wanted = values.begin() + static_cast<std::ptrdiff_t>(position);
+    std::nth_element(values.begin(), wanted, values.end());
+    return *wanted;
+}
+
 // `values` is not empty; of an even number it is the upper of the two in the middle.
 template <typename T>
 T median(std::vector<T> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
+    return quantile(std::move(values), 0.5);
 }
 
 // Half the distance between the smallest and the largest, as a share of the median.

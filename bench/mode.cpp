@@ -2,23 +2,44 @@
 // What a runtime does to have two sandboxes connected by a plugin.
 #include "bench/mode.hpp"
 
+#include <utility>
+
+#include "bench/socket.hpp"
+
 namespace causeway::bench {
 namespace {
 
+using nlohmann::json;
+
+json port_mappings() {
+    return {{"portMappings", {{{"hostPort", load_port}, {"containerPort", load_port}, {"protocol", "tcp"}}}}};
+}
+
 // Returns the address that the plugin gave it.
-std::string add_sandbox(test::World& world, const Plugin& plugin, const std::string& name) {
+std::string add_sandbox(test::World& world, const Plugin& plugin, const std::string& name, const json& runtime) {
     const std::string netns = world.add_namespace(name);
     test::must_run({"ip", "link", "set", "lo", "up"}, {.netns = netns});
-    const Plugin::Added added = plugin.add(name, netns);
+    const Plugin::Added added = plugin.add(name, netns, runtime);
     const std::string address = added.result.at("ips").at(0).at("address");
     return address.substr(0, address.find('/'));
 }
 
+Network connect_two(test::World& world, const Plugin& plugin, bool publishes_ports) {
+    const std::string first = add_sandbox(world, plugin, "first", {});
+    const std::string second = add_sandbox(world, plugin, "second", publishes_ports ? port_mappings() : json());
+    Network network = network_of(world, first, second);
+    if (publishes_ports) {
+        network.world_to_published = {.client = world.world(),
+                                      .server = world.path("second"),
+                                      .address = test::node_address,
+                                      .seen_as = test::world_address};
+    }
+    return network;
+}
+
 }  // namespace
 
-Network make_network(test::World& world, const Plugin& plugin) {
-    const std::string first_address = add_sandbox(world, plugin, "first");
-    const std::string second_address = add_sandbox(world, plugin, "second");
+Network network_of(const test::World& world, const std::string& first_address, const std::string& second_address) {
     const std::string first = world.path("first"), second = world.path("second");
     return {
         .sandbox_to_sandbox = {.client = first, .server = second, .address = second_address, .seen_as = first_address},
@@ -28,6 +49,23 @@ Network make_network(test::World& world, const Plugin& plugin) {
                              .seen_as = test::node_address},
         .host_to_sandbox = {.client = world.node(), .server = second, .address = second_address, .seen_as = {}},
     };
+}
+
+Mode mode_of_plugin(Column column, Plugin plugin, Abilities abilities) {
+    Mode mode = {.column = std::move(column), .connect_two = {}, .plugin = std::move(plugin)};
+    mode.has_programs = abilities.has_programs;
+    mode.connect_two = [plugin = *mode.plugin, publishes = abilities.publishes_ports](test::World& world) {
+        return connect_two(world, plugin, publishes);
+    };
+    return mode;
+}
+
+std::vector<Mode> all_modes(const std::string& causeway_plugin) {
+    std::vector<Mode> modes = {wire(), bridge(), bridge_by_hand(), ptp()};
+    for (Mode& variant : causeway_variants(causeway_plugin)) {
+        modes.push_back(std::move(variant));
+    }
+    return modes;
 }
 
 }  // namespace causeway::bench

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/race.hpp"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <iostream>
-#include <iterator>
-#include <stdexcept>
+#include <thread>
 #include <utility>
+#include <vector>
 
-#include "bench/crowd.hpp"
-#include "bench/figure.hpp"
 #include "bench/lane.hpp"
+#include "bench/loads.hpp"
+#include "bench/memory.hpp"
 #include "bench/mode.hpp"
+#include "bench/number.hpp"
+#include "bench/others.hpp"
+#include "bench/steps.hpp"
 
 namespace causeway::bench {
 namespace {
@@ -26,83 +29,89 @@ void say(const std::string& text) {
     }
 }
 
-// One CPU for both ends, or one each: the last ones, since devices tend to interrupt the first.
-Cpus choose_cpus(bool two) {
-    cpu_set_t allowed;
-    CPU_ZERO(&allowed);
-    sched_getaffinity(0, sizeof allowed, &allowed);
-    std::vector<int> list;
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-        if (CPU_ISSET(static_cast<unsigned>(cpu), &allowed)) {
-            list.push_back(cpu);
+using Steps = std::vector<std::string>;
+
+Steps first_figures(const std::vector<Load>& loads) {
+    Steps steps;
+    for (const Load& load : loads) {
+        steps.push_back(load.figures.front());
+    }
+    return steps;
+}
+
+void append(Steps& steps, const Steps& more) {
+    steps.insert(steps.end(), more.begin(), more.end());
+}
+
+// What lanes that have ended had goes away in the background: it would disturb what comes now, and its memory would be
+// missing from what that takes.
+void settle() {
+    constexpr double little = 1 << 20;
+    for (int i = 0; i < 60; ++i) {
+        const double before = kernel_memory();
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        if (before - kernel_memory() < little) {
+            return;
         }
     }
-    if (two && list.size() < 2) {
-        throw std::runtime_error("needs two CPUs");
+}
+
+// Each once.
+std::vector<Filled> together(std::vector<Filled> nodes, const std::vector<Filled>& more) {
+    for (const Filled& node : more) {
+        if (std::ranges::find(nodes, node) == nodes.end()) {
+            nodes.push_back(node);
+        }
     }
-    return {.client = list.back(), .server = two ? *std::prev(list.end(), 2) : list.back()};
-}
-
-Plugin plugin_of(const std::string& column, const Plan& plan) {
-    return column == "bridge" ? bridge_plugin() : causeway_plugin(plan.plugin);
-}
-
-Measurements measure_load(const Network& network, const std::string& figure, Duration time) {
-    const Load& load = *std::ranges::find(loads(), figure, &Load::figure);
-    const Sample sample = load.generate(network.*load.path, choose_cpus(load.two_cpus), time);
-    return {{figure, {.samples = {sample.value}, .failed = sample.failed}}};
-}
-
-Measurements measure_crowd(const Crowd& crowd, const CrowdSize& size) {
-    const Crowd::Times times = crowd.measure();
-    return {{size.add_figure(), {.samples = times.add}}, {size.del_figure(), {.samples = times.del}}};
-}
-
-// What a lane's child does with its life.
-Lane::Measure set_up_traffic(const std::string& column, const Plan& plan) {
-    test::World world = test::World::enter();
-    const Network network = column == "wire" ? make_wire(world) : make_network(world, plugin_of(column, plan));
-    return [network, time = plan.time](const std::string& step) { return measure_load(network, step, time); };
-}
-
-Lane::Measure set_up_crowd(const CrowdSize& size, const Plan& plan) {
-    test::World world = test::World::enter();
-    const Crowd crowd = Crowd::make(world, plugin_of(size.column, plan), size.size, plan.adds);
-    return [crowd, size](const std::string&) { return measure_crowd(crowd, size); };
+    return nodes;
 }
 
 class Race {
 public:
-    explicit Race(const Plan& plan) : plan_(plan) {}
+    Race(const Plan& plan, Record& record) : plan_(plan), record_(record), modes_(all_modes(plan.plugin)) {
+        for (const Mode& mode : modes_) {
+            record_.columns.push_back(mode.column);
+        }
+    }
 
     void traffic() {
-        for (const std::string column : {"wire", "bridge", "causeway"}) {
-            enter(column, "traffic", [&] { return set_up_traffic(column, plan_); });
-        }
-        std::vector<std::string> steps;
-        for (const Load& load : loads()) {
-            steps.push_back(load.figure);
+        std::vector<std::string> steps = first_figures(loads());
+        steps.emplace_back(programs_step);
+        append(steps, plan_.others || !plan_.only.empty() ? first_figures(loads_of_others()) : Steps());
+        std::erase_if(steps, [&](const std::string& step) { return !wanted(step); });
+        for (const Mode& mode : modes_) {
+            if (!steps.empty()) {
+                enter(mode, "traffic", [&] { return traffic_lane(mode, plan_); });
+            }
         }
         run(steps);
     }
 
-    void plugins() {
-        for (const CrowdSize& size : crowd_sizes()) {
-            const std::string sandboxes = std::to_string(size.size) + " sandboxes";
-            enter(size.column, sandboxes, [&] { return set_up_crowd(size, plan_); });
+    // One lane for each node that is filled.
+    void filled(const std::vector<Filled>& nodes, const std::string& what, Steps steps,
+                Lane::Ready (*set_up)(const Mode&, int, const Plan&)) {
+        std::erase_if(steps, [&](const std::string& step) { return !wanted(step); });
+        settle();
+        for (const Filled& node : steps.empty() ? std::vector<Filled>() : nodes) {
+            const Mode& mode =
+                *std::ranges::find(modes_, node.column, [](const Mode& candidate) { return candidate.column.key; });
+            enter(mode, number(node.size, 0) + " " + what, [&] { return set_up(mode, node.size, plan_); });
         }
-        run({"ADD and DEL"});
+        run(steps);
     }
 
-    Outcome outcome() { return std::move(outcome_); }
-
 private:
-    void enter(const std::string& column, const std::string& what, const std::function<Lane::Measure()>& set_up) {
-        say("setting up " + column + ", " + what);
+    bool wanted(const std::string& step) const {
+        return plan_.only.empty() || std::ranges::find(plan_.only, step) != plan_.only.end();
+    }
+
+    void enter(const Mode& mode, const std::string& what, const std::function<Lane::Ready()>& set_up) {
+        say("setting up " + mode.column.key + ", " + what);
         try {
-            lanes_.push_back(Lane::start(column, set_up));
+            lanes_.push_back(Lane::start(mode.column.key, set_up));
+            keep(lanes_.back(), 1, lanes_.back().measured());
         } catch (const std::exception& error) {
-            note(column + ", setting up " + what + ": " + error.what());
+            note(mode.column.key + ", setting up " + what + ": " + error.what());
         }
     }
 
@@ -111,7 +120,7 @@ private:
             for (const std::string& step : steps) {
                 say("round " + std::to_string(round) + " of " + std::to_string(plan_.rounds) + ": " + step);
                 for (Lane& lane : lanes_) {
-                    measure(lane, step);
+                    measure(lane, round, step);
                 }
             }
         }
@@ -119,34 +128,46 @@ private:
         lanes_.clear();
     }
 
-    void measure(Lane& lane, const std::string& step) {
+    void measure(Lane& lane, int round, const std::string& step) {
         try {
-            for (auto& [figure, measurement] : lane.measure(step)) {
-                outcome_.results[figure][lane.column()].push_back(std::move(measurement));
-            }
+            keep(lane, round, lane.measure(step));
         } catch (const std::exception& error) {
             note(lane.column() + ", " + step + ": " + error.what());
         }
     }
 
+    void keep(const Lane& lane, int round, const Measurements& measured) {
+        for (const auto& [figure, measurement] : measured) {
+            record_.results.add(figure, lane.column(), round, measurement);
+        }
+    }
+
     void note(const std::string& error) {
-        if (std::ranges::find(outcome_.errors, error) == outcome_.errors.end()) {
-            outcome_.errors.push_back(error);
+        if (std::ranges::find(record_.errors, error) == record_.errors.end()) {
+            record_.errors.push_back(error);
         }
     }
 
     const Plan& plan_;
+    Record& record_;
+    std::vector<Mode> modes_;
     std::vector<Lane> lanes_;
-    Outcome outcome_;
 };
 
 }  // namespace
 
-Outcome race(const Plan& plan) {
-    Race race(plan);
+std::vector<std::string> all_steps() {
+    Steps steps = first_figures(loads());
+    append(steps, {programs_step, flows_step, beside_step, adds_step});
+    append(steps, first_figures(loads_of_others()));
+    return steps;
+}
+
+void race(const Plan& plan, Record& record) {
+    Race race(plan, record);
     race.traffic();
-    race.plugins();
-    return race.outcome();
+    race.filled(plan.flowing, "flows", {flows_step}, flowing_lane);
+    race.filled(together(plan.beside, plan.adding), "sandboxes", {beside_step, adds_step}, crowded_lane);
 }
 
 }  // namespace causeway::bench

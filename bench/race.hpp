@@ -5,24 +5,15 @@
 #include <string>
 #include <vector>
 
-#include "bench/load.hpp"
-#include "bench/report.hpp"
+#include "bench/plan.hpp"
+#include "bench/results.hpp"
 
 namespace causeway::bench {
 
-struct Plan {
-    int rounds;
-    Duration time;       // of each measurement of traffic
-    int adds;            // ADDs and DELs of a round
-    std::string plugin;  // path of causeway's
-};
+// What can be measured by itself, by name: Plan::only.
+std::vector<std::string> all_steps();
 
-struct Outcome {
-    Results results;
-    std::vector<std::string> errors;  // what could not be measured, and why; each once
-};
-
-// Says on stderr where it is, if that is a terminal.
-Outcome race(const Plan& plan);
+// Fills in all but the conditions. Says on stderr where it is, if that is a terminal.
+void race(const Plan& plan, Record& record);
 
 }  // namespace causeway::bench

@@ -32,7 +32,7 @@ FOLDERS = {
     "userspace": ["userspace", "include"],
     "userspace/ctl": ["userspace/ctl", "userspace", "include"],
     "cni": ["cni", "userspace", "include"],
-    "tests": ["tests", "cni", "userspace/ctl", "userspace", "bpf", "include"],
+    "tests": ["tests", "bench", "cni", "userspace/ctl", "userspace", "bpf", "include"],
     "bench": ["bench", "tests", "cni", "userspace", "include"],
 }
 

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference plugins, as they are commonly configured: with host-local, iptables, and portmap for published ports.
+#include <utility>
+
+#include "bench/mode.hpp"
+
+namespace causeway::bench {
+namespace {
+
+constexpr const char* directory = "/usr/lib/cni";
+
+// `plugin`: what is the plugin's own in the configuration.
+Mode reference_mode(Column column, nlohmann::json plugin) {
+    plugin["ipMasq"] = true;
+    plugin["ipam"] = {{"type", "host-local"},
+                      {"dataDir", "/run/host-local"},
+                      {"ranges", {{{{"subnet", "10.0.0.0/20"}}}}},
+                      {"routes", {{{"dst", "0.0.0.0/0"}}}}};
+    const nlohmann::json portmap = {{"type", "portmap"}, {"capabilities", {{"portMappings", true}}}};
+    nlohmann::json list = {{"cniVersion", "1.0.0"}, {"name", "sandboxes"}, {"plugins", {plugin, portmap}}};
+    Mode mode =
+        mode_of_plugin(std::move(column), Plugin(directory, list), {.publishes_ports = true, .has_programs = false});
+    list["plugins"] = nlohmann::json::array({plugin});
+    mode.plugin = Plugin(directory, list);  // who publishes nothing needs no portmap, and an ADD is faster without
+    return mode;
+}
+
+}  // namespace
+
+Mode bridge() {
+    return reference_mode({"bridge", "reference plugin bridge"},
+                          {{"type", "bridge"}, {"bridge", "br0"}, {"isGateway", true}, {"hairpinMode", true}});
+}
+
+// Routes each sandbox by a link of its own, without a bridge.
+Mode ptp() {
+    return reference_mode({"ptp", "reference plugin ptp"}, {{"type", "ptp"}});
+}
+
+}  // namespace causeway::bench

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/results.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "bench/median.hpp"
+
+namespace causeway::bench {
+
+using nlohmann::json;
+
+void Results::add(const std::string& figure, const std::string& column, int round, Measurement measurement) {
+    measured_[figure][column][round] = std::move(measurement);
+}
+
+std::map<int, double> Results::rounds(const std::string& figure, const std::string& column) const {
+    std::map<int, double> values;
+    if (const auto columns = measured_.find(figure); columns != measured_.end()) {
+        if (const auto found = columns->second.find(column); found != columns->second.end()) {
+            for (const auto& [round, measurement] : found->second) {
+                values[round] = median(measurement.samples);
+            }
+        }
+    }
+    return values;
+}
+
+std::optional<Summary> Results::summary(const std::string& figure, const std::string& column) const {
+    std::vector<double> values;
+    for (const auto& [round, value] : rounds(figure, column)) {
+        values.push_back(value);
+    }
+    if (values.empty()) {
+        return std::nullopt;
+    }
+    const auto [smallest, largest] = std::ranges::minmax(values);
+    return Summary{median(values), spread(values), smallest, largest};
+}
+
+long Results::failed(const std::string& figure, const std::string& column) const {
+    long sum = 0;
+    if (const auto columns = measured_.find(figure); columns != measured_.end()) {
+        if (const auto found = columns->second.find(column); found != columns->second.end()) {
+            for (const auto& [round, measurement] : found->second) {
+                sum += measurement.failed;
+            }
+        }
+    }
+    return sum;
+}
+
+std::optional<double> Results::ratio(const Value& of, const Value& to) const {
+    const std::map<int, double> below = rounds(to.figure, to.column);
+    std::vector<double> ratios;
+    for (const auto& [round, value] : rounds(of.figure, of.column)) {
+        if (const auto found = below.find(round); found != below.end() && found->second != 0) {
+            ratios.push_back(value / found->second);
+        }
+    }
+    return ratios.empty() ? std::nullopt : std::optional(median(std::move(ratios)));
+}
+
+json to_json(const Measurement& measurement) {
+    return {{"samples", measurement.samples}, {"failed", measurement.failed}};
+}
+
+Measurement measurement_from(const json& from) {
+    return {from.at("samples").get<std::vector<double>>(), from.at("failed").get<long>()};
+}
+
+json Results::to_json() const {
+    json all = json::object();
+    for (const auto& [figure, columns] : measured_) {
+        for (const auto& [column, measurements] : columns) {
+            const Summary found = *summary(figure, column);
+            json& one = all[figure][column] = {
+                {"median", found.median}, {"spread", found.spread}, {"failed", failed(figure, column)}};
+            for (const auto& [round, measurement] : measurements) {
+                one["rounds"][std::to_string(round)] = bench::to_json(measurement);
+            }
+        }
+    }
+    return all;
+}
+
+Results Results::from_json(const json& from) {
+    Results results;
+    for (const auto& [figure, columns] : from.items()) {
+        for (const auto& [column, one] : columns.items()) {
+            for (const auto& [round, measurement] : one.at("rounds").items()) {
+                results.add(figure, column, std::stoi(round), measurement_from(measurement));
+            }
+        }
+    }
+    return results;
+}
+
+json Record::to_json() const {
+    json named = json::array();
+    for (const Column& column : columns) {
+        named.push_back({{"key", column.key}, {"text", column.text}});
+    }
+    return {{"date", conditions.date},
+            {"machine", conditions.machine},
+            {"kernel", conditions.kernel},
+            {"extent", conditions.extent},
+            {"rounds", conditions.rounds},
+            {"milliseconds", conditions.milliseconds},
+            {"adds", conditions.adds},
+            {"columns", named},
+            {"errors", errors},
+            {"figures", results.to_json()}};
+}
+
+Record Record::from_json(const json& from) {
+    Record record;
+    record.conditions = {from.at("date"),   from.at("machine"),      from.at("kernel"), from.at("extent"),
+                         from.at("rounds"), from.at("milliseconds"), from.at("adds")};
+    for (const auto& column : from.at("columns")) {
+        record.columns.push_back({column.at("key"), column.at("text")});
+    }
+    record.errors = from.at("errors").get<std::vector<std::string>>();
+    record.results = Results::from_json(from.at("figures"));
+    return record;
+}
+
+}  // namespace causeway::bench

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/socket.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace causeway::bench {
+namespace {
+
+// A socket belongs for life to the namespace that it was opened in: this one visits `netns` and comes back.
+UniqueFd open_socket_in(const std::string& netns, int family, int type) {
+    enter(netns);
+    UniqueFd made = open_socket(family, type);
+    enter("/run/netns/node");
+    return made;
+}
+
+void expect_source(const Path& path, const SocketAddress& peer) {
+    if (!path.seen_as.empty() && path.seen_as != peer.text()) {
+        throw std::runtime_error("the server sees " + peer.text() + " instead of " + path.seen_as);
+    }
+}
+
+// The two families differ in where they keep the same.
+void* host_of(SocketAddress& address) {
+    return address.family() == AF_INET ? static_cast<void*>(&reinterpret_cast<sockaddr_in*>(address.get())->sin_addr)
+                                       : &reinterpret_cast<sockaddr_in6*>(address.get())->sin6_addr;
+}
+
+// Of no host yet.
+SocketAddress empty_address(int family, std::uint16_t port) {
+    SocketAddress result;
+    result.storage.ss_family = static_cast<sa_family_t>(family);
+    result.length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    reinterpret_cast<sockaddr_in*>(result.get())->sin_port = htons(port);  // at the same place in both
+    return result;
+}
+
+}  // namespace
+
+void fail(const std::string& what) {
+    throw std::runtime_error(what + ": " + std::strerror(errno));
+}
+
+void enter(const std::string& netns) {
+    const UniqueFd target(open(netns.c_str(), O_RDONLY | O_CLOEXEC));
+    if (setns(target.get(), CLONE_NEWNET) != 0) {
+        fail("enter " + netns);
+    }
+}
+
+void set_option(int fd, int level, int name, int value) {
+    if (setsockopt(fd, level, name, &value, sizeof value) != 0) {
+        fail("setsockopt");
+    }
+}
+
+void set_patience(int fd) {
+    const timeval limit = {.tv_sec = patience.count() / 1000, .tv_usec = patience.count() % 1000 * 1000};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  // also bounds connect()
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);  // also bounds accept()
+}
+
+SocketAddress socket_address(const std::string& address, std::uint16_t port) {
+    SocketAddress result = empty_address(address.contains(':') ? AF_INET6 : AF_INET, port);
+    if (inet_pton(result.family(), address.c_str(), host_of(result)) != 1) {
+        throw std::runtime_error("not an address: " + address);
+    }
+    return result;
+}
+
+// All zeros, in both families.
+SocketAddress any_address(int family, std::uint16_t port) {
+    return empty_address(family, port);
+}
+
+std::string SocketAddress::text() const {
+    std::array<char, INET6_ADDRSTRLEN> written{};
+    SocketAddress copy = *this;
+    inet_ntop(family(), host_of(copy), written.data(), written.size());
+    return written.data();
+}
+
+UniqueFd open_socket(int family, int type) {
+    UniqueFd made(socket(family, type | SOCK_CLOEXEC, 0));
+    if (!made) {
+        fail("socket");
+    }
+    set_patience(made.get());
+    if (type == SOCK_STREAM) {
+        set_option(made.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+    }
+    return made;
+}
+
+bool connect_to(int fd, const SocketAddress& server) {
+    return connect(fd, server.get(), server.length) == 0;
+}
+
+void bind_to(int fd, const SocketAddress& own) {
+    if (bind(fd, own.get(), own.length) != 0) {
+        fail("bind to " + own.text());
+    }
+}
+
+UniqueFd open_server(const Path& path, int type, std::uint16_t port) {
+    const SocketAddress known = socket_address(path.address, port);
+    UniqueFd server = open_socket_in(path.server, known.family(), type);
+    set_option(server.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    // A reply comes from where the request went to only if a socket for datagrams has that address.
+    bind_to(server.get(), type == SOCK_DGRAM ? known : any_address(known.family(), port));
+    if (type == SOCK_STREAM && listen(server.get(), 1024) != 0) {
+        fail("listen");
+    }
+    return server;
+}
+
+UniqueFd open_client(const Path& path, int type, std::uint16_t port) {
+    const SocketAddress server = socket_address(path.address, port);
+    UniqueFd client = open_socket_in(path.client, server.family(), type);
+    if (!connect_to(client.get(), server)) {
+        errno = errno == EINPROGRESS ? ETIMEDOUT : errno;  // what SO_SNDTIMEO makes of it
+        fail("connect to " + path.address);
+    }
+    return client;
+}
+
+std::vector<Connection> open_connections(const Path& path, int count) {
+    const UniqueFd listener = open_server(path, SOCK_STREAM, load_port);
+    std::vector<Connection> connections;
+    for (int i = 0; i < count; ++i) {
+        UniqueFd client = open_client(path, SOCK_STREAM, load_port);
+        SocketAddress peer;
+        UniqueFd server(accept4(listener.get(), peer.get(), &peer.length, SOCK_CLOEXEC));
+        if (!server) {
+            fail("accept");
+        }
+        expect_source(path, peer);
+        set_option(server.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+        connections.push_back({std::move(client), std::move(server)});
+    }
+    return connections;
+}
+
+// A stream socket may deliver a reply in pieces.
+bool exchange(int fd) {
+    Message message{};
+    if (send(fd, message.data(), message.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(message.size())) {
+        return false;
+    }
+    return recv(fd, message.data(), message.size(), MSG_WAITALL) == static_cast<ssize_t>(message.size());
+}
+
+void echo_stream(int fd) {
+    Message message{};
+    while (recv(fd, message.data(), message.size(), MSG_WAITALL) == static_cast<ssize_t>(message.size())) {
+        send(fd, message.data(), message.size(), MSG_NOSIGNAL);
+    }
+}
+
+void echo_datagrams(int fd) {
+    Message message{};
+    for (;;) {
+        SocketAddress peer;
+        if (recvfrom(fd, message.data(), message.size(), 0, peer.get(), &peer.length) > 0) {
+            sendto(fd, message.data(), message.size(), 0, peer.get(), peer.length);
+        }
+    }
+}
+
+}  // namespace causeway::bench

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/steps.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "bench/crowd.hpp"
+#include "bench/figure.hpp"
+#include "bench/flows.hpp"
+#include "bench/loads.hpp"
+#include "bench/others.hpp"
+#include "bench/program.hpp"
+
+namespace causeway::bench {
+namespace {
+
+// Fewer, and what else happens on the machine is as large as what is looked for.
+constexpr int enough_sandboxes_for_memory = 90, enough_flows_for_memory = 100'000;
+
+int busy_cpu() {
+    return choose_cpus(false).client;
+}
+
+std::vector<double> kibibytes(std::vector<double> bytes) {
+    for (double& value : bytes) {
+        value /= 1024;
+    }
+    return bytes;
+}
+
+// The first figure of a load, under another name.
+void add_renamed(Measurements& to, const std::string& load, const std::string& name, const Network& network,
+                 Duration time) {
+    to[name] = measure(load_of(load), network, time).at(load);
+}
+
+void add_program_times_under(Measurements& to, const std::string& load, const Network& network, Duration time,
+                             const std::vector<std::pair<Program, std::string>>& figures) {
+    const auto times = program_times_under([&] { measure(load_of(load), network, time); });
+    for (const auto& [program, figure] : figures) {
+        if (times.contains(program)) {
+            to[figure] = {.samples = {times.at(program)}};
+        }
+    }
+}
+
+Measurements measure_programs(const Network& network, Duration time) {
+    Measurements measured;
+    for (const auto& [figure, nanoseconds] : program_times(network, busy_cpu())) {
+        measured[figure] = {.samples = {nanoseconds}};
+    }
+    add_program_times_under(measured, "packets", network, time, {{Program::from_sandbox, "load_sandbox"}});
+    add_program_times_under(measured, "tcp_world", network, time,
+                            {{Program::from_sandbox, "load_world"}, {Program::from_uplink, "load_uplink"}});
+    add_program_times_under(measured, "tcp_host", network, time, {{Program::from_host, "load_host"}});
+    return measured;
+}
+
+Measurements measure_traffic(const std::string& step, const Mode& mode, const Network& network, const Plan& plan) {
+    if (step == programs_step) {
+        return mode.has_programs ? measure_programs(network, plan.time) : Measurements();
+    }
+    const auto names = [](const Load& load) { return load.figures.front(); };
+    if (const auto load = std::ranges::find(loads_of_others(), step, names); load != loads_of_others().end()) {
+        return measure(*load, network, plan.time_of_others);
+    }
+    return measure(load_of(step), network, plan.time);
+}
+
+Measurements measure_adds(const Crowd& crowd, int size) {
+    const Crowd::Times times = crowd.measure();
+    return {{sized("add", size), {.samples = times.add}},
+            {sized("del", size), {.samples = times.del}},
+            {sized("add_parallel", size), {.samples = times.add_parallel}},
+            {sized("del_parallel", size), {.samples = times.del_parallel}}};
+}
+
+Measurements measure_beside(const Network& network, int size, Duration time) {
+    Measurements measured;
+    add_renamed(measured, "tcp_sandbox", sized("tcp_sandbox_beside", size), network, time);
+    add_renamed(measured, "tcp_world", sized("tcp_world_beside", size), network, time);
+    return measured;
+}
+
+Measurements measure_flows(const Flows& flows, const Mode& mode, const Network& network, int size, Duration time) {
+    flows.fill(busy_cpu());
+    Measurements measured;
+    add_renamed(measured, "tcp_world", sized("tcp_world_flows", size), network, time);
+    add_renamed(measured, "connections_world", sized("connections_world_flows", size), network, time);
+    if (mode.has_programs) {
+        measured[sized("program_world_flows", size)] = {
+            .samples = {program_times(network, busy_cpu()).at("program_world")}};
+    }
+    return measured;
+}
+
+}  // namespace
+
+Lane::Ready traffic_lane(const Mode& mode, const Plan& plan) {
+    test::World world = test::World::enter();
+    const Network network = mode.connect_two(world);
+    return {.measure = [=](const std::string& step) { return measure_traffic(step, mode, network, plan); }};
+}
+
+// The two between which the traffic goes are of the number.
+Lane::Ready crowded_lane(const Mode& mode, int size, const Plan& plan) {
+    const Filled here = {mode.column.key, size};
+    const bool adds = std::ranges::find(plan.adding, here) != plan.adding.end();
+    const bool traffic = std::ranges::find(plan.beside, here) != plan.beside.end();
+    test::World world = test::World::enter();
+    const Network network = traffic ? mode.connect_two(world) : Network();
+    const int others = traffic ? size - 2 : size;
+    const Crowd crowd = Crowd::make(world, *mode.plugin, others, plan.adds);
+    Lane::Ready ready;
+    if (others >= enough_sandboxes_for_memory) {
+        ready.measured["memory_sandbox"] = {.samples = kibibytes(crowd.memory_of_one())};
+    }
+    ready.measure = [=, time = plan.time](const std::string& step) {
+        if (step == adds_step) {
+            return adds ? measure_adds(crowd, size) : Measurements();
+        }
+        return traffic ? measure_beside(network, size, time) : Measurements();
+    };
+    return ready;
+}
+
+Lane::Ready flowing_lane(const Mode& mode, int size, const Plan& plan) {
+    test::World world = test::World::enter();
+    const Network network = mode.connect_two(world);
+    const Flows flows = Flows::make(world, mode, size);
+    Lane::Ready ready = {.measure = [=, time = plan.time](const std::string&) {
+        return measure_flows(flows, mode, network, size, time);
+    }};
+    if (size >= enough_flows_for_memory) {
+        ready.measured["memory_flow"] = {.samples = flows.memory_of_one(busy_cpu())};
+    }
+    return ready;
+}
+
+}  // namespace causeway::bench

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the child of a lane sets up, and how it answers each step: one kind of lane a function.
+#pragma once
+
+#include "bench/lane.hpp"
+#include "bench/mode.hpp"
+#include "bench/plan.hpp"
+
+namespace causeway::bench {
+
+inline constexpr const char* programs_step = "programs";
+inline constexpr const char* flows_step = "flows";
+inline constexpr const char* beside_step = "beside";
+inline constexpr const char* adds_step = "adds";
+
+// Traffic between two sandboxes. Steps: a figure of loads() or loads_of_others(), or programs_step.
+Lane::Ready traffic_lane(const Mode& mode, const Plan& plan);
+
+// A node with `size` sandboxes. Steps: adds_step and beside_step, each where the plan has this node for it.
+Lane::Ready crowded_lane(const Mode& mode, int size, const Plan& plan);
+
+// Traffic on a node with `size` flows. Step: flows_step.
+Lane::Ready flowing_lane(const Mode& mode, int size, const Plan& plan);
+
+}  // namespace causeway::bench

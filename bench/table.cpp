@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/table.hpp"
+
+#include <cstddef>
+
+#include "bench/figure.hpp"
+#include "bench/number.hpp"
+
+namespace causeway::bench {
+namespace {
+
+constexpr std::size_t name_width = 54, value_width = 8, spread_width = 6, ratio_width = 9;
+
+// Columns on the screen: UTF-8 continuation bytes take none.
+std::size_t width(const std::string& text) {
+    std::size_t result = 0;
+    for (const char c : text) {
+        result += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+    }
+    return result;
+}
+
+std::string spaces(const std::string& text, std::size_t columns_wanted) {
+    return std::string(columns_wanted > width(text) ? columns_wanted - width(text) : 0, ' ');
+}
+std::string left(const std::string& text, std::size_t wide) {
+    return text + spaces(text, wide);
+}
+std::string right(const std::string& text, std::size_t wide) {
+    return spaces(text, wide) + text;
+}
+
+std::string cell(const Record& record, const Figure& figure, const std::string& column) {
+    const auto found = record.results.summary(figure.key, column);
+    if (!found) {
+        return left(right("–", value_width), value_width + spread_width);
+    }
+    return right(number(found->median, figure.digits), value_width) +
+           left(" ±" + number(100 * found->spread, 0) + "%", spread_width);
+}
+
+std::string ratio_cell(const Record& record, const Figure& figure, const std::string& to) {
+    const auto ratio = record.results.ratio({figure.key, "causeway"}, {figure.key, to});
+    return right(ratio ? number(*ratio, 2) : "–", ratio_width);
+}
+
+std::string row(const Record& record, const Figure& figure) {
+    std::string line = left("  " + figure.text + ", " + figure.unit, name_width);
+    for (const Column& column : record.columns) {
+        line += cell(record, figure, column.key);
+    }
+    return line + ratio_cell(record, figure, "wire") + ratio_cell(record, figure, "bridge") + "\n";
+}
+
+std::string heading(const Record& record) {
+    std::string line = left("", name_width);
+    for (const Column& column : record.columns) {
+        line += left(right(column.key, value_width), value_width + spread_width);
+    }
+    return line + right("÷ wire", ratio_width) + right("÷ bridge", ratio_width) + "\n";
+}
+
+std::string group_rows(const Record& record, const Group& group) {
+    std::string lines;
+    for (const Figure& figure : group.figures) {
+        if (record.results.has(figure.key)) {
+            lines += row(record, figure);
+        }
+    }
+    return lines.empty() ? "" : group.text + "\n" + lines;
+}
+
+// A line for each figure with failed attempts in any column.
+std::string failures(const Record& record) {
+    std::string lines;
+    for (const Group& group : groups()) {
+        for (const Figure& figure : group.figures) {
+            for (const Column& column : record.columns) {
+                if (const long failed = record.results.failed(figure.key, column.key)) {
+                    lines += figure.text + ", " + column.key + ": " + std::to_string(failed) + " failed\n";
+                }
+            }
+        }
+    }
+    return lines;
+}
+
+}  // namespace
+
+std::string table(const Record& record) {
+    const Conditions& is = record.conditions;
+    std::string text = "causeway-bench (" + is.extent + "), " + is.date + "\n" + is.machine + "\n" + is.kernel +
+                       "\nmedian of " + std::to_string(is.rounds) + (is.rounds == 1 ? " round of " : " rounds of ") +
+                       number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " + std::to_string(is.adds) +
+                       " ADDs, each; ±: half the range of the rounds; ÷: causeway's, median of the rounds' ratios\n\n" +
+                       heading(record);
+    for (const Group& group : groups()) {
+        text += group_rows(record, group);
+    }
+    return text + failures(record);
+}
+
+std::string verdict_on(const std::vector<Bar>& bars, const Results& results) {
+    std::string lines;
+    int unmeasured = 0;
+    for (const Bar& bar : bars) {
+        const Judgement judgement = judge(bar, results);
+        if (judgement.outcome == Judgement::not_measured) {
+            ++unmeasured;
+            continue;
+        }
+        lines += left(judgement.outcome == Judgement::meets ? "meets" : "MISSES", 8) + subject_of(bar) + ": " +
+                 text_of(bar) + " (" + text_of(bar, judgement) + ")\n";
+    }
+    if (unmeasured > 0) {
+        lines += number(unmeasured, 0) + (unmeasured == 1 ? " bar is" : " bars are") + " of figures not measured\n";
+    }
+    return lines;
+}
+
+}  // namespace causeway::bench

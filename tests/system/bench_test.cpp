@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// The benchmark as users run it: it measures, judges, and leaves nothing, however it ends.
+#include <gmock/gmock.h>
+
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "tests/support/world.hpp"
+
+namespace causeway::test {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+class Bench : public testing::Test {
+protected:
+    void SetUp() override {
+        std::string name = std::filesystem::temp_directory_path() / "bench-test-XXXXXX";
+        ASSERT_NE(mkdtemp(name.data()), nullptr);
+        directory_ = name;
+    }
+    void TearDown() override { std::filesystem::remove_all(directory_); }
+
+    std::string file(const std::string& name) const { return directory_ / name; }
+
+    // A bar that is `times` what the wire does, for a figure that is measured.
+    std::string bars(double times) const {
+        std::ofstream(file("bars.json")) << json{
+            {"bars", {{{"figure", "tcp_sandbox"}, {"at_most", times}, {"times", "wire"}}}}};
+        return file("bars.json");
+    }
+
+    static Output bench(std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), CAUSEWAY_BENCH);
+        return run(arguments, {.timeout = std::chrono::seconds(100)});
+    }
+
+private:
+    std::filesystem::path directory_;
+};
+
+// The parent of a process; 0 if it is gone.
+int parent_of(int pid) {
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string text((std::istreambuf_iterator<char>(stat)), {});
+    const std::size_t name_end = text.rfind(") ");
+    return name_end == std::string::npos ? 0 : std::stoi(text.substr(name_end + 4));
+}
+
+std::string network_namespace_of(int pid) {
+    std::error_code gone;
+    return std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/ns/net", gone);
+}
+
+std::set<int> all_pids() {
+    std::set<int> result;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        const std::string name = entry.path().filename();
+        if (name.find_first_not_of("0123456789") == std::string::npos) {
+            result.insert(std::stoi(name));
+        }
+    }
+    return result;
+}
+
+// The network namespaces of a program's children, but for the caller's own.
+std::set<std::string> namespaces_of_children(int pid) {
+    std::set<std::string> result;
+    for (const int candidate : all_pids()) {
+        if (parent_of(candidate) == pid) {
+            result.insert(network_namespace_of(candidate));
+        }
+    }
+    result.erase("");
+    result.erase(network_namespace_of(getpid()));
+    return result;
+}
+
+std::set<int> pids_in(const std::set<std::string>& namespaces) {
+    std::set<int> result;
+    for (const int candidate : all_pids()) {
+        if (namespaces.contains(network_namespace_of(candidate))) {
+            result.insert(candidate);
+        }
+    }
+    return result;
+}
+
+bool eventually(const std::function<bool()>& holds) {
+    for (const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+         std::chrono::steady_clock::now() < deadline; std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
+        if (holds()) {
+            return true;
+        }
+    }
+    return holds();
+}
+
+TEST_F(Bench, MeasuresEveryModeAndWritesItsReports) {
+    const Output output = bench({"--quick", "--rounds", "2", "--only", "tcp_sandbox", "udp_world", "tcp_published",
+                                 "latency_p50", "programs", "--json", file("out.json"), "--html", file("out.html")});
+    ASSERT_EQ(output.status, 0) << output.err;
+    EXPECT_THAT(output.out, HasSubstr("TCP, sandbox → sandbox, µs"));
+    const json written = json::parse(std::ifstream(file("out.json")));
+    const json& figures = written.at("figures");
+    for (const char* const figure : {"tcp_sandbox", "udp_world", "latency_p999"}) {
+        EXPECT_EQ(figures.at(figure).size(), 5u) << figure;
+        for (const auto& [mode, measured] : figures.at(figure).items()) {
+            EXPECT_GT(measured.at("median").get<double>(), 0) << figure << " " << mode;
+            EXPECT_EQ(measured.at("rounds").size(), 2u) << figure << " " << mode;
+        }
+    }
+    for (const char* const mode : {"wire", "bridge", "ptp"}) {
+        EXPECT_TRUE(figures.at("tcp_published").contains(mode)) << mode;
+    }
+    for (const char* const figure : {"program_sandbox", "program_world", "program_uplink", "load_sandbox", "load_world",
+                                     "load_uplink", "load_host"}) {
+        EXPECT_GT(figures.at(figure).at("causeway").at("median").get<double>(), 0) << figure;
+    }
+    std::ifstream html(file("out.html"));
+    EXPECT_THAT(std::string(std::istreambuf_iterator<char>(html), {}), HasSubstr("</html>"));
+}
+
+TEST_F(Bench, FillsNodesWithFlows) {
+    const Output output = bench({"--quick", "--rounds", "1", "--only", "flows", "--json", file("out.json")});
+    ASSERT_EQ(output.status, 0) << output.err;
+    const json figures = json::parse(std::ifstream(file("out.json"))).at("figures");
+    EXPECT_EQ(figures.at("connections_world_flows_100000").at("causeway").at("failed"), 0);
+    EXPECT_TRUE(figures.contains("memory_flow"));  // how much depends on what else the machine does
+    EXPECT_GT(figures.at("program_world_flows_100000").at("causeway").at("median").get<double>(), 0);
+}
+
+TEST_F(Bench, CheckFailsWhereABarIsMissedAndOnlyThere) {
+    ASSERT_EQ(bench({"--quick", "--rounds", "1", "--only", "tcp_sandbox", "--json", file("out.json")}).status, 0);
+    EXPECT_EQ(bench({"--from", file("out.json"), "--check", "--bars", bars(100)}).status, 0);
+    const Output missed = bench({"--from", file("out.json"), "--check", "--bars", bars(0.01)});
+    EXPECT_EQ(missed.status, 3);
+    EXPECT_THAT(missed.out,
+                AllOf(HasSubstr("MISSES  TCP, sandbox → sandbox: ≤ 0.010 × wire"), HasSubstr("% above the bar")));
+    EXPECT_EQ(bench({"--from", file("out.json"), "--bars", bars(0.01)}).status, 0) << "nobody asked for a check";
+}
+
+TEST_F(Bench, SaysWhatCouldNotBeMeasuredAndFails) {
+    std::ofstream(file("causeway")) << "#!/bin/sh\necho '{\"code\": 999, \"msg\": \"not today\"}'\nexit 1\n"
+                                    << std::flush;
+    std::filesystem::permissions(file("causeway"), std::filesystem::perms::owner_all);
+    const Output output = bench({"--quick", "--rounds", "1", "--only", "tcp_sandbox", "--plugin", file("causeway"),
+                                 "--json", file("out.json")});
+    EXPECT_EQ(output.status, 1);
+    EXPECT_THAT(output.err, AllOf(HasSubstr("causeway, setting up traffic"), HasSubstr("not today")));
+    const json written = json::parse(std::ifstream(file("out.json")));
+    EXPECT_FALSE(written.at("figures").at("tcp_sandbox").contains("causeway"));
+    EXPECT_TRUE(written.at("figures").at("tcp_sandbox").contains("bridge")) << "the others go on";
+}
+
+class KilledBench : public Bench, public testing::WithParamInterface<int> {};
+
+TEST_P(KilledBench, LeavesNothingRunningInItsNamespaces) {
+    Child running = start({CAUSEWAY_BENCH, "--quick", "--only", "tcp_sandbox", "adds"});
+    std::set<std::string> namespaces;
+    ASSERT_TRUE(eventually([&] { return (namespaces = namespaces_of_children(running.pid())).size() >= 5; }))
+        << running.err();
+    ASSERT_THAT(pids_in(namespaces), Not(IsEmpty()));
+    ::kill(running.pid(), GetParam());  // it alone, not its group
+    EXPECT_EQ(running.wait(), 128 + GetParam());
+    EXPECT_TRUE(eventually([&] { return pids_in(namespaces).empty(); }));
+}
+
+INSTANTIATE_TEST_SUITE_P(By, KilledBench, testing::Values(SIGKILL, SIGINT, SIGTERM),
+                         [](const auto& signal) { return std::string(sigabbrev_np(signal.param)); });
+
+}  // namespace
+}  // namespace causeway::test

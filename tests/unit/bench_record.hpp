@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A race that was never run: what a test of the report says was measured.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bench/results.hpp"
+
+namespace causeway::bench {
+
+// One value a round.
+inline void set(Results& results, const std::string& figure, const std::string& column,
+                const std::vector<double>& values, long failed = 0) {
+    int round = 0;
+    for (const double value : values) {
+        results.add(figure, column, ++round, {.samples = {value}, .failed = failed});
+    }
+}
+
+inline Record record_of_three() {
+    Record record;
+    record.conditions = {.date = "2001-02-03 04:05 UTC",
+                         .machine = "2 CPUs, some processor",
+                         .kernel = "Linux 6.1",
+                         .extent = "quick",
+                         .rounds = 3,
+                         .milliseconds = 300,
+                         .adds = 3};
+    record.columns = {{"wire", "one veth pair"}, {"bridge", "reference plugin bridge"}, {"causeway", "causeway"}};
+    return record;
+}
+
+}  // namespace causeway::bench
