@@ -118,9 +118,23 @@ struct UDP {  // RFC 768
     std::optional<std::uint16_t> checksum{};  // 0: none
 };
 
-inline constexpr std::uint8_t icmp_echo_reply = 0, icmp_unreachable = 3, icmp_echo_request = 8;
+struct UDPLite {  // RFC 3828
+    std::uint16_t source_port = 40000, destination_port = 53;
+    std::uint16_t coverage = 0;  // bytes that the checksum covers; 0: all
+    std::optional<std::uint16_t> checksum{};
+};
 
-struct ICMP {  // RFC 792, echo
+struct SCTP {  // RFC 9260: the header before the chunks
+    std::uint16_t source_port = 40000, destination_port = 9899;
+    std::uint32_t tag = 0;
+    std::optional<std::uint32_t> checksum{};
+};
+
+inline constexpr std::uint8_t icmp_echo_reply = 0, icmp_unreachable = 3, icmp_echo_request = 8, icmp_time_exceeded = 11,
+                              icmp_parameter_problem = 12;
+
+// RFC 792, echo. In an error the two words are what stands before the quoted packet: 0 and the MTU for frag-needed.
+struct ICMP {
     std::uint8_t type = icmp_echo_request, code = 0;
     std::uint16_t identifier = 40000, sequence = 1;
     std::optional<std::uint16_t> checksum{};
@@ -135,7 +149,7 @@ struct Padding {
     std::size_t size;
 };
 
-using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, ICMP, Payload, Padding>;
+using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, UDPLite, SCTP, ICMP, Payload, Padding>;
 
 class Frame;
 Frame operator/(Frame frame, Layer layer);
