@@ -22,8 +22,11 @@ std::uint32_t read32(const Bytes& bytes, std::size_t offset) {
     return static_cast<std::uint32_t>(read16(bytes, offset)) << 16 | read16(bytes, offset + 2);
 }
 
+// What a link says by itself, IGMP among it, is not what came of a test's frames.
 bool is_ip(const Seen& seen) {
-    return !seen.outgoing && seen.frame.size() >= ethernet_size + ipv4_size && read16(seen.frame, 12) == ethertype_ipv4;
+    constexpr std::uint8_t igmp = 2;
+    return !seen.outgoing && seen.frame.size() >= ethernet_size + ipv4_size &&
+           read16(seen.frame, 12) == ethertype_ipv4 && seen.frame[23] != igmp;
 }
 
 // UDP between any port and the one that is probed, at this offset of the addresses.

@@ -29,6 +29,35 @@ std::string mac_at(const std::string& device, const std::string& netns) {
     return ip_json({"link", "show", device}, netns).at(0).at("address");
 }
 
+// What causeway calls these states of a connection: one that is half closed is in use.
+std::string state_by_causeways_name(const std::string& state) {
+    if (state == "SYN_SENT" || state == "SYN_RECV" || state == "SYN_SENT2") {
+        return "opening";
+    }
+    return state == "ESTABLISHED" || state == "FIN_WAIT" || state == "CLOSE_WAIT" ? "established" : "closing";
+}
+
+// From lines such as "ipv4 2 tcp 6 3599 ESTABLISHED src=10.0.0.2 dst=203.0.113.2 sport=40000 dport=80 src=...".
+std::string state_in_conntrack(const std::string& protocol, std::uint16_t peer_port) {
+    std::istringstream flows(must_run({"cat", "/proc/net/nf_conntrack"}));
+    const auto port = peer_port == 0 ? std::string("type=8") : "dport=" + std::to_string(peer_port);
+    for (std::string line; std::getline(flows, line);) {
+        std::istringstream words(line);
+        std::string family, number, name, protocol_number, seconds, state, word;
+        words >> family >> number >> name >> protocol_number >> seconds >> state;
+        bool to_port = false;
+        for (int sources = state.starts_with("src=") ? 1 : 0;
+             words >> word && sources < 2;) {  // as sent, not as replied
+            sources += word.starts_with("src=") ? 1 : 0;
+            to_port |= sources < 2 && word == port;
+        }
+        if (name == protocol && to_port) {
+            return protocol == "tcp" ? state_by_causeways_name(state) : protocol;
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 void PrintTo(Translator translator, std::ostream* stream) {
@@ -138,26 +167,21 @@ Party Translating::join(const std::string& id, const Terms& terms) {
     return masquerade_->connect(id);
 }
 
+std::string Translating::state_of_flow(const std::string& protocol, std::uint16_t peer_port) const {
+    if (!is_causeway()) {
+        return state_in_conntrack(protocol, peer_port);
+    }
+    for (const auto& flow : ctl_json({"flows"})) {
+        const std::string destination = flow.at("destination");
+        if (flow.at("protocol") == protocol && destination.ends_with(":" + std::to_string(peer_port))) {
+            return flow.at("state");
+        }
+    }
+    return {};
+}
+
 bool Translating::holds_flow(const std::string& protocol, std::uint16_t peer_port) const {
-    if (is_causeway()) {
-        for (const auto& flow : ctl_json({"flows"})) {
-            const std::string destination = flow.at("destination");
-            if (flow.at("protocol") == protocol && destination.ends_with(":" + std::to_string(peer_port))) {
-                return true;
-            }
-        }
-        return false;
-    }
-    std::istringstream flows(must_run({"cat", "/proc/net/nf_conntrack"}));
-    const auto port = peer_port == 0 ? std::string(" type=8 ") : " dport=" + std::to_string(peer_port) + " ";
-    for (std::string flow; std::getline(flows, flow);) {
-        const auto reply = flow.find(" src=", flow.find(" src=") + 1);
-        if (flow.find(" " + protocol + " ") != std::string::npos &&
-            flow.substr(0, reply + 1).find(port) != std::string::npos) {
-            return true;
-        }
-    }
-    return false;
+    return !state_of_flow(protocol, peer_port).empty();
 }
 
 std::string Translating::counted() const {

@@ -70,8 +70,9 @@ protected:
     // All sandboxes of one test have the same terms.
     Party join(const std::string& id, const Terms& terms = {});
 
-    // Whether the translator holds a flow of this protocol ("tcp", "udp", "icmp") to this port of the world's; an echo
-    // has none, and is asked for with 0.
+    // The state of the flow of this protocol ("tcp", "udp", "icmp") to this port of the world's (0: echoes), in
+    // causeway's words: "opening", "established", "closing", "udp", "icmp"; empty when there is none.
+    std::string state_of_flow(const std::string& protocol, std::uint16_t peer_port) const;
     bool holds_flow(const std::string& protocol, std::uint16_t peer_port) const;
     // What causeway alone counts; nothing to see at the kernel.
     std::string counted() const;
