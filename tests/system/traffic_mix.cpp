@@ -224,6 +224,8 @@ TrafficMix::Draft TrafficMix::error_about(Flow& flow, bool outward) {
     draft.step.outward = outward;
     draft.step.sandbox = flow.sandbox;
     draft.step.flow = &flow;
+    draft.step.error = kind.type;
+    draft.step.quotes = cut;
     draft.ip.protocol = icmp_number;
     draft.fill = [=, fill = filled(flow, !outward, draft.step.words), &flow](Frame frame, const Side& side) {
         auto ip = inner;
@@ -393,6 +395,8 @@ Step TrafficMix::finished(const Draft& draft) {
     const bool cut = draft.ip.options.empty() && draft.ip.ttl > 1 && chance(8);
     const auto pieces = cut ? some_cut(step.words) : nullptr;
     const auto damage = !cut && chance(20) ? some_damage(step.words) : nullptr;
+    step.in_pieces = cut;
+    step.damaged = damage != nullptr;
     const auto peer = step.flow ? step.flow->peer : one_of(peers);
     const bool has_destination = draft.ip.destination != Ip{};
     step.frames = [=, ip = draft.ip, fill = draft.fill, outward = step.outward,

@@ -19,6 +19,9 @@ struct Step {
     std::size_t sandbox = 0;
     Flow* flow = nullptr;  // whose packet it is, if any
     bool opens = false;    // a packet of the flow's own, from the sandbox: what comes out tells its port
+    bool damaged = false, in_pieces = false;
+    int error = -1;          // type of the ICMP error that it is
+    std::size_t quotes = 0;  // bytes of the quoted transport that the error asks for
     std::function<std::vector<Bytes>(const Side&)> frames;
 };
 
