@@ -49,33 +49,47 @@ struct Piece {
     }
 };
 
-std::optional<Bytes> whole(std::vector<Piece> pieces) {
-    std::ranges::stable_sort(pieces, {}, &Piece::begin);
-    const auto& first = pieces.front();
-    Bytes payload;
-    bool complete = false;
-    for (const auto& piece : pieces) {
-        const auto bytes = piece.payload();
-        if (piece.begin > payload.size()) {
+// Fragments of one datagram, as they come.
+class Waiting {
+public:
+    // Returns the datagram with its last missing fragment.
+    std::optional<Bytes> add(const Bytes& frame) {
+        Piece piece(frame);
+        const auto same = [&](const Piece& other) { return other.begin == piece.begin && other.end == piece.end; };
+        const auto over = [&](const Piece& other) { return other.begin < piece.end && piece.begin < other.end; };
+        if (broken_ || std::ranges::any_of(pieces_, same)) {
             return std::nullopt;
         }
-        const auto known = std::min(payload.size() - piece.begin, bytes.size());
-        if (!std::equal(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(known),
-                        payload.begin() + static_cast<std::ptrdiff_t>(piece.begin))) {
+        broken_ = std::ranges::any_of(pieces_, over);
+        pieces_.push_back(std::move(piece));
+        std::ranges::sort(pieces_, {}, &Piece::begin);
+        return broken_ ? std::nullopt : whole();
+    }
+    const std::vector<Piece>& pieces() const { return pieces_; }
+
+private:
+    std::optional<Bytes> whole() const {
+        const auto& first = pieces_.front().frame;
+        Bytes datagram(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(ethernet_size + header_size(first)));
+        std::size_t end = 0;
+        for (const auto& piece : pieces_) {
+            if (piece.begin != end) {
+                return std::nullopt;
+            }
+            const auto payload = piece.payload();
+            datagram.insert(datagram.end(), payload.begin(), payload.end());
+            end = piece.end;
+        }
+        if (!pieces_.back().last) {
             return std::nullopt;
         }
-        payload.insert(payload.end(), bytes.begin() + static_cast<std::ptrdiff_t>(known), bytes.end());
-        complete |= piece.last;
+        set_header(datagram, 0);
+        return datagram;
     }
-    if (!complete) {
-        return std::nullopt;
-    }
-    Bytes datagram(first.frame.begin(),
-                   first.frame.begin() + static_cast<std::ptrdiff_t>(ethernet_size + header_size(first.frame)));
-    datagram.insert(datagram.end(), payload.begin(), payload.end());
-    set_header(datagram, 0);
-    return datagram;
-}
+
+    std::vector<Piece> pieces_;
+    bool broken_ = false;
+};
 
 bool is_fragment(const Bytes& frame) {
     return frame.size() >= ethernet_size + ipv4_size && (read16(frame, 20) & (more_fragments | offset_mask)) != 0;
@@ -85,8 +99,9 @@ bool is_fragment(const Bytes& frame) {
 
 std::vector<Bytes> pieces_of(const Bytes& frame, std::size_t size) {
     std::vector<Bytes> pieces;
-    const auto payload = frame.begin() + ethernet_size + ipv4_size;
-    const auto length = frame.size() - ethernet_size - ipv4_size;
+    const auto headers = ethernet_size + header_size(frame);
+    const auto payload = frame.begin() + static_cast<std::ptrdiff_t>(headers);
+    const auto length = frame.size() - headers;
     for (std::size_t offset = 0; offset < length; offset += size) {
         Bytes piece(frame.begin(), payload);
         const auto first = payload + static_cast<std::ptrdiff_t>(offset);
@@ -98,7 +113,7 @@ std::vector<Bytes> pieces_of(const Bytes& frame, std::size_t size) {
 }
 
 std::vector<Bytes> reassembled(const std::vector<Bytes>& frames, std::vector<Bytes>* left) {
-    std::map<Bytes, std::vector<Piece>> waiting;
+    std::map<Bytes, Waiting> waiting;
     std::vector<Bytes> datagrams;
     for (const auto& frame : frames) {
         if (!is_fragment(frame)) {
@@ -107,15 +122,13 @@ std::vector<Bytes> reassembled(const std::vector<Bytes>& frames, std::vector<Byt
         }
         Bytes key(frame.begin() + 26, frame.begin() + 34);
         key.insert(key.end(), {frame[23], frame[18], frame[19]});
-        auto& pieces = waiting[key];
-        pieces.emplace_back(frame);
-        if (auto datagram = whole(pieces)) {
+        if (auto datagram = waiting[key].add(frame)) {
             datagrams.push_back(*datagram);
             waiting.erase(key);
         }
     }
-    for (const auto& [key, pieces] : waiting) {
-        for (const auto& piece : pieces) {
+    for (const auto& [key, datagram] : waiting) {
+        for (const auto& piece : datagram.pieces()) {
             if (left) {
                 left->push_back(piece.frame);
             }

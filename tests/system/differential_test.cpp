@@ -96,6 +96,33 @@ bool kept_from_target(const Difference& difference, const Made& made) {
     return made.like[difference.target()].empty() && made.like[1].size() + made.like[2].size() == 0;
 }
 
+// That the packet's TTL is used up, from the node or its gateway.
+bool says_time_exceeded(const Difference& difference, const Made& made) {
+    const auto* packet = only(made, difference.origin());
+    return packet && difference.sent[0][22] <= 1 && has(*packet, icmp_number, 11, 0);
+}
+
+// The kernel computes a CRC over what is quoted, as if that were the whole packet.
+bool differ_in_a_quoted_crc(const Difference& difference) {
+    const auto *ours = only(difference.ours, difference.target()),
+               *kernels = only(difference.kernels, difference.target());
+    if (!ours || !kernels || ours->size() != kernels->size()) {
+        return false;
+    }
+    const auto quote = std::size_t{(*ours)[0]} % 16 * 4 + 8, crc = quote + std::size_t{(*ours)[quote]} % 16 * 4 + 8;
+    auto without = *kernels;
+    for (std::size_t i = crc; i < crc + 4 && i + 1 < without.size(); ++i) {
+        without[i] = (*ours)[i];
+    }
+    return without == *ours;
+}
+
+bool has_impossible_coverage(const Bytes& frame) {
+    const std::size_t transport = 14 + std::size_t{frame[14]} % 16 * 4;
+    const auto coverage = std::size_t{frame.at(transport + 4)} << 8 | frame.at(transport + 5);
+    return (coverage != 0 && coverage < 8) || coverage > frame.size() - transport;
+}
+
 struct Accepted {
     const char* reason;
     bool (*is_this)(const Difference&);
@@ -114,6 +141,20 @@ constexpr std::array accepted{
                  return difference.is_of(tcp_number) && kept_from_target(difference, difference.kernels) &&
                         translated_plainly(difference, difference.ours);
              }},
+    Accepted{
+        "a packet whose TTL is used up is answered so, even if conntrack calls it invalid and is silent or has the "
+        "node's stack answer it",
+        [](const Difference& difference) {
+            return kept_from_target(difference, difference.kernels) && says_time_exceeded(difference, difference.ours);
+        }},
+    Accepted{"a connection whose only answer was a RST is forgotten by the kernel at once, and by causeway after its "
+             "closing time",
+             [](const Difference& difference) {
+                 return difference.step.flow && difference.step.flow->protocol == tcp_number &&
+                        difference.step.flow->reset && kept_from_target(difference, difference.kernels) &&
+                        only(difference.ours, difference.target()) != nullptr;
+             },
+             true},
     Accepted{"an SCTP chunk that conntrack's state machine calls invalid is translated, for the same reason",
              [](const Difference& difference) {
                  return difference.is_of(sctp_number) && kept_from_target(difference, difference.kernels) &&
@@ -138,6 +179,27 @@ constexpr std::array accepted{
             return difference.step.flow && !has_ports(difference.step.flow->protocol) &&
                    is_refusal(difference, difference.ours) && difference.kernels.nothing();
         }},
+    Accepted{"the kernel writes a checksum of its own over the one of an SCTP packet that an error quotes; it can't be "
+             "right, for the quote is not whole",
+             [](const Difference& difference) {
+                 return difference.step.error >= 0 && difference.step.flow->protocol == sctp_number &&
+                        differ_in_a_quoted_crc(difference);
+             }},
+    Accepted{
+        "UDP-Lite whose checksum coverage is impossible is left to its receiver, who must discard it (RFC 3828, 3.1)",
+        [](const Difference& difference) {
+            return difference.is_of(udp_lite_number) && difference.step.damaged && difference.kernels.nothing() &&
+                   has_impossible_coverage(difference.sent[0]);
+        }},
+    Accepted{"a packet with the IP flag that must be zero (RFC 791, 3.1) is dropped",
+             [](const Difference& difference) {
+                 return difference.step.damaged && (difference.sent[0][20] & 0x80) != 0 && difference.ours.nothing();
+             },
+             true},
+    Accepted{"an ICMP error in fragments is dropped: none is large enough to need them (RFC 1812, 4.3.2.3)",
+             [](const Difference& difference) {
+                 return difference.step.error >= 0 && difference.step.in_pieces && difference.ours.nothing();
+             }},
     Accepted{"an ICMP error that quotes ports, but less than eight bytes, says whose it is",
              [](const Difference& difference) {
                  return difference.step.error >= 0 && difference.step.quotes == 4 && difference.kernels.nothing() &&
@@ -251,7 +313,7 @@ TEST_P(DifferentialTraffic, ComesOutTheSame) {
         const Difference difference{step, sent, sides_[0], ours, kernels};
         const auto row = std::ranges::find_if(accepted, [&](const Accepted& one) { return one.is_this(difference); });
         if (step.flow && (row == accepted.end() || row->parts_them)) {
-            step.flow->retired = true;
+            mix.retire(*step.flow);
         }
         if (row != accepted.end()) {
             ++seen[row->reason];

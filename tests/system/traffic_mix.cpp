@@ -12,7 +12,7 @@ namespace {
 constexpr Ip peers[] = {"198.51.100.20"_ip, "198.51.100.21"_ip, "198.51.100.22"_ip, "198.51.100.23"_ip};
 constexpr std::uint16_t ports[] = {53, 80, 443, 1023, 1024, 5060, 8080, 40000, 40001, 40002, 40003, 50000, 65535};
 constexpr std::uint16_t peer_ports[] = {53, 80, 443, 5300};
-constexpr auto router_ip = "198.51.100.77"_ip;
+constexpr auto router_ip = "198.51.100.77"_ip, stranger_ip = "198.51.100.99"_ip;
 constexpr std::size_t flows_at_most = 300;
 
 void set_ip_checksum(Bytes& frame) {
@@ -98,6 +98,14 @@ Flow& TrafficMix::some_flow(std::uint8_t protocol) {
     throw std::runtime_error("the translators agree on no flow any more");
 }
 
+void TrafficMix::retire(Flow& flow) {
+    for (auto& other : flows_) {
+        const bool entangled = other.protocol == flow.protocol && other.peer == flow.peer &&
+                               (!has_ports(flow.protocol) || flow.protocol == sctp_number);
+        other.retired |= entangled || &other == &flow;
+    }
+}
+
 Flow* TrafficMix::open_flow() {
     for (std::size_t tries = 0; tries < 30 && !flows_.empty(); ++tries) {
         auto& flow = *std::next(flows_.begin(), static_cast<std::ptrdiff_t>(pick(flows_.size())));
@@ -142,6 +150,7 @@ TrafficMix::Filled TrafficMix::tcp(Flow& flow, bool outward, std::string& words)
                      .window = static_cast<std::uint16_t>(random_()),
                      .options = chance(3) ? Bytes{2, 4, 5, 0xb4, 1, 1, 1, 0} : Bytes{}};
     own += static_cast<std::uint32_t>(text.size());
+    flow.reset |= (flags & rst) != 0;
     words += " with flags " + std::to_string(flags);
     return [=](Frame frame, Ends ends) {
         auto segment = header;
@@ -397,7 +406,7 @@ Step TrafficMix::finished(const Draft& draft) {
     const auto damage = !cut && chance(20) ? some_damage(step.words) : nullptr;
     step.in_pieces = cut;
     step.damaged = damage != nullptr;
-    const auto peer = step.flow ? step.flow->peer : one_of(peers);
+    const auto peer = step.flow ? step.flow->peer : draft.ip.protocol == gre_number ? stranger_ip : one_of(peers);
     const bool has_destination = draft.ip.destination != Ip{};
     step.frames = [=, ip = draft.ip, fill = draft.fill, outward = step.outward,
                    sandbox = step.sandbox](const Side& side) -> std::vector<Bytes> {

@@ -30,6 +30,8 @@ public:
     explicit TrafficMix(std::uint64_t seed) : random_(seed) {}
 
     Step next();
+    // Sends no more packets of this flow, nor of those that have no port to be told apart from it by.
+    void retire(Flow& flow);
 
 private:
     struct Ends {
