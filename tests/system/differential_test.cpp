@@ -123,6 +123,21 @@ bool has_impossible_coverage(const Bytes& frame) {
     return (coverage != 0 && coverage < 8) || coverage > frame.size() - transport;
 }
 
+bool are_same_errors_about_fragments(const Difference& difference) {
+    const auto *ours = only(difference.ours, difference.origin()),
+               *kernels = only(difference.kernels, difference.origin());
+    return difference.sent.size() > 1 && ours && kernels && ours->size() > 28 && kernels->size() > 28 &&
+           (*ours)[9] == icmp_number && std::equal(ours->begin() + 8, ours->begin() + 28, kernels->begin() + 8);
+}
+
+bool begins_with_part_of_a_tcp_header(const std::vector<Bytes>& pieces) {
+    return std::ranges::any_of(pieces, [](const Bytes& frame) {
+        const std::size_t transport = 14 + std::size_t{frame[14]} % 16 * 4, size = frame.size() - transport;
+        const bool first = (frame[20] & 0x1f) == 0 && frame[21] == 0;
+        return first && (size < 20 || size < std::size_t{frame[transport + 12]} / 16 * 4);
+    });
+}
+
 struct Accepted {
     const char* reason;
     bool (*is_this)(const Difference&);
@@ -138,7 +153,8 @@ constexpr std::array accepted{
     Accepted{"a TCP segment that conntrack's state machine calls invalid is translated: causeway knows of a connection "
              "only how long to keep it, its ends know which segments to take",
              [](const Difference& difference) {
-                 return difference.is_of(tcp_number) && kept_from_target(difference, difference.kernels) &&
+                 return difference.is_of(tcp_number) && difference.step.flow->external[1] != 0 &&
+                        kept_from_target(difference, difference.kernels) &&
                         translated_plainly(difference, difference.ours);
              }},
     Accepted{
@@ -153,6 +169,14 @@ constexpr std::array accepted{
                  return difference.step.flow && difference.step.flow->protocol == tcp_number &&
                         difference.step.flow->reset && kept_from_target(difference, difference.kernels) &&
                         only(difference.ours, difference.target()) != nullptr;
+             },
+             true},
+    Accepted{"an error about a fragment quotes the fragment, and the kernel's the datagram that it has put together",
+             are_same_errors_about_fragments},
+    Accepted{"a first fragment that ends within its TCP header is dropped (RFC 3128)",
+             [](const Difference& difference) {
+                 return difference.is_of(tcp_number) && difference.ours.nothing() &&
+                        begins_with_part_of_a_tcp_header(difference.sent);
              },
              true},
     Accepted{"an SCTP chunk that conntrack's state machine calls invalid is translated, for the same reason",

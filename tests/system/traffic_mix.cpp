@@ -200,7 +200,7 @@ TrafficMix::Filled TrafficMix::filled(Flow& flow, bool outward, std::string& wor
                    Payload{text};
         };
     }
-    const auto payload = flow.protocol == gre_number ? std::string("\0\0\x08\0", 4) + text : text;
+    const auto payload = flow.protocol == gre_number ? std::string("\0\0\x08\0a packet", 12) + text : text;
     return [=](Frame frame, Ends) { return frame / Payload{payload}; };
 }
 
@@ -274,7 +274,7 @@ TrafficMix::Draft TrafficMix::unsolicited() {
             case udp_lite_number:
                 return frame / UDPLite{.source_port = 53, .destination_port = port} / Payload{text};
             default:
-                return frame / Payload{std::string("\0\0\x08\0", 4) + text};
+                return frame / Payload{std::string("\0\0\x08\0a packet", 12) + text};
         }
     };
     return draft;
@@ -338,8 +338,10 @@ std::function<void(Bytes&)> TrafficMix::some_damage(std::string& words) {
                 frame[14] = static_cast<std::uint8_t>(0x40 | noise % 5);
                 break;
             case 4:
+                frame.resize(std::min<std::size_t>(frame.size(), 70));  // which the header's 60 bytes would outrun
                 frame[14] = 0x4f;
-                std::fill(frame.begin() + 34, frame.begin() + std::min<std::ptrdiff_t>(74, std::ssize(frame)), 1);
+                frame[16] = 0;
+                frame[17] = static_cast<std::uint8_t>(frame.size() - 14);
                 break;
             case 5:
                 frame[16] = 0x7f;
@@ -378,7 +380,7 @@ std::function<std::vector<Bytes>(const Bytes&)> TrafficMix::some_cut(std::string
     return [=](const Bytes& frame) {
         std::mt19937_64 random(order_seed);  // the same for both translators
         auto pieces = pieces_of(frame, std::max(size, (frame.size() - 34) / 40 / 8 * 8));
-        if (pieces.empty()) {
+        if (pieces.size() < 2) {
             return std::vector<Bytes>{frame};
         }
         const auto some = random() % pieces.size();
@@ -386,7 +388,7 @@ std::function<std::vector<Bytes>(const Bytes&)> TrafficMix::some_cut(std::string
             pieces.erase(pieces.begin() + static_cast<std::ptrdiff_t>(some));
         } else if (fate == Fate::twice) {
             pieces.push_back(pieces[some]);
-        } else if (fate == Fate::overlap && pieces.size() > 1) {
+        } else if (fate == Fate::overlap) {
             auto over = pieces[some];
             over.back() ^= 0xff;
             pieces.insert(pieces.begin() + static_cast<std::ptrdiff_t>(random() % (some + 1)), over);
