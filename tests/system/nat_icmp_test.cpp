@@ -34,7 +34,6 @@ std::vector<Error> all_errors() {
     errors.push_back({"time exceeded", error_of(11, 0)});
     errors.push_back({"time exceeded", error_of(11, 1)});
     errors.push_back({"parameter problem", error_of(12, 0, 0x1400 << 16)});  // the byte that it points at
-    errors.push_back({"source quench", error_of(4, 0)});
     return errors;
 }
 
@@ -261,6 +260,33 @@ TEST_P(IcmpErrors, EndNoConnection) {
     }
     EXPECT_TRUE(holds_flow("tcp", 5300));
     talk.begin();
+}
+
+TEST_P(IcmpErrors, WhoseTtlIsUsedUpDoNotComeIn) {
+    Conversation talk(Kind::udp, road());
+    talk.begin();
+    for (const std::uint8_t ttl : {std::uint8_t{0}, std::uint8_t{1}}) {
+        const auto crossed =
+            road().in((road().from_world() / IPv4{.source = router_ip, .destination = node_ip, .ttl = ttl} /
+                       error_of(3, 1) / quoted(talk.question(true).bytes()))
+                          .bytes());
+        EXPECT_EQ(crossed.size(), 0U) << "TTL " << int{ttl} << describe(crossed);  // nor is an error made of it
+    }
+}
+
+// What a link adds to a short frame is no part of the quoted packet, whose checksum would be there.
+TEST_P(IcmpErrors, AreNotSpoiltByLinkPadding) {
+    Conversation talk(Kind::tcp, road());
+    talk.begin();
+    for (const std::size_t bytes : {8U, 12U, 17U}) {
+        auto sent = (road().from_world() / IPv4{.source = router_ip, .destination = node_ip} / error_of(3, 1) /
+                     quoted(talk.question(true).bytes(), bytes))
+                        .bytes();
+        sent.resize(sent.size() + 46);
+        const auto crossed = road().in(sent);
+        ASSERT_EQ(crossed.sandboxes[0].size(), 1U) << counted();
+        EXPECT_EQ(wrong_checksums(crossed.sandboxes[0][0]), "") << describe(crossed);
+    }
 }
 
 FOR_BOTH_TRANSLATORS(IcmpErrors);

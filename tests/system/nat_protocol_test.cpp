@@ -205,6 +205,22 @@ TEST_P(Protocols, CrossWithIpOptions) {
     }));
 }
 
+// RFC 1812, section 5.2.2: a router verifies it, and must discard what fails.
+TEST_P(Protocols, WithAWrongIpChecksumDoNotCross) {
+    const auto out = road().out(
+        (road().from_sandbox() / IPv4{.source = road().address(), .destination = peer_ip, .checksum = 0x1234} /
+         UDP{.source_port = sandboxes_port, .destination_port = peers_port})
+            .bytes());
+    EXPECT_EQ(out.size(), 0U) << describe(out);
+    const UDP udp{.source_port = sandboxes_port, .destination_port = peers_port};
+    ASSERT_TRUE(goes_out({}, [&](Frame frame) { return frame / udp; }));
+    const auto in =
+        road().in((road().from_world() / IPv4{.source = peer_ip, .destination = node_ip, .checksum = 0x1234} /
+                   UDP{.source_port = peers_port, .destination_port = sandboxes_port})
+                      .bytes());
+    EXPECT_EQ(in.size(), 0U) << describe(in);
+}
+
 FOR_BOTH_TRANSLATORS(Protocols);
 
 }  // namespace

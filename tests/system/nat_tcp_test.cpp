@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "tests/system/crossing.hpp"
+#include "tests/system/datagram.hpp"
 
 namespace causeway::test {
 namespace {
@@ -205,6 +206,29 @@ TEST_P(TcpSegments, FromAnotherPeerDoNotComeIn) {  // RFC 5382, REQ-3: address a
             EXPECT_THAT(in.sandboxes[0], IsEmpty());
         }
     }
+}
+
+// The node's stack knows nothing of a sandbox's connection, and would end it with a RST.
+TEST_P(TcpSegments, ThatAreMalformedAreNotAnsweredByTheNode) {
+    build();
+    shake_hands();
+    const TCP header{.source_port = peers_port,
+                     .destination_port = sandboxes_port,
+                     .flags = psh_ack,
+                     .sequence = peers_sequence + 1,
+                     .acknowledged = sandboxes_sequence + 1,
+                     .options = {1, 1, 1, 1, 1, 1, 1, 0}};
+    const auto from = road().from_world() / IPv4{.source = peer_ip, .destination = node_ip, .dont_fragment = false};
+    const auto whole = (from / header / Payload{std::string(100, 'x')}).bytes();
+    for (const auto& piece : pieces_of(whole, 24)) {  // the first ends within the header
+        road().send_from_world(piece);
+    }
+    EXPECT_THAT(road().settle().world, IsEmpty()) << "fragments";
+    const auto flagged = road().in(
+        (road().from_world() / IPv4{.source = peer_ip, .destination = node_ip, .reserved_flag = true} / header)
+            .bytes());
+    EXPECT_THAT(flagged.world, IsEmpty()) << "a reserved flag";
+    EXPECT_TRUE(comes_in(psh_ack, 1, 1, "still there?"));
 }
 
 FOR_BOTH_TRANSLATORS(TcpSegments);

@@ -347,6 +347,9 @@ std::function<void(Bytes&)> TrafficMix::some_damage(std::string& words) {
                 frame[16] = 0x7f;
                 break;
             case 6:
+                if (frame[23] == gre_number) {
+                    return;  // how much of it there must be is a matter of opinion
+                }
                 frame.resize(std::min(frame.size(), transport + (noise % 2 ? 0 : 4 + noise % 4)));  // no half ports
                 frame[16] = static_cast<std::uint8_t>((frame.size() - 14) >> 8);
                 frame[17] = static_cast<std::uint8_t>(frame.size() - 14);
@@ -363,7 +366,7 @@ std::function<void(Bytes&)> TrafficMix::some_damage(std::string& words) {
 }
 
 // Fragments: in order or not, twice, one lost, or one that lays other bytes over another.
-std::function<std::vector<Bytes>(const Bytes&)> TrafficMix::some_cut(std::string& words) {
+std::function<std::vector<Bytes>(const Bytes&)> TrafficMix::some_cut(Step& step) {
     constexpr std::size_t sizes[] = {24, 64, 256, 512, 1024};
     const auto size = one_of(sizes);
     enum class Fate { whole, twice, lost, overlap };
@@ -372,11 +375,12 @@ std::function<std::vector<Bytes>(const Bytes&)> TrafficMix::some_cut(std::string
     const auto fate = one_of(fates);
     const bool shuffled = chance(2);
     const auto order_seed = random_();
-    words += ", in fragments of " + std::to_string(size) + (shuffled ? " in any order" : "") +
-             (fate == Fate::twice     ? ", one twice"
-              : fate == Fate::lost    ? ", one lost"
-              : fate == Fate::overlap ? ", one laid over another"
-                                      : "");
+    step.two_for_one_place = fate == Fate::overlap;
+    step.words += ", in fragments of " + std::to_string(size) + (shuffled ? " in any order" : "") +
+                  (fate == Fate::twice     ? ", one twice"
+                   : fate == Fate::lost    ? ", one lost"
+                   : fate == Fate::overlap ? ", one laid over another"
+                                           : "");
     return [=](const Bytes& frame) {
         std::mt19937_64 random(order_seed);  // the same for both translators
         auto pieces = pieces_of(frame, std::max(size, (frame.size() - 34) / 40 / 8 * 8));
@@ -404,7 +408,7 @@ Step TrafficMix::finished(const Draft& draft) {
     auto step = draft.step;
     const bool from_router = !step.outward && draft.ip.protocol == icmp_number && chance(2);
     const bool cut = draft.ip.options.empty() && draft.ip.ttl > 1 && chance(8);
-    const auto pieces = cut ? some_cut(step.words) : nullptr;
+    const auto pieces = cut ? some_cut(step) : nullptr;
     const auto damage = !cut && chance(20) ? some_damage(step.words) : nullptr;
     step.in_pieces = cut;
     step.damaged = damage != nullptr;

@@ -19,7 +19,7 @@ struct Step {
     std::size_t sandbox = 0;
     Flow* flow = nullptr;  // whose packet it is, if any
     bool opens = false;    // a packet of the flow's own, from the sandbox: what comes out tells its port
-    bool damaged = false, in_pieces = false;
+    bool damaged = false, in_pieces = false, two_for_one_place = false;
     int error = -1;          // type of the ICMP error that it is
     std::size_t quotes = 0;  // bytes of the quoted transport that the error asks for
     std::function<std::vector<Bytes>(const Side&)> frames;
@@ -68,7 +68,7 @@ private:
     void vary(Draft& draft);
     Step finished(const Draft& draft);
     std::function<void(Bytes&)> some_damage(std::string& words);
-    std::function<std::vector<Bytes>(const Bytes&)> some_cut(std::string& words);
+    std::function<std::vector<Bytes>(const Bytes&)> some_cut(Step& step);
 
     std::mt19937_64 random_;
     std::list<Flow> flows_;  // pointers to them stay
