@@ -212,6 +212,11 @@ constexpr std::array accepted{
             return difference.is_of(sctp_number) && is_refusal(difference, difference.ours);
         },
         true},
+    Accepted{"for the same reason an error about any port of an SCTP peer reaches the sandbox that speaks to that peer",
+             [](const Difference& difference) {
+                 return difference.step.error >= 0 && difference.step.flow->protocol == sctp_number &&
+                        difference.kernels.nothing() && only(difference.ours, difference.target()) != nullptr;
+             }},
     Accepted{"an SCTP checksum that is wrong stays wrong, and conntrack, told not to look at it, makes it right",
              [](const Difference& difference) {
                  return difference.is_of(sctp_number) && difference.step.damaged &&

@@ -26,6 +26,7 @@ struct Flow {
     std::uint16_t port = 0, peer_port = 0;       // 0 for protocols without; an echo has its identifier in the first
     std::uint32_t sent = 1000, received = 5000;  // sequence numbers of TCP
     std::array<std::uint16_t, 2> external{};     // by translator: the port that the world knows it by; 0: none yet
+    int stage = 0;                               // of TCP's beginning: SYN, SYN and ACK, ACK
     bool reset = false;                          // a RST was sent, by either end
     bool retired = false;                        // its translators are no longer of one mind
 

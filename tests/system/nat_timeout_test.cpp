@@ -110,19 +110,22 @@ TEST_P(IdleFlows, EndAfterTheirTimeAndNotBefore) {
 }
 
 TEST_P(IdleFlows, ServeUntilTheirTimeIsUp) {
-    for (const auto& idler : idlers) {
-        bool in_time = false;
-        for (int attempt = 0; attempt < 5 && !in_time; ++attempt) {
-            const auto began = begin(idler);
-            std::this_thread::sleep_until(began + idle_time * 3 / 4);
-            const auto late_word = road().in(packet(idler, false, idler.last_word).bytes());
-            in_time = Clock::now() - began < idle_time;
-            if (in_time) {
-                EXPECT_EQ(late_word.sandboxes[0].size(), 1U) << idler.state << "\n" << counted();
+    std::vector<bool> served(idlers.size());
+    for (int attempt = 0; attempt < 5 && std::ranges::find(served, false) != served.end(); ++attempt) {
+        std::vector<Clock::time_point> began;
+        for (const auto& idler : idlers) {
+            began.push_back(begin(idler));
+        }
+        std::this_thread::sleep_until(began.back() + idle_time / 2);
+        for (std::size_t i = 0; i < idlers.size(); ++i) {
+            const auto late_word = road().in(packet(idlers[i], false, idlers[i].last_word).bytes());
+            if (Clock::now() - began[i] < idle_time) {
+                EXPECT_EQ(late_word.sandboxes[0].size(), 1U) << idlers[i].state << "\n" << counted();
+                served[i] = true;
             }
         }
-        EXPECT_TRUE(in_time) << "this machine takes more than a second to forward a packet";
     }
+    EXPECT_EQ(std::ranges::find(served, false), served.end()) << "this machine takes seconds to forward a packet";
 }
 
 FOR_BOTH_TRANSLATORS(IdleFlows);

@@ -139,9 +139,22 @@ std::string TrafficMix::some_chunk() {
 // A segment that belongs where the connection is, or one of no sense.
 TrafficMix::Filled TrafficMix::tcp(Flow& flow, bool outward, std::string& words) {
     constexpr std::uint8_t syn_ack = syn | ack, fin_ack = fin | ack, psh_ack = psh | ack, rst_ack = rst | ack;
-    constexpr std::uint8_t usual[] = {ack, psh_ack, psh_ack, ack, psh_ack, syn, syn_ack, fin_ack};
-    constexpr std::uint8_t rare[] = {rst, rst_ack, 0, fin, syn | fin, syn | rst, psh, 0x3f, 0xff, ack | 0x20};
-    const auto flags = chance(12) ? one_of(rare) : !flow.open() && outward && !chance(4) ? syn : one_of(usual);
+    constexpr std::uint8_t usual[] = {ack, psh_ack, psh_ack, psh_ack, psh_ack, psh_ack, psh_ack, fin_ack};
+    constexpr std::uint8_t rare[] = {rst, rst_ack, 0,    fin,        syn | fin, syn | rst,
+                                     psh, 0x3f,    0xff, ack | 0x20, syn,       syn_ack};
+    auto flags = one_of(usual);
+    if (chance(25)) {
+        flags = one_of(rare);
+    } else if (flow.stage < 2 && outward) {
+        flags = syn;
+        flow.stage = 1;
+    } else if (flow.stage < 3 && !outward) {
+        flags = syn_ack;
+        flow.stage = 2;
+    } else if (flow.stage == 2) {
+        flags = ack;
+        flow.stage = 3;
+    }
     const auto text = (flags & syn) != 0 ? std::string() : some_text(chance(10) ? 2500 : 200);
     auto& own = outward ? flow.sent : flow.received;
     const TCP header{.flags = flags,
@@ -236,16 +249,19 @@ TrafficMix::Draft TrafficMix::error_about(Flow& flow, bool outward) {
     draft.step.error = kind.type;
     draft.step.quotes = cut;
     draft.ip.protocol = icmp_number;
-    draft.fill = [=, fill = filled(flow, !outward, draft.step.words), &flow](Frame frame, const Side& side) {
+    const auto before = flow;
+    const auto about = filled(flow, !outward, draft.step.words);
+    flow = before;  // nobody has sent that packet
+    draft.fill = [=, &flow](Frame frame, const Side& side) {
         auto ip = inner;
         ip.source = outward ? flow.peer : node_ip;
         ip.destination = outward ? side.road().address(flow.sandbox) : flow.peer;
         const auto ends =
             outward ? Ends{flow.peer_port, flow.port} : Ends{side.port_in_the_world(flow), flow.peer_port};
-        const auto about = fill(Ethernet{} / ip, ends).bytes();
+        const auto packet = about(Ethernet{} / ip, ends).bytes();
         return std::move(frame) /
                ICMP{.type = kind.type, .code = kind.code, .identifier = kind.first, .sequence = kind.second} /
-               quoted(about.size() > 1200 ? Bytes(about.begin(), about.begin() + 1200) : about, cut);
+               quoted(packet.size() > 1200 ? Bytes(packet.begin(), packet.begin() + 1200) : packet, cut);
     };
     return draft;
 }
