@@ -323,6 +323,8 @@ protected:
         const std::vector kernels{masquerade.connect("oracle-blue"), masquerade.connect("oracle-red")};
         for (const auto& where : {std::string(), node}) {  // so that some packets are too big for it
             ip({"link", "set", "up0", "mtu", "1400"}, where);
+            set_sysctl("net/ipv4/ipfrag_time", "3600",
+                       where);  // no complaints about a lost fragment, however slow this is
         }
         roads_.reserve(2);
         roads_.emplace_back(ours, world_.world(), "");

@@ -241,6 +241,8 @@ TEST_P(LargeDatagrams, OfTwoSandboxesCrossAtOnce) {
         clients.push_back(Socket::udp(sandbox.netns, {"0.0.0.0", 4000}));
         ASSERT_EQ(clients.back().connect({world_address, 5300}), 0);
         clients.back().set(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+        ASSERT_TRUE(clients.back().send("one after the other: the kernel may give two at once the same port"));
+        ASSERT_TRUE(service.receive()) << counted();
     }
     for (int round = 0; round < 200; ++round) {  // their stacks count identifications on their own
         for (std::size_t i = 0; i < clients.size(); ++i) {

@@ -181,7 +181,8 @@ std::string Translating::state_of_flow(const std::string& protocol, std::uint16_
 }
 
 bool Translating::holds_flow(const std::string& protocol, std::uint16_t peer_port) const {
-    return !state_of_flow(protocol, peer_port).empty();
+    // a list of a table that changes while it is read may lack a line
+    return !state_of_flow(protocol, peer_port).empty() || !state_of_flow(protocol, peer_port).empty();
 }
 
 std::string Translating::counted() const {
