@@ -15,25 +15,6 @@ constexpr std::uint16_t peer_ports[] = {53, 80, 443, 5300};
 constexpr auto router_ip = "198.51.100.77"_ip, stranger_ip = "198.51.100.99"_ip;
 constexpr std::size_t flows_at_most = 300;
 
-void set_ip_checksum(Bytes& frame) {
-    frame[24] = frame[25] = 0;
-    const auto size = std::min<std::size_t>(std::size_t{frame[14]} % 16 * 4, frame.size() - 14);
-    const auto sum = checksum_of({frame.begin() + 14, frame.begin() + 14 + static_cast<std::ptrdiff_t>(size)});
-    frame[24] = static_cast<std::uint8_t>(sum >> 8);
-    frame[25] = static_cast<std::uint8_t>(sum);
-}
-
-// Makes it wrong by as much, whatever it is; one that says that there is none stays.
-void add_to_checksum(Bytes& frame, std::size_t transport, unsigned much) {
-    const auto at = transport + (frame[23] == tcp_number ? 16 : frame[23] == icmp_number ? 2 : 6);
-    if (at + 2 > frame.size() || (frame[at] == 0 && frame[at + 1] == 0)) {
-        return;
-    }
-    const unsigned sum = (static_cast<unsigned>(frame[at] << 8 | frame[at + 1]) + much) % 0xffff;
-    frame[at] = static_cast<std::uint8_t>(sum >> 8);
-    frame[at + 1] = static_cast<std::uint8_t>(sum);
-}
-
 struct ErrorKind {
     std::uint8_t type, code;
     std::uint16_t first, second;
@@ -330,104 +311,27 @@ void TrafficMix::vary(Draft& draft) {
     }
 }
 
-std::function<void(Bytes&)> TrafficMix::some_damage(std::string& words) {
-    constexpr std::size_t kinds = 9;
-    const auto kind = pick(kinds);
-    const auto noise = static_cast<std::uint8_t>(1 + pick(254));
-    const char* names[kinds] = {"wrong IP checksum",   "wrong checksum within", "IP version 6",
-                                "IP header too short", "IP header too long",    "IP total too long",
-                                "cut within headers",  "reserved IP flag",      "link padding"};
-    words += std::string(", ") + names[kind];
-    return [=](Bytes& frame) {
-        const std::size_t transport = 14 + std::size_t{frame[14]} % 16 * 4;
-        switch (kind) {
-            case 0:
-                frame[24] ^= noise;
-                return;
-            case 1:
-                add_to_checksum(frame, transport, noise);
-                return;
-            case 2:
-                frame[14] = static_cast<std::uint8_t>(0x60 | frame[14] % 16);
-                break;
-            case 3:
-                frame[14] = static_cast<std::uint8_t>(0x40 | noise % 5);
-                break;
-            case 4:
-                frame.resize(std::min<std::size_t>(frame.size(), 70));  // which the header's 60 bytes would outrun
-                frame[14] = 0x4f;
-                frame[16] = 0;
-                frame[17] = static_cast<std::uint8_t>(frame.size() - 14);
-                break;
-            case 5:
-                frame[16] = 0x7f;
-                break;
-            case 6:
-                if (frame[23] == gre_number) {
-                    return;  // how much of it there must be is a matter of opinion
-                }
-                frame.resize(std::min(frame.size(), transport + (noise % 2 ? 0 : 4 + noise % 4)));  // no half ports
-                frame[16] = static_cast<std::uint8_t>((frame.size() - 14) >> 8);
-                frame[17] = static_cast<std::uint8_t>(frame.size() - 14);
-                break;
-            case 7:
-                frame[20] |= 0x80;
-                break;
-            default:
-                frame.resize(frame.size() + noise);
-                return;
-        }
-        set_ip_checksum(frame);
-    };
+Damage TrafficMix::some_damage() {
+    return {.kind = static_cast<Damage::Kind>(pick(Damage::kinds)), .noise = static_cast<std::uint8_t>(1 + pick(254))};
 }
 
-// Fragments: in order or not, twice, one lost, or one that lays other bytes over another.
-std::function<std::vector<Bytes>(const Bytes&)> TrafficMix::some_cut(Step& step) {
+Cut TrafficMix::some_cut() {
     constexpr std::size_t sizes[] = {24, 64, 256, 512, 1024};
-    const auto size = one_of(sizes);
-    enum class Fate { whole, twice, lost, overlap };
-    constexpr Fate fates[] = {Fate::whole, Fate::whole, Fate::whole, Fate::whole,
-                              Fate::whole, Fate::twice, Fate::lost,  Fate::overlap};
-    const auto fate = one_of(fates);
-    const bool shuffled = chance(2);
-    const auto order_seed = random_();
-    step.two_for_one_place = fate == Fate::overlap;
-    step.words += ", in fragments of " + std::to_string(size) + (shuffled ? " in any order" : "") +
-                  (fate == Fate::twice     ? ", one twice"
-                   : fate == Fate::lost    ? ", one lost"
-                   : fate == Fate::overlap ? ", one laid over another"
-                                           : "");
-    return [=](const Bytes& frame) {
-        std::mt19937_64 random(order_seed);  // the same for both translators
-        auto pieces = pieces_of(frame, std::max(size, (frame.size() - 34) / 40 / 8 * 8));
-        if (pieces.size() < 2) {
-            return std::vector<Bytes>{frame};
-        }
-        const auto some = random() % pieces.size();
-        if (fate == Fate::lost) {
-            pieces.erase(pieces.begin() + static_cast<std::ptrdiff_t>(some));
-        } else if (fate == Fate::twice) {
-            pieces.push_back(pieces[some]);
-        } else if (fate == Fate::overlap) {
-            auto over = pieces[some];
-            over.back() ^= 0xff;
-            pieces.insert(pieces.begin() + static_cast<std::ptrdiff_t>(random() % (some + 1)), over);
-        }
-        for (std::size_t i = pieces.size(); shuffled && i > 1; --i) {
-            std::swap(pieces[i - 1], pieces[random() % i]);
-        }
-        return pieces;
-    };
+    constexpr Cut::Fate fates[] = {Cut::Fate::whole, Cut::Fate::whole, Cut::Fate::whole, Cut::Fate::whole,
+                                   Cut::Fate::whole, Cut::Fate::twice, Cut::Fate::lost,  Cut::Fate::overlap};
+    return {.size = one_of(sizes), .fate = one_of(fates), .shuffled = chance(2), .seed = random_()};
 }
 
 Step TrafficMix::finished(const Draft& draft) {
     auto step = draft.step;
     const bool from_router = !step.outward && draft.ip.protocol == icmp_number && chance(2);
-    const bool cut = draft.ip.options.empty() && draft.ip.ttl > 1 && chance(8);
-    const auto pieces = cut ? some_cut(step) : nullptr;
-    const auto damage = !cut && chance(20) ? some_damage(step.words) : nullptr;
-    step.in_pieces = cut;
-    step.damaged = damage != nullptr;
+    const bool may_be_cut = draft.ip.options.empty() && draft.ip.ttl > 1;
+    const auto cut = may_be_cut && chance(8) ? std::optional(some_cut()) : std::nullopt;
+    const auto damage = !cut && chance(20) ? std::optional(some_damage()) : std::nullopt;
+    step.words += (cut ? ", " + in_words(*cut) : "") + (damage ? ", " + in_words(*damage) : "");
+    step.in_pieces = cut.has_value();
+    step.two_for_one_place = cut && cut->fate == Cut::Fate::overlap;
+    step.damaged = damage.has_value();
     const auto peer = step.flow ? step.flow->peer : draft.ip.protocol == gre_number ? stranger_ip : one_of(peers);
     const bool has_destination = draft.ip.destination != Ip{};
     step.frames = [=, ip = draft.ip, fill = draft.fill, outward = step.outward,
@@ -436,13 +340,13 @@ Step TrafficMix::finished(const Draft& draft) {
         const auto& road = side.road();
         header.source = outward ? road.address(sandbox) : from_router ? router_ip : peer;
         header.destination = has_destination ? ip.destination : outward ? peer : node_ip;
-        header.dont_fragment = ip.dont_fragment && !pieces;
+        header.dont_fragment = ip.dont_fragment && !cut;
         auto frame = fill((outward ? road.from_sandbox(sandbox) : road.from_world()) / header, side).bytes();
-        if (pieces) {
-            return pieces(frame);
+        if (cut) {
+            return pieces_of(frame, *cut);
         }
         if (damage) {
-            damage(frame);
+            spoil(frame, *damage);
         }
         const std::size_t most = outward ? 1514 : 1414;  // what the links take
         return frame.size() <= most ? std::vector<Bytes>{frame} : pieces_of(frame, 1024);

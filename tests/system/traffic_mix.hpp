@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/system/damage.hpp"
 #include "tests/system/mixed_flow.hpp"
 
 namespace causeway::test {
@@ -67,8 +68,8 @@ private:
     Filled tcp(Flow& flow, bool outward, std::string& words);
     void vary(Draft& draft);
     Step finished(const Draft& draft);
-    std::function<void(Bytes&)> some_damage(std::string& words);
-    std::function<std::vector<Bytes>(const Bytes&)> some_cut(Step& step);
+    Damage some_damage();
+    Cut some_cut();
 
     std::mt19937_64 random_;
     std::list<Flow> flows_;  // pointers to them stay
