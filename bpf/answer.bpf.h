@@ -72,7 +72,7 @@ static __always_inline bool swap_macs(struct __sk_buff *skb)
 	return true;
 }
 
-/* Of the ICMP header and the quote behind it; quoted: a multiple of 4. */
+/* Of the ICMP header and the quote behind it. */
 static __always_inline __u16 error_checksum(struct __sk_buff *skb, const struct answer *answer, __u32 quoted)
 {
 	struct {
@@ -123,7 +123,7 @@ __noinline int answer_with_error(struct __sk_buff *skb, __u32 type, __u32 code_a
 		return 0;
 	error.ip.daddr = ip->saddr;
 	quoted = bpf_ntohs(ip->tot_len);
-	quoted = (quoted > QUOTE_MAX || !quoted ? QUOTE_MAX : quoted) & ~3U;
+	quoted = quoted > QUOTE_MAX || !quoted ? QUOTE_MAX : quoted;
 	if (bpf_skb_change_tail(skb, ETH_HLEN + quoted, 0) ||
 	    bpf_skb_adjust_room(skb, sizeof(error), BPF_ADJ_ROOM_MAC, 0))
 		return 0;

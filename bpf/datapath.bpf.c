@@ -57,6 +57,8 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 {
 	enum verdict verdict;
 
+	if (!ip_checksum_holds(packet))
+		return VERDICT_DROP_BAD_HEADER;
 	if (packet->ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;
 	verdict = translate_to_world(packet, sandbox, hairpin ? &packet->destination : &route->source);
@@ -172,6 +174,15 @@ static __always_inline enum verdict from_world_unasked(const struct packet *pack
 	return verdict == VERDICT_FRAGMENT_HELD ? verdict : VERDICT_DROP_UNSOLICITED;
 }
 
+/* The host would answer for a flow that it knows nothing of, and so end it. */
+static __always_inline enum verdict malformed_from_world(struct packet *packet, enum verdict verdict)
+{
+	if (!packet->fragment_offset && !parse_ports(packet->skb, packet->transport_offset, packet->protocol, &packet->ports) &&
+	    is_of_flow(packet))
+		return verdict;
+	return from_world_unasked(packet, verdict);
+}
+
 /* CONTINUE: link is where the packet goes, and it looks as the sandbox is to see it. Else nothing has changed. */
 static __always_inline enum verdict translate_to_sandbox(struct packet *packet, struct sandbox_link *link)
 {
@@ -203,11 +214,13 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool
 	struct sandbox_link link = {};
 	enum verdict verdict = parse_ipv4(&packet);
 
-	if (verdict) /* let the host count its own malformed packets */
+	if (!packet.transport_offset || !ip_checksum_holds(&packet)) /* let the host count its own malformed packets */
 		return VERDICT_PASS_STACK;
+	if (verdict)
+		return malformed_from_world(&packet, verdict);
 	verdict = packet.fragment_offset ? join_train(&packet, 0, WORLD_SLOT) : parse_transport(&packet);
 	if (verdict)
-		return from_world_unasked(&packet, verdict);
+		return malformed_from_world(&packet, verdict);
 	verdict = translate_to_sandbox(&packet, &link);
 	if (verdict == VERDICT_DROP_UNSOLICITED || verdict == VERDICT_DROP_NO_FLOW)
 		return from_world_unasked(&packet, verdict);

@@ -135,20 +135,36 @@ static __noinline enum verdict join_train(struct packet *packet, __u32 scope, __
 
 struct replay {
 	struct __sk_buff *skb;
+	__u32 waiting, next; /* how many; 0: there is none */
 	__u64 direction;
 	struct held_key key;
 	const struct fragment_train *train;
 };
 
-/* The skb becomes the held fragment, and a clone of it goes in where it had come in. */
-static long replay_held(__u32 place, struct replay *replay)
+/* Finds the lowest offset of those that wait above the last one that was replayed. */
+static long look_at_held(__u32 place, struct replay *replay)
+{
+	__u32 offset;
+
+	if (place >= CAUSEWAY_HELD_OF_ONE_MAX)
+		return 1;
+	offset = replay->train->held[place];
+	if (offset > replay->key.offset && (!replay->next || offset < replay->next))
+		replay->next = offset;
+	return 0;
+}
+
+/* In order: the skb becomes the next held fragment, and a clone of it goes in where it had come in. */
+static long replay_held(__u32 step __attribute__((unused)), struct replay *replay)
 {
 	struct held_fragment *held;
 	__u32 length;
 
-	if (place >= CAUSEWAY_HELD_OF_ONE_MAX)
+	replay->next = 0;
+	bpf_loop(replay->waiting, look_at_held, replay, 0);
+	if (!replay->next)
 		return 1;
-	replay->key.offset = replay->train->held[place];
+	replay->key.offset = replay->next;
 	held = bpf_map_lookup_elem(&held_fragments, &replay->key);
 	if (!held)
 		return 0;
@@ -186,23 +202,26 @@ static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, _
 	replay.train = train;
 	replay.direction = packet->at_egress ? 0 : BPF_F_INGRESS;
 	bpf_clone_redirect(packet->skb, packet->skb->ifindex, replay.direction);
+	replay.waiting = waiting;
 	bpf_loop(waiting, replay_held, &replay, 0);
 	return VERDICT_FRAGMENTS_REPLAYED;
 }
 
-/* The fragment goes on, translated; the last one to do so ends the train. */
+/*
+ * The fragment goes on, translated; the train ends when all have, from the first to the last without a gap. So one that
+ * comes twice ends nothing; where they come out of order, time does.
+ */
 static __always_inline void leave_train(const struct packet *packet, __u32 scope)
 {
 	struct fragment_train *train = packet->train;
 	struct fragment_key key;
-	__u32 passed;
 
 	if (!train)
 		return;
-	if (!packet->more_fragments)
-		train->total = packet->fragment_offset + packet->transport_length;
-	passed = __sync_fetch_and_add(&train->passed, packet->transport_length) + packet->transport_length;
-	if (!train->total || passed < train->total)
+	if (packet->fragment_offset != train->passed)
+		return;
+	train->passed += packet->transport_length;
+	if (packet->more_fragments)
 		return;
 	key = train_key(packet, scope);
 	forget_train(&key, train->slot);

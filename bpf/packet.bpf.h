@@ -204,8 +204,6 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet)
 	if (total_length > present)
 		return VERDICT_DROP_TRUNCATED;
 	fragment = bpf_ntohs(ip->frag_off);
-	if (fragment & IPV4_RESERVED)
-		return VERDICT_DROP_BAD_HEADER;
 
 	packet->source = address_of_ipv4(ip->saddr);
 	packet->destination = address_of_ipv4(ip->daddr);
@@ -219,7 +217,41 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet)
 	packet->fragment_offset = (fragment & IPV4_OFFSET_MASK) * 8;
 	packet->dont_fragment = fragment & IPV4_DF;
 	packet->segment_length = total_length;
-	return VERDICT_CONTINUE;
+	return fragment & IPV4_RESERVED ? VERDICT_DROP_BAD_HEADER : VERDICT_CONTINUE;
+}
+
+#define IPV4_HEADER_MAX 60
+
+static __noinline bool sum_with_options_holds(struct __sk_buff *skb, __u32 header_length)
+{
+	__u8 header[IPV4_HEADER_MAX] = {};
+	__u64 sum;
+
+	if (header_length < sizeof(struct iphdr) || header_length > sizeof(header) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN, header, header_length))
+		return false;
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)header, sizeof(header), 0);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+}
+
+/* A router discards what fails it (RFC 1812, section 5.2.2), since what it mends would stay as wrong. */
+static __always_inline bool ip_checksum_holds(const struct packet *packet)
+{
+	__u32 header_length = packet->transport_offset - ETH_HLEN;
+	__u32 *word = bytes_at(packet->skb, ETH_HLEN, sizeof(struct iphdr));
+	__u64 sum;
+
+	if (header_length != sizeof(struct iphdr))
+		return sum_with_options_holds(packet->skb, header_length);
+	if (!word)
+		return false;
+	sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
 }
 
 static __always_inline __u32 seen_in(const struct tcphdr *tcp)

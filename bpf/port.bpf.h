@@ -85,6 +85,12 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct flow_work *wo
 	return (anything_published() && published_at(work, reply)) || host_uses(skb, reply);
 }
 
+/*
+ * From one port to the next that is tried: a prime, so that all are, and not the neighbour, which a sandbox that takes
+ * ports in turn has taken too. PORT_STRIDE divides no span but its own.
+ */
+#define PORT_STRIDE 65521
+
 struct port_search {
 	struct __sk_buff *skb;
 	struct flow_work *work; /* the port that varies is the destination of work->reply */
@@ -108,7 +114,7 @@ static __always_inline bool claim_port(struct port_search *search, __be16 port)
 
 static long try_port(__u32 step, struct port_search *search)
 {
-	__u32 port = search->port_min + (search->start + step) % search->span;
+	__u32 port = search->port_min + (search->start + step * PORT_STRIDE) % search->span;
 
 	/* stop when it is ours, or when the table and not the port is what fails */
 	return claim_port(search, bpf_htons(port)) || search->error != -EEXIST;

@@ -217,6 +217,16 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }
 
+static __always_inline bool is_of_flow(const struct packet *packet)
+{
+	struct flow_work *work = room_for_flow();
+
+	if (!work)
+		return false;
+	work->reply = key_as_sent(packet, 0);
+	return bpf_map_lookup_elem(&flows, &work->reply);
+}
+
 /* The flow of what the world sends: one that a sandbox has opened, or one to a port that it has published. */
 static __always_inline struct flow *flow_from_world(const struct packet *packet)
 {
@@ -274,8 +284,8 @@ static __always_inline struct flow *flow_quoted(const struct packet *packet, str
 	key.source_port = quote->ports.destination;
 	key.destination_port = quote->ports.source;
 	key.protocol = quote->protocol;
-	if (quote->protocol == IPPROTO_ICMP && !is_query(quote->ports.icmp_type))
-		return NULL; /* nothing but a query is worth an error */
+	if (quote->protocol == IPPROTO_ICMP && is_error(quote->ports.icmp_type))
+		return NULL; /* no error about an error */
 	return bpf_map_lookup_elem(&flows, &key);
 }
 

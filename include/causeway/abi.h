@@ -263,7 +263,8 @@ struct fragment_train {
 	struct bpf_spin_lock lock; /* of known, held_count, held */
 	__u32 slot;                /* of the sandbox that sends it */
 	__u64 begun;               /* CLOCK_MONOTONIC, ns */
-	__u32 passed, total;       /* bytes after the IP headers: translated so far; of all, 0 while unknown */
+	__u32 passed;              /* bytes after the IP headers, translated without a gap so far */
+	__u32 reserved2;
 	__be16 source_port, destination_port;
 	__u8 icmp_type;
 	__u8 known;            /* the first fragment was here */

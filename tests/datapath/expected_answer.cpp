@@ -107,7 +107,7 @@ std::optional<Bytes> expected_answer(Program program, const Bytes& packet, enum 
     if (dropped.is_later_fragment() || dropped.is_icmp_error()) {
         return std::nullopt;
     }
-    const auto quote = dropped.ip.first(std::min(dropped.ip.size(), quote_max) / 4 * 4);
+    const auto quote = dropped.ip.first(std::min(dropped.ip.size(), quote_max));
     const IPv4 ip{.source = from_sandbox ? ip_gateway : dropped.destination(),
                   .destination = dropped.source(),
                   .type_of_service = 0xc0,

@@ -26,7 +26,7 @@ const char* name_of_kind(Kind kind) {
         case Kind::udp_without_checksum:
             return "UdpWithoutChecksum";
         case Kind::udp_lite:
-            return "UdpLite";
+            return "UDPLite";
         case Kind::udp_lite_uncovered:
             return "UdpLiteWhosePayloadIsNotCovered";
         case Kind::ping:

@@ -10,7 +10,8 @@
 namespace causeway::test {
 namespace {
 
-constexpr std::uint8_t protocol_icmp = 1, protocol_tcp = 6, protocol_udp = 17, protocol_udp_lite = 136;
+constexpr std::uint8_t protocol_icmp = 1, protocol_tcp = 6, protocol_udp = 17, protocol_sctp = 132,
+                       protocol_udp_lite = 136;
 constexpr std::size_t ethernet_size = 14, ipv4_size = 20, tcp_size = 20, udp_size = 8, icmp_size = 8, arp_size = 28;
 
 void put8(Bytes& out, unsigned value) {
@@ -56,6 +57,18 @@ Bytes with_pseudo_header(Ip source, Ip destination, std::uint8_t protocol, std::
     return out;
 }
 
+// RFC 9260, appendix A: CRC32c, its bytes in the order in which they are sent.
+std::uint32_t crc32c(std::span<const std::uint8_t> bytes) {
+    std::uint32_t crc = 0xffffffff;
+    for (const auto byte : bytes) {
+        crc ^= byte;
+        for (int bit = 0; bit < 8; ++bit) {
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78U : 0U);
+        }
+    }
+    return __builtin_bswap32(~crc);
+}
+
 // The bytes of layers[index] and all within it, without padding. ip: the nearest one around it, or nullptr.
 class Writer {
 public:
@@ -89,6 +102,9 @@ private:
         }
         if (followed_by<UdpLite>(index)) {
             return protocol_udp_lite;
+        }
+        if (followed_by<SCTP>(index)) {
+            return protocol_sctp;
         }
         return followed_by<UDP>(index) ? protocol_udp : protocol_tcp;
     }
@@ -171,6 +187,19 @@ private:
         const std::uint16_t computed = transport_checksum(ip, protocol_udp, out);
         set16(out, 6, udp.checksum.value_or(computed ? computed : 0xffff));  // 0 would mean none: RFC 768
         return out;
+    }
+
+    static Bytes bytes_of(const SCTP& sctp, std::size_t, const Bytes& rest, const IPv4*) {
+        Bytes head, out;
+        put16(head, sctp.source_port);
+        put16(head, sctp.destination_port);
+        put32(head, sctp.tag);
+        out = head;
+        put32(out, 0);
+        put(out, rest);
+        put32(head, sctp.checksum.value_or(crc32c(out)));
+        put(head, rest);
+        return head;
     }
 
     static Bytes bytes_of(const ICMP& icmp, std::size_t, const Bytes& rest, const IPv4*) {
@@ -269,13 +298,14 @@ struct View {
     std::uint16_t type = 0;
     std::uint8_t protocol = 0;
     bool fragment = false;
+    bool cut = false;  // quoted by an error, which may end before the packet does
 };
 
 std::size_t transport_header_size(std::uint8_t protocol) {
     return protocol == protocol_tcp ? tcp_size : protocol == protocol_udp ? udp_size : icmp_size;
 }
 
-View view_of(std::span<const std::uint8_t> frame) {
+View view_of(std::span<const std::uint8_t> frame, bool quoted = false) {
     View view;
     if (frame.size() < ethernet_size) {
         view.rest = frame;
@@ -287,7 +317,12 @@ View view_of(std::span<const std::uint8_t> frame) {
     if (view.type != ethertype_ipv4 || view.rest.size() < ipv4_size) {
         return view;
     }
-    const std::size_t header_size = (view.rest[0] & 0xfU) * std::size_t{4}, total = get16(view.rest, 2);
+    const std::size_t header_size = (view.rest[0] & 0xfU) * std::size_t{4};
+    std::size_t total = get16(view.rest, 2);
+    if (quoted && total > view.rest.size()) {
+        total = view.rest.size();
+        view.cut = true;
+    }
     if (header_size < ipv4_size || total < header_size || total > view.rest.size()) {
         return view;
     }
@@ -358,6 +393,24 @@ void list_ip(std::vector<Field>& fields, const View& view) {
     fields.push_back({"IPv4 options", hex(ip.subspan(ipv4_size))});
 }
 
+std::vector<Field> fields_of(std::span<const std::uint8_t> frame, bool quoted = false);
+
+bool is_error(std::uint8_t icmp_type) {
+    return icmp_type == 3 || icmp_type == 4 || icmp_type == 5 || icmp_type == 11 || icmp_type == 12;
+}
+
+// The packet that an ICMP error carries, as far as it does.
+void list_quoted(std::vector<Field>& fields, std::span<const std::uint8_t> quoted) {
+    Bytes frame(ethernet_size);
+    set16(frame, 12, ethertype_ipv4);
+    put(frame, quoted);
+    for (const Field& field : fields_of(frame, true)) {
+        if (!field.name.starts_with("Ethernet")) {
+            fields.push_back({"quoted " + field.name, field.value});
+        }
+    }
+}
+
 void list_transport(std::vector<Field>& fields, const View& view) {
     const auto segment = view.transport;
     const std::string name = view.protocol == protocol_tcp ? "TCP" : view.protocol == protocol_udp ? "UDP" : "ICMP";
@@ -382,15 +435,19 @@ void list_transport(std::vector<Field>& fields, const View& view) {
     } else if (view.protocol == protocol_udp) {
         fields.push_back({"UDP length", formatted("%u", get16(segment, 4))});
     }
-    fields.push_back({name + " checksum", checksum_text(found, right_transport_checksum(view))});
+    fields.push_back({name + " checksum", checksum_text(found, view.cut ? found : right_transport_checksum(view))});
     if (header_size > transport_header_size(view.protocol)) {
         fields.push_back({"TCP options", hex(segment.first(header_size).subspan(tcp_size))});
     }
-    fields.push_back({name + " payload", hex(segment.subspan(header_size))});
+    if (view.protocol == protocol_icmp && is_error(segment[0])) {
+        list_quoted(fields, segment.subspan(header_size));
+    } else {
+        fields.push_back({name + " payload", hex(segment.subspan(header_size))});
+    }
 }
 
-std::vector<Field> fields_of(std::span<const std::uint8_t> frame) {
-    const View view = view_of(frame);
+std::vector<Field> fields_of(std::span<const std::uint8_t> frame, bool quoted) {
+    const View view = view_of(frame, quoted);
     std::vector<Field> fields;
     if (!view.ethernet.empty()) {
         fields.push_back({"Ethernet destination", mac_text(view.ethernet)});

@@ -118,9 +118,16 @@ struct UDP {  // RFC 768
     std::optional<std::uint16_t> checksum{};  // 0: none
 };
 
+struct SCTP {  // RFC 9260: the header before the chunks
+    std::uint16_t source_port = 40000, destination_port = 9899;
+    std::uint32_t tag = 0;
+    std::optional<std::uint32_t> checksum{};
+};
+
 inline constexpr std::uint8_t icmp_echo_reply = 0, icmp_unreachable = 3, icmp_echo_request = 8;
 
-struct ICMP {  // RFC 792, echo
+// RFC 792, echo. In an error the two words are what stands before the quoted packet: 0 and the MTU for frag-needed.
+struct ICMP {
     std::uint8_t type = icmp_echo_request, code = 0;
     std::uint16_t identifier = 40000, sequence = 1;
     std::optional<std::uint16_t> checksum{};
@@ -152,7 +159,8 @@ struct Padding {
     std::size_t size;
 };
 
-using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, ICMP, IcmpError, UdpLite, Payload, Padding>;
+using Layer =
+    std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, UdpLite, SCTP, ICMP, IcmpError, Payload, Padding>;
 
 class Frame;
 Frame operator/(Frame frame, Layer layer);

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/translator.hpp"
+
+#include <sstream>
+#include <stdexcept>
+
+namespace causeway::test {
+namespace {
+
+constexpr unsigned hour = 3600;
+
+unsigned seconds_of(const Terms& terms, const std::string& name) {
+    const auto found = terms.timeouts.find(name);
+    return found == terms.timeouts.end() ? hour : found->second;
+}
+
+// The kernel's states by the configuration's: what is half closed is established still.
+const std::map<std::string, std::vector<std::string>> conntrack_timeouts{
+    {"tcpOpening", {"tcp_timeout_syn_sent", "tcp_timeout_syn_recv"}},
+    {"tcpEstablished",
+     {"tcp_timeout_established", "tcp_timeout_fin_wait", "tcp_timeout_close_wait", "tcp_timeout_unacknowledged",
+      "tcp_timeout_max_retrans"}},
+    {"tcpClosing", {"tcp_timeout_last_ack", "tcp_timeout_time_wait", "tcp_timeout_close"}},
+    {"udp", {"udp_timeout", "udp_timeout_stream", "generic_timeout", "gre_timeout", "gre_timeout_stream"}},
+    {"icmp", {"icmp_timeout"}},
+};
+
+std::string mac_at(const std::string& device, const std::string& netns) {
+    return ip_json({"link", "show", device}, netns).at(0).at("address");
+}
+
+// What causeway calls these states of a connection: one that is half closed is in use.
+std::string state_by_causeways_name(const std::string& state) {
+    if (state == "SYN_SENT" || state == "SYN_RECV" || state == "SYN_SENT2") {
+        return "opening";
+    }
+    return state == "ESTABLISHED" || state == "FIN_WAIT" || state == "CLOSE_WAIT" ? "established" : "closing";
+}
+
+// From lines such as "ipv4 2 tcp 6 3599 ESTABLISHED src=10.0.0.2 dst=203.0.113.2 sport=40000 dport=80 src=...".
+std::string state_in_conntrack(const std::string& protocol, std::uint16_t peer_port) {
+    std::istringstream flows(must_run({"cat", "/proc/net/nf_conntrack"}));
+    const auto port = peer_port == 0 ? std::string("type=8") : "dport=" + std::to_string(peer_port);
+    for (std::string line; std::getline(flows, line);) {
+        std::istringstream words(line);
+        std::string family, number, name, protocol_number, seconds, state, word;
+        words >> family >> number >> name >> protocol_number >> seconds >> state;
+        bool to_port = false;
+        for (int sources = state.starts_with("src=") ? 1 : 0;
+             words >> word && sources < 2;) {  // as sent, not as replied
+            sources += word.starts_with("src=") ? 1 : 0;
+            to_port |= sources < 2 && word == port;
+        }
+        if (name == protocol && to_port) {
+            return protocol == "tcp" ? state_by_causeways_name(state) : protocol;
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+void PrintTo(Translator translator, std::ostream* stream) {
+    *stream << (translator == Translator::causeway ? "causeway" : "kernel");
+}
+
+void let_errors_flow(const std::string& netns) {
+    set_sysctl("net/ipv4/icmp_ratemask", "0", netns);
+    set_sysctl("net/ipv4/icmp_ratelimit", "0", netns);
+}
+
+Masquerade::Masquerade(World& world, std::string node, const Terms& terms) : world_(world), node_(std::move(node)) {
+    ip({"link", "add", "cw0", "address", "02:00:cb:00:72:01", "type", "bridge"}, node_);
+    ip({"addr", "add", gateway_address + "/24", "dev", "cw0"}, node_);
+    ip({"link", "set", "cw0", "up"}, node_);
+    set_sysctl("net/ipv4/ip_forward", "1", node_);
+    set_sysctl("net/ipv4/conf/all/send_redirects", "0", node_);
+    set_sysctl("net/ipv4/conf/cw0/send_redirects", "0", node_);
+    set_rules(terms);
+    set_timeouts(terms);
+    for (const auto* setting : {"nf_conntrack_tcp_be_liberal", "nf_conntrack_tcp_ignore_invalid_rst"}) {
+        set_sysctl(std::string("net/netfilter/") + setting, "1", node_);
+    }
+    set_sysctl("net/netfilter/nf_conntrack_tcp_loose", "1", node_);
+    set_sysctl("net/netfilter/nf_conntrack_checksum", "0", node_);
+}
+
+void Masquerade::set_timeouts(const Terms& terms) const {
+    for (const auto& [name, settings] : conntrack_timeouts) {
+        for (const auto& setting : settings) {
+            set_sysctl("net/netfilter/nf_conntrack_" + setting, std::to_string(seconds_of(terms, name)), node_);
+        }
+    }
+}
+
+void Masquerade::set_rules(const Terms& terms) const {
+    const std::string rules = R"(
+table ip translation {
+    chain sources {
+        type nat hook postrouting priority srcnat
+        oifname != "up0" accept
+        ip saddr 10.0.0.0/24 meta l4proto { tcp, udp, udplite } masquerade to :)" +
+                              terms.ports + R"(
+        ip saddr 10.0.0.0/24 masquerade
+    }
+    chain crossing {
+        type filter hook forward priority filter; policy drop
+        ct state invalid drop
+        iifname "cw0" accept
+        ct state established,related accept
+    }
+})";
+    must_run({"nft", "-f", "-"}, {.stdin_text = rules, .netns = node_});
+}
+
+Party Masquerade::connect(const std::string& id) {
+    const auto number = ++members_;
+    Party party{.id = id, .netns = world_.add_namespace(id), .address = "10.0.0." + std::to_string(number + 1)};
+    const auto host_end = "port" + std::to_string(number);
+    ip({"link", "add", host_end, "type", "veth", "peer", "name", party.device, "netns", id}, node_);
+    ip({"link", "set", host_end, "master", "cw0", "up"}, node_);
+    ip({"link", "set", "lo", "up"}, party.netns);
+    ip({"addr", "add", party.address + "/24", "dev", party.device}, party.netns);
+    ip({"link", "set", party.device, "up"}, party.netns);
+    ip({"route", "add", "default", "via", gateway_address}, party.netns);
+    party.mac = mac_at(party.device, party.netns);
+    party.gateway_mac = mac_at("cw0", node_);
+    ip({"neigh", "replace", party.address, "lladdr", party.mac, "dev", "cw0", "nud", "permanent"}, node_);
+    ip({"neigh", "replace", gateway_address, "lladdr", party.gateway_mac, "dev", party.device, "nud", "permanent"},
+       party.netns);
+    const auto up = eventually([&] { return ip_json({"link", "show", "cw0"}, node_)[0].at("operstate") == "UP"; });
+    if (!up) {
+        throw std::runtime_error("the bridge has no carrier");
+    }
+    return party;
+}
+
+Json configuration_of(const Terms& terms) {
+    auto conf = configuration(terms.patch);
+    conf["portRange"] = terms.ports;
+    for (const auto& [name, settings] : conntrack_timeouts) {
+        conf["timeouts"][name] = seconds_of(terms, name);
+    }
+    return conf;
+}
+
+Party party_of(const Sandbox& sandbox) {
+    return {.id = sandbox.id,
+            .netns = sandbox.netns,
+            .address = sandbox.address,
+            .mac = sandbox.mac,
+            .gateway_mac = mac_at(sandbox.host_end, "")};
+}
+
+Translating::Translating() {
+    let_errors_flow("");
+    let_errors_flow(world_.world());
+}
+
+Party Translating::join(const std::string& id, const Terms& terms) {
+    if (is_causeway()) {
+        return party_of(connect(id, configuration_of(terms)));
+    }
+    if (!masquerade_) {
+        masquerade_.emplace(world_, "", terms);
+    }
+    return masquerade_->connect(id);
+}
+
+std::string Translating::state_of_flow(const std::string& protocol, std::uint16_t peer_port) const {
+    if (!is_causeway()) {
+        return state_in_conntrack(protocol, peer_port);
+    }
+    for (const auto& flow : ctl_json({"flows"})) {
+        const std::string destination = flow.at("destination");
+        if (flow.at("protocol") == protocol && destination.ends_with(":" + std::to_string(peer_port))) {
+            return flow.at("state");
+        }
+    }
+    return {};
+}
+
+bool Translating::holds_flow(const std::string& protocol, std::uint16_t peer_port) const {
+    // a list of a table that changes while it is read may lack a line
+    return !state_of_flow(protocol, peer_port).empty() || !state_of_flow(protocol, peer_port).empty();
+}
+
+std::string Translating::counted() const {
+    return is_causeway() ? ctl({"stats", "-i", "0"}).out : std::string();
+}
+
+}  // namespace causeway::test
