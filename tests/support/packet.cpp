@@ -99,7 +99,7 @@ private:
     std::uint8_t protocol_after(std::size_t index) const {
         return followed_by<ICMP>(index)      ? protocol_icmp
                : followed_by<UDP>(index)     ? protocol_udp
-               : followed_by<UDPLite>(index) ? protocol_udp_lite
+               : followed_by<UdpLite>(index) ? protocol_udp_lite
                : followed_by<SCTP>(index)    ? protocol_sctp
                                              : protocol_tcp;
     }
@@ -184,7 +184,7 @@ private:
         return out;
     }
 
-    static Bytes bytes_of(const UDPLite& udp, std::size_t, const Bytes& rest, const IPv4* ip) {
+    static Bytes bytes_of(const UdpLite& udp, std::size_t, const Bytes& rest, const IPv4* ip) {
         Bytes out;
         put16(out, udp.source_port);
         put16(out, udp.destination_port);

@@ -118,7 +118,7 @@ struct UDP {  // RFC 768
     std::optional<std::uint16_t> checksum{};  // 0: none
 };
 
-struct UDPLite {  // RFC 3828
+struct UdpLite {  // RFC 3828
     std::uint16_t source_port = 40000, destination_port = 53;
     std::uint16_t coverage = 0;  // bytes that the checksum covers; 0: all
     std::optional<std::uint16_t> checksum{};
@@ -149,7 +149,7 @@ struct Padding {
     std::size_t size;
 };
 
-using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, UDPLite, SCTP, ICMP, Payload, Padding>;
+using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, UdpLite, SCTP, ICMP, Payload, Padding>;
 
 class Frame;
 Frame operator/(Frame frame, Layer layer);

@@ -92,7 +92,7 @@ TEST_P(Protocols, UdpLiteCrossesBothWays) {  // RFC 3828; RFC 4787 by analogy
     for (const auto coverage : {std::uint16_t{0}, std::uint16_t{8}, std::uint16_t{12}}) {
         const auto fill = [coverage](std::uint16_t from, std::uint16_t to) {
             return [=](Frame frame) {
-                return frame / UDPLite{.source_port = from, .destination_port = to, .coverage = coverage} /
+                return frame / UdpLite{.source_port = from, .destination_port = to, .coverage = coverage} /
                        Payload{"partly summed"};
             };
         };
@@ -106,25 +106,25 @@ TEST_P(Protocols, UdpLiteOfTwoSandboxesIsToldApartByPort) {
     for (const std::size_t number : {0U, 1U}) {
         const auto crossed =
             road().out((road().from_sandbox(number) / IPv4{.source = road().address(number), .destination = peer_ip} /
-                        UDPLite{.source_port = sandboxes_port, .destination_port = peers_port} / Payload{"hello"})
+                        UdpLite{.source_port = sandboxes_port, .destination_port = peers_port} / Payload{"hello"})
                            .bytes(),
                        number);
         ASSERT_EQ(crossed.world.size(), 1U) << describe(crossed) << counted();
         const auto& seen = crossed.world[0];
         ports.push_back(static_cast<std::uint16_t>(seen.at(34) << 8 | seen.at(35)));
         EXPECT_TRUE(is_only({seen}, road().from_world() / IPv4{.source = node_ip, .destination = peer_ip, .ttl = 63} /
-                                        UDPLite{.source_port = ports.back(), .destination_port = peers_port} /
+                                        UdpLite{.source_port = ports.back(), .destination_port = peers_port} /
                                         Payload{"hello"}));
     }
     EXPECT_NE(ports[0], ports[1]);
     for (const std::size_t number : {0U, 1U}) {
         const auto back = road().in((road().from_world() / IPv4{.source = peer_ip, .destination = node_ip} /
-                                     UDPLite{.source_port = peers_port, .destination_port = ports[number]})
+                                     UdpLite{.source_port = peers_port, .destination_port = ports[number]})
                                         .bytes());
         EXPECT_TRUE(
             is_only(back.sandboxes[number],
                     road().from_world() / IPv4{.source = peer_ip, .destination = road().address(number), .ttl = 63} /
-                        UDPLite{.source_port = peers_port, .destination_port = sandboxes_port}));
+                        UdpLite{.source_port = peers_port, .destination_port = sandboxes_port}));
     }
 }
 

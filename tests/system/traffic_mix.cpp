@@ -171,7 +171,7 @@ TrafficMix::Filled TrafficMix::filled(Flow& flow, bool outward, std::string& wor
         const auto coverage = static_cast<std::uint16_t>(chance(2) ? 0 : 8 + pick(text.size() + 1));
         return [=](Frame frame, Ends ends) {
             return frame /
-                   UDPLite{.source_port = ends.source, .destination_port = ends.destination, .coverage = coverage} /
+                   UdpLite{.source_port = ends.source, .destination_port = ends.destination, .coverage = coverage} /
                    Payload{text};
         };
     }
@@ -269,7 +269,7 @@ TrafficMix::Draft TrafficMix::unsolicited() {
             case icmp_number:
                 return frame / ICMP{.type = type, .identifier = port} / Payload{text};
             case udp_lite_number:
-                return frame / UDPLite{.source_port = 53, .destination_port = port} / Payload{text};
+                return frame / UdpLite{.source_port = 53, .destination_port = port} / Payload{text};
             default:
                 return frame / Payload{std::string("\0\0\x08\0a packet", 12) + text};
         }
