@@ -81,6 +81,7 @@ static __always_inline __u16 error_checksum(struct __sk_buff *skb, const struct 
 		__u8 quote[QUOTE_MAX];
 	} text = {.type = answer->type, .code = answer->code, .mtu = bpf_htons(answer->mtu)};
 
+	asm volatile("" : "+r"(quoted)); /* so that the compiler leaves the bounds where the verifier sees them */
 	if (quoted < sizeof(struct iphdr) || quoted > QUOTE_MAX ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct icmp_error), text.quote, quoted))
 		return 0;
