@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/sandbox.hpp"
 
+#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -113,7 +115,7 @@ std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& at
                         : claim_address(datapath, network.ranges, claimant, network.rest != 0);
 }
 
-// Both ends, their places in the maps, and the program: all of it before either end is up.
+// Both ends and their places in the maps: all of it before either end is up.
 std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
                                 const SandboxSpec& spec, const Network& network, Attachment& attachment,
                                 Connection& connection) {
@@ -139,17 +141,29 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     std::ranges::copy(record.mac, identity.gateway_mac);
     TRY(datapath.traffic_of.start(ifindex, "the counters of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
-    TRY(datapath.endpoints.put(address.raw(), place, "the address " + address.text()));
-    return attach(own_device_hook, ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end);
+    return datapath.endpoints.put(address.raw(), place, "the address " + address.text());
 }
 
-std::expected<void, Error> set_up(Netlink& netlink, Netlink& inside, const SandboxSpec& spec, Connection& connection) {
+// The kernel's own IPv6 has no business on a host end, and for each device that has it the kernel walks the IPv6
+// routes of all others whenever one comes up or goes. Where sysctls can't be written, at least it gets no address.
+void disable_ipv6(const std::string& device, Batch& batch, std::uint32_t ifindex) {
+    const std::string path = "/proc/sys/net/ipv6/conf/" + device + "/disable_ipv6";
+    const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file || write(file.get(), "1", 1) != 1) {
+        batch.change_link(ifindex, {.no_ipv6_link_local = true}, "keep IPv6 off the device " + device);
+    }
+}
+
+std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
+                                  Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
     const auto& [gateway_device, host_end, sandbox_end, assignment, routes] = connection;
     const std::string where = " in " + spec.netns;
     Batch outside;
-    outside.change_link(host_end.ifindex, {.up = true, .no_ipv6_link_local = true},
-                        "set up the device " + host_end.name);
+    outside.attach_ingress(host_end.ifindex, datapath.from_sandbox.get(), own_filter,
+                           "attach to the ingress hook of " + host_end.name);
+    disable_ipv6(host_end.name, outside, host_end.ifindex);
+    outside.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
     TRY(netlink.commit(outside));
     Batch batch;
     batch.change_link(loopback, {.up = true}, "set up lo" + where);
@@ -207,7 +221,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         connection.gateway_device = network.device;
         connection.assignment = TRY(assign(datapath, *attachment, spec, network_spec));
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
-        TRY(set_up(netlink, inside, spec, connection));
+        TRY(set_up(datapath, netlink, inside, spec, connection));
         attachment->record.state = ATTACHMENT_CONNECTED;
         return save(datapath, *attachment);
     }();
