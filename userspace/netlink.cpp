@@ -282,13 +282,13 @@ void Batch::add_route(const Route& route, std::string step) {
 }
 
 void Batch::attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step) {
-    const auto begin = [&](std::uint16_t type, std::uint16_t flags, std::uint32_t handle, std::uint32_t parent,
+    const auto begin = [&](std::uint16_t type, std::uint16_t flags, std::uint32_t identifier, std::uint32_t parent,
                            std::uint32_t info, const char* kind) -> nlmsghdr& {
         auto& request =
             messages_.emplace_back(step).start(type, static_cast<std::uint16_t>(NLM_F_ACK | NLM_F_CREATE | flags));
         auto* message = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(tcmsg)));
         message->tcm_ifindex = static_cast<int>(ifindex);
-        message->tcm_handle = handle;
+        message->tcm_handle = identifier;
         message->tcm_parent = parent;
         message->tcm_info = info;
         mnl_attr_put_strz(&request, TCA_KIND, kind);
