@@ -195,6 +195,23 @@ void put_address(nlmsghdr& request, std::uint16_t type, const Address& address) 
     mnl_attr_put(&request, type, address.size(), address.bytes());
 }
 
+void put_route(nlmsghdr& request, const Route& route) {
+    auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
+    info->rtm_family = static_cast<std::uint8_t>(family_of(route.destination.address));
+    info->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
+    info->rtm_table = RT_TABLE_MAIN;
+    info->rtm_protocol = RTPROT_STATIC;
+    info->rtm_type = RTN_UNICAST;
+    info->rtm_scope = route.gateway.is_none() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    if (route.destination.length > 0) {
+        put_address(request, RTA_DST, route.destination.first());
+    }
+    if (!route.gateway.is_none()) {
+        put_address(request, RTA_GATEWAY, route.gateway);
+    }
+    mnl_attr_put_u32(&request, RTA_OIF, route.ifindex);
+}
+
 }  // namespace
 
 struct Batch::Message {
@@ -263,22 +280,22 @@ void Batch::add_address(std::uint32_t ifindex, const Prefix& prefix, std::string
     }
 }
 
+void Batch::remove_address(std::uint32_t ifindex, const Prefix& prefix, std::string step) {
+    auto& request = messages_.emplace_back(std::move(step)).start(RTM_DELADDR, NLM_F_ACK);
+    auto* info = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifaddrmsg)));
+    info->ifa_family = static_cast<std::uint8_t>(family_of(prefix.address));
+    info->ifa_prefixlen = static_cast<std::uint8_t>(prefix.length);
+    info->ifa_index = ifindex;
+    put_address(request, IFA_LOCAL, prefix.address);
+}
+
 void Batch::add_route(const Route& route, std::string step) {
-    auto& request = messages_.emplace_back(std::move(step)).start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
-    auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
-    info->rtm_family = static_cast<std::uint8_t>(family_of(route.destination.address));
-    info->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
-    info->rtm_table = RT_TABLE_MAIN;
-    info->rtm_protocol = RTPROT_STATIC;
-    info->rtm_type = RTN_UNICAST;
-    info->rtm_scope = route.gateway.is_none() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-    if (route.destination.length > 0) {
-        put_address(request, RTA_DST, route.destination.first());
-    }
-    if (!route.gateway.is_none()) {
-        put_address(request, RTA_GATEWAY, route.gateway);
-    }
-    mnl_attr_put_u32(&request, RTA_OIF, route.ifindex);
+    put_route(messages_.emplace_back(std::move(step)).start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL),
+              route);
+}
+
+void Batch::remove_route(const Route& route, std::string step) {
+    put_route(messages_.emplace_back(std::move(step)).start(RTM_DELROUTE, NLM_F_ACK), route);
 }
 
 void Batch::attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step) {

@@ -71,7 +71,9 @@ public:
 
     void change_link(std::uint32_t ifindex, const LinkChange& change, std::string step);
     void add_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
+    void remove_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
     void add_route(const Route& route, std::string step);
+    void remove_route(const Route& route, std::string step);
     // A program on the ingress of a device of causeway's own, by cls_bpf; see attach.hpp for filter.
     void attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step);
 
