@@ -299,7 +299,9 @@ std::expected<void, Error> refuse_foreign_device(Netlink& netlink, const std::st
         const auto link = netlink.link_named(name);
         if (link) {
             return fail(Code::invalid_configuration, "device: \"" + name + "\" exists and is not causeway's",
-                        "choose another name for the gateway device, or remove that device");
+                        "choose another name for the gateway device, or remove that device; one that causeway lost the "
+                        "record of, "
+                        "because its pins are gone, \"causewayctl gc\" removes");
         }
         if (link.error().number != ENODEV) {
             return std::unexpected(link.error());
