@@ -12,7 +12,7 @@ namespace {
 class Cost : public Host {
 protected:
     struct Counts {
-        int map_operations = 0, netlink_requests = 0, processes = 0;
+        int map_operations = 0, netlink_requests = 0, forks = 0;
         bool operator==(const Counts&) const = default;
     };
 
@@ -29,7 +29,7 @@ protected:
         for (const auto& [number, calls] : std::vector<std::pair<int*, std::vector<int>>>{
                  {&counts.map_operations, {SYS_bpf}},
                  {&counts.netlink_requests, {SYS_sendto, SYS_sendmsg}},
-                 {&counts.processes, {SYS_execve, SYS_clone, SYS_clone3, SYS_fork, SYS_vfork}}}) {
+                 {&counts.forks, {SYS_execve, SYS_clone, SYS_clone3, SYS_fork, SYS_vfork}}}) {
             *number = count(call, calls);
             auto back = call;
             back.command = opposite;
@@ -46,12 +46,12 @@ TEST_F(Cost, IsTheDocumentedOneAndDoesNotGrow) {
     const auto add_alone = counts_of(add);
     EXPECT_LE(add_alone.map_operations, 27);
     EXPECT_LE(add_alone.netlink_requests, 13);
-    EXPECT_EQ(add_alone.processes, 0);
+    EXPECT_EQ(add_alone.forks, 0);
     ASSERT_TRUE(succeeded(answer_to(add)));
     const auto del_alone = counts_of(del);
     EXPECT_LE(del_alone.map_operations, 22);
     EXPECT_LE(del_alone.netlink_requests, 2);
-    EXPECT_LE(del_alone.processes, 1) << "the child that outlives it is that child's own child";
+    EXPECT_LE(del_alone.forks, 1) << "the child that outlives it is that child's own child";
     ASSERT_TRUE(succeeded(answer_to(del)));
     for (int i = 0; i < 60; ++i) {
         connect("neighbour" + std::to_string(i));

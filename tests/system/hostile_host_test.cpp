@@ -96,7 +96,7 @@ TEST_F(HostileHost, SaysThatAnotherPluginsLeasesCannotBeWritten) {
 }
 
 // The pins go with the mount, and with them what was on record: the devices of then are somebody else's until gc.
-TEST_F(HostileHost, SaysWhatToDoWhenBpffsWasUnmounted) {
+TEST_F(HostileHost, TellsOfGcWhenBpffsWasUnmounted) {
     const auto keeper = connect("keeper");
     ASSERT_EQ(umount2("/sys/fs/bpf", MNT_DETACH), 0);
     const auto answer = add("blue", netns_);
