@@ -16,6 +16,15 @@
 
 namespace causeway {
 
+// A port of the host's that leads to one of the sandbox's.
+struct PortMapping {
+    std::uint8_t protocol = 0;    // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP
+    std::optional<Address> host;  // the address it is published on; none: every one of the host's
+    std::uint16_t host_port = 0, sandbox_port = 0;
+
+    bool operator==(const PortMapping&) const = default;
+};
+
 struct SandboxSpec {
     SandboxId id;
     std::string netns;                     // path, shorter than CAUSEWAY_NETNS_LEN
@@ -23,6 +32,7 @@ struct SandboxSpec {
     std::optional<Address> address;        // one of the network's ranges; none: any of them
     std::optional<Assignment> assignment;  // by somebody else; none: of the network's ranges
     std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
+    std::vector<PortMapping> ports;        // no two of them claim one port of one address
     // The interface is there, one end of a veth pair that another plugin of the chain has made; it may be on one of
     // these devices of the host. Nothing is made then, and disconnect leaves both ends.
     std::optional<std::vector<std::string>> given;
