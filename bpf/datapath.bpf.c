@@ -177,8 +177,8 @@ static __always_inline enum verdict from_world_unasked(const struct packet *pack
 /* The host would answer for a flow that it knows nothing of, and so end it. */
 static __always_inline enum verdict malformed_from_world(struct packet *packet, enum verdict verdict)
 {
-	if (!packet->fragment_offset && !parse_ports(packet->skb, packet->transport_offset, packet->protocol, &packet->ports) &&
-	    is_of_flow(packet))
+	if (!packet->fragment_offset &&
+	    !parse_ports(packet->skb, packet->transport_offset, packet->protocol, &packet->ports) && is_of_flow(packet))
 		return verdict;
 	return from_world_unasked(packet, verdict);
 }

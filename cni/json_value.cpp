@@ -1,7 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni/json_value.hpp"
 
+#include <algorithm>
+#include <cctype>
+
 namespace causeway::cni {
+
+std::string lower_case(std::string text) {
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+}
+
+Json with_lower_keys(const Json& object) {
+    Json lowered = Json::object();
+    for (const auto& [key, value] : object.items()) {
+        lowered[lower_case(key)] = value;
+    }
+    return lowered;
+}
 
 std::unexpected<Error> invalid(const std::string& key, const Json& value, const std::string& why) {
     return fail(Code::invalid_configuration, key + ": " + value.dump() + " " + why);

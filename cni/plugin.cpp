@@ -30,8 +30,11 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
     if (asked.dns) {
         conf.dns = std::move(*asked.dns);
     }
-    Rollback rollback;
     SandboxSpec sandbox{.id = id_of(request), .netns = request.netns, .mac = asked.mac, .routes = conf.routes};
+    if (conf.previous_result) {
+        sandbox.given = TRY(given_in(*conf.previous_result, request.interface, request.netns));
+    }
+    Rollback rollback;
     if (conf.delegated_ipam) {  // it reads the same request, and so knows which address was asked for
         auto lease = TRY(add_by_delegate(request, conf));
         rollback.on_failure([&] { return call_delegate("DEL", request, conf); });

@@ -41,6 +41,13 @@ Json dns_json(const Dns& dns) {
     return json;
 }
 
+// Throws what nlohmann throws at a value of the wrong type.
+Json::const_iterator find_interface(const Json& interfaces, const std::string& name, const std::string& netns) {
+    return std::ranges::find_if(interfaces, [&](const Json& one) {
+        return one.value("name", "") == name && one.value("sandbox", "") == netns;
+    });
+}
+
 Json& list_in(Json& object, const char* key) {
     auto& list = object[key];
     if (!list.is_array()) {
@@ -56,9 +63,16 @@ Json add_result(const NetConf& conf, const std::string& netns, const Connection&
     result["cniVersion"] = conf.version;
     auto& interfaces = list_in(result, "interfaces");
     interfaces.push_back(interface_json(conf.version, connection.gateway_device, ""));
-    interfaces.push_back(interface_json(conf.version, connection.host_end, ""));
-    interfaces.push_back(interface_json(conf.version, connection.sandbox_end, netns));
-    Json ip{{"interface", interfaces.size() - 1},
+    std::size_t index = 0;
+    if (connection.given) {
+        index = static_cast<std::size_t>(
+            std::distance(interfaces.cbegin(), find_interface(interfaces, connection.sandbox_end.name, netns)));
+    } else {
+        interfaces.push_back(interface_json(conf.version, connection.host_end, ""));
+        interfaces.push_back(interface_json(conf.version, connection.sandbox_end, netns));
+        index = interfaces.size() - 1;
+    }
+    Json ip{{"interface", index},
             {"address", connection.assignment.address.text()},
             {"gateway", connection.assignment.gateway.text()}};
     if (has_ip_version(conf.version)) {
@@ -73,6 +87,26 @@ Json add_result(const NetConf& conf, const std::string& netns, const Connection&
         result["dns"] = dns_json(dns);
     }
     return result;
+}
+
+std::expected<std::optional<std::vector<std::string>>, Error> given_in(const Json& previous_result,
+                                                                       const std::string& interface,
+                                                                       const std::string& netns) {
+    try {
+        const auto interfaces = previous_result.value("interfaces", Json::array());
+        if (find_interface(interfaces, interface, netns) == interfaces.end()) {
+            return std::nullopt;
+        }
+        std::vector<std::string> devices;
+        for (const auto& one : interfaces) {
+            if (one.value("sandbox", "").empty()) {
+                devices.push_back(one.value("name", ""));
+            }
+        }
+        return devices;
+    } catch (const Json::exception& exception) {
+        return fail(Code::invalid_configuration, std::string("prevResult: can't be read: ") + exception.what());
+    }
 }
 
 Json version_result(const std::string& asked_version) {
@@ -110,9 +144,7 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
                                            const std::string& netns) {
     Expected expected;
     const auto interfaces = previous.value("interfaces", Json::array());
-    const auto ours = std::ranges::find_if(interfaces, [&](const Json& one) {
-        return one.value("name", "") == interface && one.value("sandbox", "") == netns;
-    });
+    const auto ours = find_interface(interfaces, interface, netns);
     if (ours == interfaces.end()) {
         return fail(Code::invalid_configuration,
                     "prevResult.interfaces: has no \"" + interface + "\" in the sandbox " + netns);

@@ -3,27 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <map>
 #include <vector>
 
 namespace causeway::cni {
 
 namespace {
-
-std::string lower(std::string text) {
-    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
-}
-
-// The same object with its keys in lower case. Of two that differ in case alone the last one counts, as in Go.
-Json with_lower_keys(const Json& object) {
-    Json lowered = Json::object();
-    for (const auto& [key, value] : object.items()) {
-        lowered[lower(key)] = value;
-    }
-    return lowered;
-}
 
 std::expected<Json, Error> runtime_config(const Json& conf) {
     const auto object = TRY(optional_value<Json>(conf, "runtimeConfig", &Json::is_object, "an object"));
@@ -43,7 +28,7 @@ std::expected<void, Error> refuse_unknown(const Json& conf) {
         return {};
     }
     for (const auto& [key, value] : given->items()) {
-        if (std::ranges::find(known, lower(key)) == known.end() && !is_nothing(value)) {
+        if (std::ranges::find(known, lower_case(key)) == known.end() && !is_nothing(value)) {
             return fail(Code::unsupported_field, "runtimeConfig." + key + ": " + value.dump() + " can't be done",
                         "take the capability away from causeway's configuration, or chain a plugin that has it");
         }
@@ -121,7 +106,7 @@ std::expected<Arguments, Error> read_arguments(std::string_view text) {
         }
         arguments[pair.substr(0, equals)] = pair.substr(equals + 1);
     }
-    const std::string ignore = lower(arguments.contains("IgnoreUnknown") ? arguments["IgnoreUnknown"] : "false");
+    const std::string ignore = lower_case(arguments.contains("IgnoreUnknown") ? arguments["IgnoreUnknown"] : "false");
     if (ignore != "1" && ignore != "true" && ignore != "0" && ignore != "false") {
         return bad_arguments("IgnoreUnknown=" + ignore + " is neither true nor false");
     }

@@ -16,10 +16,6 @@ namespace {
 constexpr auto tcx_ingress = static_cast<bpf_attach_type>(46);
 constexpr auto tcx_egress = static_cast<bpf_attach_type>(47);
 
-// cls_bpf filters of causeway: one handle at a priority that other tools seldom take.
-constexpr std::uint32_t filter_handle = 0x6377;
-constexpr std::uint32_t filter_priority = 0x6377;
-
 bpf_attach_type tcx_type(Direction direction) {
     return direction == Direction::ingress ? tcx_ingress : tcx_egress;
 }
@@ -40,8 +36,8 @@ bpf_tc_hook clsact_hook(std::uint32_t ifindex, Direction direction) {
 bpf_tc_opts filter() {
     bpf_tc_opts options{};
     options.sz = sizeof(options);
-    options.handle = filter_handle;
-    options.priority = filter_priority;
+    options.handle = own_filter;
+    options.priority = own_filter;
     return options;
 }
 

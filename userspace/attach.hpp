@@ -23,6 +23,9 @@ Hook shared_device_hook();
 // again when the device goes, 6 to 15 ms each; clsact takes 0.3 ms and none.
 inline constexpr Hook own_device_hook = Hook::clsact;
 
+// The handle and the priority of cls_bpf filters of causeway's: one that other tools seldom take.
+inline constexpr std::uint32_t own_filter = 0x6377;
+
 // Attached already: no error, nothing changes. device: its name, for the error.
 std::expected<void, Error> attach(Hook hook, std::uint32_t ifindex, Direction direction, int program,
                                   const std::string& device);

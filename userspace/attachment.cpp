@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/attachment.hpp"
 
+#include <sys/socket.h>
+
 #include <cerrno>
 #include <optional>
 #include <set>
@@ -8,6 +10,7 @@
 
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
+#include "userspace/netns.hpp"
 #include "userspace/network.hpp"
 #include "userspace/pool.hpp"
 
@@ -110,8 +113,47 @@ std::expected<std::optional<Link>, Error> host_end_of(Netlink& netlink, const at
                                          : std::unexpected(link.error());
 }
 
-std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const attachment& record,
-                               std::uint32_t& ifindex, const std::string& who) {
+// The interface stays, with what others have given it; the routes by the gateway go before the address that reaches it.
+std::expected<void, Error> take_address_back(const attachment_key& key, const attachment& record) {
+    const auto netns = Netns::open(record.netns);
+    if (!netns) {
+        return {};  // gone, and the interface with it
+    }
+    auto inside = TRY(Netlink::open_in(*netns));
+    const auto link = inside.link_named(key.interface);
+    if (!link) {
+        return link.error().number == ENODEV ? std::expected<void, Error>{} : std::unexpected(link.error());
+    }
+    Batch batch;
+    const auto routes = TRY(inside.routes(AF_INET));
+    for (const auto& one : TRY(inside.addresses(AF_INET, link->ifindex))) {
+        if (one.prefix.address == Address(record.address)) {
+            for (const auto& route : routes) {
+                if (route.in_main_table && route.ifindex == link->ifindex && one.prefix.contains(route.gateway)) {
+                    batch.remove_route(route,
+                                       "remove the route to " + route.destination.text() + " in " + record.netns);
+                }
+            }
+            batch.remove_address(
+                link->ifindex, one.prefix,
+                "remove the address " + one.prefix.text() + " from " + link->name + " in " + record.netns);
+        }
+    }
+    return inside.commit(batch);
+}
+
+std::expected<void, Error> let_go(const Datapath& datapath, const attachment_key& key, const attachment& record,
+                                  const Link& link) {
+    Failures failures;
+    failures.note(detach(own_device_hook, link.ifindex, Direction::ingress, datapath.from_sandbox.get(), link.name));
+    failures.note(take_address_back(key, record));
+    return failures.result();
+}
+
+std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const Attachment& attachment,
+                               std::uint32_t& ifindex) {
+    const auto& [key, record] = attachment;
+    const std::string who = name_of(id_of(key));
     Failures failures;
     const auto link = host_end_of(netlink, record);
     if (!link) {
@@ -120,7 +162,8 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
     ifindex = link && *link ? (*link)->ifindex : record.ifindex;
     failures.note(datapath.sandboxes.erase(ifindex, who));
     if (link && *link) {
-        failures.note(netlink.delete_link(**link));
+        const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
+        failures.note(given ? let_go(datapath, key, record, **link) : netlink.delete_link(**link));
     }
     return failures.result();
 }
@@ -152,10 +195,9 @@ std::expected<void, Error> claim_port_block(const Datapath& datapath, Attachment
 std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments) {
     std::set<std::uint32_t> ifindexes;
     std::vector<std::pair<Failures, std::uint32_t>> progress;  // of each
-    for (const auto& [key, record] : attachments) {
-        const std::string who = name_of(id_of(key));
+    for (const auto& attachment : attachments) {
         auto& [failures, ifindex] = progress.emplace_back();
-        failures.note(cut(datapath, netlink, record, ifindex, who));
+        failures.note(cut(datapath, netlink, attachment, ifindex));
         ifindexes.insert(ifindex);
     }
     const auto forgotten = attachments.empty() ? std::expected<void, Error>{} : forget_flows(datapath, ifindexes);

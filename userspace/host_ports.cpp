@@ -45,7 +45,7 @@ std::string owner_of(const Datapath& datapath, std::uint32_t ifindex) {
 }
 
 std::string text_of(const PortMapping& mapping) {
-    const std::string host = mapping.host.is_none() ? "every address" : mapping.host.text();
+    const std::string host = mapping.host ? mapping.host->text() : "every address";
     return std::to_string(mapping.host_port) + (mapping.protocol == IPPROTO_TCP ? "/tcp on " : "/udp on ") + host;
 }
 
@@ -64,12 +64,15 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const PortMappi
         return fail(Code::conflict,
                     "publish port " + text_of(mapping) + ": " + owner_of(datapath, ifindex) + " has it already");
     };
-    if (!mapping.host.is_none()) {
+    if (mapping.protocol == IPPROTO_SCTP) {
+        return fail(Code::unsupported_field, "portMappings: SCTP ports can't be published");
+    }
+    if (mapping.host) {
         if (const auto other = datapath.flows.find(key_of(mapping, Address{}))) {
             return taken(other->link.ifindex);
         }
     }
-    const auto key = key_of(mapping, mapping.host);
+    const auto key = key_of(mapping, mapping.host.value_or(Address{}));
     auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
     if (!inserted && inserted.error().number == EEXIST) {
         return taken(datapath.flows.find(key).value_or(flow{}).link.ifindex);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <vector>
 
 #include "userspace/attachment.hpp"
@@ -14,11 +15,11 @@ namespace causeway {
 
 // A port of the host that leads to a sandbox.
 struct PortMapping {
-    std::uint8_t protocol = 0;  // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP has no ports here
-    Address host;               // none: each of the host's addresses
+    std::uint8_t protocol = 0;    // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP
+    std::optional<Address> host;  // the address it is published on; none: every one of the host's
     std::uint16_t host_port = 0, sandbox_port = 0;
 
-    auto operator<=>(const PortMapping&) const = default;
+    bool operator==(const PortMapping&) const = default;
 };
 
 // net.ipv4.ip_local_reserved_ports (Linux, Documentation/networking/ip-sysctl.rst) as it is now.
@@ -28,7 +29,8 @@ std::expected<host_ports, Error> reserved_ports();
 std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
 
 // link, network: the sandbox's; its entries in `flows` carry the link's ifindex, and go with its flows.
-// Code::conflict names the sandbox that has the port already.
+// Code::conflict names the sandbox that has the port already; Code::unsupported_field: SCTP, whose checksum covers
+// ports in a way that programs can't mend.
 std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
                                    const Address& sandbox, const sandbox_link& link, std::uint32_t network);
 

@@ -7,8 +7,11 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <poll.h>
@@ -192,6 +195,23 @@ void put_address(nlmsghdr& request, std::uint16_t type, const Address& address) 
     mnl_attr_put(&request, type, address.size(), address.bytes());
 }
 
+void put_route(nlmsghdr& request, const Route& route) {
+    auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
+    info->rtm_family = static_cast<std::uint8_t>(family_of(route.destination.address));
+    info->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
+    info->rtm_table = RT_TABLE_MAIN;
+    info->rtm_protocol = RTPROT_STATIC;
+    info->rtm_type = RTN_UNICAST;
+    info->rtm_scope = route.gateway.is_none() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    if (route.destination.length > 0) {
+        put_address(request, RTA_DST, route.destination.first());
+    }
+    if (!route.gateway.is_none()) {
+        put_address(request, RTA_GATEWAY, route.gateway);
+    }
+    mnl_attr_put_u32(&request, RTA_OIF, route.ifindex);
+}
+
 }  // namespace
 
 struct Batch::Message {
@@ -260,22 +280,47 @@ void Batch::add_address(std::uint32_t ifindex, const Prefix& prefix, std::string
     }
 }
 
+void Batch::remove_address(std::uint32_t ifindex, const Prefix& prefix, std::string step) {
+    auto& request = messages_.emplace_back(std::move(step)).start(RTM_DELADDR, NLM_F_ACK);
+    auto* info = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifaddrmsg)));
+    info->ifa_family = static_cast<std::uint8_t>(family_of(prefix.address));
+    info->ifa_prefixlen = static_cast<std::uint8_t>(prefix.length);
+    info->ifa_index = ifindex;
+    put_address(request, IFA_LOCAL, prefix.address);
+}
+
 void Batch::add_route(const Route& route, std::string step) {
-    auto& request = messages_.emplace_back(std::move(step)).start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
-    auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
-    info->rtm_family = static_cast<std::uint8_t>(family_of(route.destination.address));
-    info->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
-    info->rtm_table = RT_TABLE_MAIN;
-    info->rtm_protocol = RTPROT_STATIC;
-    info->rtm_type = RTN_UNICAST;
-    info->rtm_scope = route.gateway.is_none() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-    if (route.destination.length > 0) {
-        put_address(request, RTA_DST, route.destination.first());
-    }
-    if (!route.gateway.is_none()) {
-        put_address(request, RTA_GATEWAY, route.gateway);
-    }
-    mnl_attr_put_u32(&request, RTA_OIF, route.ifindex);
+    put_route(messages_.emplace_back(std::move(step)).start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL),
+              route);
+}
+
+void Batch::remove_route(const Route& route, std::string step) {
+    put_route(messages_.emplace_back(std::move(step)).start(RTM_DELROUTE, NLM_F_ACK), route);
+}
+
+void Batch::attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step) {
+    const auto begin = [&](std::uint16_t type, std::uint16_t flags, std::uint32_t identifier, std::uint32_t parent,
+                           std::uint32_t info, const char* kind) -> nlmsghdr& {
+        auto& request =
+            messages_.emplace_back(step).start(type, static_cast<std::uint16_t>(NLM_F_ACK | NLM_F_CREATE | flags));
+        auto* message = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(tcmsg)));
+        message->tcm_ifindex = static_cast<int>(ifindex);
+        message->tcm_handle = identifier;
+        message->tcm_parent = parent;
+        message->tcm_info = info;
+        mnl_attr_put_strz(&request, TCA_KIND, kind);
+        return request;
+    };
+    // "ingress" and not "clsact": the kernel keeps one list of the blocks of all devices without offload and walks it
+    // for each that comes or goes; clsact has two blocks a device.
+    begin(RTM_NEWQDISC, NLM_F_EXCL, TC_H_MAKE(TC_H_INGRESS, 0), TC_H_INGRESS, 0, "ingress");
+    auto& request = begin(RTM_NEWTFILTER, NLM_F_EXCL, filter, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+                          TC_H_MAKE(filter << 16, htons(ETH_P_ALL)), "bpf");
+    auto* options = mnl_attr_nest_start(&request, TCA_OPTIONS);
+    mnl_attr_put_u32(&request, TCA_BPF_FD, static_cast<std::uint32_t>(program));
+    mnl_attr_put_strz(&request, TCA_BPF_NAME, "from_sandbox");
+    mnl_attr_put_u32(&request, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+    mnl_attr_nest_end(&request, options);
 }
 
 void Netlink::Close::operator()(mnl_socket* socket) const {
@@ -366,13 +411,39 @@ std::expected<Link, Error> Netlink::link_at(std::uint32_t ifindex) {
     return get_link(request, "look up the device with index " + std::to_string(ifindex));
 }
 
-std::expected<std::vector<LinkAddress>, Error> Netlink::addresses(int family) {
+std::expected<std::vector<LinkAddress>, Error> Netlink::addresses(int family, std::uint32_t ifindex) {
     Batch::Message message;
     auto& request = message.start(RTM_GETADDR, NLM_F_DUMP);
     auto* info = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifaddrmsg)));
     info->ifa_family = static_cast<std::uint8_t>(family);
+    info->ifa_index = ifindex;
     std::vector<LinkAddress> found;
-    TRY(exchange(request, "list addresses", [&](const nlmsghdr& reply) { found.push_back(link_address_in(reply)); }));
+    const auto listed = exchange(request, "list addresses", [&](const nlmsghdr& reply) {
+        auto address = link_address_in(reply);
+        if (ifindex == 0 || address.ifindex == ifindex) {
+            found.push_back(std::move(address));
+        }
+    });
+    if (!listed && !(ifindex != 0 && listed.error().number == ENODEV)) {  // gone: it has no address
+        return std::unexpected(listed.error());
+    }
+    return found;
+}
+
+std::expected<std::vector<LinkAddress>, Error> Netlink::local_addresses() {
+    Batch::Message message;
+    auto& request = message.start(RTM_GETROUTE, NLM_F_DUMP);
+    auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
+    info->rtm_family = AF_INET;
+    info->rtm_table = RT_TABLE_LOCAL;
+    info->rtm_type = RTN_LOCAL;
+    std::vector<LinkAddress> found;
+    TRY(exchange(request, "list local addresses", [&](const nlmsghdr& reply) {
+        if (static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply))->rtm_type == RTN_LOCAL) {
+            const auto route = route_in(reply);
+            found.push_back({.ifindex = route.ifindex, .prefix = route.destination});
+        }
+    }));
     return found;
 }
 

@@ -71,7 +71,11 @@ public:
 
     void change_link(std::uint32_t ifindex, const LinkChange& change, std::string step);
     void add_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
+    void remove_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
     void add_route(const Route& route, std::string step);
+    void remove_route(const Route& route, std::string step);
+    // A program on the ingress of a device of causeway's own, by cls_bpf; see attach.hpp for filter.
+    void attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step);
 
 private:
     friend class Netlink;
@@ -87,7 +91,10 @@ public:
     // ENODEV where there is none.
     std::expected<Link, Error> link_named(const std::string& name);
     std::expected<Link, Error> link_at(std::uint32_t ifindex);
-    std::expected<std::vector<LinkAddress>, Error> addresses(int family);
+    std::expected<std::vector<LinkAddress>, Error> addresses(int family, std::uint32_t ifindex = 0);  // 0: of all
+    // The IPv4 addresses that this namespace has, and where: from its table of local routes, so that it costs nothing
+    // for devices without one, of which there are many. Not their scope or prefix length: 32.
+    std::expected<std::vector<LinkAddress>, Error> local_addresses();
     std::expected<std::vector<Route>, Error> routes(int family);  // unicast, of every table
     std::expected<std::vector<Link>, Error> links();
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 #include "userspace/fixed_text.hpp"
 #include "userspace/rollback.hpp"
@@ -151,8 +152,14 @@ struct Uplink {
     Address address;  // IPv4; none where it has none
 };
 
-std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const NetworkSpec& spec,
-                                                        const std::vector<LinkAddress>& addresses) {
+// The first that may be the source of what leaves by it.
+std::expected<Address, Error> source_on(Netlink& netlink, std::uint32_t ifindex) {
+    const auto addresses = TRY(netlink.addresses(AF_INET, ifindex));
+    const auto found = std::ranges::find_if(addresses, &LinkAddress::global);
+    return found == addresses.end() ? Address{} : found->prefix.address;
+}
+
+std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const NetworkSpec& spec) {
     std::vector<Uplink> uplinks;
     for (const auto& name : spec.uplinks) {
         auto link = netlink.link_named(name);
@@ -162,28 +169,32 @@ std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const 
         if (!link->ethernet) {
             return fail(Code::invalid_configuration, "uplinks: \"" + name + "\" is not an Ethernet device");
         }
-        const auto address = std::ranges::find_if(
-            addresses, [&](const LinkAddress& a) { return a.ifindex == link->ifindex && a.global; });
-        uplinks.push_back({*link, address == addresses.end() ? Address{} : address->prefix.address});
+        uplinks.push_back({*link, TRY(source_on(netlink, link->ifindex))});
     }
     return uplinks;
 }
 
-std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const std::vector<Network>& networks,
-                                                      const std::vector<LinkAddress>& addresses) {
+// One request, and two for each device that has an address and isn't causeway's: however many others there are.
+std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const std::vector<Network>& networks) {
+    constexpr std::uint32_t loopback = 1;
     std::vector<Uplink> uplinks;
-    for (const auto& address : addresses) {
-        const auto known = [&](const Uplink& u) { return u.link.ifindex == address.ifindex; };
-        const auto ours = [&](const Network& n) { return n.record.ifindex == address.ifindex; };
-        if (!address.global || std::ranges::any_of(uplinks, known) || std::ranges::any_of(networks, ours)) {
+    std::set<std::uint32_t> seen{loopback};
+    for (const auto& network : networks) {
+        seen.insert(network.record.ifindex);
+    }
+    for (const auto& local : TRY(netlink.local_addresses())) {
+        if (!seen.insert(local.ifindex).second) {
             continue;
         }
-        const auto link = netlink.link_at(address.ifindex);
+        const auto link = netlink.link_at(local.ifindex);
         if (!link && link.error().number != ENODEV) {  // gone since: then it is no uplink
             return std::unexpected(link.error());
         }
-        if (link && link->ethernet && on_device(networks, link->name) == nullptr) {
-            uplinks.push_back({*link, address.prefix.address});
+        if (!link || !link->ethernet || on_device(networks, link->name) != nullptr) {
+            continue;
+        }
+        if (const auto source = TRY(source_on(netlink, link->ifindex)); !source.is_none()) {
+            uplinks.push_back({*link, source});
         }
     }
     return uplinks;
@@ -191,8 +202,7 @@ std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const st
 
 std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const NetworkSpec& spec,
                                                        const std::vector<Network>& networks) {
-    const auto addresses = TRY(netlink.addresses(AF_INET));
-    return spec.uplinks.empty() ? all_uplinks(netlink, networks, addresses) : named_uplinks(netlink, spec, addresses);
+    return spec.uplinks.empty() ? all_uplinks(netlink, networks) : named_uplinks(netlink, spec);
 }
 
 // Direction and program, of each that an uplink gets.
@@ -275,7 +285,7 @@ bool has_address(const std::vector<LinkAddress>& addresses, std::uint32_t ifinde
 // Subnets that the configuration has gained since the device was made, and whatever else of it somebody took away.
 std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& netlink, const network& record) {
     const std::string device = record.device;
-    const auto addresses = TRY(netlink.addresses(AF_INET));
+    const auto addresses = TRY(netlink.addresses(AF_INET, record.ifindex));
     TRY(attach(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device));
     Batch batch;
     batch.change_link(record.ifindex, {.up = true, .no_arp = true, .forward_ipv4 = true, .no_ipv6_link_local = true},
@@ -339,7 +349,9 @@ std::expected<void, Error> refuse_foreign_device(Netlink& netlink, const std::st
         const auto link = netlink.link_named(name);
         if (link) {
             return fail(Code::invalid_configuration, "device: \"" + name + "\" exists and is not causeway's",
-                        "choose another name for the gateway device, or remove that device");
+                        "choose another name for the gateway device, or remove that device; one that causeway lost the "
+                        "record of, "
+                        "because its pins are gone, \"causewayctl gc\" removes");
         }
         if (link.error().number != ENODEV) {
             return std::unexpected(link.error());
@@ -394,7 +406,7 @@ std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netl
     if (!TRY(attached(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device))) {
         return fail(Code::check_failed, "the program from_host is not attached to " + device);
     }
-    const auto addresses = TRY(netlink.addresses(AF_INET));
+    const auto addresses = TRY(netlink.addresses(AF_INET, record.ifindex));
     for (const auto& subnet : record.subnets) {
         if (is_used(subnet) && !has_address(addresses, record.ifindex, prefix_of(subnet))) {
             return fail(Code::check_failed,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/sandbox.hpp"
 
+#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -72,15 +74,42 @@ std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, con
     return Prepared{std::move(datapath), network, created};
 }
 
+// The pair whose one end the sandbox has already. A device without such a peer (a tap) can't be delivered to: the
+// datapath hands packets to the other end of a veth pair.
+std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
+                                      Connection& connection) {
+    const std::string where = spec.id.interface + " in " + spec.netns;
+    connection.given = true;
+    connection.sandbox_end = TRY(inside.link_named(spec.id.interface));
+    const auto& inner = connection.sandbox_end;
+    const auto host_end = netlink.link_at(inner.kind == "veth" ? inner.peer : 0);
+    if (!host_end || host_end->kind != "veth" || std::ranges::find(*spec.given, host_end->name) == spec.given->end()) {
+        return fail(
+            Code::invalid_configuration,
+            "prevResult.interfaces: " + where + " is not one end of a veth pair whose other end it names on the host");
+    }
+    if (spec.mac && *spec.mac != inner.mac) {
+        return fail(Code::invalid_configuration, "the MAC " + spec.mac->text() + " is asked for, but " + where +
+                                                     " has " + inner.mac.text() + " and is another plugin's");
+    }
+    connection.host_end = *host_end;
+    return {};
+}
+
 // A record of a connect that was killed is undone; one that stands is an error.
 std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlink, const SandboxSpec& spec,
-                                       const Network& network) {
+                                       const Network& network, const Connection& connection) {
     Attachment attachment{key_of(spec.id), {}};
     attachment.record.claim = TRY(random_number());
     attachment.record.state = ATTACHMENT_CONNECTING;
     attachment.record.network = network.id;
     copy_text(attachment.record.host_end, host_end_name(attachment.record.claim));
     copy_text(attachment.record.netns, spec.netns);
+    if (connection.given) {
+        attachment.record.flags = ATTACHMENT_GIVEN;
+        attachment.record.ifindex = connection.host_end.ifindex;
+        copy_text(attachment.record.host_end, connection.host_end.name);
+    }
     auto inserted = datapath.attachments.insert(attachment.key, attachment.record, attachment.what());
     if (!inserted && inserted.error().number == EEXIST) {
         const auto present = datapath.attachments.find(attachment.key);
@@ -113,7 +142,7 @@ std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& at
                         : claim_address(datapath, network.ranges, claimant, network.rest != 0);
 }
 
-// Both ends, their places in the maps, and the program: all of it before either end is up.
+// Both ends and their places in the maps: all of it before either end is up.
 std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
                                 const SandboxSpec& spec, const Network& network, Attachment& attachment,
                                 Connection& connection) {
@@ -121,11 +150,13 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     const Address address = connection.assignment.address.address;
     Mac gateway_mac;
     std::ranges::copy(record.mac, gateway_mac.bytes.begin());
-    const Mac mac = spec.mac.value_or(Mac::of_address(address));
+    const Mac mac = connection.given ? connection.sandbox_end.mac : spec.mac.value_or(Mac::of_address(address));
     const std::string host_end = attachment.record.host_end;
-    TRY(netlink.create_veth({host_end, gateway_mac, network.mtu}, {spec.id.interface, mac, network.mtu}, &netns));
-    connection.host_end = TRY(netlink.link_named(host_end));
-    connection.sandbox_end = TRY(inside.link_named(spec.id.interface));
+    if (!connection.given) {
+        TRY(netlink.create_veth({host_end, gateway_mac, network.mtu}, {spec.id.interface, mac, network.mtu}, &netns));
+        connection.host_end = TRY(netlink.link_named(host_end));
+        connection.sandbox_end = TRY(inside.link_named(spec.id.interface));
+    }
     const auto ifindex = connection.host_end.ifindex;
     attachment.record.ifindex = ifindex;
     TRY(save(datapath, attachment));
@@ -147,17 +178,33 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     TRY(datapath.usage_of.put(link.slot, {.ifindex = ifindex}, "the usage of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
     TRY(publish(datapath, spec.ports, address, link, network.id));
-    TRY(datapath.endpoints.put(address.raw(), place, "the address " + address.text()));
-    return attach(own_device_hook, ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end);
+    return datapath.endpoints.put(address.raw(), place, "the address " + address.text());
 }
 
-std::expected<void, Error> set_up(Netlink& netlink, Netlink& inside, const SandboxSpec& spec, Connection& connection) {
+// The kernel's own IPv6 has no business on a host end, and for each device that has it the kernel walks the IPv6
+// routes of all others whenever one comes up or goes. Where sysctls can't be written, at least it gets no address.
+void disable_ipv6(const std::string& device, Batch& batch, std::uint32_t ifindex) {
+    const std::string path = "/proc/sys/net/ipv6/conf/" + device + "/disable_ipv6";
+    const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file || write(file.get(), "1", 1) != 1) {
+        batch.change_link(ifindex, {.no_ipv6_link_local = true}, "keep IPv6 off the device " + device);
+    }
+}
+
+std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
+                                  Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
-    const auto& [gateway_device, host_end, sandbox_end, assignment, routes, ports] = connection;
+    const auto& [gateway_device, host_end, sandbox_end, given, assignment, routes, ports] = connection;
     const std::string where = " in " + spec.netns;
     Batch outside;
-    outside.change_link(host_end.ifindex, {.up = true, .no_ipv6_link_local = true},
-                        "set up the device " + host_end.name);
+    if (given) {  // others may have something on its hook
+        TRY(attach(own_device_hook, host_end.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end.name));
+    } else {
+        outside.attach_ingress(host_end.ifindex, datapath.from_sandbox.get(), own_filter,
+                               "attach to the ingress hook of " + host_end.name);
+        disable_ipv6(host_end.name, outside, host_end.ifindex);
+    }
+    outside.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
     TRY(netlink.commit(outside));
     Batch batch;
     batch.change_link(loopback, {.up = true}, "set up lo" + where);
@@ -203,14 +250,19 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     if (created) {
         rollback.on_failure([&] { return remove_network(prepared->datapath, netlink, prepared->network); });
     }
-    auto begun = begin(datapath, netlink, spec, network);
+    Connection connection;
+    if (spec.given) {
+        if (const auto found = find_given(netlink, inside, spec, connection); !found) {
+            return undone(found.error());
+        }
+    }
+    auto begun = begin(datapath, netlink, spec, network, connection);
     if (!begun) {
         return undone(begun.error());
     }
     attachment = *begun;
     rollback.on_failure([&] { return undo(prepared->datapath, netlink, std::array{*attachment}); });
 
-    Connection connection;
     auto connected = [&]() -> std::expected<void, Error> {
         TRY(refresh_reserved_ports(datapath));
         connection.gateway_device = network.device;
@@ -223,7 +275,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
                                          static_cast<std::uint16_t>(attachment->record.block + size - 1)};
         }
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
-        TRY(set_up(netlink, inside, spec, connection));
+        TRY(set_up(datapath, netlink, inside, spec, connection));
         attachment->record.state = ATTACHMENT_CONNECTED;
         return save(datapath, *attachment);
     }();

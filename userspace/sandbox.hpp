@@ -24,7 +24,10 @@ struct SandboxSpec {
     std::optional<Address> address;        // one of the network's ranges; none: any of them
     std::optional<Assignment> assignment;  // by somebody else; none: of the network's ranges
     std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
-    std::vector<PortMapping> ports;        // published
+    std::vector<PortMapping> ports;        // no two of them claim one port of one address
+    // The interface is there, one end of a veth pair that another plugin of the chain has made; it may be on one of
+    // these devices of the host. Nothing is made then, and disconnect leaves both ends.
+    std::optional<std::vector<std::string>> given;
 };
 
 struct PortRange {
@@ -33,6 +36,7 @@ struct PortRange {
 
 struct Connection {
     Link gateway_device, host_end, sandbox_end;
+    bool given = false;  // both ends
     Assignment assignment;
     std::vector<Route> routes;  // gateways filled in
     PortRange ports;            // of its own towards the world; 0: the network's

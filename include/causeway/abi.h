@@ -306,10 +306,15 @@ enum attachment_state {
 	ATTACHMENT_CONNECTED,
 };
 
+enum attachment_flag {
+	ATTACHMENT_GIVEN = 1 << 0, /* both ends were there before: another plugin's of the chain, and stay */
+};
+
 struct attachment {
 	__u64 claim;            /* random, never 0; endpoints that carry it are this attachment's */
 	struct address address; /* claimed, or about to be */
-	__u32 state;            /* enum attachment_state */
+	__u16 state;            /* enum attachment_state */
+	__u16 flags;            /* enum attachment_flag */
 	__u32 network;
 	__u32 ifindex; /* host end; 0 while unknown */
 	__u32 slot;    /* held in `slots` under this claim, or about to be */

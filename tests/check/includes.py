@@ -17,7 +17,7 @@ LAYERS = {
         "readiness": 3, "verify": 3,
     },
     "cni": {
-        "request": 0, "json_value": 0, "ipam_conf": 0, "runtime_conf": 0, "net_conf": 0, "reply": 0,
+        "request": 0, "json_value": 0, "ipam_conf": 0, "port_conf": 0, "runtime_conf": 0, "net_conf": 0, "reply": 0,
         "ipam": 1,
         "plugin": 2,
         "main": 3,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a network configuration: refused with a reason, or a configuration that can be relied on.
 #include "cni/net_conf.hpp"
+#include "cni/port_conf.hpp"
 #include "cni/reply.hpp"
+#include "cni/runtime_conf.hpp"
 #include "tests/fuzz/fuzz_target.hpp"
 
 namespace causeway::fuzz {
@@ -33,6 +35,21 @@ void require_sound(const NetworkSpec& network) {
     }
 }
 
+// What an ADD reads of it besides.
+void require_sound(const cni::NetConf& conf) {
+    const auto asked = cni::read_runtime_conf(conf.raw, conf.network.name);
+    require(asked || asked.error().code == Code::invalid_environment ||
+                asked.error().code == Code::invalid_configuration || asked.error().code == Code::unsupported_field,
+            "a refusal has one of three codes");
+    const auto runtime = conf.raw.find("runtimeConfig");
+    const auto ports = runtime != conf.raw.end() && runtime->is_object()
+                           ? cni::read_port_mappings(runtime->value("portMappings", cni::Json()))
+                           : std::vector<PortMapping>{};
+    for (const auto& port : ports.value_or(std::vector<PortMapping>{})) {
+        require(port.host_port != 0 && port.sandbox_port != 0 && port.protocol != 0, "a port mapping is whole");
+    }
+}
+
 }  // namespace
 
 void try_input(std::string_view input) {
@@ -50,7 +67,9 @@ void try_input(std::string_view input) {
         return;
     }
     require_sound(conf->network);
-    require(conf->delegated_ipam || !conf->network.ranges.empty(), "there are addresses to give out");
+    require(conf->delegated_ipam || !conf->network.ranges.empty() || conf->raw.contains("capabilities"),
+            "there are addresses to give out, or the runtime will bring them");
+    require_sound(*conf);
     const auto again = cni::read_net_conf(conf->raw.dump());
     require(again.has_value() && again->raw == conf->raw, "what was read can be passed on to another plugin");
 }

@@ -159,8 +159,7 @@ struct Padding {
     std::size_t size;
 };
 
-using Layer =
-    std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, UdpLite, SCTP, ICMP, IcmpError, Payload, Padding>;
+using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, TCP, UDP, UdpLite, SCTP, ICMP, IcmpError, Payload, Padding>;
 
 class Frame;
 Frame operator/(Frame frame, Layer layer);

@@ -147,5 +147,74 @@ TEST_F(Crowd, ThatComesAndGoesIsWhatTheAnswersSaid) {
     EXPECT_TRUE(before.holds());
 }
 
+// Two hundred calls of four kinds, some killed somewhere: what is there afterwards is what the last answers said, and
+// what nobody has an answer for, gc and DEL find.
+TEST_F(Crowd, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
+    constexpr int rounds = 13;  // of 16 members: 208 calls
+    auto all = members(16);
+    const auto before = Snapshot::take();
+    const auto gc_of_all = [&] {
+        auto conf = configuration();
+        for (const auto& one : all) {
+            conf["cni.dev/valid-attachments"].push_back({{"containerID", one.id}, {"ifname", "eth0"}});
+        }
+        return Call{.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""};
+    };
+    const auto killed_somewhere = [](const Call& call, std::uint64_t microseconds) {
+        auto child = start({plugin()}, call.options());
+        std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+        child.kill();
+        child.wait();
+    };
+    each(all, [&](Member& one) {
+        const auto index = static_cast<std::size_t>(&one - all.data());
+        std::mt19937 random(static_cast<unsigned>(index) + 100);
+        for (int i = 0; i < rounds; ++i) {
+            const Call add_one{.command = "ADD", .id = one.id, .netns = one.netns};
+            const Call del_one{.command = "DEL", .id = one.id, .netns = one.netns};
+            switch (random() % 6) {
+                case 0:  // killed, and then undone, as a runtime would
+                    killed_somewhere(random() % 2 == 0 ? add_one : del_one, random() % 6000);
+                    [[fallthrough]];
+                case 1:
+                    EXPECT_TRUE(succeeded(answer_to(del_one))) << one.id;
+                    one.answer = {};
+                    break;
+                case 2:
+                    EXPECT_TRUE(succeeded(answer_to(gc_of_all())));
+                    break;
+                case 3:
+                    if (one.answer.json.is_object()) {
+                        auto check = add_one;
+                        check.command = "CHECK";
+                        check.conf["prevResult"] = one.answer.json;
+                        EXPECT_TRUE(succeeded(answer_to(check))) << one.id;
+                        break;
+                    }
+                    [[fallthrough]];
+                default:
+                    if (!one.answer.json.is_object()) {
+                        one.answer = answer_to(add_one);
+                        EXPECT_TRUE(succeeded(one.answer)) << one.id;
+                    }
+            }
+        }
+    });
+    std::set<std::string> expected, listed;
+    for (const auto& one : all) {
+        if (one.answer.json.is_object()) {
+            expected.insert(one.id + " " + one.address());
+            EXPECT_TRUE(ping(one.netns, "10.0.0.1")) << one.id;
+        }
+    }
+    for (const auto& row : ctl_json({"endpoints"})) {
+        listed.insert(row.at("container").get<std::string>() + " " + row.at("address").get<std::string>());
+    }
+    EXPECT_EQ(listed, expected);
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    each(all, [](Member& one) { one.answer = del(one.id, one.netns); });
+    EXPECT_TRUE(before.comes_back());
+}
+
 }  // namespace
 }  // namespace causeway::test

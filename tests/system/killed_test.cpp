@@ -82,6 +82,22 @@ TEST_P(Killed, LaterAddIsUndoneByDel) {
         });
 }
 
+// As a runtime calls it that has no record of the ADD that it lost.
+TEST_P(Killed, LaterAddIsUndoneByGc) {
+    const auto keeper = connect("keeper");
+    const auto before = Snapshot::take({netns_, keeper.netns});
+    auto conf = configuration();
+    conf["cni.dev/valid-attachments"] = Json::parse(R"([{"containerID": "keeper", "ifname": "eth0"}])");
+    kill_at_each(
+        "ADD", Fault::Kind::kill, [] {},
+        [&] {
+            EXPECT_TRUE(succeeded(answer_to({.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""})));
+            EXPECT_TRUE(before.comes_back());
+            EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
+        },
+        with_effect);
+}
+
 TEST_P(Killed, LaterAddCanBeMadeAgain) {
     const auto keeper = connect("keeper");
     const auto before = Snapshot::take({netns_, keeper.netns});

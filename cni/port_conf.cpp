@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/port_conf.hpp"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+
+namespace causeway::cni {
+
+namespace {
+
+const std::string key = "runtimeConfig.portMappings";
+
+std::expected<std::uint8_t, Error> protocol_of(const Json& mapping, const Json& lowered) {
+    const auto given = TRY(text_at(lowered, "protocol", key + ".")).value_or("tcp");
+    const auto name = lower_case(given.empty() ? "tcp" : given);  // a runtime may leave it out: then it means TCP
+    if (name == "tcp") {
+        return IPPROTO_TCP;
+    }
+    if (name == "udp") {
+        return IPPROTO_UDP;
+    }
+    if (name == "sctp") {
+        return IPPROTO_SCTP;
+    }
+    return invalid(key, mapping, "has a protocol that is none of tcp, udp, sctp");
+}
+
+std::expected<std::uint16_t, Error> port_of(const Json& mapping, const Json& lowered, const std::string& name) {
+    const auto found = lowered.find(lower_case(name));
+    const auto port = found != lowered.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+    if (port < 1 || port > 65535) {
+        return invalid(key, mapping, "has no " + name + " from 1 to 65535");
+    }
+    return static_cast<std::uint16_t>(port);
+}
+
+std::expected<std::optional<Address>, Error> host_of(const Json& mapping, const Json& lowered) {
+    const auto text = TRY(text_at(lowered, "hostip", key + ".")).value_or("");
+    if (text.empty() || text == "0.0.0.0" || text == "::") {
+        return std::nullopt;
+    }
+    const auto address = Address::parse(text);
+    if (!address) {
+        return invalid(key, mapping, "has a hostIP that is no IP address");
+    }
+    if (!address->is_ipv4()) {
+        return fail(Code::unsupported_field, key + ": " + mapping.dump() + " is on IPv6, which is not supported yet");
+    }
+    return *address;
+}
+
+// Where one of them is published on every address, it claims the other's too.
+bool claim_one_port(const PortMapping& a, const PortMapping& b) {
+    return a.protocol == b.protocol && a.host_port == b.host_port && (!a.host || !b.host || a.host == b.host);
+}
+
+}  // namespace
+
+std::expected<std::vector<PortMapping>, Error> read_port_mappings(const Json& list) {
+    std::vector<PortMapping> ports;
+    if (list.is_null()) {
+        return ports;
+    }
+    if (!list.is_array()) {
+        return invalid(key, list, "is not a list of port mappings");
+    }
+    for (const auto& mapping : list) {
+        if (!mapping.is_object()) {
+            return invalid(key, mapping, "is not an object with hostPort and containerPort");
+        }
+        const auto lowered = with_lower_keys(mapping);
+        const PortMapping port{TRY(protocol_of(mapping, lowered)), TRY(host_of(mapping, lowered)),
+                               TRY(port_of(mapping, lowered, "hostPort")),
+                               TRY(port_of(mapping, lowered, "containerPort"))};
+        const auto other = std::ranges::find_if(ports, [&](const auto& one) { return claim_one_port(one, port); });
+        if (other != ports.end()) {
+            return invalid(key, mapping,
+                           "claims the same port as " + list[static_cast<std::size_t>(other - ports.begin())].dump());
+        }
+        ports.push_back(port);
+    }
+    return ports;
+}
+
+}  // namespace causeway::cni

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Chains with the reference plugins, as a runtime calls them: each gets the result of the one before; CHECK and DEL too.
+. "$(dirname "$0")/bed.sh"
+. "$here/cni.sh"
+
+base=$(jq -c '{cniVersion, name} + .plugins[0]' "$conflist")
+network=$(jq -c '{cniVersion, name}' "$conflist")
+
+# call COMMAND CONTAINER PLUGIN CONFIG: exit status the plugin's, its reply in $reply.
+call() {
+  local status=0 program=/usr/lib/cni/$3
+  [ "$3" != causeway ] || program=$plugin
+  reply=$(env -i PATH="$PATH" CNI_COMMAND="$1" CNI_CONTAINERID="$2" CNI_NETNS="$(netns_of "$2")" CNI_IFNAME=eth0 \
+    CNI_PATH=/opt/cni/bin:/usr/lib/cni "$program" <<<"$4" 2>>"$WORK/plugins.log") || status=$?
+  return "$status"
+}
+
+# chain COMMAND CONTAINER CONFIG...: ADD leaves the last result in $result, and CHECK and DEL are given that.
+chain() {
+  local command=$1 container=$2 config
+  shift 2
+  local configs=("$@")
+  if [ "$command" = DEL ]; then
+    mapfile -t configs < <(printf '%s\n' "$@" | tac)
+  fi
+  [ "$command" != ADD ] || result=
+  for config in "${configs[@]}"; do
+    [ -z "$result" ] || config=$(with_previous "$config" "$result")
+    call "$command" "$container" "$(jq -r .type <<<"$config")" "$config" ||
+      fail "$command of $container by $(jq -r .type <<<"$config"): $reply"
+    [ "$command" != ADD ] || result=$reply
+  done
+}
+
+with() { jq -c ". + $1" <<<"$network"; } # '{"type": ...}'
+
+expect_works() { # CONTAINER [PING-ARGUMENT...]
+  in_sandbox "$1" ping "${@:2}" -c 1 -W 2 "$gateway" >/dev/null
+  in_sandbox "$1" ping "${@:2}" -c 1 -W 2 "$far_address" >/dev/null
+}
+
+make_sandbox one
+tuning=$(with '{"type": "tuning", "sysctl": {"net.ipv4.conf.eth0.arp_notify": "1"}, "mtu": 1400, "promisc": true}')
+chain ADD one "$base" "$tuning"
+expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
+expect_works one
+chain CHECK one "$base" "$tuning"
+chain DEL one "$base" "$tuning"
+say "tuning: sysctl, MTU and promiscuity"
+
+# tuning's "mac" alone can't work behind a plugin that stops spoofing; asked for at ADD it does.
+with_mac=$(jq -c '. + {"runtimeConfig": {"mac": "02:00:00:00:00:42"}}' <<<"$base")
+tuning=$(with '{"type": "tuning", "mac": "02:00:00:00:00:42"}')
+chain ADD one "$with_mac" "$tuning"
+expect_works one
+chain CHECK one "$with_mac" "$tuning"
+chain DEL one "$with_mac" "$tuning"
+say "tuning: the MAC that was asked for"
+
+sbr=$(with '{"type": "sbr"}')
+chain ADD one "$base" "$sbr"
+expect_works one -I 10.0.0.2 # by its source: the main table has no route any more
+expect_equal "the main table's default route" "$(in_sandbox one ip route show default)" ""
+chain CHECK one "$base" "$sbr"
+chain DEL one "$base" "$sbr"
+say "sbr: routes in a table of their own"
+
+firewall=$(with '{"type": "firewall", "backend": "iptables"}')
+chain ADD one "$base" "$firewall"
+expect_works one
+chain CHECK one "$base" "$firewall"
+chain DEL one "$base" "$firewall"
+say "firewall"
+
+portmap=$(with '{"type": "portmap", "snat": true, "runtimeConfig": {"portMappings": [
+  {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}}')
+chain ADD one "$base" "$portmap"
+expect_works one
+chain CHECK one "$base" # portmap 1.1.1 itself fails its CHECK of a container without IPv6
+chain DEL one "$base" "$portmap"
+say "portmap: its rules come and go"
+
+# It wants a qdisc where causeway's is: a clear refusal, and the runtime's DEL of the chain leaves nothing.
+bandwidth=$(with '{"type": "bandwidth", "ingressRate": 8000000, "ingressBurst": 80000, "egressRate": 8000000, "egressBurst": 80000}')
+chain ADD one "$base"
+if call ADD one bandwidth "$(with_previous "$bandwidth" "$result")"; then
+  fail "bandwidth has come to terms with causeway: docs/limits.md says that it does not"
+fi
+say "bandwidth refuses: $(jq -r .msg <<<"$reply")"
+chain DEL one "$base" "$bandwidth"
+
+# Two networks on one container, and the loopback plugin first, as CRI calls it.
+call ADD one loopback "$(with '{"type": "loopback"}')" || fail "loopback: $reply"
+second=$(jq -c '. + {"name": "others", "device": "cw1", "ipam": {"subnet": "10.0.1.0/24"}}' <<<"$base")
+expect_cni ADD one "$(netns_of one)" "$base"
+expect_cni ADD one "$(netns_of one)" "$second" net1
+expect_works one
+in_sandbox one ping -c 1 -W 2 10.0.1.1 >/dev/null
+expect_cni DEL one "$(netns_of one)" "$second" net1
+expect_works one
+expect_cni DEL one "$(netns_of one)" "$base"
+say "loopback, and two networks on one container"
+
+ip netns del one
+iptables_left() { iptables-save 2>/dev/null | grep -c -e '10\.0\.0\.' || true; }
+expect_equal "rules about sandboxes" "$(iptables_left)" 0
+[ ! -e /sys/fs/bpf/causeway ] || fail "/sys/fs/bpf/causeway is left"
+if ip link show cw0 >/dev/null 2>&1; then fail "cw0 is left"; fi
+say "nothing of causeway's left"

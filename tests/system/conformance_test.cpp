@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CNI specification, version 1.1.0: each sentence that binds a plugin, by its section. What has a story of its own
+// elsewhere is asked here once more, in the specification's order and words, so that nothing of it is missing.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/system/entries.hpp"
+#include "tests/system/host.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::HasSubstr;
+
+class Conformance : public Host {
+protected:
+    static Answer ask(const std::string& command, const Json& conf = configuration()) {
+        return answer_to({.command = command, .id = "", .netns = "", .conf = conf, .interface = ""});
+    }
+
+    static Answer check(const Sandbox& sandbox, const Json& result) {
+        return answer_to({.command = "CHECK",
+                          .id = sandbox.id,
+                          .netns = sandbox.netns,
+                          .conf = configuration({{"prevResult", result}})});
+    }
+
+    // With these variables set or, where null, not set.
+    static Answer with(const std::string& command, const Json& variables, const std::string& input) {
+        auto options = Call{.command = command, .id = "blue", .netns = "/run/netns/blue"}.options();
+        options.stdin_text = input;
+        for (const auto& [name, value] : variables.items()) {
+            std::erase_if(options.environment, [&](const auto& one) { return one.first == name; });
+            if (!value.is_null()) {
+                options.environment.emplace_back(name, value.get<std::string>());
+            }
+        }
+        return answer_of(run({plugin()}, options));
+    }
+};
+
+class Section1 : public Conformance {};
+class Section2Parameters : public Conformance {};
+class Section2Errors : public Conformance {};
+class Section2Add : public Conformance {};
+class Section2Del : public Conformance {};
+class Section2Check : public Conformance {};
+class Section2Status : public Conformance {};
+class Section2Version : public Conformance {};
+class Section2Gc : public Conformance {};
+class Section4 : public Conformance {};
+class Section5Success : public Conformance {};
+class Section5Error : public Conformance {};
+
+// "name ... Must start with an alphanumeric character, optionally followed by any combination of one or more
+// alphanumeric characters, underscore, dot (.) or hyphen (-)."
+TEST_F(Section1, NameIsAlphanumericWithUnderscoreDotAndHyphen) {
+    const auto netns = world_.add_namespace("blue");
+    for (const std::string name : {"_a", ".a", "-a", "a/b", "a b", "", "ä"}) {
+        EXPECT_TRUE(refused(add("blue", netns, configuration({{"name", name}})), 7, {"name"})) << name;
+    }
+    const auto blue = configuration({{"name", "9a_b.c-d"}});
+    EXPECT_TRUE(succeeded(add("blue", netns, blue)));
+    EXPECT_TRUE(succeeded(del("blue", netns, blue)));
+}
+
+// "cniVersions (string list): List of all CNI versions which this configuration supports."
+TEST_F(Section1, CniVersionsMayBeThere) {
+    const auto conf = configuration({{"cniVersions", {"0.4.0", "1.0.0", "1.1.0"}}});
+    const auto blue = connect("blue", conf);
+    EXPECT_EQ(blue.reply.at("cniVersion"), "1.1.0");
+    EXPECT_TRUE(refused(ask("STATUS", configuration({{"cniVersions", "1.1.0"}})), 7, {"cniVersions"}));
+}
+
+// "Plugins may define additional fields that they accept and may generate an error if called with unknown fields."
+TEST_F(Section1, OtherPluginsFieldsAreNoError) {
+    connect("blue",
+            configuration({{"isGateway", true}, {"args", {{"labels", {{"a", "b"}}}}}, {"disableCheck", false}}));
+}
+
+// "ipMasq (boolean): If supported by the plugin, sets up an IP masquerade on the host for this network."
+TEST_F(Section1, IpMasqTranslates) {
+    const auto blue = connect("blue");
+    const auto meeting = meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}});
+    EXPECT_EQ(meeting.seen.address, node_address);
+}
+
+// "CNI_CONTAINERID: ... Must not be empty. Must start with an alphanumeric character, optionally followed by any
+// combination of one or more alphanumeric characters, underscore (), dot (.) or hyphen (-)."
+TEST_F(Section2Parameters, ContainerIdIsAlphanumericWithUnderscoreDotAndHyphen) {
+    const auto netns = world_.add_namespace("blue");
+    for (const std::string id : {"_a", ".a", "-a", "a/b", "a b", "a;b", "ä"}) {
+        for (const auto* command : {"ADD", "DEL", "CHECK"}) {
+            EXPECT_TRUE(refused(answer_to({.command = command, .id = id, .netns = netns}), 4, {"CNI_CONTAINERID"}))
+                << id;
+        }
+    }
+    EXPECT_TRUE(succeeded(add("9a_b.c-d", netns)));
+}
+
+// "CNI_IFNAME: Name of the interface to create inside the container; if the plugin is unable to use this interface name
+// it must return an error."
+TEST_F(Section2Parameters, AnInterfaceNameThatCannotBeUsedIsAnError) {
+    const auto netns = world_.add_namespace("blue");
+    for (const std::string name : {".", "..", "a/b", "a:b", "a b", "sixteen-letters0", "eth%d"}) {
+        EXPECT_TRUE(refused(add("blue", netns, configuration(), name), 4, {"CNI_IFNAME"})) << name;
+    }
+    EXPECT_TRUE(refused(add("blue", netns, configuration(), "lo"), 100, {"lo"})) << "every namespace has one";
+}
+
+// "CNI_ARGS: Extra arguments passed in by the user at invocation time. Alphanumeric key-value pairs separated by
+// semicolons"
+TEST_F(Section2Parameters, ArgumentsAreKeysAndValues) {
+    const auto netns = world_.add_namespace("blue");
+    const auto added = with("ADD", {{"CNI_ARGS", "IgnoreUnknown=1;FOO=BAR;IP=10.0.0.42;MAC=02:00:00:00:00:42"}},
+                            configuration().dump());
+    ASSERT_TRUE(succeeded(added));
+    EXPECT_EQ(added.json.at("ips")[0].at("address"), "10.0.0.42/24");
+    EXPECT_EQ(added.json.at("interfaces")[2].at("mac"), "02:00:00:00:00:42");
+    EXPECT_TRUE(succeeded(with("DEL", {{"CNI_ARGS", "what;ever"}}, configuration().dump())));
+    EXPECT_TRUE(refused(with("ADD", {{"CNI_ARGS", "what;ever"}}, configuration().dump()), 4, {"CNI_ARGS", "what"}));
+}
+
+// "A plugin must exit with a return code of 0 on success, and non-zero on failure. If the plugin encounters an error,
+// it should output an "error" result structure"
+TEST_F(Section2Errors, AFailureHasAStatusAndAResultAloneOnStdout) {
+    const auto output = run({plugin()}, Call{.command = "ADD", .id = "blue", .netns = "/none"}.options());
+    EXPECT_NE(output.status, 0);
+    EXPECT_TRUE(Json::parse(output.out).is_object());
+    EXPECT_EQ(output.err, "");
+}
+
+// "should either create the interface defined by CNI_IFNAME inside the container at CNI_NETNS"
+// "If the CNI plugin is successful, it must output a result structure ... on standard out."
+TEST_F(Section2Add, CreatesTheInterfaceInTheContainer) {
+    const auto netns = world_.add_namespace("blue");
+    const auto answer = add("blue", netns, configuration(), "net7");
+    ASSERT_TRUE(succeeded(answer));
+    EXPECT_EQ(answer.json.at("interfaces")[2].at("name"), "net7");
+    EXPECT_EQ(ip_json({"link", "show", "net7"}, netns).size(), 1U);
+}
+
+// "If the plugin was supplied a prevResult as part of its input configuration, it MUST handle prevResult by either
+// passing it through, or modifying it appropriately."
+TEST_F(Section2Add, PassesAPreviousResultThrough) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Json::parse(R"({"cniVersion": "1.1.0", "dns": {"nameservers": ["198.51.100.9"]},
+        "interfaces": [{"name": "x0", "mac": "02:00:00:00:00:01", "sandbox": "/run/netns/blue"}],
+        "ips": [{"interface": 0, "address": "10.9.0.5/24"}], "routes": [{"dst": "10.9.0.0/16", "gw": "10.9.0.1"}]})");
+    const auto answer = add("blue", netns, configuration({{"prevResult", before}}));
+    ASSERT_TRUE(succeeded(answer));
+    for (const auto* list : {"interfaces", "ips", "routes"}) {
+        EXPECT_EQ(answer.json.at(list)[0], before.at(list)[0]) << list;
+        EXPECT_GT(answer.json.at(list).size(), 1U) << list;
+    }
+    EXPECT_EQ(answer.json.at("dns"), before.at("dns"));
+}
+
+// "If an interface of the requested name already exists in the container, the CNI plugin MUST return with an error."
+TEST_F(Section2Add, RefusesAnInterfaceThatExists) {
+    const auto blue = connect("blue");
+    EXPECT_TRUE(refused(add("another", blue.netns), 100, {"eth0", "File exists"}));
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+}
+
+// "a given container ID may be added to a specific network more than once only if each addition is done with a
+// different interface name"
+TEST_F(Section2Add, TakesAContainerTwiceWithTwoInterfaces) {
+    const auto blue = connect("blue");
+    EXPECT_TRUE(refused(add("blue", blue.netns), 102, {"blue", "eth0"}));
+    EXPECT_TRUE(succeeded(add("blue", blue.netns, configuration({{"ipam", {{"routes", nullptr}}}}), "net1")));
+}
+
+// Required input: the standard variables without CNI_PATH and CNI_ARGS.
+TEST_F(Section2Add, NeedsItsFourVariables) {
+    world_.add_namespace("blue");
+    for (const auto* name : {"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"}) {
+        EXPECT_TRUE(refused(with("ADD", {{name, nullptr}}, configuration().dump()), 4, {name}));
+        EXPECT_TRUE(refused(with("ADD", {{name, ""}}, configuration().dump()), 4, {name})) << "empty";
+    }
+    EXPECT_TRUE(succeeded(with("ADD", {{"CNI_PATH", nullptr}, {"CNI_ARGS", nullptr}}, configuration().dump())));
+}
+
+// "should either delete the interface defined by CNI_IFNAME inside the container at CNI_NETNS, or undo any
+// modifications"; "Plugins MUST accept multiple DEL calls for the same (CNI_CONTAINERID, CNI_IFNAME) pair, and return
+// success if the interface in question, or any modifications added, are missing."
+TEST_F(Section2Del, DeletesTheInterfaceAndSucceedsAsOftenAsItIsAsked) {
+    const auto blue = connect("blue");
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_TRUE(succeeded(del("blue", blue.netns)));
+        EXPECT_EQ(ip_json({"link", "show"}, blue.netns).size(), 1U) << "lo";
+    }
+}
+
+// "Plugins should generally complete a DEL action without error even if some resources are missing." As containerd
+// calls: twice, then without namespace and prevResult; and what never was.
+TEST_F(Section2Del, SucceedsWhenResourcesAreMissing) {
+    const auto blue = connect("blue"), red = connect("red");
+    ip({"link", "del", blue.host_end});
+    erase_entry("endpoints", key_of_address(blue.address));
+    EXPECT_TRUE(succeeded(del("blue", "/run/netns/never-there", configuration({{"prevResult", blue.reply}}))));
+    EXPECT_TRUE(succeeded(del("blue", "")));
+    EXPECT_TRUE(succeeded(del("never-there", "")));
+    EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
+}
+
+// "Plugins must consult prevResult to determine the expected interfaces and addresses." "should return an error if a
+// resource included in the CNI Result type (interface, address or route) was created by the plugin, and is listed in
+// prevResult, but is missing or in an invalid state." Each resource by name: check_test.cpp.
+TEST_F(Section2Check, ConsultsThePreviousResult) {
+    const auto blue = connect("blue");
+    EXPECT_TRUE(succeeded(check(blue, blue.reply))) << "immediately after an ADD";
+    auto other = blue.reply;
+    other["ips"][0]["address"] = "10.0.0.99/24";
+    EXPECT_TRUE(refused(check(blue, other), 103, {"10.0.0.99/24"}));
+    other = blue.reply;
+    other["interfaces"][2]["name"] = "eth7";
+    EXPECT_TRUE(refused(check(blue, other), 7, {"eth0"}));
+    EXPECT_TRUE(refused(answer_to({.command = "CHECK", .id = "blue", .netns = blue.netns}), 7, {"prevResult"}));
+}
+
+// "must exit with a zero (success) return code if the plugin is ready to service ADD requests. ... must exit with a
+// non-zero return code and output an error". "50: The plugin is not available". Required input: only CNI_COMMAND.
+TEST_F(Section2Status, NeedsNothingButItsNameAndChangesNothing) {
+    const auto before = Snapshot::take();
+    auto options = Call{.command = "STATUS", .id = "", .netns = "", .interface = "", .path = ""}.options();
+    EXPECT_TRUE(succeeded(answer_of(run({plugin()}, options))));
+    EXPECT_TRUE(refused(ask("STATUS", configuration({{"uplinks", {"up9"}}})), 50));
+    EXPECT_TRUE(before.holds());
+}
+
+// "The plugin should output via standard-out a json-serialized version result object"; "cniVersion: The value of
+// cniVersion specified on input". libcni asks with variables that mean nothing.
+TEST_F(Section2Version, AnswersInTheVersionOfTheRequest) {
+    for (const std::string version : {"0.1.0", "0.4.0", "1.0.0", "1.1.0", "9.9.9"}) {
+        const auto answer = with("VERSION", {{"CNI_NETNS", "dummy"}, {"CNI_IFNAME", "dummy"}, {"CNI_PATH", "dummy"}},
+                                 Json{{"cniVersion", version}}.dump());
+        ASSERT_TRUE(succeeded(answer));
+        EXPECT_EQ(answer.json,
+                  (Json{{"cniVersion", version}, {"supportedVersions", {"0.3.1", "0.4.0", "1.0.0", "1.1.0"}}}));
+    }
+}
+
+// "A plugin SHOULD remove as many stale resources as possible." "The plugin MAY assume that the isolation domain ...
+// has been deleted". Required: CNI_PATH. "Plugins should generally complete a GC action without error."
+TEST_F(Section2Gc, RemovesWhatIsNotListedAndNeedsAPath) {
+    connect("blue");
+    const auto red = connect("red");
+    world_.remove_namespace("blue");
+    auto conf = configuration();
+    conf["cni.dev/valid-attachments"] = Json::parse(R"([{"containerID": "red", "ifname": "eth0"}])");
+    Call call{.command = "GC", .id = "", .netns = "", .conf = conf, .interface = "", .path = ""};
+    EXPECT_TRUE(refused(answer_to(call), 4, {"CNI_PATH"}));
+    call.path = "/usr/lib/cni";
+    EXPECT_TRUE(succeeded(answer_to(call)));
+    EXPECT_EQ(ctl_json({"endpoints"}).size(), 1U);
+    EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
+}
+
+// "the delegated plugin must be executed with the same environment ... complete network configuration"; "When a plugin
+// is executed with a CNI_COMMAND of CHECK, DEL, GC or STATUS, it must also execute any plugins which it delegated to.";
+// "If the plugin returns an error, the 'upper' plugin must ... call DEL"
+TEST_F(Section4, DelegatesEveryCommandWithAllThatItGot) {
+    std::filesystem::create_directory("/run/cni");
+    std::ofstream("/run/cni/giver")
+        << "#!/bin/sh\nenv | grep ^CNI_ | sort | tr '\\n' ' ' >> /run/asked\necho >> /run/asked\n"
+           "cat >> /run/conf\n[ $CNI_COMMAND != ADD ] || "
+           "echo '{\"cniVersion\": \"1.1.0\", \"ips\": [{\"address\": \"10.0.0.44/24\"}]}'\n";
+    std::filesystem::permissions("/run/cni/giver", std::filesystem::perms::owner_all);
+    auto conf = configuration();
+    conf["ipam"] = {{"type", "giver"}, {"key", "value"}};
+    const auto netns = world_.add_namespace("blue");
+    Call call{.command = "ADD", .id = "blue", .netns = netns, .conf = conf, .path = "/run/cni"};
+    const auto added = answer_to(call);
+    ASSERT_TRUE(succeeded(added));
+    call.conf["prevResult"] = added.json;
+    for (const auto* command : {"CHECK", "STATUS", "GC", "DEL"}) {
+        call.command = command;
+        EXPECT_TRUE(succeeded(answer_to(call))) << command;
+    }
+    std::ifstream asked("/run/asked");
+    for (const std::string command : {"ADD", "CHECK", "STATUS", "GC", "DEL"}) {
+        std::string line;
+        std::getline(asked, line);
+        EXPECT_THAT(line, HasSubstr("CNI_COMMAND=" + command +
+                                    " CNI_CONTAINERID=blue CNI_IFNAME=eth0 CNI_NETNS=" + netns + " CNI_PATH=/run/cni"));
+    }
+}
+
+// "interfaces: An array of all interfaces created by the attachment, including any host-level interfaces": name, mac,
+// mtu, sandbox, "For interfaces created inside the container, this should be the value passed via CNI_NETNS."
+TEST_F(Section5Success, NamesInterfacesAddressesRoutesAndDns) {
+    const auto blue = connect("blue");
+    EXPECT_EQ(blue.reply.at("cniVersion"), "1.1.0");
+    for (const auto& interface : blue.reply.at("interfaces")) {
+        EXPECT_TRUE(interface.contains("name") && interface.contains("mac") && interface.contains("mtu"));
+    }
+    EXPECT_EQ(blue.reply.at("interfaces")[2].at("sandbox"), blue.netns);
+    EXPECT_FALSE(blue.reply.at("interfaces")[1].contains("sandbox"));
+    EXPECT_EQ(blue.reply.at("ips")[0], (Json{{"address", "10.0.0.2/24"}, {"gateway", "10.0.0.1"}, {"interface", 2}}));
+    EXPECT_EQ(blue.reply.at("routes")[0], (Json{{"dst", "0.0.0.0/0"}, {"gw", "10.0.0.1"}}));
+    EXPECT_TRUE(blue.reply.at("dns").is_object());
+}
+
+// "cniVersion, code, msg, details"; the table of codes, each with what its text demands of the message.
+TEST_F(Section5Error, HasTheCodeOfTheTable) {
+    const auto netns = world_.add_namespace("blue");
+    const auto input = configuration().dump();
+    EXPECT_TRUE(refused(add("blue", netns, configuration({{"cniVersion", "0.2.0"}})), 1, {"0.2.0"}));
+    const auto unsupported = configuration({{"runtimeConfig", {{"bandwidth", {{"ingressRate", 1}}}}}});
+    EXPECT_TRUE(refused(add("blue", netns, unsupported), 2, {"bandwidth", R"({"ingressRate":1})"})) << "key and value";
+    EXPECT_TRUE(refused(with("DANCE", Json::object(), input), 4, {"CNI_COMMAND"})) << "names of invalid variables";
+    EXPECT_TRUE(refused(with("ADD", Json::object(), "{"), 6));
+    EXPECT_TRUE(refused(add("blue", netns, configuration({{"mtu", -1}})), 7, {"mtu"}));
+    EXPECT_TRUE(refused(add("blue", "/run/netns/none"), 8, {"/run/netns/none"}));
+    for (const std::string version : {"0.3.1", "0.4.0", "1.0.0", "1.1.0"}) {
+        const auto answer = add("blue", netns, configuration({{"cniVersion", version}, {"mtu", -1}}));
+        EXPECT_EQ(answer.json.at("cniVersion"), version) << "the same as in the request";
+    }
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an ADD and a DEL ask of the kernel, counted: as docs/cost.md says, and the same beside many as beside few.
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+
+#include "tests/system/fault.hpp"
+#include "tests/system/host.hpp"
+
+namespace causeway::test {
+namespace {
+
+class Cost : public Host {
+protected:
+    struct Counts {
+        int map_operations = 0, netlink_requests = 0, forks = 0;
+        bool operator==(const Counts&) const = default;
+    };
+
+    static int count(const Call& call, const std::vector<int>& calls) {
+        const auto result = run_with({.calls = calls}, {plugin()}, call.options());
+        EXPECT_TRUE(succeeded(answer_of(result.output)));
+        return result.counted;
+    }
+
+    // One call of each kind, and what undoes it in between.
+    static Counts counts_of(Call call) {
+        const std::string opposite = call.command == "ADD" ? "DEL" : "ADD";
+        Counts counts;
+        for (const auto& [number, calls] : std::vector<std::pair<int*, std::vector<int>>>{
+                 {&counts.map_operations, {SYS_bpf}},
+                 {&counts.netlink_requests, {SYS_sendto, SYS_sendmsg}},
+                 {&counts.forks, {SYS_execve, SYS_clone, SYS_clone3, SYS_fork, SYS_vfork}}}) {
+            *number = count(call, calls);
+            auto back = call;
+            back.command = opposite;
+            EXPECT_TRUE(succeeded(answer_to(back)));
+        }
+        return counts;
+    }
+};
+
+TEST_F(Cost, IsTheDocumentedOneAndDoesNotGrow) {
+    const auto keeper = connect("keeper");
+    const auto netns = world_.add_namespace("blue");
+    const Call add{.command = "ADD", .id = "blue", .netns = netns}, del{.command = "DEL", .id = "blue", .netns = netns};
+    const auto add_alone = counts_of(add);
+    EXPECT_LE(add_alone.map_operations, 27);
+    EXPECT_LE(add_alone.netlink_requests, 13);
+    EXPECT_EQ(add_alone.forks, 0);
+    ASSERT_TRUE(succeeded(answer_to(add)));
+    const auto del_alone = counts_of(del);
+    EXPECT_LE(del_alone.map_operations, 22);
+    EXPECT_LE(del_alone.netlink_requests, 2);
+    EXPECT_LE(del_alone.forks, 1) << "the child that outlives it is that child's own child";
+    ASSERT_TRUE(succeeded(answer_to(del)));
+    for (int i = 0; i < 60; ++i) {
+        connect("neighbour" + std::to_string(i));
+    }
+    EXPECT_EQ(counts_of(add), add_alone);
+    ASSERT_TRUE(succeeded(answer_to(add)));
+    EXPECT_EQ(counts_of(del), del_alone);
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// A host on which something that causeway needs is missing, full or taken away: a clear error, nothing left, and well
+// again when it is back.
+#include <gmock/gmock.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+
+#include "tests/system/host.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+class HostileHost : public Host {
+protected:
+    void SetUp() override {
+        netns_ = world_.add_namespace("blue");
+        ip({"link", "set", "lo", "up"}, netns_);
+    }
+
+    // The plugin started by a program that takes something away from it first.
+    Answer ask_by(std::vector<std::string> starter, const std::string& command) {
+        starter.push_back(plugin());
+        return answer_of(run(starter, Call{.command = command, .id = "blue", .netns = netns_}.options()));
+    }
+
+    void expect_well() {
+        EXPECT_TRUE(succeeded(add("blue", netns_)));
+        EXPECT_TRUE(ping(netns_, "10.0.0.1"));
+        EXPECT_TRUE(succeeded(del("blue", netns_)));
+    }
+
+    std::string netns_;
+};
+
+TEST_F(HostileHost, SaysThatTheRightToLoadIsMissing) {
+    const auto before = Snapshot::take({netns_});
+    const std::string without = "--bounding-set=-bpf,-sys_admin,-perfmon";
+    const std::string drop = "--inh-caps=-bpf,-sys_admin,-perfmon";
+    const auto answer = ask_by({"setpriv", without, drop}, "ADD");
+    EXPECT_TRUE(refused(answer, 100, {"Operation not permitted"}));
+    EXPECT_TRUE(before.holds());
+    const auto keeper = connect("keeper");
+    const auto with_keeper = Snapshot::take({netns_, keeper.netns});
+    EXPECT_FALSE(ask_by({"setpriv", without, drop}, "ADD").ok());
+    EXPECT_TRUE(with_keeper.holds());
+    expect_well();
+}
+
+// Since Linux 5.11 maps count against the cgroup and not against RLIMIT_MEMLOCK: a low limit is no obstacle.
+TEST_F(HostileHost, DoesNotMindALowLimitOfLockedMemory) {
+    const auto before = Snapshot::take({netns_});
+    EXPECT_TRUE(succeeded(ask_by({"prlimit", "--memlock=0:0"}, "ADD")));
+    EXPECT_TRUE(ping(netns_, "10.0.0.1"));
+    EXPECT_TRUE(succeeded(ask_by({"prlimit", "--memlock=0:0"}, "DEL")));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_F(HostileHost, SaysThatItHasNoFileDescriptors) {
+    const auto keeper = connect("keeper");
+    const auto before = Snapshot::take({netns_, keeper.netns});
+    for (const auto* limit : {"--nofile=4", "--nofile=8", "--nofile=12", "--nofile=16"}) {
+        const auto answer = ask_by({"prlimit", limit}, "ADD");
+        EXPECT_TRUE(refused(answer, answer.code(), {"Too many open files"})) << limit;
+        EXPECT_TRUE(before.holds()) << limit;
+    }
+    expect_well();
+}
+
+// Nothing of causeway's is on a disk: neither a full nor a read-only one matters to it.
+TEST_F(HostileHost, NeedsNoDisk) {
+    const auto keeper = connect("keeper");
+    must_run({"mount", "-o", "remount,ro", "/run"});
+    EXPECT_TRUE(succeeded(add("blue", netns_)));
+    EXPECT_TRUE(ping(netns_, "10.0.0.1"));
+    EXPECT_TRUE(succeeded(del("blue", netns_)));
+    must_run({"mount", "-o", "remount,rw", "/run"});
+    must_run({"mount", "-o", "remount,size=4k", "/run"});
+    expect_well();
+}
+
+TEST_F(HostileHost, SaysThatAnotherPluginsLeasesCannotBeWritten) {
+    const auto keeper = connect("keeper");
+    must_run({"mkdir", "/run/leases"});
+    must_run({"mount", "-t", "tmpfs", "-o", "ro", "none", "/run/leases"});
+    auto conf = configuration({{"cniVersion", "1.0.0"}});
+    conf["ipam"] =
+        Json::parse(R"({"type": "host-local", "dataDir": "/run/leases", "ranges": [[{"subnet": "10.0.0.0/24"}]]})");
+    const auto before = Snapshot::take({netns_, keeper.netns});
+    const auto answer = add("blue", netns_, conf);
+    EXPECT_TRUE(refused(answer, answer.code(), {"host-local", "read-only file system"}));
+    EXPECT_TRUE(before.holds());
+}
+
+// The pins go with the mount, and with them what was on record: the devices of then are somebody else's until gc.
+TEST_F(HostileHost, TellsOfGcWhenBpffsWasUnmounted) {
+    const auto keeper = connect("keeper");
+    ASSERT_EQ(umount2("/sys/fs/bpf", MNT_DETACH), 0);
+    const auto answer = add("blue", netns_);
+    EXPECT_TRUE(refused(answer, 7, {"cw0", "not causeway's"}));
+    EXPECT_THAT(answer.json.value("details", ""), testing::HasSubstr("causewayctl gc"));
+    EXPECT_TRUE(succeeded(del("blue", netns_)));
+    EXPECT_EQ(ctl({"gc"}).status, 0);
+    EXPECT_EQ(ip({"-o", "link", "show", "type", "veth"}).find("cw"), std::string::npos);
+    expect_well();
+}
+
+TEST_F(HostileHost, RefusesToLoadBesideAnotherVersion) {
+    std::filesystem::create_directories("/sys/fs/bpf/causeway/v0");
+    const auto before = Snapshot::take({netns_});
+    EXPECT_TRUE(refused(add("blue", netns_), 102, {"another version", "/sys/fs/bpf/causeway/v0"}));
+    EXPECT_TRUE(before.holds());
+    std::filesystem::remove_all("/sys/fs/bpf/causeway");
+    expect_well();
+}
+
+}  // namespace
+}  // namespace causeway::test
