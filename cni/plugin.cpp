@@ -30,7 +30,11 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
     if (asked.dns) {
         conf.dns = std::move(*asked.dns);
     }
-    SandboxSpec sandbox{.id = id_of(request), .netns = request.netns, .mac = asked.mac, .routes = conf.routes};
+    SandboxSpec sandbox{.id = id_of(request),
+                        .netns = request.netns,
+                        .mac = asked.mac,
+                        .routes = conf.routes,
+                        .ports = std::move(asked.ports)};
     if (conf.previous_result) {
         sandbox.given = TRY(given_in(*conf.previous_result, request.interface, request.netns));
     }

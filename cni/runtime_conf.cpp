@@ -6,6 +6,8 @@
 #include <map>
 #include <vector>
 
+#include "cni/port_conf.hpp"
+
 namespace causeway::cni {
 
 namespace {
@@ -20,7 +22,8 @@ bool is_nothing(const Json& value) {
 }
 
 // Information that asks for nothing; and what is read here or in ipam_conf.
-constexpr std::array known{"ips", "mac", "dns", "ipranges", "cgrouppath", "io.kubernetes.cri.pod-annotations"};
+constexpr std::array known{
+    "ips", "mac", "dns", "ipranges", "portmappings", "cgrouppath", "io.kubernetes.cri.pod-annotations"};
 
 std::expected<void, Error> refuse_unknown(const Json& conf) {
     const auto given = conf.find("runtimeConfig");
@@ -160,6 +163,7 @@ std::expected<RuntimeConf, Error> read_runtime_conf(const Json& conf, std::strin
     TRY(refuse_unknown(conf));
     TRY(apply_object(runtime, "runtimeConfig.", result));
     result.dns = TRY(read_runtime_dns(runtime));
+    result.ports = TRY(read_port_mappings(runtime.value("portmappings", Json())));
     return result;
 }
 

@@ -8,10 +8,12 @@
 #include <expected>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "cni/ipam_conf.hpp"
 #include "cni/json_value.hpp"
 #include "userspace/address.hpp"
+#include "userspace/sandbox.hpp"
 
 namespace causeway::cni {
 
@@ -19,6 +21,7 @@ struct RuntimeConf {
     std::optional<Address> address;  // IPv4
     std::optional<Mac> mac;
     std::optional<Dns> dns;
+    std::vector<PortMapping> ports;
 };
 
 // conf: the whole network configuration; arguments: CNI_ARGS. For ADD alone: nothing else depends on it, and DEL must

@@ -83,6 +83,18 @@ TEST(RuntimeConf, HasTheDnsOfTheRuntime) {
     EXPECT_THAT(read->dns->options, ElementsAre("ndots:1"));
 }
 
+TEST(RuntimeConf, HasThePortsOfEitherSpelling) {
+    for (const auto* const text :
+         {R"({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]})",
+          R"({"PortMappings": [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp"}]})"}) {
+        const auto read = read_runtime_conf(runtime(Json::parse(text)), "");
+        ASSERT_TRUE(succeeds(read));
+        ASSERT_EQ(read->ports.size(), 1U);
+        EXPECT_EQ(read->ports[0].host_port, 8080);
+    }
+    EXPECT_TRUE(fails_with(read_runtime_conf(runtime({{"portMappings", {1}}}), ""), Code::invalid_configuration));
+}
+
 TEST(RuntimeConf, LetsPassWhatAsksForNothing) {
     EXPECT_TRUE(succeeds(read_runtime_conf(
         runtime({{"cgroupPath", "/kubelet/pod1"}, {"io.kubernetes.cri.pod-annotations", {{"a", "b"}}}}), "")));
