@@ -168,7 +168,7 @@ std::expected<RuntimeConf, Error> read_runtime_conf(const Json& conf, std::strin
 }
 
 std::expected<Json, Error> runtime_ranges(const Json& conf) {
-    const auto ranges = TRY(runtime_config(conf)).value("ipranges", Json());
+    auto ranges = TRY(runtime_config(conf)).value("ipranges", Json());
     if (!ranges.is_null() && !ranges.is_array()) {
         return invalid("runtimeConfig.ipRanges", ranges, "is not a list of lists of ranges");
     }

@@ -419,9 +419,9 @@ std::expected<std::vector<LinkAddress>, Error> Netlink::addresses(int family, st
     info->ifa_index = ifindex;
     std::vector<LinkAddress> found;
     const auto listed = exchange(request, "list addresses", [&](const nlmsghdr& reply) {
-        auto address = link_address_in(reply);
+        const auto address = link_address_in(reply);
         if (ifindex == 0 || address.ifindex == ifindex) {
-            found.push_back(std::move(address));
+            found.push_back(address);
         }
     });
     if (!listed && !(ifindex != 0 && listed.error().number == ENODEV)) {  // gone: it has no address

@@ -181,7 +181,7 @@ private:
 };
 
 // "container x, interface eth0", or who else has the address.
-std::string owner_of(const Datapath& datapath, const Address& address) {
+std::expected<std::string, Error> owner_of(const Datapath& datapath, const Address& address) {
     const auto entry = datapath.endpoints.find(address.raw());
     if (!entry) {
         return "nobody any more";
@@ -190,11 +190,11 @@ std::string owner_of(const Datapath& datapath, const Address& address) {
         return "the gateway of a network";
     }
     std::string owner = "another sandbox";
-    (void)datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
+    TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
         if (record.claim == entry->claim) {
             owner = name_of(id_of(key));
         }
-    });
+    }));
     return owner;
 }
 
@@ -295,7 +295,7 @@ std::expected<void, Error> claim_given_address(const Datapath& datapath, const A
     auto claimed = insert_claim(datapath, address, claimant);
     if (!claimed && claimed.error().number == EEXIST) {
         return fail(Code::conflict,
-                    "take the address " + address.text() + ": " + owner_of(datapath, address) + " has it",
+                    "take the address " + address.text() + ": " + TRY(owner_of(datapath, address)) + " has it",
                     "\"causewayctl endpoints\" shows them all");
     }
     return claimed;

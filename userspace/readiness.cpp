@@ -34,12 +34,12 @@ std::expected<void, Error> check_kernel() {
     return {};
 }
 
-bool has_sandboxes(const Datapath& datapath, const std::string& network_name) {
+std::expected<bool, Error> has_sandboxes(const Datapath& datapath, const std::string& network_name) {
     bool some = false;
-    (void)datapath.attachments.for_each([&](const attachment_key&, const attachment& record) {
+    TRY(datapath.attachments.for_each([&](const attachment_key&, const attachment& record) {
         const auto network = datapath.networks.find(record.network);
         some = some || (network && network_name == network->name);
-    });
+    }));
     return some;
 }
 
@@ -113,8 +113,9 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
     }
     const auto uplinks = check_network(datapath ? &*datapath : nullptr, netlink, spec);
     if (!uplinks) {
-        return fail(datapath && has_sandboxes(*datapath, spec.name) ? Code::unavailable_limited : Code::unavailable,
-                    uplinks.error().message, uplinks.error().details);
+        return fail(
+            datapath && TRY(has_sandboxes(*datapath, spec.name)) ? Code::unavailable_limited : Code::unavailable,
+            uplinks.error().message, uplinks.error().details);
     }
     const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
     Remarks remarks = remarks_on_routes(TRY(netlink.routes(AF_INET)), *uplinks, networks, netlink);

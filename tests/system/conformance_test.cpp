@@ -115,7 +115,7 @@ TEST_F(Section2Parameters, AnInterfaceNameThatCannotBeUsedIsAnError) {
 // "CNI_ARGS: Extra arguments passed in by the user at invocation time. Alphanumeric key-value pairs separated by
 // semicolons"
 TEST_F(Section2Parameters, ArgumentsAreKeysAndValues) {
-    const auto netns = world_.add_namespace("blue");
+    world_.add_namespace("blue");
     const auto added = with("ADD", {{"CNI_ARGS", "IgnoreUnknown=1;FOO=BAR;IP=10.0.0.42;MAC=02:00:00:00:00:42"}},
                             configuration().dump());
     ASSERT_TRUE(succeeded(added));
