@@ -208,20 +208,27 @@ static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, _
 }
 
 /*
- * The fragment goes on, translated; the train ends when all have, from the first to the last without a gap. So one that
- * comes twice ends nothing; where they come out of order, time does.
+ * The fragment goes on, translated; the train ends when each has, whatever their order and however often they came.
+ * Senders cut all pieces but the last to one size; of a packet that is cut otherwise, or into more than 64, time ends
+ * it.
  */
 static __always_inline void leave_train(const struct packet *packet, __u32 scope)
 {
 	struct fragment_train *train = packet->train;
 	struct fragment_key key;
+	__u32 place;
 
 	if (!train)
 		return;
-	if (packet->fragment_offset != train->passed)
+	if (!packet->fragment_offset)
+		train->piece = packet->transport_length;
+	place = train->piece ? packet->fragment_offset / train->piece : 64;
+	if (place > 63 || place * train->piece != packet->fragment_offset)
 		return;
-	train->passed += packet->transport_length;
-	if (packet->more_fragments)
+	if (!packet->more_fragments)
+		train->pieces = place + 1;
+	__sync_fetch_and_or(&train->arrived, 1ULL << place);
+	if (!train->pieces || train->arrived != ~0ULL >> (64 - train->pieces))
 		return;
 	key = train_key(packet, scope);
 	forget_train(&key, train->slot);

@@ -263,15 +263,15 @@ struct fragment_train {
 	struct bpf_spin_lock lock; /* of known, held_count, held */
 	__u32 slot;                /* of the sandbox that sends it */
 	__u64 begun;               /* CLOCK_MONOTONIC, ns */
-	__u32 passed;              /* bytes after the IP headers, translated without a gap so far */
-	__u32 reserved2;
+	__u64 arrived;             /* a bit for each piece that was translated */
 	__be16 source_port, destination_port;
 	__u8 icmp_type;
 	__u8 known;            /* the first fragment was here */
 	__be16 identification; /* that the world sees */
-	__u32 held_count;
+	__u16 piece;           /* bytes of the first fragment, after its IP header: of each but the last */
+	__u16 pieces;          /* how many; 0 while unknown */
+	__u16 held_count;
 	__u16 held[CAUSEWAY_HELD_OF_ONE_MAX]; /* offsets of those that wait, in bytes */
-	__u16 reserved;
 };
 
 /* Key of `held_fragments`. */

@@ -96,9 +96,13 @@ const Row rows[] = {
     pass("IsTheHostsWhenItsHeaderIsMalformed",
          from_world / IPv4{.source = ip_server, .destination = ip_uplink, .header_words = 4} / syn_ack),
     pass("IsTheHostsWhenItIsTruncated", (from_world / answered / syn_ack).cut(53)),
-    pass("IsTheHostsWhenItsTcpHeaderIsMalformed",
+    drop("IsDroppedWhenItsTcpHeaderIsMalformed",
          from_world / answered /
-             TCP{.source_port = 80, .destination_port = own_port, .flags = syn | ack, .header_words = 4}),
+             TCP{.source_port = 80, .destination_port = own_port, .flags = syn | ack, .header_words = 4},
+         VERDICT_DROP_BAD_HEADER),
+    pass("IsTheHostsWhenItsTcpHeaderIsMalformedAndItAnswersNobody",
+         from_world / answered /
+             TCP{.source_port = 80, .destination_port = own_port + 1, .flags = syn | ack, .header_words = 4}),
 
     drop("IsDroppedWhenItOpensAConnectionToASandbox", from_world / to(ip_a) / TCP{55555, 80}, VERDICT_DROP_UNSOLICITED),
     drop("IsDroppedWhenItSendsUdpToASandbox", from_world / to(ip_b) / UDP{53, own_port}, VERDICT_DROP_UNSOLICITED),
