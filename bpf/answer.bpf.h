@@ -11,6 +11,7 @@
 
 #define QUOTE_MAX 128 /* bytes of the packet: RFC 1812, section 4.3.2.3, lets it be as many as fit into 576 */
 #define INTERNETWORK_CONTROL 0xc0 /* type of service of errors: RFC 1812, section 4.3.2.5 */
+#define TYPE_OF_SERVICE 0x1e      /* the rest of it is the packet's own */
 #define ANSWER_TTL 64
 
 struct icmp_error {
@@ -123,6 +124,7 @@ __noinline int answer_with_error(struct __sk_buff *skb, __u32 type, __u32 code_a
 	if (!ip)
 		return 0;
 	error.ip.daddr = ip->saddr;
+	error.ip.tos |= ip->tos & TYPE_OF_SERVICE;
 	quoted = bpf_ntohs(ip->tot_len);
 	quoted = quoted > QUOTE_MAX || !quoted ? QUOTE_MAX : quoted;
 	if (bpf_skb_change_tail(skb, ETH_HLEN + quoted, 0) ||

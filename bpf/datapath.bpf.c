@@ -14,6 +14,7 @@
 #include "endpoint.bpf.h"
 #include "guard.bpf.h"
 #include "hairpin.bpf.h"
+#include "host.bpf.h"
 #include "packet.bpf.h"
 #include "route.bpf.h"
 #include "translate.bpf.h"
@@ -57,10 +58,6 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 {
 	enum verdict verdict;
 
-	if (!ip_checksum_holds(packet))
-		return VERDICT_DROP_BAD_HEADER;
-	if (packet->ttl <= 1)
-		return VERDICT_DROP_TTL_EXPIRED;
 	verdict = translate_to_world(packet, sandbox, hairpin ? &packet->destination : &route->source);
 	if (!verdict)
 		verdict = rewrite_ttl(packet->skb);
@@ -83,10 +80,16 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 	hairpin = verdict == VERDICT_TO_HOST && !parsed && is_hairpin(packet, sandbox->link.ifindex);
 	if (verdict == VERDICT_TO_HOST && !hairpin) /* takes any protocol, also what can't be translated */
 		return deliver_to_host(sandbox->gateway_ifindex);
+	if (verdict == VERDICT_DROP_TOO_BIG && packet->ttl <= 1)
+		return VERDICT_DROP_TTL_EXPIRED;
 	if (verdict == VERDICT_DROP_TOO_BIG && !packet->dont_fragment)
 		return deliver_to_host(sandbox->gateway_ifindex); /* cuts it up: see from_stack */
 	if (verdict && !hairpin)
 		return verdict;
+	if (!ip_checksum_holds(packet))
+		return VERDICT_DROP_BAD_HEADER;
+	if (packet->ttl <= 1) /* whatever follows: RFC 1812, section 5.3.1 */
+		return VERDICT_DROP_TTL_EXPIRED;
 	return parsed ? parsed : to_world(packet, sandbox, route, hairpin);
 }
 
@@ -196,7 +199,7 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 	flow = flow_from_world(packet);
 	if (!flow)
 		return VERDICT_DROP_UNSOLICITED;
-	if (packet->ttl <= 1)
+	if (packet->ttl <= 1 && !is_of_host(flow))
 		return VERDICT_DROP_TTL_EXPIRED;
 	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, WORLD_SLOT)
 								     : VERDICT_CONTINUE;
@@ -226,6 +229,8 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool
 		return from_world_unasked(&packet, verdict);
 	if (verdict == VERDICT_DROP_TTL_EXPIRED)
 		*answered = answer(&packet, verdict, &packet.destination, &(struct route){}) && deliver_back(skb);
+	if (!verdict && !link.ifindex) /* of a flow of the host's own */
+		return VERDICT_PASS_TRANSLATED;
 	if (!verdict)
 		verdict = rewrite_ttl(skb);
 	return verdict ? verdict : deliver_to_peer(skb, &link);
@@ -243,39 +248,44 @@ int from_uplink(struct __sk_buff *skb)
 	return finish(verdict, answered);
 }
 
-static __always_inline enum verdict from_stack_ipv4(struct __sk_buff *skb)
+static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
 {
-	struct packet packet = {.skb = skb, .at_egress = true};
 	struct route route = {};
 	const struct endpoint *endpoint;
 	const struct sandbox *sandbox;
-	enum verdict verdict = parse_ipv4(&packet);
+	enum verdict verdict = parse_ipv4(packet);
 
 	if (verdict)
 		return VERDICT_PASS_STACK;
-	endpoint = endpoint_at(&packet.source);
+	endpoint = endpoint_at(&packet->source);
 	sandbox = endpoint ? sandbox_behind(endpoint->link.ifindex) : NULL;
 	if (!sandbox)
 		return VERDICT_PASS_STACK;
-	verdict = parse_ports_of(&packet);
-	packet.segment_length = 0; /* it fits: the stack has seen to that */
-	if (!verdict && find_route(&packet, sandbox, &route))
+	verdict = parse_ports_of(packet);
+	packet->segment_length = 0; /* it fits: the stack has seen to that */
+	if (!verdict && find_route(packet, sandbox, &route))
 		verdict = VERDICT_DROP_NO_ROUTE;
 	if (!verdict)
-		verdict = translate_to_world(&packet, sandbox, &route.source);
+		verdict = translate_to_world(packet, sandbox, &route.source);
 	return verdict ? verdict : VERDICT_PASS_TRANSLATED;
 }
 
 /*
- * TC egress of each uplink: does the host's stack forward for a sandbox? It does where it has cut up what was too big.
- * What a sandbox has sent and cannot be translated never leaves.
+ * TC egress of each uplink: is it a sandbox's, which the host's stack has cut up since it was too big? What a sandbox
+ * has sent and cannot be translated never leaves. Or is it the host's own, from a port that a sandbox's flow has?
  */
 SEC("tc")
 int from_stack(struct __sk_buff *skb)
 {
-	if (!skb->ingress_ifindex || skb->protocol != bpf_htons(ETH_P_IP) || sandbox_behind(skb->ingress_ifindex))
-		return TC_ACT_UNSPEC; /* the host's own, or translated by from_sandbox */
-	return finish(from_stack_ipv4(skb), false);
+	struct packet packet = {.skb = skb, .at_egress = true};
+	enum verdict verdict;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) || sandbox_behind(skb->ingress_ifindex))
+		return TC_ACT_UNSPEC; /* translated by from_sandbox */
+	if (skb->ingress_ifindex)
+		return finish(from_stack_ipv4(&packet), false);
+	verdict = from_host_itself(&packet);
+	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict, false);
 }
 
 /* Run once by whoever has loaded the programs: sets the timer going that ages flows from then on. 0, or -errno. */

@@ -36,11 +36,12 @@ static __always_inline __be16 next_identification(__u32 count)
 	return last ? bpf_htons(__sync_fetch_and_add(last, count ? count : 1)) : 0;
 }
 
+static const __u8 empty_train[sizeof(struct fragment_train)]; /* the stack has no room for one */
+
 /* The train of that key; a new one if there is room in the table and in the quota of the slot. */
 static __always_inline struct fragment_train *train_at(const struct fragment_key *key, __u32 slot)
 {
 	struct fragment_train *train = bpf_map_lookup_elem(&trains, key);
-	struct fragment_train fresh = {.slot = slot};
 	struct usage *taken;
 
 	if (train)
@@ -48,11 +49,16 @@ static __always_inline struct fragment_train *train_at(const struct fragment_key
 	taken = bpf_map_lookup_elem(&usage, &slot);
 	if (!taken || taken->fragments >= (key->scope ? CAUSEWAY_TRAINS_OF_ONE_MAX : CAUSEWAY_TRAINS_MAX / 2))
 		return NULL;
-	fresh.begun = bpf_ktime_get_ns();
-	fresh.identification = next_identification(1);
-	if (!bpf_map_update_elem(&trains, key, &fresh, BPF_NOEXIST))
-		__sync_fetch_and_add(&taken->fragments, 1);
-	return bpf_map_lookup_elem(&trains, key);
+	if (bpf_map_update_elem(&trains, key, empty_train, BPF_NOEXIST))
+		return bpf_map_lookup_elem(&trains, key);
+	__sync_fetch_and_add(&taken->fragments, 1);
+	train = bpf_map_lookup_elem(&trains, key);
+	if (!train)
+		return NULL;
+	train->slot = slot;
+	train->identification = next_identification(1);
+	train->begun = bpf_ktime_get_ns();
+	return train;
 }
 
 /* slot: a copy of the train's, which is gone then. */
@@ -72,7 +78,7 @@ static __always_inline long hold_frame(struct __sk_buff *skb, const struct held_
 	__u32 length = skb->len;
 	long error;
 
-	if (!copy || !taken || taken->held >= CAUSEWAY_HELD_OF_SANDBOX_MAX)
+	if (!copy || !taken || taken->held >= (key->train.scope ? CAUSEWAY_HELD_OF_SANDBOX_MAX : CAUSEWAY_HELD_MAX / 2))
 		return -ENOSPC;
 	if (length < ETH_HLEN || length > CAUSEWAY_HELD_BYTES || bpf_skb_load_bytes(skb, 0, copy->frame, length))
 		return -EMSGSIZE;
@@ -208,27 +214,38 @@ static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, _
 }
 
 /*
- * The fragment goes on, translated; the train ends when each has, whatever their order and however often they came.
- * Senders cut all pieces but the last to one size; of a packet that is cut otherwise, or into more than 64, time ends
- * it.
+ * Whether this was the last piece that was missing. Senders cut all pieces but the last to one size, so each has a
+ * place, and one that comes twice is no other; of a packet that is cut otherwise, or into more than 64, the bytes are
+ * counted.
  */
+static __always_inline bool completes_train(const struct packet *packet, struct fragment_train *train)
+{
+	__u32 passed = __sync_fetch_and_add(&train->passed, packet->transport_length) + packet->transport_length;
+	__u32 place;
+
+	if (!packet->fragment_offset)
+		train->piece = packet->transport_length;
+	place = train->piece ? packet->fragment_offset / train->piece : 64;
+	if (!packet->more_fragments)
+		train->total = packet->fragment_offset + packet->transport_length;
+	if (place > 63 || place * train->piece != packet->fragment_offset ||
+	    (packet->more_fragments && packet->transport_length != train->piece))
+		train->irregular = 1;
+	if (train->irregular)
+		return train->total && passed >= train->total;
+	if (!packet->more_fragments)
+		train->pieces = place + 1;
+	__sync_fetch_and_or(&train->arrived, 1ULL << (place & 63));
+	return train->pieces && train->arrived == ~0ULL >> ((64 - train->pieces) & 63);
+}
+
+/* The fragment goes on, translated. */
 static __always_inline void leave_train(const struct packet *packet, __u32 scope)
 {
 	struct fragment_train *train = packet->train;
 	struct fragment_key key;
-	__u32 place;
 
-	if (!train)
-		return;
-	if (!packet->fragment_offset)
-		train->piece = packet->transport_length;
-	place = train->piece ? packet->fragment_offset / train->piece : 64;
-	if (place > 63 || place * train->piece != packet->fragment_offset)
-		return;
-	if (!packet->more_fragments)
-		train->pieces = place + 1;
-	__sync_fetch_and_or(&train->arrived, 1ULL << place);
-	if (!train->pieces || train->arrived != ~0ULL >> (64 - train->pieces))
+	if (!train || !completes_train(packet, train))
 		return;
 	key = train_key(packet, scope);
 	forget_train(&key, train->slot);
@@ -250,7 +267,7 @@ static long age_train(void *map __attribute__((unused)), const struct fragment_k
 {
 	struct replay expired = {.train = train};
 
-	if (*now < train->begun + CAUSEWAY_TRAIN_SECONDS * SECOND)
+	if (!train->begun || *now < train->begun + CAUSEWAY_TRAIN_SECONDS * SECOND)
 		return 0;
 	expired.key.train = *key;
 	bpf_loop(train->held_count, drop_held, &expired, 0);

@@ -303,10 +303,20 @@ struct quote {
 	__u8 protocol;
 };
 
-/* Options in the quoted header are skipped; of its L4 header, 8 bytes are enough. */
+#define QUOTED_TRANSPORT_MIN 8 /* RFC 792: "64 bits of original data" */
+
+/* Whether the L4 header says whose a packet is, or would if programs read it: then less than all of it is not believed.
+ */
+static __always_inline bool is_named_by_header(__u8 protocol)
+{
+	return has_ports(protocol) || protocol == IPPROTO_ICMP || protocol == IPPROTO_SCTP || protocol == IPPROTO_GRE ||
+	       protocol == IPPROTO_DCCP;
+}
+
+/* Options in the quoted header are skipped. */
 static __always_inline enum verdict parse_quote(const struct packet *packet, struct quote *quote)
 {
-	__u32 offset = packet->transport_offset + sizeof(struct icmp_header), header_length, needed;
+	__u32 offset = packet->transport_offset + sizeof(struct icmp_header), header_length, needed = 0;
 	struct iphdr *ip = bytes_at(packet->skb, offset, sizeof(*ip));
 
 	if (!ip)
@@ -314,9 +324,10 @@ static __always_inline enum verdict parse_quote(const struct packet *packet, str
 	header_length = ip->ihl * 4;
 	if (ip->version != 4 || header_length < sizeof(*ip))
 		return VERDICT_DROP_BAD_HEADER;
-	needed = ip->protocol == IPPROTO_ICMP ? sizeof(struct icmp_header) : 0;
-	if (has_ports(ip->protocol))
-		needed = 2 * sizeof(__be16);
+	if (is_named_by_header(ip->protocol))
+		needed = QUOTED_TRANSPORT_MIN;
+	if (ip->protocol == IPPROTO_GRE && bpf_ntohs(ip->tot_len) < header_length + QUOTED_TRANSPORT_MIN)
+		needed = 0; /* it has no more: its own header is 4 bytes */
 	if (sizeof(struct icmp_header) + header_length + needed > packet->transport_length)
 		return VERDICT_DROP_TRUNCATED;          /* what follows is padding */
 	if (ip->frag_off & bpf_htons(IPV4_OFFSET_MASK)) /* quotes no ports */

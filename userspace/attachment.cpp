@@ -208,7 +208,9 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
         const std::string who = name_of(id_of(key));
         auto& [failures, ifindex] = progress[i];
         failures.note(release(datapath.slots, record.slot, record.claim, "the slot of " + who));
-        failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
+        if (record.block != 0) {
+            failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
+        }
         if (!Address(record.address).is_none()) {
             failures.note(release_address(datapath, Address(record.address), record.claim, record.rest));
         }

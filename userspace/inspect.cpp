@@ -26,6 +26,7 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
         }
         if (const auto identity = datapath->sandboxes.find(record.ifindex)) {
             std::ranges::copy(identity->link.mac, entry.mac.bytes.begin());
+            entry.ports = {identity->port_min, identity->port_max};
         }
         entry.counters = datapath->traffic_of.sum(record.slot).value_or(traffic{});
         entries.push_back(entry);

@@ -17,6 +17,7 @@ struct SandboxEntry {
     Address address;
     Mac mac;
     bool connected = false;
+    PortRange ports;  // of its own towards the world; 0: the network's
     traffic counters{};
 };
 

@@ -486,6 +486,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
         TRY(refuse_foreign_device(netlink, spec.device));
     }
     TRY(refuse_overlap(networks, spec));
+    TRY(refuse_shared_blocks(networks, spec));
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
     Network network;
     network.id = present != nullptr ? present->id : TRY(free_slot(networks));

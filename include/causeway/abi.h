@@ -27,9 +27,9 @@
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
 #define CAUSEWAY_TRAINS_MAX 4096         /* fragmented packets under way */
 #define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
-#define CAUSEWAY_HELD_MAX 1024           /* fragments that wait for the first of their packet */
+#define CAUSEWAY_HELD_MAX 2048           /* fragments that wait for the first of their packet */
 #define CAUSEWAY_HELD_OF_ONE_MAX 45      /* of one packet: 64 KiB in frames of 1500 */
-#define CAUSEWAY_HELD_OF_SANDBOX_MAX 256 /* of one sandbox, and as many of the world */
+#define CAUSEWAY_HELD_OF_SANDBOX_MAX 256 /* of one sandbox; of the world half of all */
 #define CAUSEWAY_HELD_BYTES 9216         /* of one of them, with its Ethernet header */
 
 /* An IP address of either family, network order; IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
@@ -264,12 +264,14 @@ struct fragment_train {
 	__u32 slot;                /* of the sandbox that sends it */
 	__u64 begun;               /* CLOCK_MONOTONIC, ns */
 	__u64 arrived;             /* a bit for each piece that was translated */
+	__u32 passed, total;       /* bytes after the IP headers: translated so far; of all, 0 while unknown */
 	__be16 source_port, destination_port;
 	__u8 icmp_type;
 	__u8 known;            /* the first fragment was here */
 	__be16 identification; /* that the world sees */
 	__u16 piece;           /* bytes of the first fragment, after its IP header: of each but the last */
-	__u16 pieces;          /* how many; 0 while unknown */
+	__u8 pieces;           /* how many; 0 while unknown */
+	__u8 irregular;        /* the pieces are not of one size */
 	__u16 held_count;
 	__u16 held[CAUSEWAY_HELD_OF_ONE_MAX]; /* offsets of those that wait, in bytes */
 };
@@ -344,7 +346,7 @@ CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWA
 				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
 CAUSEWAY_SIZE(struct usage, 24);
 CAUSEWAY_SIZE(struct fragment_key, 40);
-CAUSEWAY_SIZE(struct fragment_train, 36 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 2);
+CAUSEWAY_SIZE(struct fragment_train, 46 + 2 * CAUSEWAY_HELD_OF_ONE_MAX);
 CAUSEWAY_SIZE(struct held_key, 44);
 CAUSEWAY_SIZE(struct sandbox_link, 20);
 CAUSEWAY_SIZE(struct sandbox, 68);

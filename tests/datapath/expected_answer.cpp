@@ -110,7 +110,7 @@ std::optional<Bytes> expected_answer(Program program, const Bytes& packet, enum 
     const auto quote = dropped.ip.first(std::min(dropped.ip.size(), quote_max));
     const IPv4 ip{.source = from_sandbox ? ip_gateway : dropped.destination(),
                   .destination = dropped.source(),
-                  .type_of_service = 0xc0,
+                  .type_of_service = static_cast<std::uint8_t>(0xc0 | (dropped.ip[1] & 0x1e)),
                   .identification = 0};
     return (dropped.back() / ip / *error / Payload{std::string(quote.begin(), quote.end())}).bytes();
 }

@@ -66,11 +66,11 @@ bool translated_plainly(const Difference& difference, const Made& made) {
     return expected == *packet && (packet->back() == 255 || packet->back() == flow.sandbox);
 }
 
-// An error of the node's own that says no less than eight bytes of the packet's transport (RFC 792).
+// An error of the node's own that says no less than eight bytes of the packet's transport (RFC 792), or all there are.
 bool is_same_error_with_a_shorter_quote(const Difference& difference) {
     const auto *ours = only(difference.ours, difference.origin()),
                *kernels = only(difference.kernels, difference.origin());
-    if (!ours || !kernels || ours->size() < 57 || kernels->size() < ours->size() || (*ours)[9] != icmp_number ||
+    if (!ours || !kernels || ours->size() < 49 || kernels->size() < ours->size() || (*ours)[9] != icmp_number ||
         ((*ours)[20] != 3 && (*ours)[20] != 11 && (*ours)[20] != 12)) {
         return false;
     }
@@ -162,7 +162,8 @@ constexpr std::array accepted{
                  return difference.is_of(tcp_number) && difference.step.flow->external[1] != 0 &&
                         kept_from_target(difference, difference.kernels) &&
                         translated_plainly(difference, difference.ours);
-             }},
+             },
+             true},
     Accepted{
         "a packet whose TTL is used up is answered so, even if conntrack calls it invalid and is silent or has the "
         "node's stack answer it",
@@ -212,11 +213,15 @@ constexpr std::array accepted{
             return difference.is_of(sctp_number) && is_refusal(difference, difference.ours);
         },
         true},
-    Accepted{"for the same reason an error about any port of an SCTP peer reaches the sandbox that speaks to that peer",
-             [](const Difference& difference) {
-                 return difference.step.error >= 0 && difference.step.flow->protocol == sctp_number &&
-                        difference.kernels.nothing() && only(difference.ours, difference.target()) != nullptr;
-             }},
+    Accepted{
+        "for the same reason an error about a packet without ports reaches the sandbox that speaks that protocol to "
+        "its peer, whichever of them sent it",
+        [](const Difference& difference) {
+            const auto protocol = difference.step.flow ? difference.step.flow->protocol : tcp_number;
+            return difference.step.error >= 0 && (protocol == sctp_number || !has_ports(protocol)) &&
+                   difference.kernels.nothing() &&
+                   (only(difference.ours, 0) || only(difference.ours, 1) || only(difference.ours, 2));
+        }},
     Accepted{"an SCTP checksum that is wrong stays wrong, and conntrack, told not to look at it, makes it right",
              [](const Difference& difference) {
                  return difference.is_of(sctp_number) && difference.step.damaged &&
@@ -249,11 +254,6 @@ constexpr std::array accepted{
     Accepted{"an ICMP error in fragments is dropped: none is large enough to need them (RFC 1812, 4.3.2.3)",
              [](const Difference& difference) {
                  return difference.step.error >= 0 && difference.step.in_pieces && difference.ours.nothing();
-             }},
-    Accepted{"an ICMP error that quotes ports, but less than eight bytes, says whose it is",
-             [](const Difference& difference) {
-                 return difference.step.error >= 0 && difference.step.quotes == 4 && difference.kernels.nothing() &&
-                        only(difference.ours, difference.target()) != nullptr;
              }},
     Accepted{"source quench is dropped: RFC 6633 has deprecated it",
              [](const Difference& difference) { return difference.step.error == 4 && difference.ours.nothing(); }},

@@ -69,6 +69,7 @@ TEST_F(Uplinks, ThatComeLaterServeFromTheNextAddOn) {
 }
 
 TEST_F(Uplinks, AreLeftByTheLastDel) {
+    EXPECT_TRUE(eventually([] { return ip({"route"}).find("linkdown") == std::string::npos; })) << "carriers are up";
     const auto before = Snapshot::take();
     const auto blue = connect("blue");
     disconnect(blue);

@@ -100,7 +100,7 @@ bool matches(const Filter& filter, const Listed& flow) {
 }
 
 std::expected<std::vector<Listed>, Error> find_flows(const Datapath& datapath, const Filter& filter) {
-    std::map<std::uint32_t, std::string> containers;
+    std::map<std::uint32_t, std::string> containers{{0, "(host)"}};
     for (const auto& sandbox : TRY(list_sandboxes())) {
         containers[sandbox.ifindex] = sandbox.id.container;
     }

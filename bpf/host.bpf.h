@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Does the host itself send from a port that a sandbox's flow already has towards that peer? The peer could not tell
+ * the two apart, so the host's connection, the later one, gets another port on its way out, and its own back on the way
+ * in.
+ */
+#ifndef CAUSEWAY_HOST_BPF_H
+#define CAUSEWAY_HOST_BPF_H
+
+#include "translate.bpf.h"
+
+#define SCOPE_HOST 0xffffffff /* of the host's own flows; their link has no ifindex */
+
+static __always_inline bool is_of_host(const struct flow *flow)
+{
+	return !flow->link.ifindex;
+}
+
+/* Makes the pair for work->sent, in the range of the network whose flow is in the way. Not 0: it could not. */
+__noinline int open_host_flow(struct __sk_buff *skb, __u32 network_id)
+{
+	struct port_search search = {.skb = skb, .work = room_for_flow(), .masquerade = true};
+	const struct network *network = bpf_map_lookup_elem(&networks, &network_id);
+	__u32 *opened = bpf_map_lookup_elem(&host_flows, &(__u32){0});
+	struct sandbox host = {.network = network_id};
+
+	if (!search.work || !network || !opened)
+		return VERDICT_DROP_UNKNOWN_SANDBOX;
+	prepare_pair(search.work, &host);
+	search.work->reply.destination = search.work->sent.source;
+	search.port_min = network->port_min;
+	search.span = network->port_max - network->port_min + 1;
+	if (claim_reply(&search, search.work->sent.source_port) || !complete_pair(search.work, &search.work->sent))
+		return VERDICT_DROP_NO_PORT;
+	*opened = 1;
+	return VERDICT_CONTINUE;
+}
+
+/* The host's own flow that this packet belongs to; a new one if a sandbox's is in its way; or NULL. */
+static __always_inline struct flow *host_flow_of(const struct packet *packet, struct flow_work *work)
+{
+	const __u32 *opened = bpf_map_lookup_elem(&host_flows, &(__u32){0});
+	const struct flow *in_the_way;
+	struct flow *flow;
+
+	work->sent = key_as_sent(packet, SCOPE_HOST);
+	flow = opened && *opened ? bpf_map_lookup_elem(&flows, &work->sent) : NULL;
+	if (flow || (packet->protocol == IPPROTO_TCP && packet->seen != SEEN_SYN))
+		return flow;
+	work->reply = (struct flow_key){
+		.source = packet->destination,
+		.destination = packet->source,
+		.source_port = packet->ports.destination,
+		.destination_port = packet->ports.source,
+		.protocol = packet->protocol,
+	};
+	in_the_way = bpf_map_lookup_elem(&flows, &work->reply);
+	if (!in_the_way || is_of_host(in_the_way) || open_host_flow(packet->skb, in_the_way->network))
+		return NULL;
+	return bpf_map_lookup_elem(&flows, &work->sent);
+}
+
+static __always_inline enum verdict from_host_itself(struct packet *packet)
+{
+	struct flow_work *work = room_for_flow();
+	struct flow *flow;
+
+	if (!work || parse_ipv4(packet) || is_fragment(packet) || !has_ports(packet->protocol) ||
+	    parse_transport(packet))
+		return VERDICT_PASS_STACK;
+	flow = host_flow_of(packet, work);
+	if (!flow)
+		return VERDICT_PASS_STACK;
+	note_segment(flow, packet);
+	return rewrite_port(packet, true, flow->port) ? VERDICT_DROP_REWRITE : VERDICT_PASS_TRANSLATED;
+}
+
+#endif
