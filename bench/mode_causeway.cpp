@@ -17,7 +17,7 @@ struct Variant {
 
 const std::vector<Variant>& variants() {
     static const std::vector<Variant> all = {
-        {{"causeway", "causeway"}, "{}", {.publishes_ports = false, .has_programs = true}},
+        {{"causeway", "causeway"}, "{}", {.publishes_ports = true, .has_programs = true}},
     };
     return all;
 }
@@ -30,7 +30,7 @@ std::vector<Mode> causeway_variants(const std::string& plugin) {
     for (const Variant& variant : variants()) {
         auto list = nlohmann::json::parse(R"({
             "cniVersion": "1.0.0", "name": "sandboxes", "plugins": [{
-                "device": "cw0", "ipMasq": true,
+                "device": "cw0", "ipMasq": true, "capabilities": {"portMappings": true},
                 "ipam": {"type": "causeway",
                          "ranges": [[{"subnet": "10.0.0.0/20"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]})");
         nlohmann::json& configuration = list["plugins"][0];
