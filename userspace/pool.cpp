@@ -203,7 +203,8 @@ std::expected<std::string, Error> owner_of(const Datapath& datapath, const Addre
 std::string text_of(std::span<const Range> ranges) {
     std::string text;
     for (const auto& range : ranges) {
-        text += (text.empty() ? "" : ", ") + range.first.text() + "-" + range.last.text();
+        text += text.empty() ? "" : ", ";
+        text += range.first.text() + "-" + range.last.text();
     }
     return text;
 }

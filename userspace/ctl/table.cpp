@@ -39,7 +39,8 @@ void Table::print(bool as_json) const {
         for (std::size_t i = 0; i < columns_.size(); i++) {
             const std::string value = cell(i);
             const std::string padding(widths[i] - value.size(), ' ');
-            text += (i == 0 ? "" : "  ") + (columns_[i].right ? padding + value : value + padding);
+            text += i == 0 ? "" : "  ";
+            text += columns_[i].right ? padding + value : value + padding;
         }
         text.erase(text.find_last_not_of(' ') + 1);
         std::printf("%s\n", text.c_str());
