@@ -360,6 +360,19 @@ std::expected<void, Error> refuse_foreign_device(Netlink& netlink, const std::st
     return {};
 }
 
+// What an ADD and STATUS refuse alike. present: the network on that device, if there is one.
+std::expected<void, Error> refuse_conflicts(Netlink& netlink, const std::vector<Network>& networks,
+                                            const Network* present, const NetworkSpec& spec) {
+    if (present != nullptr) {
+        TRY(refuse_other_name(*present, spec));
+    } else {
+        TRY(refuse_foreign_device(netlink, spec.device));
+    }
+    TRY(refuse_overlap(networks, spec));
+    TRY(refuse_shared_blocks(networks, spec));
+    return {};
+}
+
 std::expected<Network, Error> create_network(const Datapath& datapath, Netlink& netlink, Network network) {
     Rollback rollback;
     // The record first: it is what tells a device of causeway's from somebody else's, also after a kill.
@@ -439,13 +452,7 @@ std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, 
                                                       const NetworkSpec& spec) {
     const auto networks = datapath != nullptr ? TRY(list_networks(*datapath)) : std::vector<Network>{};
     const auto* present = on_device(networks, spec.device);
-    if (present != nullptr) {
-        TRY(refuse_other_name(*present, spec));
-    } else {
-        TRY(refuse_foreign_device(netlink, spec.device));
-    }
-    TRY(refuse_overlap(networks, spec));
-    TRY(refuse_shared_blocks(networks, spec));
+    TRY(refuse_conflicts(netlink, networks, present, spec));
     TRY(wanted_record(spec, present != nullptr ? present->record : network{}, default_mtu));
     std::vector<Link> links;
     for (auto& uplink : TRY(find_uplinks(netlink, spec, networks))) {
@@ -480,13 +487,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     const auto networks = TRY(list_networks(datapath));
     const auto* present = on_device(networks, spec.device);
     *created = present == nullptr;
-    if (present != nullptr) {
-        TRY(refuse_other_name(*present, spec));
-    } else {
-        TRY(refuse_foreign_device(netlink, spec.device));
-    }
-    TRY(refuse_overlap(networks, spec));
-    TRY(refuse_shared_blocks(networks, spec));
+    TRY(refuse_conflicts(netlink, networks, present, spec));
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
     Network network;
     network.id = present != nullptr ? present->id : TRY(free_slot(networks));
