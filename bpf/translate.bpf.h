@@ -291,7 +291,7 @@ static __always_inline struct flow *flow_quoted(const struct packet *packet, str
 
 /*
  * An ICMP error of a sandbox about what the world sent it: the world is to find its own packet quoted. Such errors
- * neither keep a flow alive nor end it (RFC 5508, REQ-3 to REQ-5).
+ * neither keep a flow alive nor end it (RFC 5508, REQ-6).
  */
 static __noinline enum verdict translate_error_to_world(const struct packet *packet, __u32 scope)
 {
