@@ -113,7 +113,7 @@ std::expected<void, Error> publish(const Datapath& datapath, const std::vector<P
     if (ports.empty()) {
         return {};
     }
-    flow entry{.address = sandbox.raw(), .flags = FLOW_OPEN, .link = link, .network = network};
+    flow entry{.address = sandbox.raw(), .flags = FLOW_OPEN, .link = link, .network = static_cast<__u16>(network)};
     for (const auto& mapping : ports) {
         entry.port = htons(mapping.sandbox_port);
         TRY(publish_one(datapath, mapping, entry));
