@@ -104,6 +104,8 @@ static __always_inline enum verdict from_sandbox_ipv4(struct packet *packet, con
 	if (verdict)
 		return verdict;
 	endpoint = endpoint_at(&packet->destination);
+	if (endpoint && is_isolated_from(sandbox, endpoint))
+		return VERDICT_DROP_ISOLATED;
 	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
 		return deliver_to_peer(packet->skb, &endpoint->link);
 	return to_outside(packet, sandbox, route, endpoint);

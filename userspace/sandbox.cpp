@@ -161,7 +161,9 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     attachment.record.ifindex = ifindex;
     TRY(save(datapath, attachment));
 
-    sandbox_link link{.ifindex = ifindex, .slot = attachment.record.slot};
+    sandbox_link link{.ifindex = ifindex,
+                      .slot = static_cast<std::uint16_t>(attachment.record.slot),
+                      .flags = with_isolation(0, record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{

@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 2
+#define CAUSEWAY_ABI_VERSION 3
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -63,6 +63,7 @@ struct address {
 	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
 	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
 	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
+	X(DROP_ISOLATED, "to another sandbox of a network whose sandboxes are isolated")                               \
 	X(DROP_UNSOLICITED, "from outside to a sandbox that did not ask")                                              \
 	X(DROP_TTL_EXPIRED, "TTL used up")                                                                             \
 	X(DROP_NO_ROUTE, "the host has no route, or its route forbids")                                                \
@@ -93,6 +94,7 @@ enum network_flag {
 	NETWORK_ENDPOINT_INDEPENDENT = 1 << 1, /* and an endpoint the same port towards every peer (RFC 4787, REQ-1) */
 	NETWORK_OPEN_TO_ALL = 1 << 2,          /* to which any peer may send (RFC 4787, REQ-8) */
 	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
+	NETWORK_ISOLATED = 1 << 4,             /* its sandboxes don't see each other */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
@@ -134,10 +136,15 @@ struct network {
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
 
+enum link_flag {
+	LINK_ISOLATED = 1 << 0, /* sends to no other sandbox of its network */
+};
+
 /* The way to a sandbox: through which host end, and how a frame for it begins. */
 struct sandbox_link {
 	__u32 ifindex; /* host end, or gateway device */
-	__u32 slot;    /* index of `traffic` */
+	__u16 slot;    /* index of `traffic` */
+	__u16 flags;   /* enum link_flag */
 	__u8 mac[6];   /* the sandbox's: destination of what goes there, source of what comes */
 	__u8 gateway_mac[6];
 };
