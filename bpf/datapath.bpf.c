@@ -15,6 +15,7 @@
 #include "guard.bpf.h"
 #include "hairpin.bpf.h"
 #include "host.bpf.h"
+#include "loopback.bpf.h"
 #include "packet.bpf.h"
 #include "route.bpf.h"
 #include "translate.bpf.h"
@@ -287,6 +288,22 @@ int from_stack(struct __sk_buff *skb)
 	if (skb->ingress_ifindex)
 		return finish(from_stack_ipv4(&packet), false);
 	verdict = from_host_itself(&packet);
+	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict, false);
+}
+
+/* TC egress of `lo`: does the host mean a sandbox's published port, or is it such a one's answer to the host? */
+SEC("tc")
+int from_loopback(struct __sk_buff *skb)
+{
+	struct packet packet = {.skb = skb, .at_egress = true};
+	const struct sandbox *sandbox = NULL;
+	enum verdict verdict;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return TC_ACT_UNSPEC;
+	if (skb->ingress_ifindex)
+		sandbox = sandbox_behind(skb->ingress_ifindex);
+	verdict = sandbox ? back_to_itself(&packet, sandbox) : from_host_to_itself(&packet);
 	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict, false);
 }
 

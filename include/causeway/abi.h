@@ -25,6 +25,7 @@
 #define CAUSEWAY_SANDBOXES_MAX 16384     /* interfaces of sandboxes on one host */
 #define CAUSEWAY_FLOW_ENTRIES_MAX 524288 /* two entries a flow */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
+#define CAUSEWAY_PUBLISHED_PLACES 4096   /* of published_ports: a port's place is its remainder */
 #define CAUSEWAY_TRAINS_MAX 4096         /* fragmented packets under way */
 #define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
 #define CAUSEWAY_HELD_MAX 2048           /* fragments that wait for the first of their packet */
@@ -165,6 +166,11 @@ struct host_ports {
 	__u64 reserved[1024]; /* never chosen for a flow: bit n of word w is port 64 w + n */
 };
 
+/* The one value of `loopback`: for what the host sends to published ports; inclusive, host order. */
+struct loopback_ports {
+	__u16 min, max; /* the kernel gives none of them to a socket by itself */
+};
+
 /* What a sandbox takes of what all share. Index of `usage`: its slot. */
 struct usage {
 	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
@@ -212,6 +218,7 @@ enum flow_flag {
 	FLOW_FROM_WORLD = 1 << 0, /* the world opened it, and so chose the address */
 	FLOW_MAPPED = 1 << 1,     /* has its port from an endpoint-independent mapping */
 	FLOW_OPEN = 1 << 2,       /* an entry without a peer's port: whoever it matches may open a flow */
+	FLOW_LOOPBACK = 1 << 3,   /* the host's own, to a published port by one of its addresses */
 };
 
 /*
@@ -316,7 +323,8 @@ enum attachment_state {
 };
 
 enum attachment_flag {
-	ATTACHMENT_GIVEN = 1 << 0, /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_GIVEN = 1 << 0,     /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_PUBLISHES = 1 << 1, /* has ports in `publications`, or is about to */
 };
 
 struct attachment {
@@ -331,6 +339,20 @@ struct attachment {
 	__u32 block;   /* likewise in `port_blocks`: its first port; 0: none */
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
+};
+
+/* Userspace's record of a published port. Key of `publications`, by number from 0 on. */
+struct publication_key {
+	__u64 claim; /* of the attachment that has published it */
+	__u32 number;
+	__u32 reserved;
+};
+
+struct publication {
+	struct address host; /* where; none: on each of the host's addresses */
+	__u16 host_port, sandbox_port;
+	__u8 protocol;
+	__u8 reserved[3];
 };
 
 /* Last address given out from a range. Key of `cursors`: the range's first address. */
@@ -364,6 +386,8 @@ CAUSEWAY_SIZE(struct flow, 64);
 CAUSEWAY_SIZE(struct ageing_turn, 56);
 CAUSEWAY_SIZE(struct ageing, 32);
 CAUSEWAY_SIZE(struct attachment_key, 256);
+CAUSEWAY_SIZE(struct publication_key, 16);
+CAUSEWAY_SIZE(struct publication, 24);
 CAUSEWAY_SIZE(struct attachment, 8 + 16 + 24 + 16 + 256);
 
 #endif
