@@ -15,6 +15,7 @@
 #include "guard.bpf.h"
 #include "hairpin.bpf.h"
 #include "host.bpf.h"
+#include "loopback.bpf.h"
 #include "packet.bpf.h"
 #include "route.bpf.h"
 #include "translate.bpf.h"
@@ -75,13 +76,16 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
 					       struct route *route)
 {
-	bool to_gateway = endpoint_at(&packet->destination), hairpin;
+	const struct endpoint *endpoint = endpoint_at(&packet->destination);
 	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
+	bool hairpin;
 
 	generalise(packet);
+	if (endpoint && is_isolated_from(sandbox, endpoint))
+		return VERDICT_DROP_ISOLATED;
 	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
 		packet->segment_length = sandbox->mtu;
-	if (!to_gateway)
+	if (!endpoint)
 		verdict = find_route(packet, sandbox, route);
 	hairpin = verdict == VERDICT_TO_HOST && !parsed && is_hairpin(packet, sandbox->link.ifindex);
 	if (verdict == VERDICT_TO_HOST && !hairpin) /* takes any protocol, also what can't be translated */
@@ -143,7 +147,7 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	if (verdict)
 		return verdict;
 	endpoint = endpoint_at(&packet.destination);
-	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
+	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX && !is_isolated_from(sandbox, endpoint))
 		return deliver_to_peer(skb, &endpoint->link);
 	if (endpoint || is_fragment(&packet) || parse_transport(&packet))
 		return VERDICT_CONTINUE;
@@ -357,6 +361,22 @@ int from_stack(struct __sk_buff *skb)
 	if (skb->ingress_ifindex)
 		return finish(from_stack_ipv4(&packet));
 	verdict = from_host_itself(&packet);
+	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
+}
+
+/* TC egress of `lo`: does the host mean a sandbox's published port, or is it such a one's answer to the host? */
+SEC("tc")
+int from_loopback(struct __sk_buff *skb)
+{
+	struct packet packet = {.skb = skb, .at_egress = true};
+	const struct sandbox *sandbox = NULL;
+	enum verdict verdict;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return TC_ACT_UNSPEC;
+	if (skb->ingress_ifindex)
+		sandbox = sandbox_behind(skb->ingress_ifindex);
+	verdict = sandbox ? back_to_itself(&packet, sandbox) : from_host_to_itself(&packet);
 	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
 }
 

@@ -13,6 +13,7 @@
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
 #include "userspace/pool.hpp"
+#include "userspace/publication.hpp"
 
 namespace causeway {
 
@@ -208,6 +209,9 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
         const std::string who = name_of(id_of(key));
         auto& [failures, ifindex] = progress[i];
         failures.note(release(datapath.slots, record.slot, record.claim, "the slot of " + who));
+        if ((record.flags & ATTACHMENT_PUBLISHES) != 0) {
+            failures.note(forget_publications(record.claim));
+        }
         if (record.block != 0) {
             failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
         }
@@ -225,6 +229,9 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
 std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink) {
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
     const auto datapath = Datapath::open();  // anew: it may have changed before the lock was had
+    if (datapath) {
+        TRY(close_loopback_if_unused(*datapath));
+    }
     if (datapath && !datapath->attachments.empty()) {
         return {};
     }

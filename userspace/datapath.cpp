@@ -130,6 +130,15 @@ std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {
     return BpfMap<address, rest>{TRY(open_pin("resting")), "resting"};
 }
 
+std::expected<Publishing, Error> Datapath::open_publishing() {
+    return Publishing{
+        {TRY(open_pin("publications")), "publications"},
+        {TRY(open_pin("published_ports")), "published_ports"},
+        {TRY(open_pin("loopback")), "loopback"},
+        TRY(open_pin("from_loopback")),
+    };
+}
+
 namespace {
 
 // What libbpf and the verifier say while a load goes on; only the end is worth reporting.

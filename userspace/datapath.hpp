@@ -39,6 +39,14 @@ private:
     Mode mode_;
 };
 
+// What only those need who publish ports, or have published some.
+struct Publishing {
+    BpfMap<publication_key, publication> publications;
+    BpfMap<std::uint32_t, std::uint32_t> places;  // of published_ports
+    BpfMap<std::uint32_t, loopback_ports> loopback;
+    UniqueFd from_loopback;
+};
+
 struct Datapath {
     BpfMap<std::uint32_t, sandbox> sandboxes;
     BpfMap<address, endpoint> endpoints;
@@ -61,6 +69,8 @@ struct Datapath {
 
     // Opened by those alone who need it: addresses that rest.
     static std::expected<BpfMap<address, rest>, Error> open_resting();
+
+    static std::expected<Publishing, Error> open_publishing();
 
     // Whether open_or_load could load one: no other version's is there, nor half of this one's.
     static std::expected<void, Error> check_loadable();

@@ -82,6 +82,15 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const PortMappi
 
 }  // namespace
 
+std::expected<void, Error> verify_published(const Datapath& datapath, const PortMapping& mapping,
+                                            std::uint32_t host_end) {
+    const auto entry = datapath.flows.find(key_of(mapping, mapping.host.value_or(Address{})));
+    if (!entry || entry->link.ifindex != host_end || entry->port != htons(mapping.sandbox_port)) {
+        return fail(Code::check_failed, "the published port " + text_of(mapping) + " is gone");
+    }
+    return {};
+}
+
 std::expected<host_ports, Error> reserved_ports() {
     host_ports ports{};
     std::ifstream file(reserved_path);

@@ -34,4 +34,8 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
 std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
                                    const Address& sandbox, const sandbox_link& link, std::uint32_t network);
 
+// Whether it leads through that host end. Code::check_failed.
+std::expected<void, Error> verify_published(const Datapath& datapath, const PortMapping& mapping,
+                                            std::uint32_t host_end);
+
 }  // namespace causeway

@@ -25,6 +25,7 @@
 #define CAUSEWAY_SANDBOXES_MAX 16384     /* interfaces of sandboxes on one host */
 #define CAUSEWAY_FLOW_ENTRIES_MAX 524288 /* two entries a flow */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
+#define CAUSEWAY_PUBLISHED_PLACES 4096   /* of published_ports: a port's place is its remainder */
 #define CAUSEWAY_TRAINS_MAX 4096         /* fragmented packets under way */
 #define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
 #define CAUSEWAY_HELD_MAX 2048           /* fragments that wait for the first of their packet */
@@ -63,6 +64,7 @@ struct address {
 	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
 	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
 	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
+	X(DROP_ISOLATED, "to another sandbox of a network whose sandboxes are isolated")                               \
 	X(DROP_UNSOLICITED, "from outside to a sandbox that did not ask")                                              \
 	X(DROP_TTL_EXPIRED, "TTL used up")                                                                             \
 	X(DROP_NO_ROUTE, "the host has no route, or its route forbids")                                                \
@@ -93,6 +95,7 @@ enum network_flag {
 	NETWORK_ENDPOINT_INDEPENDENT = 1 << 1, /* and an endpoint the same port towards every peer (RFC 4787, REQ-1) */
 	NETWORK_OPEN_TO_ALL = 1 << 2,          /* to which any peer may send (RFC 4787, REQ-8) */
 	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
+	NETWORK_ISOLATED = 1 << 4,             /* its sandboxes don't see each other */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
@@ -134,10 +137,15 @@ struct network {
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
 
+enum link_flag {
+	LINK_ISOLATED = 1 << 0, /* sends to no other sandbox of its network */
+};
+
 /* The way to a sandbox: through which host end, and how a frame for it begins. */
 struct sandbox_link {
 	__u32 ifindex; /* host end, or gateway device */
-	__u32 slot;    /* index of `traffic` */
+	__u16 slot;    /* index of `traffic` */
+	__u16 flags;   /* enum link_flag */
 	__u8 mac[6];   /* the sandbox's: destination of what goes there, source of what comes */
 	__u8 gateway_mac[6];
 };
@@ -156,6 +164,11 @@ struct sandbox {
 /* The one value of `host_ports`. */
 struct host_ports {
 	__u64 reserved[1024]; /* never chosen for a flow: bit n of word w is port 64 w + n */
+};
+
+/* The one value of `loopback`: for what the host sends to published ports; inclusive, host order. */
+struct loopback_ports {
+	__u16 min, max; /* the kernel gives none of them to a socket by itself */
 };
 
 /* What a sandbox takes of what all share. Index of `usage`: its slot. */
@@ -205,6 +218,7 @@ enum flow_flag {
 	FLOW_FROM_WORLD = 1 << 0, /* the world opened it, and so chose the address */
 	FLOW_MAPPED = 1 << 1,     /* has its port from an endpoint-independent mapping */
 	FLOW_OPEN = 1 << 2,       /* an entry without a peer's port: whoever it matches may open a flow */
+	FLOW_LOOPBACK = 1 << 3,   /* the host's own, to a published port by one of its addresses */
 };
 
 /*
@@ -313,7 +327,8 @@ enum attachment_state {
 };
 
 enum attachment_flag {
-	ATTACHMENT_GIVEN = 1 << 0, /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_GIVEN = 1 << 0,     /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_PUBLISHES = 1 << 1, /* has ports in `publications`, or is about to */
 };
 
 struct attachment {
@@ -328,6 +343,20 @@ struct attachment {
 	__u32 block;   /* likewise in `port_blocks`: its first port; 0: none */
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
+};
+
+/* Userspace's record of a published port. Key of `publications`, by number from 0 on. */
+struct publication_key {
+	__u64 claim; /* of the attachment that has published it */
+	__u32 number;
+	__u32 reserved;
+};
+
+struct publication {
+	struct address host; /* where; none: on each of the host's addresses */
+	__u16 host_port, sandbox_port;
+	__u8 protocol;
+	__u8 reserved[3];
 };
 
 /* Last address given out from a range. Key of `cursors`: the range's first address. */
@@ -361,6 +390,8 @@ CAUSEWAY_SIZE(struct flow, 88); /* 96 would take the kernel's next larger object
 CAUSEWAY_SIZE(struct ageing_turn, 56);
 CAUSEWAY_SIZE(struct ageing, 32);
 CAUSEWAY_SIZE(struct attachment_key, 256);
+CAUSEWAY_SIZE(struct publication_key, 16);
+CAUSEWAY_SIZE(struct publication, 24);
 CAUSEWAY_SIZE(struct attachment, 8 + 16 + 24 + 16 + 256);
 
 #endif
