@@ -201,7 +201,7 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 		return VERDICT_DROP_UNSOLICITED;
 	if (packet->ttl <= 1 && !is_of_host(flow))
 		return VERDICT_DROP_TTL_EXPIRED;
-	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, WORLD_SLOT)
+	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, CAUSEWAY_WORLD_SLOT)
 								     : VERDICT_CONTINUE;
 	if (verdict)
 		return verdict;
@@ -221,7 +221,7 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool
 		return VERDICT_PASS_STACK;
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
-	verdict = packet.fragment_offset ? join_train(&packet, 0, WORLD_SLOT) : parse_transport(&packet);
+	verdict = packet.fragment_offset ? join_train(&packet, 0, CAUSEWAY_WORLD_SLOT) : parse_transport(&packet);
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
 	verdict = translate_to_sandbox(&packet, &link);

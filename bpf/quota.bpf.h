@@ -5,10 +5,8 @@
 
 #include "maps.bpf.h"
 
-#define FLOWS_MAX (CAUSEWAY_FLOW_ENTRIES_MAX / 2)
 #define FREE_SHARE 4 /* no sandbox may hold more than this part of what is free */
 #define SECOND 1000000000ULL
-#define WORLD_SLOT CAUSEWAY_SANDBOXES_MAX /* of `usage`: what comes from outside */
 
 /*
  * New flows a second: the generic cell rate algorithm (ITU-T I.371, annex A), one number a sandbox. Two CPUs at once
@@ -36,12 +34,17 @@ static __always_inline enum verdict take_flow(__u32 slot, const struct network *
 {
 	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 	const struct ageing *state = bpf_map_lookup_elem(&ageing, &(__u32){0});
-	__u64 flows;
+	__u64 flows, all;
 
 	if (!taken || !state)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	flows = taken->flows;
-	if (flows >= network->flows_max || flows * FREE_SHARE >= FLOWS_MAX - state->turns)
+	all = state->turns;
+	if (flows >= network->flows_max)
+		return VERDICT_DROP_FLOW_QUOTA;
+	if (all >= table_sizes.flows)
+		return VERDICT_DROP_TABLE_FULL;
+	if (flows * FREE_SHARE >= table_sizes.flows - all)
 		return VERDICT_DROP_FLOW_QUOTA;
 	if (!within_rate(taken, network->flows_per_second))
 		return VERDICT_DROP_FLOW_RATE;

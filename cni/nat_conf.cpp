@@ -49,7 +49,7 @@ std::expected<void, Error> read_timeouts(const Json& conf, NatSpec& nat) {
 
 // "quota": {"flows": 32768, "flowsPerSecond": 50000}
 std::expected<void, Error> read_quota(const Json& conf, NatSpec& nat) {
-    constexpr std::uint64_t flows_at_most = CAUSEWAY_FLOW_ENTRIES_MAX / 2, rate_at_most = 1'000'000;
+    constexpr std::uint64_t flows_at_most = CAUSEWAY_FLOWS_MAX, rate_at_most = 1'000'000;
     const auto quota = TRY(optional_value<Json>(conf, "quota", &Json::is_object, "an object")).value_or(Json::object());
     if (const auto flows = TRY(number_at(quota, "flows", 1, flows_at_most, "quota."))) {
         nat.flows_max = static_cast<std::uint32_t>(*flows);

@@ -170,11 +170,18 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
 
 }  // namespace
 
+std::unexpected<Error> no_room_for(const SandboxId& id, std::uint32_t sandboxes) {
+    return fail(Code::exhausted,
+                "connect " + name_of(id) + ": this host has room for " + std::to_string(sandboxes) +
+                    " interfaces of sandboxes, and all are taken",
+                "\"tables.sandboxes\" in the configuration gives it more");
+}
+
 std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment) {
-    const auto same = [](std::uint32_t number) { return number; };
-    if (!TRY(claim_one(datapath, datapath.slots, attachment, attachment.record.slot, same, CAUSEWAY_SANDBOXES_MAX))) {
-        return fail(Code::exhausted, "connect " + name_of(id_of(attachment.key)) + ": this host has " +
-                                         std::to_string(CAUSEWAY_SANDBOXES_MAX) + " sandboxes already");
+    const auto count = TRY(datapath.slots.capacity());
+    const auto after_the_worlds = [](std::uint32_t number) { return CAUSEWAY_WORLD_SLOT + 1 + number; };
+    if (!TRY(claim_one(datapath, datapath.slots, attachment, attachment.record.slot, after_the_worlds, count))) {
+        return no_room_for(id_of(attachment.key), count);
     }
     return {};
 }

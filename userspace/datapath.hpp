@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,12 @@ private:
     Mode mode_;
 };
 
+// The room that a configuration asks for. What it does not say is the default where the datapath is loaded for it, and
+// whatever it is where that is loaded already.
+struct TableSpec {
+    std::optional<std::uint32_t> flows, sandboxes;
+};
+
 struct Datapath {
     BpfMap<std::uint32_t, sandbox> sandboxes;
     BpfMap<address, endpoint> endpoints;
@@ -66,7 +73,12 @@ struct Datapath {
     static std::expected<void, Error> check_loadable();
 
     // Loads and pins where open() finds nothing, or only what a killed process left. The lock is exclusive.
-    static std::expected<Datapath, Error> open_or_load(const DatapathLock& lock);
+    static std::expected<Datapath, Error> open_or_load(const DatapathLock& lock, const TableSpec& tables);
+
+    std::expected<table_sizes, Error> sizes() const;
+
+    // Code::invalid_configuration, with both numbers: it was loaded with others than those asked for, and keeps them.
+    std::expected<void, Error> check_sizes(const TableSpec& tables) const;
 
     // Removes the pins; programs and maps live on only where they are attached or open. The lock is exclusive.
     static std::expected<void, Error> unpin(const DatapathLock& lock);

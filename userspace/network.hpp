@@ -42,6 +42,7 @@ struct NetworkSpec {
     std::vector<Range> ranges;
     std::uint32_t rest = 0;  // seconds that an address is not given out again
     NatSpec nat;
+    TableSpec tables;
 };
 
 struct Network {

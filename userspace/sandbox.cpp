@@ -63,12 +63,14 @@ struct Prepared {
 // then kept to the end so that nobody unloads what nobody uses yet.
 std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
     if (auto datapath = Datapath::open()) {
+        TRY(datapath->check_sizes(spec.tables));
         if (auto network = TRY(find_network(*datapath, netlink, spec))) {
             return Prepared{std::move(*datapath), *network};
         }
     }
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
-    auto datapath = TRY(Datapath::open_or_load(lock));
+    auto datapath = TRY(Datapath::open_or_load(lock, spec.tables));
+    TRY(datapath.check_sizes(spec.tables));  // another one may have loaded it meanwhile
     bool created = false;
     const auto network = TRY(make_network(datapath, netlink, spec, &created));
     return Prepared{std::move(datapath), network, created};
@@ -120,6 +122,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
             TRY(undo(datapath, netlink, std::array{Attachment{attachment.key, *present}}));
         }
         inserted = datapath.attachments.insert(attachment.key, attachment.record, attachment.what());
+    }
+    if (!inserted && inserted.error().number == E2BIG) {
+        return no_room_for(spec.id, TRY(datapath.attachments.capacity()));
     }
     TRY(std::move(inserted));
     return attachment;

@@ -22,15 +22,24 @@
 #define CAUSEWAY_NETWORKS_MAX 64         /* networks, and so gateway devices, on one host */
 #define CAUSEWAY_SUBNETS_MAX 8           /* subnets of one network */
 #define CAUSEWAY_UPLINKS_MAX 64          /* devices that lead to the world */
-#define CAUSEWAY_SANDBOXES_MAX 16384     /* interfaces of sandboxes on one host */
-#define CAUSEWAY_FLOW_ENTRIES_MAX 524288 /* two entries a flow */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
+#define CAUSEWAY_SANDBOXES_MAX 65536     /* that table_sizes.sandboxes may ask for */
+#define CAUSEWAY_SANDBOXES_DEFAULT 16384 /* where nobody asks */
+#define CAUSEWAY_FLOWS_MIN 16            /* that table_sizes.flows may ask for */
+#define CAUSEWAY_FLOWS_MAX 1048576       /* of which the timer looks at 8,192 each tick: some milliseconds */
+#define CAUSEWAY_FLOWS_DEFAULT 262144
 #define CAUSEWAY_TRAINS_MAX 4096         /* fragmented packets under way */
 #define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
 #define CAUSEWAY_HELD_MAX 2048           /* fragments that wait for the first of their packet */
 #define CAUSEWAY_HELD_OF_ONE_MAX 45      /* of one packet: 64 KiB in frames of 1500 */
 #define CAUSEWAY_HELD_OF_SANDBOX_MAX 256 /* of one sandbox; of the world half of all */
 #define CAUSEWAY_HELD_BYTES 9216         /* of one of them, with its Ethernet header */
+
+/* Of how many there is room on this host: said to the programs before they are loaded, and fixed from then on. */
+struct table_sizes {
+	__u32 flows;     /* of all sandboxes together */
+	__u32 sandboxes; /* their interfaces */
+};
 
 /* An IP address of either family, network order; IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
 struct address {
@@ -158,7 +167,8 @@ struct host_ports {
 	__u64 reserved[1024]; /* never chosen for a flow: bit n of word w is port 64 w + n */
 };
 
-/* What a sandbox takes of what all share. Index of `usage`: its slot. */
+/* What a sandbox takes of what all share. Index of `usage`: its slot; CAUSEWAY_WORLD_SLOT: what comes from outside. */
+#define CAUSEWAY_WORLD_SLOT 0 /* of no sandbox */
 struct usage {
 	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
 	__u32 ifindex;   /* host end: a flow that outlived another holder of the slot is not this one's */
@@ -344,6 +354,7 @@ struct rest {
 CAUSEWAY_SIZE(struct address, 16);
 CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 +
 				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
+CAUSEWAY_SIZE(struct table_sizes, 8);
 CAUSEWAY_SIZE(struct usage, 24);
 CAUSEWAY_SIZE(struct fragment_key, 40);
 CAUSEWAY_SIZE(struct fragment_train, 46 + 2 * CAUSEWAY_HELD_OF_ONE_MAX);

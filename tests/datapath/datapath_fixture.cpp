@@ -66,8 +66,8 @@ std::shared_ptr<LoadedDatapath> loaded(const LoadOptions& options) {
     if (options.apart) {
         return std::make_shared<LoadedDatapath>(options);
     }
-    static std::map<std::uint32_t, std::shared_ptr<LoadedDatapath>> shared;
-    std::shared_ptr<LoadedDatapath>& one = shared[options.flow_entries];
+    static std::map<std::pair<std::uint32_t, std::uint32_t>, std::shared_ptr<LoadedDatapath>> shared;
+    std::shared_ptr<LoadedDatapath>& one = shared[{options.flow_entries, options.flows}];
     if (one) {
         one->clear();
     } else {

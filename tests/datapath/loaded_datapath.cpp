@@ -78,6 +78,7 @@ LoadedDatapath::LoadedDatapath(const LoadOptions& options) {
         throw std::system_error(errno, std::generic_category(), "open the skeleton");
     }
     require(bpf_map__set_max_entries(skeleton_->maps.flows, options.flow_entries), "size the flow table");
+    skeleton_->rodata->table_sizes.flows = options.flows;
     require(datapath_skeleton__load(skeleton_.get()), "load the skeleton");
     start_ageing();
 }
@@ -203,7 +204,6 @@ void LoadedDatapath::clear() {
     for (const bpf_map* map : {maps.usage, maps.traffic}) {
         zero(map, 0, slots_in_use);
     }
-    zero(maps.usage, CAUSEWAY_SANDBOXES_MAX, CAUSEWAY_SANDBOXES_MAX + 1);
     zero(maps.networks, 0, CAUSEWAY_NETWORKS_MAX);
     zero(maps.verdicts, 0, VERDICT_COUNT);
     zero(maps.host_ports, 0, 1);

@@ -25,7 +25,8 @@ struct datapath_skeleton;
 namespace causeway::test {
 
 struct LoadOptions {
-    std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
+    std::uint32_t flow_entries = 2 * CAUSEWAY_FLOWS_DEFAULT;
+    std::uint32_t flows = CAUSEWAY_FLOWS_DEFAULT;
     bool apart = false;  // shared with no other test: for what attaches them to devices
 };
 

@@ -12,7 +12,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::uint16_t own_port = 40000;
-constexpr std::uint32_t flows_of_all = CAUSEWAY_FLOW_ENTRIES_MAX / 2;
+constexpr std::uint32_t flows_of_all = CAUSEWAY_FLOWS_DEFAULT;
 
 class Quota : public DatapathTest {
 protected:
@@ -102,6 +102,20 @@ TEST_F(Quota, IsAQuarterOfWhatIsFreeAtTheMost) {
     expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_a, asks(own_port + 1), VERDICT_DROP_FLOW_QUOTA);
     expect_verdict(From::sandbox_b, b_asks(own_port), VERDICT_TO_WORLD);
+}
+
+// So many sandboxes that nothing is left for one who has nothing yet: that is no quota of its own.
+TEST_F(Quota, IsNotWhatEndsAFlowThatATableHasNoRoomFor) {
+    constexpr std::uint16_t room = 16;
+    load({.flows = room});
+    for (std::uint16_t i = 0; i < room; ++i) {
+        expect_verdict(From::sandbox_a, asks(static_cast<std::uint16_t>(own_port + i)), VERDICT_TO_WORLD);
+        datapath_->set_usage(host_a, {.ifindex = host_a});
+    }
+    expect_verdict(From::sandbox_a, asks(own_port + room), VERDICT_DROP_TABLE_FULL);
+    expect_verdict(From::sandbox_b, b_asks(own_port), VERDICT_DROP_TABLE_FULL);
+    expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);  // those that are there go on
+    EXPECT_EQ(datapath_->flows().size(), 2U * room);
 }
 
 // A network's rate: so many at once, and then as they come free.

@@ -41,7 +41,7 @@ struct Case {
     const char* routes = "";         // for `ip`, before all packets
     std::vector<Frame> before = {};  // that A has sent
     const char* later_routes = "";   // for `ip`, between those and the packet
-    std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
+    std::uint32_t flow_entries = 2 * CAUSEWAY_FLOWS_DEFAULT;
     void (*change)(network&) = [](network&) {};
 };
 
