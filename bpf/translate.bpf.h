@@ -98,7 +98,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 		search.work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
-	verdict = take_flow(sandbox->link.slot, network);
+	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot);
 	if (verdict)
 		return verdict;
 	search.port_min = sandbox->port_min ? sandbox->port_min : network->port_min;
@@ -193,12 +193,8 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 static __noinline struct flow *open_from_world(const struct packet *packet, struct flow_work *work)
 {
 	const struct flow *published = admitted_at(work, &work->reply);
-	const struct network *network;
 
-	if (!published || !opens_flow(packet))
-		return NULL;
-	network = bpf_map_lookup_elem(&networks, &published->network);
-	if (!network || take_flow(published->link.slot, network))
+	if (!published || !opens_flow(packet) || take_flow(published->link.ifindex, published->link.slot))
 		return NULL;
 	work->entry = *published;
 	work->entry.flags = FLOW_FROM_WORLD | (published->flags & FLOW_MAPPED);

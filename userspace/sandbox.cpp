@@ -171,14 +171,15 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
         .claim = attachment.record.claim, .link = link, .network = network.id, .kind = ENDPOINT_SANDBOX};
-    const sandbox identity{.address = address.raw(),
-                           .gateway = connection.assignment.gateway.raw(),
-                           .link = link,
-                           .network = network.id,
-                           .gateway_ifindex = record.ifindex,
-                           .mtu = network.mtu,
-                           .port_min = connection.ports.first,
-                           .port_max = connection.ports.last};
+    sandbox identity{.address = address.raw(),
+                     .gateway = connection.assignment.gateway.raw(),
+                     .link = link,
+                     .network = network.id,
+                     .gateway_ifindex = record.ifindex,
+                     .mtu = network.mtu,
+                     .port_min = connection.ports.first,
+                     .port_max = connection.ports.last};
+    apply(spec.quota, identity);
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
     TRY(datapath.usage_of.put(link.slot, {.ifindex = ifindex}, "the usage of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));

@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 2
+#define CAUSEWAY_ABI_VERSION 3
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -160,7 +160,10 @@ struct sandbox {
 	__u32 gateway_ifindex;
 	__u32 mtu;
 	__u16 port_min, port_max; /* source ports of its own, inclusive; 0: the network's */
+	__u32 flows_max;          /* quota of its own; 0: the network's */
+	__u32 flows_per_second;   /* likewise; CAUSEWAY_ANY_RATE: any number */
 };
+#define CAUSEWAY_ANY_RATE 0xffffffff
 
 /* The one value of `host_ports`. */
 struct host_ports {
@@ -360,7 +363,7 @@ CAUSEWAY_SIZE(struct fragment_key, 40);
 CAUSEWAY_SIZE(struct fragment_train, 46 + 2 * CAUSEWAY_HELD_OF_ONE_MAX);
 CAUSEWAY_SIZE(struct held_key, 44);
 CAUSEWAY_SIZE(struct sandbox_link, 20);
-CAUSEWAY_SIZE(struct sandbox, 68);
+CAUSEWAY_SIZE(struct sandbox, 76);
 CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);

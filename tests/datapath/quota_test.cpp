@@ -45,6 +45,29 @@ TEST_F(Quota, IsAsManyFlowsAsTheNetworkSays) {
     expect_flows(3, 1);
 }
 
+TEST_F(Quota, IsTheSandboxsOwnWhereItHasOne) {
+    configure([](network& network) {
+        network.flows_max = 1;
+        network.flows_per_second = 1;
+    });
+    sandbox a = sandbox_at(ip_a, host_a, mac_a);
+    a.flows_max = 3;
+    a.flows_per_second = CAUSEWAY_ANY_RATE;
+    datapath_->set_sandbox(host_a, a);
+    for (std::uint16_t i = 0; i < 3; ++i) {
+        expect_verdict(From::sandbox_a, asks(static_cast<std::uint16_t>(own_port + i)), VERDICT_TO_WORLD);
+    }
+    expect_verdict(From::sandbox_a, asks(own_port + 3), VERDICT_DROP_FLOW_QUOTA);
+    expect_verdict(From::sandbox_b, b_asks(own_port), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_b, b_asks(own_port + 1), VERDICT_DROP_FLOW_QUOTA);
+    a.flows_max = 5;
+    a.flows_per_second = 1;
+    datapath_->set_sandbox(host_a, a);
+    expect_verdict(From::sandbox_a, asks(own_port + 3), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, asks(own_port + 4), VERDICT_DROP_FLOW_RATE);
+    expect_flows(4, 1);
+}
+
 TEST_F(Quota, DoesNotCountWhatStaysOnTheHost) {
     configure([](network& network) { network.flows_max = 0; });
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_b} / UDP{}, VERDICT_TO_SANDBOX);
