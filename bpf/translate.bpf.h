@@ -285,6 +285,13 @@ static __always_inline struct flow *flow_quoted(const struct packet *packet, str
 	return bpf_map_lookup_elem(&flows, &key);
 }
 
+/* RFC 5508, REQ-3 and REQ-3a. That the quoted packet's transport checksum is wrong says nothing: REQ-3c. */
+static __always_inline bool error_sums_hold(const struct packet *packet, const struct quote *quote)
+{
+	return icmp_sum_holds(packet->skb, packet->transport_offset, packet->transport_length) &&
+	       ip_sum_holds(packet->skb, quote->offset, quote->transport_offset - quote->offset);
+}
+
 /*
  * An ICMP error of a sandbox about what the world sent it: the world is to find its own packet quoted. Such errors
  * neither keep a flow alive nor end it (RFC 5508, REQ-6).
@@ -297,6 +304,8 @@ static __noinline enum verdict translate_error_to_world(const struct packet *pac
 
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
+	if (!error_sums_hold(packet, &quote))
+		return VERDICT_DROP_BAD_CHECKSUM;
 	verdict = rewrite_quote(packet, &quote, false, flow);
 	if (!verdict && !same_address(&flow->address, &packet->source))
 		verdict = translate_identification(packet);
@@ -312,6 +321,8 @@ static __noinline enum verdict translate_error_to_sandbox(const struct packet *p
 
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
+	if (!error_sums_hold(packet, &quote))
+		return VERDICT_DROP_BAD_CHECKSUM;
 	if (packet->ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;
 	*link = flow->link;

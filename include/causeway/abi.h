@@ -62,6 +62,7 @@ struct address {
 	X(FRAGMENTS_REPLAYED, "first fragment, sent through again together with those that waited for it")             \
 	X(DROP_TRUNCATED, "shorter than its headers say")                                                              \
 	X(DROP_BAD_HEADER, "malformed IP header")                                                                      \
+	X(DROP_BAD_CHECKSUM, "ICMP error with a wrong checksum, or that quotes an IP header with one")                 \
 	X(DROP_ETHERTYPE, "neither IPv4 nor ARP, or tagged")                                                           \
 	X(DROP_BAD_ARP, "malformed ARP, or ARP of another kind than a request")                                        \
 	X(DROP_ARP_NO_ANSWER, "ARP request for an address that nobody has, or for the asker's own")                    \
