@@ -86,7 +86,7 @@ static __always_inline enum verdict open_mapping(struct port_search *search, con
 	if (!verdict && !complete_pair(work, &work->mapping))
 		verdict = VERDICT_DROP_TABLE_FULL;
 	if (verdict)
-		give_back_flow(work->entry.link.slot, work->entry.link.ifindex);
+		give_back_flow(work->entry.link.slot, work->entry.created);
 	work->entry.seen = 0;
 	work->entry.address = work->sent.source;
 	work->entry.port = work->sent.source_port;
@@ -108,7 +108,7 @@ static __always_inline void admit_peer(struct flow_work *work, const struct netw
 	work->entry.seen = SEEN_ACK;
 	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) ||
 	    !complete_pair(work, &work->mapping))
-		give_back_flow(work->entry.link.slot, work->entry.link.ifindex);
+		give_back_flow(work->entry.link.slot, work->entry.created);
 	work->entry.seen = 0;
 	work->entry.address = work->sent.source;
 	work->entry.port = work->sent.source_port;

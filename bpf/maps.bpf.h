@@ -73,7 +73,7 @@ struct {
 	__type(value, struct ageing_turn);
 } ageing_turns SEC(".maps");
 
-/* slot -> what its sandbox takes of what all share | programs, ADD | programs | unload | 384 KB */
+/* slot -> what its sandbox takes of what all share | programs, ADD, DEL | programs | unload | 512 KB */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT + 1);
@@ -173,6 +173,25 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ageing);
 } ageing SEC(".maps");
+
+/* 0 -> how many DELs have left flows for the timer to end | control plane | age_flows | unload | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u32);
+} departures SEC(".maps");
+
+/* attachment and number -> a port that it publishes, as a key of `flows` | control plane | control plane | DEL | ~112 B
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct publication_key);
+	__type(value, struct flow_key);
+} publications SEC(".maps");
 
 /* slot -> packets and bytes; an array, since each packet counts twice | programs | causewayctl | unload | 640 KB a CPU
  */

@@ -56,12 +56,23 @@ __noinline int take_flow(__u32 ifindex, __u32 slot)
 	return VERDICT_CONTINUE;
 }
 
-/* ifindex: of the host end whose flow it was, since the slot may have another holder by now. */
-static __always_inline void give_back_flow(__u32 slot, __u32 ifindex)
+/*
+ * Whether the sandbox of a flow that was made then is gone. DEL ends no flows, since that would take a walk through all
+ * of them: they are nobody's from then on, also where the slot has another holder by now, and the timer ends them.
+ */
+static __always_inline bool is_departed(__u32 slot, __u64 created)
+{
+	const struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+
+	return taken && created < taken->since;
+}
+
+/* created: when the flow was made. The host's own flows count for nobody. */
+static __always_inline void give_back_flow(__u32 slot, __u64 created)
 {
 	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 
-	if (taken && taken->ifindex == ifindex)
+	if (taken && slot != CAUSEWAY_WORLD_SLOT && created >= taken->since)
 		__sync_fetch_and_sub(&taken->flows, 1);
 }
 

@@ -110,7 +110,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 	if (!verdict && !complete_pair(search.work, &search.work->sent))
 		verdict = VERDICT_DROP_TABLE_FULL; /* or another CPU was first: the caller sees which */
 	if (verdict)
-		give_back_flow(sandbox->link.slot, sandbox->link.ifindex);
+		give_back_flow(sandbox->link.slot, search.work->entry.created);
 	return verdict;
 }
 
@@ -209,7 +209,7 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 		.protocol = packet->protocol,
 	};
 	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) || !complete_pair(work, &work->sent))
-		give_back_flow(published->link.slot, published->link.ifindex);
+		give_back_flow(work->entry.link.slot, work->entry.created);
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }
 
@@ -233,7 +233,9 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet)
 		return NULL;
 	work->reply = key_as_sent(packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
-	return flow || !anything_published() ? flow : open_from_world(packet, work);
+	if (!flow)
+		return anything_published() ? open_from_world(packet, work) : NULL;
+	return is_departed(flow->link.slot, flow->created) ? NULL : flow;
 }
 
 /* As reopen_if_over, for a connection that the world had opened. */
@@ -319,7 +321,7 @@ static __noinline enum verdict translate_error_to_sandbox(const struct packet *p
 	const struct flow *flow = flow_quoted(packet, &quote, 0);
 	enum verdict verdict;
 
-	if (!flow)
+	if (!flow || is_departed(flow->link.slot, flow->created))
 		return VERDICT_DROP_NO_FLOW;
 	if (!error_sums_hold(packet, &quote))
 		return VERDICT_DROP_BAD_CHECKSUM;

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 
@@ -124,8 +125,23 @@ std::expected<Datapath, Error> Datapath::open() {
     };
 }
 
+std::uint64_t Datapath::now() {
+    constexpr std::uint64_t second = 1'000'000'000;
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return static_cast<std::uint64_t>(time.tv_sec) * second + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
 std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {
     return BpfMap<address, rest>{TRY(open_pin("resting")), "resting"};
+}
+
+std::expected<BpfMap<publication_key, flow_key>, Error> Datapath::open_publications() {
+    return BpfMap<publication_key, flow_key>{TRY(open_pin("publications")), "publications"};
+}
+
+std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> Datapath::open_departures() {
+    return BpfMap<std::uint32_t, std::uint32_t>{TRY(open_pin("departures")), "departures"};
 }
 
 namespace {

@@ -66,8 +66,10 @@ struct Datapath {
     // Through the pins. number ENOENT where the datapath isn't loaded.
     static std::expected<Datapath, Error> open();
 
-    // Opened by those alone who need it: addresses that rest.
+    // Opened by those alone who need them: addresses that rest; ports that are published; DELs that have left flows.
     static std::expected<BpfMap<address, rest>, Error> open_resting();
+    static std::expected<BpfMap<publication_key, flow_key>, Error> open_publications();
+    static std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> open_departures();
 
     // Whether open_or_load could load one: no other version's is there, nor half of this one's.
     static std::expected<void, Error> check_loadable();
@@ -84,6 +86,9 @@ struct Datapath {
     static std::expected<void, Error> unpin(const DatapathLock& lock);
 
     static const std::string& directory();
+
+    // In ns: the clock of the programs, bpf_ktime_get_ns().
+    static std::uint64_t now();
 
     // Where other versions of causeway keep theirs: their sandboxes are not in this one's maps.
     static std::expected<std::vector<std::string>, Error> other_versions();

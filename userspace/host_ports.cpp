@@ -109,16 +109,39 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
 }
 
 std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   const Address& sandbox, const sandbox_link& link, std::uint32_t network) {
+                                   Attachment& attachment, flow entry) {
     if (ports.empty()) {
         return {};
     }
-    flow entry{.address = sandbox.raw(), .flags = FLOW_OPEN, .link = link, .network = network};
+    const auto publications = TRY(Datapath::open_publications());
+    attachment.record.flags |= ATTACHMENT_PUBLISHES;
+    TRY(save(datapath, attachment));
+    publication_key number{.claim = attachment.record.claim, .number = 0, .reserved = 0};
     for (const auto& mapping : ports) {
         entry.port = htons(mapping.sandbox_port);
+        TRY(publications.put(number, key_of(mapping, mapping.host.value_or(Address{})),
+                             "the port " + text_of(mapping)));
         TRY(publish_one(datapath, mapping, entry));
+        number.number++;
     }
     return datapath.publishing.put(0, 1, "that ports are published");
+}
+
+std::expected<void, Error> unpublish(const Datapath& datapath, const attachment& record, std::uint32_t ifindex) {
+    if ((record.flags & ATTACHMENT_PUBLISHES) == 0) {
+        return {};
+    }
+    const auto publications = TRY(Datapath::open_publications());
+    publication_key number{.claim = record.claim, .number = 0, .reserved = 0};
+    for (auto key = publications.find(number); key; key = publications.find(number)) {
+        const auto entry = datapath.flows.find(*key);
+        if (entry && entry->link.ifindex == ifindex) {  // and not the one that the port was refused for
+            TRY(datapath.flows.erase(*key, "a published port"));
+        }
+        TRY(publications.erase(number, "a published port"));
+        number.number++;
+    }
+    return {};
 }
 
 }  // namespace causeway

@@ -181,9 +181,11 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
                      .port_max = connection.ports.last};
     apply(spec.quota, identity);
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
-    TRY(datapath.usage_of.put(link.slot, {.ifindex = ifindex}, "the usage of " + name_of(spec.id)));
+    const auto now = Datapath::now();  // what the slot's flows were before is of somebody who is gone
+    TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
-    TRY(publish(datapath, spec.ports, address, link, network.id));
+    TRY(publish(datapath, spec.ports, attachment,
+                {.created = now, .address = address.raw(), .flags = FLOW_OPEN, .link = link, .network = network.id}));
     return datapath.endpoints.put(address.raw(), place, "the address " + address.text());
 }
 

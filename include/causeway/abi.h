@@ -175,11 +175,13 @@ struct host_ports {
 #define CAUSEWAY_WORLD_SLOT 0 /* of no sandbox */
 struct usage {
 	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
-	__u32 ifindex;   /* host end: a flow that outlived another holder of the slot is not this one's */
+	__u64 since;     /* likewise: of the slot's flows those made before are of a sandbox that is gone */
 	__u32 flows;     /* at once */
 	__u32 fragments; /* packets in fragments under way */
 	__u32 held;      /* fragments that wait */
+	__u32 reserved;
 };
+#define CAUSEWAY_NOBODY_SINCE 0xffffffffffffffff /* usage.since while nobody has the slot, but flows of it are left */
 
 enum endpoint_kind {
 	ENDPOINT_CLAIMED, /* allocated, not yet connected */
@@ -259,8 +261,11 @@ struct ageing_turn {
 /* The one value of `ageing`. */
 struct ageing {
 	struct bpf_timer timer;
-	__u64 turns; /* in the queue: one a flow */
-	__u64 ticks; /* so far */
+	__u64 turns;      /* in the queue: one a flow */
+	__u64 ticks;      /* so far, but those of a sweep */
+	__u64 sweep;      /* turns to be taken soon, since flows of a sandbox that is gone are among them */
+	__u32 departures; /* that a sweep was begun for */
+	__u32 reserved;
 };
 
 /* One packet in fragments, before translation. Key of `trains`. */
@@ -323,7 +328,8 @@ enum attachment_state {
 };
 
 enum attachment_flag {
-	ATTACHMENT_GIVEN = 1 << 0, /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_GIVEN = 1 << 0,     /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_PUBLISHES = 1 << 1, /* has entries in `publications` */
 };
 
 struct attachment {
@@ -338,6 +344,13 @@ struct attachment {
 	__u32 block;   /* likewise in `port_blocks`: its first port; 0: none */
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
+};
+
+/* One of the ports that an attachment publishes, numbered from 0. Key of `publications`; value: its key in `flows`. */
+struct publication_key {
+	__u64 claim;
+	__u32 number;
+	__u32 reserved;
 };
 
 /* Last address given out from a range. Key of `cursors`: the range's first address. */
@@ -359,7 +372,7 @@ CAUSEWAY_SIZE(struct address, 16);
 CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 +
 				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
 CAUSEWAY_SIZE(struct table_sizes, 8);
-CAUSEWAY_SIZE(struct usage, 24);
+CAUSEWAY_SIZE(struct usage, 32);
 CAUSEWAY_SIZE(struct fragment_key, 40);
 CAUSEWAY_SIZE(struct fragment_train, 46 + 2 * CAUSEWAY_HELD_OF_ONE_MAX);
 CAUSEWAY_SIZE(struct held_key, 44);
@@ -370,7 +383,8 @@ CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
 CAUSEWAY_SIZE(struct flow, 64);
 CAUSEWAY_SIZE(struct ageing_turn, 56);
-CAUSEWAY_SIZE(struct ageing, 32);
+CAUSEWAY_SIZE(struct ageing, 48);
+CAUSEWAY_SIZE(struct publication_key, 16);
 CAUSEWAY_SIZE(struct attachment_key, 256);
 CAUSEWAY_SIZE(struct attachment, 8 + 16 + 24 + 16 + 256);
 

@@ -166,8 +166,6 @@ void DatapathTest::load(const LoadOptions& options) {
     datapath_->set_endpoint(address_of(ip_claimed), endpoint_on(0, ENDPOINT_CLAIMED, Mac{}));
     datapath_->set_uplink(uplink_device, {address_of(ip_uplink)});
     datapath_->set_identification(first_identification);
-    datapath_->set_usage(host_a, {.ifindex = host_a});
-    datapath_->set_usage(host_b, {.ifindex = host_b});
 }
 
 Outcome DatapathTest::run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults) {

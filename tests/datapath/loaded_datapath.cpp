@@ -183,6 +183,14 @@ void LoadedDatapath::set_publishing(std::uint32_t value) {
     put(skeleton_->maps.publishing, std::uint32_t{0}, value);
 }
 
+void LoadedDatapath::set_departures(std::uint32_t value) {
+    put(skeleton_->maps.departures, std::uint32_t{0}, value);
+}
+
+void LoadedDatapath::remove_sandbox(std::uint32_t ifindex) {
+    require(bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.sandboxes), &ifindex), "sandboxes");
+}
+
 void LoadedDatapath::set_host_ports(const host_ports& value) {
     put(skeleton_->maps.host_ports, std::uint32_t{0}, value);
 }
@@ -208,6 +216,7 @@ void LoadedDatapath::clear() {
     zero(maps.verdicts, 0, VERDICT_COUNT);
     zero(maps.host_ports, 0, 1);
     zero(maps.publishing, 0, 1);
+    zero(maps.departures, 0, 1);
     zero(maps.identifications, 0, 1);
     start_ageing();
 }
