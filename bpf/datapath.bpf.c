@@ -111,14 +111,16 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 __noinline int leave_sandbox(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
+	struct route *route = room_for_route();
 	struct packet packet = {.skb = skb};
-	struct route route = {};
-	enum verdict verdict = sandbox ? parse_ipv4(&packet) : VERDICT_DROP_UNKNOWN_SANDBOX;
+	enum verdict verdict = parse_ipv4(&packet);
 
-	if (verdict || !sandbox)
+	if (verdict)
 		return verdict;
-	verdict = to_outside(&packet, sandbox, &route);
-	if (verdict >= VERDICT_FIRST_DROP && answer(&packet, verdict, &sandbox->gateway, &route) && deliver_back(skb))
+	if (!sandbox || !route)
+		return VERDICT_DROP_UNKNOWN_SANDBOX;
+	verdict = to_outside(&packet, sandbox, route);
+	if (verdict >= VERDICT_FIRST_DROP && answer(&packet, verdict, &sandbox->gateway, route) && deliver_back(skb))
 		return verdict | ANSWERED;
 	return verdict;
 }
@@ -245,7 +247,7 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 		return VERDICT_DROP_UNSOLICITED;
 	if (packet->ttl <= 1 && !is_of_host(flow))
 		return VERDICT_DROP_TTL_EXPIRED;
-	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, WORLD_SLOT)
+	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, CAUSEWAY_WORLD_SLOT)
 								     : VERDICT_CONTINUE;
 	if (verdict)
 		return verdict;
@@ -266,7 +268,7 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 		return VERDICT_CONTINUE;
 	work->reply = key_as_sent(packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
-	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN)
+	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_departed(flow->link.slot, flow->created))
 		return VERDICT_CONTINUE;
 	verdict = translate_destination(packet, flow);
 	if (!verdict)
@@ -285,7 +287,7 @@ __noinline int enter_from_world(struct __sk_buff *skb)
 		return VERDICT_PASS_STACK;
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
-	verdict = packet.fragment_offset ? join_train(&packet, 0, WORLD_SLOT) : parse_transport(&packet);
+	verdict = packet.fragment_offset ? join_train(&packet, 0, CAUSEWAY_WORLD_SLOT) : parse_transport(&packet);
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
 	verdict = translate_to_sandbox(&packet, &link);
@@ -326,7 +328,7 @@ int from_uplink(struct __sk_buff *skb)
 
 static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
 {
-	struct route route = {};
+	struct route *route = room_for_route();
 	const struct endpoint *endpoint;
 	const struct sandbox *sandbox;
 	enum verdict verdict = parse_ipv4(packet);
@@ -339,10 +341,10 @@ static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
 		return VERDICT_PASS_STACK;
 	verdict = parse_ports_of(packet);
 	packet->segment_length = 0; /* it fits: the stack has seen to that */
-	if (!verdict && find_route(packet, sandbox, &route))
+	if (!verdict && (!route || find_route(packet, sandbox, route)))
 		verdict = VERDICT_DROP_NO_ROUTE;
 	if (!verdict)
-		verdict = translate_to_world(packet, sandbox, &route);
+		verdict = translate_to_world(packet, sandbox, route);
 	return verdict ? verdict : VERDICT_PASS_TRANSLATED;
 }
 

@@ -44,6 +44,7 @@ __noinline int open_loopback_flow(struct __sk_buff *skb)
 	const struct flow *published = work ? published_at(work, &work->sent) : NULL;
 	const struct sandbox *sandbox = published ? sandbox_behind(published->link.ifindex) : NULL;
 	const struct loopback_ports *ports = bpf_map_lookup_elem(&loopback, &(__u32){0});
+	enum verdict verdict;
 
 	if (!sandbox || !ports || ports->max < ports->min)
 		return VERDICT_PASS_STACK;
@@ -60,10 +61,17 @@ __noinline int open_loopback_flow(struct __sk_buff *skb)
 	search.port_min = ports->min;
 	search.span = ports->max - ports->min + 1;
 	search.start = bpf_get_prandom_u32() % search.span;
+	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot);
+	if (verdict)
+		return verdict;
 	bpf_loop(search.span, try_loopback_port, &search, 0);
 	if (search.error == -EEXIST)
-		return VERDICT_DROP_NO_PORT;
-	return search.error || !complete_pair(work, &work->sent) ? VERDICT_DROP_TABLE_FULL : VERDICT_CONTINUE;
+		verdict = VERDICT_DROP_NO_PORT;
+	else if (search.error || !complete_pair(work, &work->sent))
+		verdict = VERDICT_DROP_TABLE_FULL;
+	if (verdict)
+		give_back_flow(sandbox->link.slot, work->entry.created);
+	return verdict;
 }
 
 /* The flow of what the host sends to itself; NULL, and why, where it is no sandbox's business. */

@@ -8,6 +8,12 @@
 #include <bpf/bpf_helpers.h>
 #include <causeway/abi.h>
 
+/* Set before the load. What is declared below by CAUSEWAY_..._DEFAULT gets that size then: userspace/datapath.cpp. */
+const volatile struct table_sizes table_sizes = {
+	.flows = CAUSEWAY_FLOWS_DEFAULT,
+	.sandboxes = CAUSEWAY_SANDBOXES_DEFAULT,
+};
+
 /*
  * A card: key -> value | written by | read by | lives until | size.
  * "control plane" is the plugin or causewayctl.
@@ -16,7 +22,7 @@
 /* host end's ifindex -> identity of its sandbox | control plane | from_sandbox | DEL | ~100 B a sandbox */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, __u32);
 	__type(value, struct sandbox);
@@ -25,7 +31,7 @@ struct {
 /* address -> where it lives; the insertion allocates it | control plane | all programs | DEL | ~112 B */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct address);
 	__type(value, struct endpoint);
@@ -53,7 +59,7 @@ struct {
  * flow */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CAUSEWAY_FLOW_ENTRIES_MAX);
+	__uint(max_entries, 2 * CAUSEWAY_FLOWS_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
@@ -63,14 +69,14 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, CAUSEWAY_FLOW_ENTRIES_MAX / 2);
+	__uint(max_entries, CAUSEWAY_FLOWS_DEFAULT);
 	__type(value, struct ageing_turn);
 } ageing_turns SEC(".maps");
 
-/* slot -> what its sandbox takes of what all share | programs, ADD | programs | unload | 384 KB */
+/* slot -> what its sandbox takes of what all share | programs, ADD, DEL | programs | unload | 512 KB */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX + 1); /* the last: the world's fragments */
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT + 1);
 	__type(key, __u32);
 	__type(value, struct usage);
 } usage SEC(".maps");
@@ -197,11 +203,20 @@ struct {
 	__type(value, struct ageing);
 } ageing SEC(".maps");
 
+/* 0 -> how many DELs have left flows for the timer to end | control plane | age_flows | unload | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u32);
+} departures SEC(".maps");
+
 /* slot -> packets and bytes; an array, since each packet counts twice | programs | causewayctl | unload | 640 KB a CPU
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT + 1);
 	__type(key, __u32);
 	__type(value, struct traffic);
 } traffic SEC(".maps");
@@ -219,7 +234,7 @@ struct {
 /* slot -> claim of the attachment that holds it | control plane | control plane | DEL | ~64 B a sandbox */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, __u32);
 	__type(value, __u64);
@@ -236,7 +251,7 @@ struct {
 /* container and interface -> what ADD made for it | control plane | control plane | DEL | ~600 B */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct attachment_key);
 	__type(value, struct attachment);
@@ -254,7 +269,7 @@ struct {
 /* an address given back -> until when it rests | control plane | control plane | its next claim | ~80 B */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct address);
 	__type(value, struct rest);

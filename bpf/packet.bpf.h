@@ -253,17 +253,53 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet)
 
 #define IPV4_HEADER_MAX 60
 
-static __noinline bool sum_with_options_holds(struct __sk_buff *skb, __u32 header_length)
+/* Of an IP header at that offset. A function of its own to the verifier, so the answer is an int: 0 if not. */
+__noinline int ip_sum_holds(struct __sk_buff *skb, __u32 offset, __u32 header_length)
 {
 	__u8 header[IPV4_HEADER_MAX] = {};
 	__u64 sum;
 
 	if (header_length < sizeof(struct iphdr) || header_length > sizeof(header) ||
-	    bpf_skb_load_bytes(skb, ETH_HLEN, header, header_length))
-		return false;
+	    bpf_skb_load_bytes(skb, offset, header, header_length))
+		return 0;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)header, sizeof(header), 0);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+}
+
+#define SUMMED_AT_ONCE 512 /* what bpf_csum_diff takes before Linux 6.13 */
+#define SUMMED_MAX 65536
+
+struct sum {
+	struct __sk_buff *skb;
+	__u32 offset, length; /* of what is still to be added */
+	__u32 value;
+};
+
+static long add_bytes(__u32 step __attribute__((unused)), struct sum *sum)
+{
+	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
+	__u32 now = sum->length < SUMMED_AT_ONCE ? sum->length : SUMMED_AT_ONCE;
+
+	if (!copy || !now)
+		return 1;
+	__builtin_memset(copy->frame, 0, SUMMED_AT_ONCE); /* what is beyond the end adds nothing */
+	if (bpf_skb_load_bytes(sum->skb, sum->offset, copy->frame, now))
+		return 1;
+	sum->value = bpf_csum_diff(NULL, 0, (__be32 *)copy->frame, SUMMED_AT_ONCE, sum->value);
+	sum->offset += now;
+	sum->length -= now;
+	return 0;
+}
+
+/* Of so many bytes of an ICMP message from that offset on (RFC 792). 0 if not, or if they are not all there. */
+__noinline int icmp_sum_holds(struct __sk_buff *skb, __u32 offset, __u32 length)
+{
+	struct sum sum = {.skb = skb, .offset = offset, .length = length};
+
+	bpf_loop(SUMMED_MAX / SUMMED_AT_ONCE, add_bytes, &sum, 0);
+	sum.value = (sum.value & 0xffff) + (sum.value >> 16);
+	return !sum.length && ((sum.value & 0xffff) + (sum.value >> 16)) == 0xffff;
 }
 
 /* A router discards what fails it (RFC 1812, section 5.2.2), since what it mends would stay as wrong. */
@@ -274,7 +310,7 @@ static __always_inline bool ip_checksum_holds(const struct packet *packet)
 	__u64 sum;
 
 	if (header_length != sizeof(struct iphdr))
-		return sum_with_options_holds(packet->skb, header_length);
+		return ip_sum_holds(packet->skb, ETH_HLEN, header_length);
 	if (!word)
 		return false;
 	sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];

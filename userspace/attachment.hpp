@@ -36,7 +36,8 @@ struct Attachment {
 std::expected<void, Error> save(const Datapath& datapath, const Attachment& attachment);
 
 // A slot of the per-sandbox counters, claimed as an address is: by insertion, from a random one on. What is about to be
-// claimed is on record. Code::exhausted.
+// claimed is on record. Code::exhausted, as whoever finds the records full says it too.
+std::unexpected<Error> no_room_for(const SandboxId& id, std::uint32_t sandboxes);
 std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment);
 
 // A block of source ports that no other sandbox has, likewise. Code::exhausted.

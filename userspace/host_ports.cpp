@@ -9,6 +9,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "userspace/attachment.hpp"
+#include "userspace/failures.hpp"
+
 namespace causeway {
 
 namespace {
@@ -117,17 +120,28 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
     return datapath.ports.put(0, now, "the reserved ports");
 }
 
-std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   const Address& sandbox, const sandbox_link& link, std::uint32_t network) {
+std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports, flow entry) {
     if (ports.empty()) {
         return {};
     }
-    flow entry{.address = sandbox.raw(), .flags = FLOW_OPEN, .link = link, .network = static_cast<__u16>(network)};
     for (const auto& mapping : ports) {
         entry.port = htons(mapping.sandbox_port);
         TRY(publish_one(datapath, mapping, entry));
     }
     return datapath.publishing.put(0, 1, "that ports are published");
+}
+
+std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                     std::uint32_t ifindex) {
+    Failures failures;
+    for (const auto& mapping : ports) {
+        const auto key = key_of(mapping, mapping.host.value_or(Address{}));
+        const auto entry = datapath.flows.find(key);
+        if (entry && entry->link.ifindex == ifindex) {  // and not the one that the port was refused for
+            failures.note(datapath.flows.erase(key, "the published port " + text_of(mapping)));
+        }
+    }
+    return failures.result();
 }
 
 }  // namespace causeway

@@ -43,6 +43,7 @@ struct NetworkSpec {
     std::uint32_t rest = 0;  // seconds that an address is not given out again
     bool isolated = false;   // its sandboxes don't see each other
     NatSpec nat;
+    TableSpec tables;
 };
 
 struct Network {

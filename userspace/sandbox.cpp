@@ -64,12 +64,14 @@ struct Prepared {
 // then kept to the end so that nobody unloads what nobody uses yet.
 std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
     if (auto datapath = Datapath::open()) {
+        TRY(datapath->check_sizes(spec.tables));
         if (auto network = TRY(find_network(*datapath, netlink, spec))) {
             return Prepared{std::move(*datapath), *network};
         }
     }
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
-    auto datapath = TRY(Datapath::open_or_load(lock));
+    auto datapath = TRY(Datapath::open_or_load(lock, spec.tables));
+    TRY(datapath.check_sizes(spec.tables));  // another one may have loaded it meanwhile
     bool created = false;
     const auto network = TRY(make_network(datapath, netlink, spec, &created));
     return Prepared{std::move(datapath), network, created};
@@ -125,6 +127,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
         }
         inserted = datapath.attachments.insert(attachment.key, attachment.record, attachment.what());
     }
+    if (!inserted && inserted.error().number == E2BIG) {
+        return no_room_for(spec.id, TRY(datapath.attachments.capacity()));
+    }
     TRY(std::move(inserted));
     return attachment;
 }
@@ -172,19 +177,26 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
         .claim = attachment.record.claim, .link = link, .network = network.id, .kind = ENDPOINT_SANDBOX};
-    const sandbox identity{.address = address.raw(),
-                           .gateway = connection.assignment.gateway.raw(),
-                           .link = link,
-                           .network = network.id,
-                           .gateway_ifindex = record.ifindex,
-                           .mtu = network.mtu,
-                           .port_min = connection.ports.first,
-                           .port_max = connection.ports.last};
+    sandbox identity{.address = address.raw(),
+                     .gateway = connection.assignment.gateway.raw(),
+                     .link = link,
+                     .network = network.id,
+                     .gateway_ifindex = record.ifindex,
+                     .mtu = network.mtu,
+                     .port_min = connection.ports.first,
+                     .port_max = connection.ports.last};
+    apply(spec.quota, identity);
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
-    TRY(datapath.usage_of.put(link.slot, {.ifindex = ifindex}, "the usage of " + name_of(spec.id)));
+    const auto now = Datapath::now();  // what the slot's flows were before is of somebody who is gone
+    TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
     TRY(record_publications(datapath, attachment.record.claim, spec.ports));
-    TRY(publish(datapath, spec.ports, address, link, network.id));
+    TRY(publish(datapath, spec.ports,
+                {.created = now,
+                 .address = address.raw(),
+                 .flags = FLOW_OPEN,
+                 .link = link,
+                 .network = static_cast<__u16>(network.id)}));
     return datapath.endpoints.put(address.raw(), place, "the address " + address.text());
 }
 

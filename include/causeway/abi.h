@@ -22,16 +22,25 @@
 #define CAUSEWAY_NETWORKS_MAX 64         /* networks, and so gateway devices, on one host */
 #define CAUSEWAY_SUBNETS_MAX 8           /* subnets of one network */
 #define CAUSEWAY_UPLINKS_MAX 64          /* devices that lead to the world */
-#define CAUSEWAY_SANDBOXES_MAX 16384     /* interfaces of sandboxes on one host */
-#define CAUSEWAY_FLOW_ENTRIES_MAX 524288 /* two entries a flow */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
 #define CAUSEWAY_PUBLISHED_PLACES 4096   /* of published_ports: a port's place is its remainder */
+#define CAUSEWAY_SANDBOXES_MAX 65536     /* that table_sizes.sandboxes may ask for */
+#define CAUSEWAY_SANDBOXES_DEFAULT 16384 /* where nobody asks */
+#define CAUSEWAY_FLOWS_MIN 16            /* that table_sizes.flows may ask for */
+#define CAUSEWAY_FLOWS_MAX 1048576       /* of which the timer looks at 8,192 each tick: some milliseconds */
+#define CAUSEWAY_FLOWS_DEFAULT 262144
 #define CAUSEWAY_TRAINS_MAX 4096         /* fragmented packets under way */
 #define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
 #define CAUSEWAY_HELD_MAX 2048           /* fragments that wait for the first of their packet */
 #define CAUSEWAY_HELD_OF_ONE_MAX 45      /* of one packet: 64 KiB in frames of 1500 */
 #define CAUSEWAY_HELD_OF_SANDBOX_MAX 256 /* of one sandbox; of the world half of all */
 #define CAUSEWAY_HELD_BYTES 9216         /* of one of them, with its Ethernet header */
+
+/* Of how many there is room on this host: said to the programs before they are loaded, and fixed from then on. */
+struct table_sizes {
+	__u32 flows;     /* of all sandboxes together */
+	__u32 sandboxes; /* their interfaces */
+};
 
 /* An IP address of either family, network order; IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
 struct address {
@@ -54,6 +63,7 @@ struct address {
 	X(FRAGMENTS_REPLAYED, "first fragment, sent through again together with those that waited for it")             \
 	X(DROP_TRUNCATED, "shorter than its headers say")                                                              \
 	X(DROP_BAD_HEADER, "malformed IP header")                                                                      \
+	X(DROP_BAD_CHECKSUM, "ICMP error with a wrong checksum, or that quotes an IP header with one")                 \
 	X(DROP_ETHERTYPE, "neither IPv4 nor ARP, or tagged")                                                           \
 	X(DROP_BAD_ARP, "malformed ARP, or ARP of another kind than a request")                                        \
 	X(DROP_ARP_NO_ANSWER, "ARP request for an address that nobody has, or for the asker's own")                    \
@@ -159,7 +169,10 @@ struct sandbox {
 	__u32 gateway_ifindex;
 	__u32 mtu;
 	__u16 port_min, port_max; /* source ports of its own, inclusive; 0: the network's */
+	__u32 flows_max;          /* quota of its own; 0: the network's */
+	__u32 flows_per_second;   /* likewise; CAUSEWAY_ANY_RATE: any number */
 };
+#define CAUSEWAY_ANY_RATE 0xffffffff
 
 /* The one value of `host_ports`. */
 struct host_ports {
@@ -171,14 +184,17 @@ struct loopback_ports {
 	__u16 min, max; /* the kernel gives none of them to a socket by itself */
 };
 
-/* What a sandbox takes of what all share. Index of `usage`: its slot. */
+/* What a sandbox takes of what all share. Index of `usage`: its slot; CAUSEWAY_WORLD_SLOT: what comes from outside. */
+#define CAUSEWAY_WORLD_SLOT 0 /* of no sandbox */
 struct usage {
 	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
-	__u32 ifindex;   /* host end: a flow that outlived another holder of the slot is not this one's */
+	__u64 since;     /* likewise: of the slot's flows those made before are of a sandbox that is gone */
 	__u32 flows;     /* at once */
 	__u32 fragments; /* packets in fragments under way */
 	__u32 held;      /* fragments that wait */
+	__u32 reserved;
 };
+#define CAUSEWAY_NOBODY_SINCE 0xffffffffffffffff /* usage.since while nobody has the slot, but flows of it are left */
 
 enum endpoint_kind {
 	ENDPOINT_CLAIMED, /* allocated, not yet connected */
@@ -263,8 +279,11 @@ struct ageing_turn {
 /* The one value of `ageing`. */
 struct ageing {
 	struct bpf_timer timer;
-	__u64 turns; /* in the queue: one a flow */
-	__u64 ticks; /* so far */
+	__u64 turns;      /* in the queue: one a flow */
+	__u64 ticks;      /* so far, but those of a sweep */
+	__u64 sweep;      /* turns to be taken soon, since flows of a sandbox that is gone are among them */
+	__u32 departures; /* that a sweep was begun for */
+	__u32 reserved;
 };
 
 /* One packet in fragments, before translation. Key of `trains`. */
@@ -377,18 +396,19 @@ struct rest {
 CAUSEWAY_SIZE(struct address, 16);
 CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 +
 				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
-CAUSEWAY_SIZE(struct usage, 24);
+CAUSEWAY_SIZE(struct table_sizes, 8);
+CAUSEWAY_SIZE(struct usage, 32);
 CAUSEWAY_SIZE(struct fragment_key, 40);
 CAUSEWAY_SIZE(struct fragment_train, 46 + 2 * CAUSEWAY_HELD_OF_ONE_MAX);
 CAUSEWAY_SIZE(struct held_key, 44);
 CAUSEWAY_SIZE(struct sandbox_link, 20);
-CAUSEWAY_SIZE(struct sandbox, 68);
+CAUSEWAY_SIZE(struct sandbox, 76);
 CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
 CAUSEWAY_SIZE(struct flow, 88); /* 96 would take the kernel's next larger object */
 CAUSEWAY_SIZE(struct ageing_turn, 56);
-CAUSEWAY_SIZE(struct ageing, 32);
+CAUSEWAY_SIZE(struct ageing, 48);
 CAUSEWAY_SIZE(struct attachment_key, 256);
 CAUSEWAY_SIZE(struct publication_key, 16);
 CAUSEWAY_SIZE(struct publication, 24);

@@ -67,8 +67,8 @@ std::shared_ptr<LoadedDatapath> loaded(const LoadOptions& options) {
     if (options.apart) {
         return std::make_shared<LoadedDatapath>(options);
     }
-    static std::map<std::uint32_t, std::shared_ptr<LoadedDatapath>> shared;
-    std::shared_ptr<LoadedDatapath>& one = shared[options.flow_entries];
+    static std::map<std::pair<std::uint32_t, std::uint32_t>, std::shared_ptr<LoadedDatapath>> shared;
+    std::shared_ptr<LoadedDatapath>& one = shared[{options.flow_entries, options.flows}];
     if (one) {
         one->clear();
     } else {
@@ -167,8 +167,6 @@ void DatapathTest::load(const LoadOptions& options) {
     datapath_->set_endpoint(address_of(ip_claimed), endpoint_on(0, ENDPOINT_CLAIMED, Mac{}));
     datapath_->set_uplink(uplink_device, {address_of(ip_uplink)});
     datapath_->set_identification(first_identification);
-    datapath_->set_usage(host_a, {.ifindex = host_a});
-    datapath_->set_usage(host_b, {.ifindex = host_b});
 }
 
 Outcome DatapathTest::run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults) {

@@ -41,7 +41,7 @@ struct Case {
     const char* routes = "";         // for `ip`, before all packets
     std::vector<Frame> before = {};  // that A has sent
     const char* later_routes = "";   // for `ip`, between those and the packet
-    std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
+    std::uint32_t flow_entries = 2 * CAUSEWAY_FLOWS_DEFAULT;
     void (*change)(network&) = [](network&) {};
     std::uint16_t link_flags = 0;  // of A
 };
@@ -62,6 +62,12 @@ const Case cases[] = {
     {VERDICT_DROP_TRUNCATED, From::sandbox_a, to_server.cut(53)},
     {VERDICT_DROP_BAD_HEADER, From::sandbox_a,
      from_a / IPv4{.source = ip_a, .destination = ip_server, .version = 6} / TCP{}},
+    {VERDICT_DROP_BAD_CHECKSUM,
+     From::uplink,
+     from_world / IPv4{.source = ip_router, .destination = ip_uplink} / IcmpError{.checksum = 1} /
+         IPv4{.source = ip_uplink, .destination = ip_server} / TCP{},
+     "",
+     {to_server}},
     {VERDICT_DROP_ETHERTYPE, From::sandbox_a,
      Ethernet{.source = mac_a, .destination = mac_gateway, .type = 0x88cc} / Payload{"x"}},
     {VERDICT_DROP_BAD_ARP, From::sandbox_a, from_a / Arp{.operation = arp_reply, .sender_mac = mac_a, .sender = ip_a}},

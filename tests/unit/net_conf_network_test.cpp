@@ -108,6 +108,33 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"IcmpIsMoreThanAMonth", "/timeouts", {{"icmp", 2592001}}, "timeouts.icmp", "2592001"}),
     name_of_row);
 
+INSTANTIATE_TEST_SUITE_P(
+    Tables, NetConfKey,
+    testing::Values(Refused{"TablesAreANumber", "/tables", 60, "tables"},
+                    Refused{"TablesAreAList", "/tables", Json::array({60}), "tables"},
+                    Refused{"FlowsAreTooFew", "/tables", {{"flows", 15}}, "tables.flows", "15"},
+                    Refused{"FlowsAreTooMany", "/tables", {{"flows", 1048577}}, "tables.flows", "1048577"},
+                    Refused{"FlowsAreText", "/tables", {{"flows", "many"}}, "tables.flows", "\"many\""},
+                    Refused{"SandboxesAreNone", "/tables", {{"sandboxes", 0}}, "tables.sandboxes", "0"},
+                    Refused{"SandboxesAreTooMany", "/tables", {{"sandboxes", 65537}}, "tables.sandboxes", "65537"}),
+    name_of_row);
+
+TEST(NetConfTables, AreTakenWhenTheyAreAtABound) {
+    for (const auto& [flows, sandboxes] : {std::pair(16U, 1U), std::pair(1048576U, 65536U)}) {
+        const auto conf = read(example_with("/tables", {{"flows", flows}, {"sandboxes", sandboxes}}));
+        ASSERT_TRUE(succeeds(conf));
+        EXPECT_EQ(conf->network.tables.flows, flows);
+        EXPECT_EQ(conf->network.tables.sandboxes, sandboxes);
+    }
+}
+
+TEST(NetConfTables, AreAnySizeWhenNothingIsSaid) {
+    const auto conf = read(example());
+    ASSERT_TRUE(succeeds(conf));
+    EXPECT_EQ(conf->network.tables.flows, std::nullopt);
+    EXPECT_EQ(conf->network.tables.sandboxes, std::nullopt);
+}
+
 TEST(NetConfName, IsRefusedWhenItIsMissing) {
     EXPECT_TRUE(fails_with(read(example_without("/name")), Code::invalid_configuration, {"name: missing"}));
 }

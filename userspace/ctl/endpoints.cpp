@@ -26,13 +26,17 @@ std::expected<int, Error> list_endpoints(bool as_json) {
                  {"RECV PKTS", "receivedPackets", true},
                  {"RECV BYTES", "receivedBytes", true},
                  {"DROPPED", "droppedPackets", true},
+                 {"FLOWS", "flows", true},
+                 {"AT MOST", "flowsAtMost", true},
+                 {"A SECOND", "flowsPerSecond", true},
                  {"PORTS", "ports"},
                  {"NAMESPACE", "namespace"}});
     for (const auto& one : TRY(list_sandboxes())) {
         const auto& count = one.counters;
         table.add({one.address.text(), one.mac.text(), one.host_end, one.id.container, one.id.interface, one.network,
                    count.sent_packets, count.sent_bytes, count.received_packets, count.received_bytes,
-                   count.dropped_packets, text_of(one.ports), one.netns});
+                   count.dropped_packets, one.flows, one.quota.flows.value_or(0),
+                   one.quota.flows_per_second.value_or(0), text_of(one.ports), one.netns});
     }
     table.print(as_json);
     return done;
@@ -44,8 +48,9 @@ void add_endpoints(CLI::App& app, Action& chosen) {
     auto* command = app.add_subcommand("endpoints", "The forwarding table: each sandbox's address and where it leads");
     command->footer(
         "Packets and bytes are the sandbox's: sent is what came out of it, received what was delivered\n"
-        "to it, dropped what it sent and the datapath refused. \"causewayctl stats\" says why. PORTS are the\n"
-        "source ports that the sandbox has for itself, where its network has a portBlock.");
+        "to it, dropped what it sent and the datapath refused. \"causewayctl stats\" says why. FLOWS are those\n"
+        "to the world that the sandbox has, AT MOST and A SECOND its quota (0 a second: any number). PORTS are the\n"
+        "source ports that it has for itself, where its network has a portBlock.");
     auto as_json = std::make_shared<bool>(false);
     add_output_option(*command, *as_json);
     command->callback([&chosen, as_json] { chosen = [as_json] { return list_endpoints(*as_json); }; });
