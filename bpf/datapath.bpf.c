@@ -118,7 +118,7 @@ static __always_inline enum verdict from_sandbox_answered(struct __sk_buff *skb,
 	enum verdict verdict = from_sandbox_ipv4(&packet, sandbox, &route);
 
 	if (verdict >= VERDICT_FIRST_DROP)
-		*answered = answer(&packet, verdict, &sandbox->gateway, &route) && deliver_back(skb);
+		*answered = answer(&packet, verdict, &sandbox->gateway[FAMILY_IPV4], &route) && deliver_back(skb);
 	return verdict;
 }
 

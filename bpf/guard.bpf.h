@@ -54,7 +54,7 @@ static __always_inline enum verdict guard_network(const struct packet *packet, c
 
 	if (!ethernet)
 		return VERDICT_DROP_TRUNCATED;
-	if (!same_address(&packet->source, &sandbox->address))
+	if (!same_address(&packet->source, &sandbox->address[FAMILY_IPV4]))
 		return VERDICT_DROP_SPOOFED_ADDRESS;
 	if (is_group(packet, ethernet))
 		return VERDICT_DROP_MULTICAST;
@@ -70,7 +70,7 @@ static __always_inline enum verdict guard_arp(const struct arp_ipv4 *arp, const 
 
 	if (!same_mac(arp->sender_mac, sandbox->link.mac))
 		return VERDICT_DROP_SPOOFED_ARP;
-	if (arp->sender && !same_address(&sender, &sandbox->address))
+	if (arp->sender && !same_address(&sender, &sandbox->address[FAMILY_IPV4]))
 		return VERDICT_DROP_SPOOFED_ARP;
 	return VERDICT_CONTINUE;
 }

@@ -81,7 +81,8 @@ static __noinline enum verdict find_route(const struct packet *packet, const str
 	if (!uplink)
 		return fib.ifindex == sandbox->gateway_ifindex ? VERDICT_DROP_NO_ENDPOINT : VERDICT_DROP_NO_UPLINK;
 	route->ifindex = fib.ifindex;
-	route->source = fib.ipv4_src != packet->source.word[3] ? address_of_ipv4(fib.ipv4_src) : uplink->address;
+	route->source =
+		fib.ipv4_src != packet->source.word[3] ? address_of_ipv4(fib.ipv4_src) : uplink->address[FAMILY_IPV4];
 	route->next_hop.nh_family = fib.family;
 	__builtin_memcpy(route->next_hop.ipv6_nh, fib.ipv6_dst, sizeof(fib.ipv6_dst));
 	return VERDICT_CONTINUE;

@@ -145,7 +145,7 @@ static __always_inline enum verdict forget_stale(const struct flow *flow, struct
 static __always_inline enum verdict translate_identification(const struct packet *packet)
 {
 	if (packet->train)
-		return rewrite_identification(packet->skb, packet->train->identification);
+		return rewrite_identification(packet->skb, (__be16)packet->train->identification);
 	if (packet->dont_fragment) /* means nothing then: RFC 6864, section 4.1 */
 		return VERDICT_CONTINUE;
 	return rewrite_identification(packet->skb, next_identification(packet->skb->gso_segs));

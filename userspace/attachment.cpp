@@ -127,7 +127,7 @@ std::expected<void, Error> take_address_back(const attachment_key& key, const at
     Batch batch;
     const auto routes = TRY(inside.routes(AF_INET));
     for (const auto& one : TRY(inside.addresses(AF_INET, link->ifindex))) {
-        if (one.prefix.address == Address(record.address)) {
+        if (one.prefix.address == Address(record.addresses[0])) {
             for (const auto& route : routes) {
                 if (route.in_main_table && route.ifindex == link->ifindex && one.prefix.contains(route.gateway)) {
                     batch.remove_route(route,
@@ -211,8 +211,8 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
         if (record.block != 0) {
             failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
         }
-        if (!Address(record.address).is_none()) {
-            failures.note(release_address(datapath, Address(record.address), record.claim, record.rest));
+        if (!Address(record.addresses[0]).is_none()) {
+            failures.note(release_address(datapath, Address(record.addresses[0]), record.claim, record.rest));
         }
         if (failures.none() && forgotten) {
             failures.note(datapath.attachments.erase(key, who));

@@ -19,7 +19,7 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
                            .host_end = record.host_end,
                            .netns = record.netns,
                            .ifindex = record.ifindex,
-                           .address = Address(record.address),
+                           .address = Address(record.addresses[0]),
                            .connected = record.state == ATTACHMENT_CONNECTED};
         if (const auto network = datapath->networks.find(record.network)) {
             entry.network = network->name;

@@ -214,8 +214,8 @@ std::array<std::pair<Direction, int>, 2> uplink_programs(const Datapath& datapat
 std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks) {
     for (const auto& [link, address] : uplinks) {
         const auto present = datapath.uplinks.find(link.ifindex);
-        if (!present || Address(present->address) != address) {
-            TRY(datapath.uplinks.put(link.ifindex, {address.raw()}, "the uplink " + link.name));
+        if (!present || Address(present->address[FAMILY_IPV4]) != address) {
+            TRY(datapath.uplinks.put(link.ifindex, {{address.raw()}}, "the uplink " + link.name));
         }
         for (const auto& [direction, program] : uplink_programs(datapath)) {
             TRY(attach(datapath.uplink_hook, link.ifindex, direction, program, link.name));

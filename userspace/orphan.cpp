@@ -36,7 +36,7 @@ std::string why_without_host_end(const attachment& record) {
 }
 
 std::string what_of(const Attachment& attachment) {
-    const Address address(attachment.record.address);
+    const Address address(attachment.record.addresses[0]);
     return name_of(id_of(attachment.key)) + (address.is_none() ? "" : ", address " + address.text());
 }
 

@@ -129,7 +129,7 @@ std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& at
                                         const NetworkSpec& network) {
     auto& record = attachment.record;
     const auto about_to = [&](const Address& address) -> std::expected<void, Error> {
-        record.address = address.raw();
+        record.addresses[0] = address.raw();
         return save(datapath, attachment);
     };
     const Claimant claimant{record.claim, record.network, about_to};
@@ -166,8 +166,8 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
         .claim = attachment.record.claim, .link = link, .network = network.id, .kind = ENDPOINT_SANDBOX};
-    const sandbox identity{.address = address.raw(),
-                           .gateway = connection.assignment.gateway.raw(),
+    const sandbox identity{.address = {address.raw()},
+                           .gateway = {connection.assignment.gateway.raw()},
                            .link = link,
                            .network = network.id,
                            .gateway_ifindex = record.ifindex,

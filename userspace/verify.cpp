@@ -45,13 +45,13 @@ std::expected<void, Error> verify_told(const Link& link, const std::string& what
 
 std::expected<void, Error> verify_entries(const Datapath& datapath, const attachment& record, const network& network) {
     const std::string host_end = record.host_end;
-    const Address address(record.address);
+    const Address address(record.addresses[0]);
     const auto identity = datapath.sandboxes.find(record.ifindex);
-    TRY(require(identity && Address(identity->address) == address && identity->network == record.network,
+    TRY(require(identity && Address(identity->address[FAMILY_IPV4]) == address && identity->network == record.network,
                 host_end + " has no identity in the datapath"));
     TRY(require(identity->gateway_ifindex == network.ifindex,
                 "the identity of " + host_end + " names another gateway device than " + network.device));
-    const auto place = datapath.endpoints.find(record.address);
+    const auto place = datapath.endpoints.find(record.addresses[0]);
     TRY(require(place && place->kind == ENDPOINT_SANDBOX && place->claim == record.claim &&
                     place->link.ifindex == record.ifindex && std::ranges::equal(place->link.mac, identity->link.mac),
                 "the address " + address.text() + " does not lead to " + host_end));
@@ -146,7 +146,7 @@ std::expected<void, Error> verify_inside(const SandboxId& id, const std::string&
                                                            " may send: ask for a MAC at ADD"));
     TRY(require(!expected.mtu || link.mtu == *expected.mtu, "the MTU of " + what + " is " + std::to_string(link.mtu)));
     TRY(require(TRY(must_find(inside, "lo", "lo" + where)).up, "lo" + where + " is not up"));
-    return verify_layer_three(inside, link, where, Address(record.address), expected);
+    return verify_layer_three(inside, link, where, Address(record.addresses[0]), expected);
 }
 
 }  // namespace

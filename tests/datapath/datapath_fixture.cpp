@@ -132,9 +132,9 @@ std::string name_of_row(const testing::TestParamInfo<Row>& info) {
 
 sandbox sandbox_at(Ip ip, std::uint32_t ifindex, const Mac& mac) {
     sandbox value{};
-    value.address = address_of(ip);
+    value.address[FAMILY_IPV4] = address_of(ip);
     value.network = network_id;
-    value.gateway = address_of(ip_gateway);
+    value.gateway[FAMILY_IPV4] = address_of(ip_gateway);
     value.gateway_ifindex = gateway_device;
     value.mtu = 1500;
     value.link = link_of(ifindex, mac);
