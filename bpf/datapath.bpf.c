@@ -97,7 +97,7 @@ static __always_inline enum verdict from_sandbox_ipv4(struct packet *packet, con
 						      struct route *route)
 {
 	const struct endpoint *endpoint;
-	enum verdict verdict = parse_ipv4(packet);
+	enum verdict verdict = parse_ip(packet);
 
 	if (!verdict)
 		verdict = guard_network(packet, sandbox);
@@ -157,7 +157,7 @@ int from_host(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return finish(VERDICT_DROP_ETHERTYPE, false);
-	verdict = parse_ipv4(&packet);
+	verdict = parse_ip(&packet);
 	if (!verdict)
 		verdict = guard_host(&packet);
 	if (verdict)
@@ -215,7 +215,7 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool
 {
 	struct packet packet = {.skb = skb};
 	struct sandbox_link link = {};
-	enum verdict verdict = parse_ipv4(&packet);
+	enum verdict verdict = parse_ip(&packet);
 
 	if (!packet.transport_offset || !ip_checksum_holds(&packet)) /* let the host count its own malformed packets */
 		return VERDICT_PASS_STACK;
@@ -253,7 +253,7 @@ static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
 	struct route route = {};
 	const struct endpoint *endpoint;
 	const struct sandbox *sandbox;
-	enum verdict verdict = parse_ipv4(packet);
+	enum verdict verdict = parse_ip(packet);
 
 	if (verdict)
 		return VERDICT_PASS_STACK;

@@ -3,7 +3,8 @@
 #ifndef CAUSEWAY_REWRITE_BPF_H
 #define CAUSEWAY_REWRITE_BPF_H
 
-#include "packet.bpf.h"
+#include "parse.bpf.h"
+#include "quote.bpf.h"
 
 #define OFFSET_OF(type, member) __builtin_offsetof(type, member)
 

@@ -5,7 +5,7 @@
 
 #include <linux/errno.h>
 
-#include "packet.bpf.h"
+#include "icmp.bpf.h"
 
 #define AF_INET 2
 #define FIB_LOOKUP_SRC (1U << 4) /* BPF_FIB_LOOKUP_SRC, from Linux 6.7 on */
@@ -15,7 +15,7 @@ struct route {
 	struct address source; /* that the host would use itself */
 	__u32 ifindex;         /* of the uplink */
 	__u16 mtu;             /* with DROP_TOO_BIG */
-	__u8 refusal;          /* with DROP_NO_ROUTE: enum unreachable_code; 0: the route wants silence */
+	__u8 refusal;          /* with DROP_NO_ROUTE: enum reason; REASON_NONE: the route wants silence */
 };
 
 /* TO_HOST: the address is the host's own, or none that it routes; its stack delivers it or says so. */
@@ -37,8 +37,8 @@ static __always_inline enum verdict verdict_of_fib(long answer)
 static __always_inline __u8 refusal_of_fib(long answer)
 {
 	if (answer == BPF_FIB_LKUP_RET_UNREACHABLE)
-		return UNREACHABLE_HOST;
-	return answer == BPF_FIB_LKUP_RET_PROHIBIT ? UNREACHABLE_PROHIBITED : 0;
+		return REASON_UNREACHABLE;
+	return answer == BPF_FIB_LKUP_RET_PROHIBIT ? REASON_PROHIBITED : REASON_NONE;
 }
 
 /* A kernel that can't name the source address refuses the flag at once; then the uplink's recorded one serves. */
