@@ -98,9 +98,10 @@ struct {
 struct flow_work {
 	struct flow_key sent, reply, published, mapping;
 	struct flow entry;
+	struct bpf_sock_tuple tuple; /* of a socket of the host's */
 };
 
-/* 0 -> room for keys and an entry, since the stack has none | programs | programs | one packet | 200 B a CPU */
+/* 0 -> room for keys and an entry, since the stack has none | programs | programs | one packet | 280 B a CPU */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

@@ -126,6 +126,19 @@ static __always_inline struct address address_of_ipv4(__be32 address)
 	return (struct address){{0, 0, bpf_htonl(0xffff), address}};
 }
 
+static __always_inline bool is_ipv4_mapped(const struct address *address)
+{
+	return !address->word[0] && !address->word[1] && address->word[2] == bpf_htonl(0xffff);
+}
+
+/* Makes it 0.0.0.0 or ::, of the family that it has. */
+static __always_inline void unspecify(struct address *address)
+{
+	if (!is_ipv4_mapped(address))
+		address->word[0] = address->word[1] = address->word[2] = 0;
+	address->word[3] = 0;
+}
+
 static __always_inline bool same_address(const struct address *a, const struct address *b)
 {
 	return a->word[3] == b->word[3] && a->word[2] == b->word[2] && a->word[1] == b->word[1] &&

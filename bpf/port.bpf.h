@@ -12,19 +12,20 @@
 #include "quota.bpf.h"
 
 /* Would an answer to this port reach a socket of the host's own? */
-static __always_inline bool host_uses(struct __sk_buff *skb, const struct flow_key *reply)
+static __always_inline bool host_uses(struct __sk_buff *skb, struct flow_work *work)
 {
-	struct bpf_sock_tuple tuple = {};
+	const struct flow_key *reply = &work->reply;
+	struct bpf_sock_tuple *tuple = &work->tuple;
 	struct bpf_sock *socket;
 
-	tuple.ipv4.saddr = reply->source.word[3];
-	tuple.ipv4.daddr = reply->destination.word[3];
-	tuple.ipv4.sport = reply->source_port;
-	tuple.ipv4.dport = reply->destination_port;
+	tuple->ipv4.saddr = reply->source.word[3];
+	tuple->ipv4.daddr = reply->destination.word[3];
+	tuple->ipv4.sport = reply->source_port;
+	tuple->ipv4.dport = reply->destination_port;
 	if (reply->protocol == IPPROTO_TCP)
-		socket = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket = bpf_skc_lookup_tcp(skb, tuple, sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
 	else if (reply->protocol == IPPROTO_UDP)
-		socket = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket = bpf_sk_lookup_udp(skb, tuple, sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
 	else
 		return false;
 	if (!socket)
@@ -53,7 +54,7 @@ static __always_inline struct flow *published_at(struct flow_work *work, const s
 	flow = bpf_map_lookup_elem(&flows, &work->published);
 	if (flow)
 		return flow;
-	work->published.destination = (struct address){};
+	unspecify(&work->published.destination);
 	return bpf_map_lookup_elem(&flows, &work->published);
 }
 
@@ -82,7 +83,7 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct flow_work *wo
 
 	if (has_ports(reply->protocol) && is_reserved(bpf_ntohs(reply->destination_port)))
 		return true;
-	return (anything_published() && published_at(work, reply)) || host_uses(skb, reply);
+	return (anything_published() && published_at(work, reply)) || host_uses(skb, work);
 }
 
 /*
