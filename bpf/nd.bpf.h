@@ -46,6 +46,16 @@ struct advertisement {
 	struct nd_option link;
 };
 
+/* In the room for a frame, since the stack has none. */
+struct nd_work {
+	struct solicitation asked;
+	struct nd_message message;
+	struct nd_option options[ND_OPTIONS_MAX];
+	struct advertisement answer;
+	struct ipv6hdr ip;
+	struct ethhdr ethernet;
+};
+
 /* Neighbour discovery of any kind. It has a program's answer or none, but never goes beyond the sandbox's own link. */
 static __always_inline bool is_nd(struct packet *packet)
 {
@@ -107,27 +117,23 @@ static __always_inline bool read_header(struct __sk_buff *skb, struct solicitati
 	return true;
 }
 
-/* The message and its options, in a copy; false: they don't hold. */
-static __always_inline bool read_message(struct __sk_buff *skb, struct solicitation *asked, const __u8 *mac)
+/* The message and its options; false: they don't hold. */
+static __always_inline bool read_message(struct __sk_buff *skb, struct nd_work *work, const __u8 *mac)
 {
-	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
+	struct solicitation *asked = &work->asked;
 	__u32 length = asked->length;
-	struct nd_message *nd;
 	__u64 sum;
 
-	if (!copy)
-		return false;
-	nd = (void *)copy->frame;
-	__builtin_memset(nd, 0, ND_BYTES_MAX);
+	__builtin_memset(&work->message, 0, ND_BYTES_MAX);
 	asm volatile("" : "+r"(length)); /* so that the compiler leaves the bounds where the verifier sees them */
-	if (length < sizeof(*nd) || length > ND_BYTES_MAX || length % ND_UNIT ||
-	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct ipv6hdr), nd, length))
+	if (length < sizeof(work->message) || length > ND_BYTES_MAX || length % ND_UNIT ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct ipv6hdr), &work->message, length))
 		return false;
-	asked->target = nd->target;
+	asked->target = work->message.target;
 	sum = sum_of_pseudo_header(&asked->source, &asked->destination, length, IPPROTO_ICMPV6);
-	if (nd->code || fold(bpf_csum_diff(NULL, 0, (__be32 *)nd, ND_BYTES_MAX, sum)))
+	if (work->message.code || fold(bpf_csum_diff(NULL, 0, (__be32 *)&work->message, ND_BYTES_MAX, sum)))
 		return false;
-	return options_hold((void *)(nd + 1), (length - sizeof(*nd)) / ND_UNIT, mac, asked->probe);
+	return options_hold(work->options, (length - sizeof(work->message)) / ND_UNIT, mac, asked->probe);
 }
 
 /* Sections 7.1.1 and 7.2.3: and nobody speaks for another. */
@@ -161,35 +167,45 @@ static __always_inline bool is_there(const struct solicitation *asked, const str
 	return true;
 }
 
-/* The packet becomes the advertisement: the gateway's MAC is at the target. To a probe it goes to all nodes. */
-static __always_inline bool advertise(struct __sk_buff *skb, const struct solicitation *asked,
-				      const struct sandbox *sandbox, bool router)
+/* Fills in what the packet becomes: the gateway's MAC is at the target. To a probe it goes to all nodes. */
+static __always_inline void prepare_advertisement(struct nd_work *work, const struct sandbox_link *link, bool router)
 {
+	const struct solicitation *asked = &work->asked;
 	__u32 flags = ND_OVERRIDE | (router ? ND_ROUTER : 0) | (asked->probe ? 0 : ND_SOLICITED);
-	struct address to =
-		asked->probe ? (struct address){{bpf_htonl(0xff020000), 0, 0, bpf_htonl(1)}} : asked->source;
-	struct ipv6hdr ip = {.version = 6,
-			     .payload_len = bpf_htons(sizeof(struct advertisement)),
-			     .nexthdr = IPPROTO_ICMPV6,
-			     .hop_limit = ND_HOP_LIMIT};
-	struct advertisement answer = {
-		.nd = {.type = ICMPV6_NEIGHBOUR_ADVERTISEMENT, .flags = bpf_htonl(flags), .target = asked->target},
-		.link = {.type = ND_TARGET_LINK, .length = 1},
-	};
-	struct ethhdr ethernet = {.h_dest = {0x33, 0x33, 0, 0, 0, 1}, .h_proto = bpf_htons(ETH_P_IPV6)};
-	__u64 sum = sum_of_pseudo_header(&asked->target, &to, sizeof(answer), IPPROTO_ICMPV6);
+	struct address to = asked->probe ? (struct address){{bpf_htonl(0xff020000), 0, 0, bpf_htonl(1)}}
+					 : asked->source;
 
-	__builtin_memcpy(ethernet.h_source, sandbox->link.gateway_mac, ETH_ALEN);
+	__builtin_memset(&work->answer, 0, sizeof(work->answer));
+	work->answer.nd.type = ICMPV6_NEIGHBOUR_ADVERTISEMENT;
+	work->answer.nd.flags = bpf_htonl(flags);
+	work->answer.nd.target = asked->target;
+	work->answer.link.type = ND_TARGET_LINK;
+	work->answer.link.length = 1;
+	__builtin_memcpy(work->answer.link.mac, link->gateway_mac, ETH_ALEN);
+	work->answer.nd.checksum =
+		fold(bpf_csum_diff(NULL, 0, (__be32 *)&work->answer, sizeof(work->answer),
+				   sum_of_pseudo_header(&asked->target, &to, sizeof(work->answer), IPPROTO_ICMPV6)));
+	__builtin_memset(&work->ip, 0, sizeof(work->ip));
+	work->ip.version = 6;
+	work->ip.payload_len = bpf_htons(sizeof(work->answer));
+	work->ip.nexthdr = IPPROTO_ICMPV6;
+	work->ip.hop_limit = ND_HOP_LIMIT;
+	__builtin_memcpy(&work->ip.saddr, &asked->target, sizeof(asked->target));
+	__builtin_memcpy(&work->ip.daddr, &to, sizeof(to));
+	work->ethernet = (struct ethhdr){.h_dest = {0x33, 0x33, 0, 0, 0, 1}, .h_proto = bpf_htons(ETH_P_IPV6)};
+	__builtin_memcpy(work->ethernet.h_source, link->gateway_mac, ETH_ALEN);
 	if (!asked->probe)
-		__builtin_memcpy(ethernet.h_dest, sandbox->link.mac, ETH_ALEN);
-	__builtin_memcpy(answer.link.mac, sandbox->link.gateway_mac, ETH_ALEN);
-	__builtin_memcpy(&ip.saddr, &asked->target, sizeof(asked->target));
-	__builtin_memcpy(&ip.daddr, &to, sizeof(to));
-	answer.nd.checksum = fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer, sizeof(answer), sum));
-	return !bpf_skb_change_tail(skb, ETH_HLEN + sizeof(ip) + sizeof(answer), 0) &&
-	       !bpf_skb_store_bytes(skb, 0, &ethernet, sizeof(ethernet), 0) &&
-	       !bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0) &&
-	       !bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(ip), &answer, sizeof(answer), 0);
+		__builtin_memcpy(work->ethernet.h_dest, link->mac, ETH_ALEN);
+}
+
+static __always_inline bool write_advertisement(struct __sk_buff *skb, const struct nd_work *work)
+{
+	__u32 ip = ETH_HLEN, nd = ip + sizeof(work->ip);
+
+	return !bpf_skb_change_tail(skb, nd + sizeof(work->answer), 0) &&
+	       !bpf_skb_store_bytes(skb, 0, &work->ethernet, sizeof(work->ethernet), 0) &&
+	       !bpf_skb_store_bytes(skb, ip, &work->ip, sizeof(work->ip), 0) &&
+	       !bpf_skb_store_bytes(skb, nd, &work->answer, sizeof(work->answer), 0);
 }
 
 /*
@@ -201,22 +217,25 @@ static __always_inline bool advertise(struct __sk_buff *skb, const struct solici
 __noinline int answer_nd(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
-	struct solicitation asked = {};
+	struct held_fragment *room = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
+	struct nd_work *work;
 	bool router;
 
-	if (!sandbox)
+	if (!sandbox || !room)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
-	if (!read_header(skb, &asked))
+	work = (void *)room->frame;
+	if (!read_header(skb, &work->asked))
 		return VERDICT_DROP_BAD_ND;
-	if (asked.type == ICMPV6_ROUTER_SOLICITATION)
+	if (work->asked.type == ICMPV6_ROUTER_SOLICITATION)
 		return VERDICT_DROP_ND_NO_ANSWER;
-	if (asked.type != ICMPV6_NEIGHBOUR_SOLICITATION || asked.hop_limit != ND_HOP_LIMIT)
+	if (work->asked.type != ICMPV6_NEIGHBOUR_SOLICITATION || work->asked.hop_limit != ND_HOP_LIMIT)
 		return VERDICT_DROP_BAD_ND;
-	if (!read_message(skb, &asked, sandbox->link.mac) || !is_honest(&asked, sandbox))
+	if (!read_message(skb, work, sandbox->link.mac) || !is_honest(&work->asked, sandbox))
 		return VERDICT_DROP_BAD_ND;
-	if (!is_there(&asked, sandbox, &router))
+	if (!is_there(&work->asked, sandbox, &router))
 		return VERDICT_DROP_ND_NO_ANSWER;
-	return advertise(skb, &asked, sandbox, router) ? VERDICT_ND_ANSWERED : VERDICT_DROP_REWRITE;
+	prepare_advertisement(work, &sandbox->link, router);
+	return write_advertisement(skb, work) ? VERDICT_ND_ANSWERED : VERDICT_DROP_REWRITE;
 }
 
 #endif

@@ -80,6 +80,14 @@ static __always_inline bool is_unspecified(const struct address *address)
 	return !(address->word[0] | address->word[1] | address->word[2] | address->word[3]);
 }
 
+/* Makes it 0.0.0.0 or ::, of the family that it has. */
+static __always_inline void unspecify(struct address *address)
+{
+	if (!is_ipv4_mapped(address))
+		address->word[0] = address->word[1] = address->word[2] = 0;
+	address->word[3] = 0;
+}
+
 /* RFC 4291, section 2.5.6: no router forwards what has one. */
 static __always_inline bool is_link_local(const struct address *address)
 {

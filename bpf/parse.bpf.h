@@ -11,6 +11,11 @@
 #include "ipv6.bpf.h"
 #include "packet.bpf.h"
 
+static __always_inline bool is_ip(const struct __sk_buff *skb)
+{
+	return skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6);
+}
+
 /*
  * A function of its own to the verifier, for which all that follows is the same packet. It can't know the pointers that
  * the caller has in there, so those are for the caller to set.

@@ -67,7 +67,7 @@ static __always_inline struct flow *published_at(struct flow_work *work, const s
 	flow = bpf_map_lookup_elem(&flows, &work->published);
 	if (flow)
 		return flow;
-	work->published.destination = (struct address){};
+	unspecify(&work->published.destination);
 	return bpf_map_lookup_elem(&flows, &work->published);
 }
 

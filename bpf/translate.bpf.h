@@ -92,7 +92,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 	prepare_pair(search.work, &sandbox->link, sandbox->network);
 	if (!search.masquerade)
 		search.work->reply.destination = search.work->sent.source;
-	else if (source->word[3])
+	else if (!is_unspecified(source) && source->word[3])
 		search.work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
@@ -143,10 +143,10 @@ static __always_inline enum verdict forget_stale(const struct flow *flow, struct
 static __always_inline enum verdict translate_identification(const struct packet *packet)
 {
 	if (packet->train)
-		return rewrite_identification(packet->skb, (__be16)packet->train->identification);
+		return rewrite_identification(packet, packet->train->identification);
 	if (packet->dont_fragment) /* means nothing then: RFC 6864, section 4.1 */
 		return VERDICT_CONTINUE;
-	return rewrite_identification(packet->skb, bpf_htons(next_identification(packet->skb->gso_segs)));
+	return rewrite_identification(packet, bpf_htons(next_identification(packet->skb->gso_segs)));
 }
 
 /*

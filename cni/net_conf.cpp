@@ -62,6 +62,8 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
         }
     }
     network.uplinks = TRY(texts_at(conf, "uplinks"));
+    network.multicast =
+        TRY(optional_value<bool>(conf, "multicast", &Json::is_boolean, "true or false")).value_or(false);
     network.nat = TRY(read_nat_conf(conf));
     return {};
 }

@@ -45,7 +45,8 @@ std::string owner_of(const Datapath& datapath, std::uint32_t ifindex) {
 }
 
 std::string text_of(const PortMapping& mapping) {
-    const std::string host = mapping.host ? mapping.host->text() : "every address";
+    const bool all = !mapping.host || *mapping.host == Address::unspecified(mapping.host->family());
+    const std::string host = all ? "every address" : mapping.host->text();
     return std::to_string(mapping.host_port) + (mapping.protocol == IPPROTO_TCP ? "/tcp on " : "/udp on ") + host;
 }
 
@@ -59,25 +60,44 @@ flow_key key_of(const PortMapping& mapping, const Address& host) {
             .reserved = {}};
 }
 
-std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const flow& entry) {
+std::expected<void, Error> publish_on(const Datapath& datapath, const PortMapping& mapping, const Address& host,
+                                      const flow& entry) {
     const auto taken = [&](std::uint32_t ifindex) {
         return fail(Code::conflict,
                     "publish port " + text_of(mapping) + ": " + owner_of(datapath, ifindex) + " has it already");
     };
-    if (mapping.protocol == IPPROTO_SCTP) {
-        return fail(Code::unsupported_field, "portMappings: SCTP ports can't be published");
-    }
-    if (mapping.host) {
-        if (const auto other = datapath.flows.find(key_of(mapping, Address{}))) {
+    if (const auto all = Address::unspecified(host.family()); host != all) {
+        if (const auto other = datapath.flows.find(key_of(mapping, all))) {
             return taken(other->link.ifindex);
         }
     }
-    const auto key = key_of(mapping, mapping.host.value_or(Address{}));
+    const auto key = key_of(mapping, host);
     auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
     if (!inserted && inserted.error().number == EEXIST) {
         return taken(datapath.flows.find(key).value_or(flow{}).link.ifindex);
     }
     return inserted;
+}
+
+std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const sandbox& identity) {
+    if (mapping.protocol == IPPROTO_SCTP) {
+        return fail(Code::unsupported_field, "portMappings: SCTP ports can't be published");
+    }
+    flow entry{
+        .port = htons(mapping.sandbox_port), .flags = FLOW_OPEN, .link = identity.link, .network = identity.network};
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        if (mapping.host && mapping.host->family() != family) {
+            continue;
+        }
+        entry.address = identity.address[family];
+        if (!Address(entry.address).is_none()) {
+            TRY(publish_on(datapath, mapping, mapping.host.value_or(Address::unspecified(family)), entry));
+        } else if (mapping.host && *mapping.host != Address::unspecified(family)) {
+            return fail(Code::invalid_configuration,
+                        "publish port " + text_of(mapping) + ": the sandbox has no " + name_of(family) + " address");
+        }
+    }
+    return {};
 }
 
 }  // namespace
@@ -109,14 +129,12 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
 }
 
 std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   const Address& sandbox, const sandbox_link& link, std::uint32_t network) {
+                                   const sandbox& identity) {
     if (ports.empty()) {
         return {};
     }
-    flow entry{.address = sandbox.raw(), .flags = FLOW_OPEN, .link = link, .network = network};
     for (const auto& mapping : ports) {
-        entry.port = htons(mapping.sandbox_port);
-        TRY(publish_one(datapath, mapping, entry));
+        TRY(publish_one(datapath, mapping, identity));
     }
     return datapath.publishing.put(0, 1, "that ports are published");
 }

@@ -15,8 +15,10 @@ namespace causeway {
 
 // A port of the host that leads to a sandbox.
 struct PortMapping {
-    std::uint8_t protocol = 0;    // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP
-    std::optional<Address> host;  // the address it is published on; none: every one of the host's
+    std::uint8_t protocol = 0;  // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP
+    // The address it is published on; unspecified: every one of the host's of that family; none: every one of each
+    // family that the sandbox has.
+    std::optional<Address> host;
     std::uint16_t host_port = 0, sandbox_port = 0;
 
     bool operator==(const PortMapping&) const = default;
@@ -28,10 +30,10 @@ std::expected<host_ports, Error> reserved_ports();
 // Brings the datapath up to date with it, where it has changed.
 std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
 
-// link, network: the sandbox's; its entries in `flows` carry the link's ifindex, and go with its flows.
-// Code::conflict names the sandbox that has the port already; Code::unsupported_field: SCTP, whose checksum covers
-// ports in a way that programs can't mend.
+// Its entries in `flows` carry the link's ifindex, and go with its flows. Code::conflict names the sandbox that has the
+// port already; Code::invalid_configuration: on an address of a family that the sandbox has none of;
+// Code::unsupported_field: SCTP, whose checksum covers ports in a way that programs can't mend.
 std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   const Address& sandbox, const sandbox_link& link, std::uint32_t network);
+                                   const sandbox& identity);
 
 }  // namespace causeway

@@ -19,7 +19,7 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
                            .host_end = record.host_end,
                            .netns = record.netns,
                            .ifindex = record.ifindex,
-                           .address = Address(record.addresses[0]),
+                           .addresses = Attachment{key, record}.addresses(),
                            .connected = record.state == ATTACHMENT_CONNECTED};
         if (const auto network = datapath->networks.find(record.network)) {
             entry.network = network->name;
@@ -31,7 +31,7 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
         entry.counters = datapath->traffic_of.sum(record.slot).value_or(traffic{});
         entries.push_back(entry);
     }));
-    std::ranges::sort(entries, {}, &SandboxEntry::address);
+    std::ranges::sort(entries, {}, &SandboxEntry::addresses);
     return entries;
 }
 

@@ -39,9 +39,12 @@ struct NetworkSpec {
     std::string device = "cw0";
     std::optional<std::uint32_t> mtu;  // none: the smallest of the uplinks'
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
-    std::vector<Range> ranges;
-    std::uint32_t rest = 0;  // seconds that an address is not given out again
+    std::vector<RangeSet> ranges;      // a sandbox has one address of each
+    std::uint32_t rest = 0;            // seconds that an address is not given out again
+    bool multicast = false;            // link-local multicast and broadcast reach the network's other sandboxes
     NatSpec nat;
+
+    bool has(family family) const;  // whether its sandboxes have such addresses; before its ranges are known: yes
 };
 
 struct Network {
@@ -55,6 +58,11 @@ struct Network {
 inline constexpr std::size_t device_name_max = 12;
 std::string inner_end_of(const std::string& device);
 
+// What a network's record has of a family, and the address that every gateway device of a network with IPv6 also has:
+// made of its MAC, so that sandboxes can name it as their next hop whatever the subnet.
+bool has_subnets(const network& record, family family);
+Prefix link_local_gateway_of(const network& record);
+
 // The network if it is there, as the spec has it and complete, else nothing. Changes nothing but uplinks that have
 // come since, or have another address now. Needs the lock, shared.
 std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,
@@ -66,9 +74,8 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
 std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
                                            bool* created);
 
-// What is there of the gateway device, and of the programs on uplinks. Code::check_failed names what is missing.
+// What is there of the gateway device. Code::check_failed names what is missing.
 std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
-std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink);
 
 // Whether make_network would take the spec; changes nothing. What would be its uplinks. datapath: null when none is
 // loaded.

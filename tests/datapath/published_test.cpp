@@ -75,7 +75,7 @@ TEST_P(Published, IsReachedFromTheWorldByUdp) {
 
 TEST_P(Published, IsReachedByEachOfTheHostsAddressesWhenItIsPublishedOnAll) {
     datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
-    publish(published_key(tcp_protocol, address{}));
+    publish(published_key(tcp_protocol, address_of("0.0.0.0"_ip)));
     for (Ip address : {ip_uplink, "10.9.0.1"_ip}) {
         expect_packet(From::uplink, syn_from(5000, address), VERDICT_TO_SANDBOX, at_a / to_a / TCP{5000, service});
         datapath_->remove_flow(key_of(tcp_protocol, ip_a, service, ip_server, 5000, host_a));
@@ -181,7 +181,7 @@ TEST_P(Published, IsNoPortForAnotherFlow) {
 
 TEST_P(Published, IsNoPortForAnotherFlowWhenItIsPublishedOnAllAddresses) {
     datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
-    publish(published_key(tcp_protocol, address{}));
+    publish(published_key(tcp_protocol, address_of("0.0.0.0"_ip)));
     EXPECT_NE(port_in_world(From::sandbox_b,
                             from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{.source_port = host_port}),
               host_port);
@@ -218,7 +218,7 @@ protected:
 
     void publish_on_all() {
         datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
-        publish(published_key(tcp_protocol, address{}));
+        publish(published_key(tcp_protocol, address_of("0.0.0.0"_ip)));
     }
 };
 
