@@ -81,16 +81,24 @@ static __always_inline long look_up_fib(const struct packet *packet, struct bpf_
 	return bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
 }
 
+/* Where a device has no address that reaches further, the kernel names ::1 or one of the link. */
+static __always_inline bool is_source(const struct address *address)
+{
+	bool loopback = !(address->word[0] | address->word[1] | address->word[2]) && address->word[3] == bpf_htonl(1);
+
+	return !loopback && !is_link_local(address);
+}
+
 static __always_inline struct address source_of_fib(const struct packet *packet, const struct bpf_fib_lookup *fib,
 						    const struct uplink *uplink)
 {
-	struct address source = packet->family == FAMILY_IPV6 ? (struct address){{fib->ipv6_src[0], fib->ipv6_src[1],
-										  fib->ipv6_src[2], fib->ipv6_src[3]}}
-							      : address_of_ipv4(fib->ipv4_src);
+	struct address source;
 
-	if (!same_address(&source, &packet->source))
-		return source;
-	return packet->family == FAMILY_IPV6 ? uplink->address[FAMILY_IPV6] : uplink->address[FAMILY_IPV4];
+	if (packet->family == FAMILY_IPV4)
+		return fib->ipv4_src != packet->source.word[3] ? address_of_ipv4(fib->ipv4_src)
+							       : uplink->address[FAMILY_IPV4];
+	source = (struct address){{fib->ipv6_src[0], fib->ipv6_src[1], fib->ipv6_src[2], fib->ipv6_src[3]}};
+	return is_source(&source) && !same_address(&source, &packet->source) ? source : uplink->address[FAMILY_IPV6];
 }
 
 /*

@@ -86,6 +86,7 @@ void enter_private_mounts() {
 
 // Neither probes for duplicates, nor solicitations, nor reports of listeners.
 void let_ipv6_be() {
+    set_sysctl("ipv6/conf/all/accept_dad", "0");
     for (const std::string device : {"lo", "cw0", "up0", "lan0"}) {
         const std::string conf = "ipv6/conf/" + device;
         run_ip("link set dev " + device + " multicast off\n");
