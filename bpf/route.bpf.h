@@ -5,19 +5,82 @@
 
 #include <linux/errno.h>
 
+#include <bpf/bpf_core_read.h>
+
 #include "icmp.bpf.h"
 
 #define AF_INET 2
 #define AF_INET6 10
 #define FIB_LOOKUP_SRC (1U << 4) /* BPF_FIB_LOOKUP_SRC, from Linux 6.7 on */
-#define FIB_NO_SRC_ADDR 9         /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, likewise */
+#define FIB_NO_SRC_ADDR 9        /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, likewise */
+
+/* The kernel's own, as far as they are read here; the loader finds where the fields are. */
+
+struct netns_ipv4 {
+	struct {
+		int counter;
+	} rt_genid;
+} __attribute__((preserve_access_index));
+
+struct fib_rules_ops {
+	unsigned int fib_rules_seq;
+} __attribute__((preserve_access_index));
+
+struct netns_ipv6 {
+	struct {
+		int counter;
+	} fib6_sernum;
+	struct fib_rules_ops *fib6_rules_ops;
+} __attribute__((preserve_access_index));
+
+struct net {
+	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
+} __attribute__((preserve_access_index));
+
+struct net_device {
+	struct {
+		struct net *net;
+	} nd_net;
+} __attribute__((preserve_access_index));
+
+struct sk_buff {
+	struct net_device *dev;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *skb) __ksym __weak; /* from Linux 6.2 on */
+
+/*
+ * What the kernel counts whenever a route, rule, address, device or setting has changed that routes depend on, and so
+ * what it holds its own kept routes against. Of IPv6 it counts routes and rules apart, and what happens to a device
+ * with IPv4's; each only grows. False: this kernel does not tell.
+ */
+static __always_inline bool route_generation(const struct packet *packet, __u32 *generation)
+{
+	struct sk_buff *kernels;
+	struct net *net;
+
+	if (!bpf_cast_to_kern_ctx)
+		return false;
+	kernels = bpf_cast_to_kern_ctx(packet->skb);
+	net = kernels->dev->nd_net.net;
+	*generation = net->ipv4.rt_genid.counter;
+	if (packet->family == FAMILY_IPV4)
+		return true;
+	if (!bpf_core_field_exists(net->ipv6.fib6_rules_ops) || !bpf_core_field_exists(net->ipv6.fib6_sernum))
+		return false;
+	*generation += net->ipv6.fib6_sernum.counter + net->ipv6.fib6_rules_ops->fib_rules_seq;
+	return true;
+}
 
 struct route {
 	struct bpf_redir_neigh next_hop;
 	struct address source; /* that the host would use itself */
 	__u32 ifindex;         /* of the uplink */
-	__u16 mtu;             /* with DROP_TOO_BIG */
-	__u8 refusal;          /* with DROP_NO_ROUTE: enum reason; REASON_NONE: the route wants silence */
+	__u32 generation;
+	bool has_generation;
+	__u16 mtu;
+	__u8 refusal; /* with DROP_NO_ROUTE: enum reason; REASON_NONE: the route wants silence */
 };
 
 /* TO_HOST: the address is the host's own, or none that it routes; its stack delivers it or says so. */
@@ -101,6 +164,30 @@ static __always_inline struct address source_of_fib(const struct packet *packet,
 	return is_source(&source) && !same_address(&source, &packet->source) ? source : uplink->address[FAMILY_IPV6];
 }
 
+/* A flow of that way needs no look-up while the generation lasts. */
+static __always_inline void keep_route(struct flow *flow, const struct route *route)
+{
+	flow->route_ifindex = 0; /* for whoever reads meanwhile */
+	barrier();
+	flow->next_hop = route->next_hop.nh_family == AF_INET
+				 ? address_of_ipv4(route->next_hop.ipv4_nh)
+				 : (struct address){{route->next_hop.ipv6_nh[0], route->next_hop.ipv6_nh[1],
+						     route->next_hop.ipv6_nh[2], route->next_hop.ipv6_nh[3]}};
+	flow->route_mtu = route->mtu;
+	flow->route_generation = route->generation;
+	barrier();
+	flow->route_ifindex = route->has_generation ? route->ifindex : 0;
+}
+
+/* Whether what was kept is still what the kernel would find for this packet. */
+static __always_inline bool route_holds(const struct packet *packet, const struct flow *flow)
+{
+	__u32 generation;
+
+	return flow->route_ifindex && packet->segment_length <= flow->route_mtu &&
+	       route_generation(packet, &generation) && generation == flow->route_generation;
+}
+
 /*
  * The lookup is made as if the packet had come in through the gateway device, so "ip rule" sees it so, and only
  * that device needs forwarding switched on. CONTINUE: route is filled in.
@@ -108,10 +195,15 @@ static __always_inline struct address source_of_fib(const struct packet *packet,
 static __noinline enum verdict find_route(const struct packet *packet, const struct sandbox *sandbox,
 					  struct route *route)
 {
-	struct bpf_fib_lookup fib;
-	long answer = look_up_fib(packet, &fib, sandbox->gateway_ifindex);
-	enum verdict verdict = verdict_of_fib(answer);
 	const struct uplink *uplink;
+	struct bpf_fib_lookup fib;
+	enum verdict verdict;
+	long answer;
+
+	/* Before the look-up that it is to hold for; one that asked for no size says nothing of the next packet's. */
+	route->has_generation = packet->segment_length && route_generation(packet, &route->generation);
+	answer = look_up_fib(packet, &fib, sandbox->gateway_ifindex);
+	verdict = verdict_of_fib(answer);
 
 	route->mtu = fib.mtu_result;
 	route->refusal = refusal_of_fib(answer);
