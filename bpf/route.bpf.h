@@ -26,10 +26,15 @@ struct fib_rules_ops {
 	unsigned int fib_rules_seq;
 } __attribute__((preserve_access_index));
 
+struct rt6_statistics {
+	__u32 fib_discarded_routes;
+} __attribute__((preserve_access_index));
+
 struct netns_ipv6 {
 	struct {
 		int counter;
 	} fib6_sernum;
+	struct rt6_statistics *rt6_stats;
 	struct fib_rules_ops *fib6_rules_ops;
 } __attribute__((preserve_access_index));
 
@@ -52,8 +57,8 @@ extern void *bpf_cast_to_kern_ctx(void *skb) __ksym __weak; /* from Linux 6.2 on
 
 /*
  * What the kernel counts whenever a route, rule, address, device or setting has changed that routes depend on, and so
- * what it holds its own kept routes against. Of IPv6 it counts routes and rules apart, and what happens to a device
- * with IPv4's; each only grows. False: this kernel does not tell.
+ * what it holds its own kept routes against. Of IPv6 it counts routes that come, routes that go and rules apart,
+ * and what happens to a device with IPv4's; each only grows. False: this kernel does not tell.
  */
 static __always_inline bool route_generation(const struct packet *packet, __u32 *generation)
 {
@@ -69,7 +74,8 @@ static __always_inline bool route_generation(const struct packet *packet, __u32 
 		return true;
 	if (!bpf_core_field_exists(net->ipv6.fib6_rules_ops) || !bpf_core_field_exists(net->ipv6.fib6_sernum))
 		return false;
-	*generation += net->ipv6.fib6_sernum.counter + net->ipv6.fib6_rules_ops->fib_rules_seq;
+	*generation += net->ipv6.fib6_sernum.counter + net->ipv6.rt6_stats->fib_discarded_routes +
+		       net->ipv6.fib6_rules_ops->fib_rules_seq;
 	return true;
 }
 

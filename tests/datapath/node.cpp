@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <regex>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -98,9 +99,15 @@ void let_ipv6_be() {
 
 }  // namespace
 
+// IPv6 addresses are there at once, whether the link is up yet or not.
+static std::string without_probes(const std::string& commands, Family family) {
+    static const std::regex line("(address (add|replace) [^\n]*)");
+    return family == Family::ipv6 ? std::regex_replace(commands, line, "$1 nodad") : commands;
+}
+
 void run_ip(const std::string& commands, Family family) {
     FILE* pipe = popen(family == Family::ipv6 ? "ip -6 -batch -" : "ip -batch -", "w");
-    const std::string translated = in_family(commands, family);
+    const std::string translated = without_probes(in_family(commands, family), family);
     require(pipe != nullptr, "run ip");
     std::fputs(translated.c_str(), pipe);
     if (pclose(pipe) != 0) {
