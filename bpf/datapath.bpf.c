@@ -16,7 +16,8 @@
 #include "hairpin.bpf.h"
 #include "host.bpf.h"
 #include "loopback.bpf.h"
-#include "packet.bpf.h"
+#include "nd.bpf.h"
+#include "parse.bpf.h"
 #include "route.bpf.h"
 #include "translate.bpf.h"
 #include "verdict.bpf.h"
@@ -49,8 +50,8 @@ static __always_inline enum verdict translate_to_world(struct packet *packet, co
 	if (verdict)
 		return verdict;
 	if (is_icmp_error(packet))
-		return translate_error(packet->skb, link->ifindex,
-				       packet->train ? OF_TRAIN | bpf_ntohs(packet->train->identification) : 0);
+		return translate_error(packet->skb, link->ifindex, packet->train,
+				       packet->train ? packet->train->identification : 0);
 	verdict = translate_source(packet, sandbox, route);
 	leave_train(packet, link->ifindex);
 	return verdict;
@@ -72,6 +73,14 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 	return hairpin ? turn_in(packet) : deliver_to_world(route);
 }
 
+/* No router forwards it, so it is the gateway's or nobody's. */
+static __always_inline enum verdict to_link_local(const struct packet *packet, const struct sandbox *sandbox)
+{
+	return is_link_local_of(&packet->destination, sandbox->link.gateway_mac)
+		       ? deliver_to_host(sandbox->gateway_ifindex)
+		       : VERDICT_DROP_NO_ENDPOINT;
+}
+
 /* To what is no sandbox's address; the gateway's needs no look-up of the route. */
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
 					       struct route *route)
@@ -80,6 +89,8 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
 	bool hairpin;
 
+	if (is_link_local(&packet->destination))
+		return to_link_local(packet, sandbox);
 	generalise(packet);
 	if (endpoint && is_isolated_from(sandbox, endpoint))
 		return VERDICT_DROP_ISOLATED;
@@ -113,14 +124,16 @@ __noinline int leave_sandbox(struct __sk_buff *skb)
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	struct route *route = room_for_route();
 	struct packet packet = {.skb = skb};
-	enum verdict verdict = parse_ipv4(&packet);
+	enum verdict verdict = parse_ip(&packet);
 
-	if (verdict)
-		return verdict;
 	if (!sandbox || !route)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
-	verdict = to_outside(&packet, sandbox, route);
-	if (verdict >= VERDICT_FIRST_DROP && answer(&packet, verdict, &sandbox->gateway, route) && deliver_back(skb))
+	if (!verdict)
+		verdict = to_outside(&packet, sandbox, route);
+	if (verdict < VERDICT_FIRST_DROP)
+		return verdict;
+	route->source = packet.family == FAMILY_IPV6 ? sandbox->gateway[FAMILY_IPV6] : sandbox->gateway[FAMILY_IPV4];
+	if (answer(&packet, verdict, &route->source, route) && deliver_back(skb))
 		return verdict | ANSWERED;
 	return verdict;
 }
@@ -141,13 +154,16 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 {
 	struct packet packet = {.skb = skb};
 	const struct endpoint *endpoint;
-	enum verdict verdict = parse_ipv4(&packet);
+	enum verdict verdict = parse_ip(&packet), guarded;
 	struct flow *flow;
 
-	if (!verdict)
-		verdict = guard_network(&packet, sandbox);
-	if (verdict)
+	if (!verdict && is_nd(&packet))
+		return answer_nd(skb);
+	if (verdict && verdict != VERDICT_DROP_EXTENSION_HEADER) /* which its sender is told, the long way */
 		return verdict;
+	guarded = guard_network(&packet, sandbox);
+	if (guarded || verdict)
+		return guarded;
 	endpoint = endpoint_at(&packet.destination);
 	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX && !is_isolated_from(sandbox, endpoint))
 		return deliver_to_peer(skb, &endpoint->link);
@@ -168,17 +184,15 @@ int from_sandbox(struct __sk_buff *skb)
 	if (!sandbox)
 		return finish(VERDICT_DROP_UNKNOWN_SANDBOX);
 	outcome = guard_link(skb, sandbox);
-	if (!outcome && skb->protocol == bpf_htons(ETH_P_IP)) {
+	if (!outcome && is_ip(skb)) {
 		outcome = leave_sandbox_shortly(skb, sandbox);
 		if (!outcome)
 			outcome = leave_sandbox(skb);
-	} else if (!outcome && skb->protocol == bpf_htons(ETH_P_ARP)) {
-		outcome = answer_arp(skb, sandbox);
-		if (outcome == VERDICT_ARP_ANSWERED && !deliver_back(skb))
-			outcome = VERDICT_DROP_REDIRECT;
 	} else if (!outcome) {
-		outcome = VERDICT_DROP_ETHERTYPE;
+		outcome = skb->protocol == bpf_htons(ETH_P_ARP) ? answer_arp(skb, sandbox) : VERDICT_DROP_ETHERTYPE;
 	}
+	if ((outcome == VERDICT_ARP_ANSWERED || outcome == VERDICT_ND_ANSWERED) && !deliver_back(skb))
+		outcome = VERDICT_DROP_REDIRECT;
 	count_sent(sandbox->link.slot, packets, bytes, outcome & VERDICT_OF_OUTCOME);
 	return finish(outcome);
 }
@@ -191,9 +205,9 @@ int from_host(struct __sk_buff *skb)
 	const struct endpoint *endpoint;
 	enum verdict verdict;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (!is_ip(skb))
 		return finish(VERDICT_DROP_ETHERTYPE);
-	verdict = parse_ipv4(&packet);
+	verdict = parse_ip(&packet);
 	if (!verdict)
 		verdict = guard_host(&packet);
 	if (verdict)
@@ -224,7 +238,7 @@ static __always_inline enum verdict malformed_from_world(struct packet *packet, 
 
 static __always_inline enum verdict translate_error_to_sandbox(struct __sk_buff *skb, struct sandbox_link *link)
 {
-	enum verdict verdict = translate_error(skb, 0, 0);
+	enum verdict verdict = translate_error(skb, 0, false, 0);
 	const struct flow_work *work = room_for_flow();
 
 	if (!verdict && work)
@@ -266,7 +280,7 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 
 	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol))
 		return VERDICT_CONTINUE;
-	work->reply = key_as_sent(packet, 0);
+	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_departed(flow->link.slot, flow->created))
 		return VERDICT_CONTINUE;
@@ -281,9 +295,11 @@ __noinline int enter_from_world(struct __sk_buff *skb)
 {
 	struct packet packet = {.skb = skb};
 	struct sandbox_link link = {};
-	enum verdict verdict = parse_ipv4(&packet);
+	enum verdict verdict = parse_ip(&packet);
 
 	if (!packet.transport_offset || !ip_checksum_holds(&packet)) /* let the host count its own malformed packets */
+		return VERDICT_PASS_STACK;
+	if (is_link_local(&packet.source) || is_link_local(&packet.destination)) /* goes no further than this link */
 		return VERDICT_PASS_STACK;
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
@@ -308,7 +324,7 @@ static __noinline enum verdict enter_shortly(struct __sk_buff *skb)
 {
 	struct packet packet = {.skb = skb};
 
-	if (parse_ipv4(&packet) || is_fragment(&packet) || !ip_checksum_holds(&packet) || parse_transport(&packet))
+	if (parse_ip(&packet) || is_fragment(&packet) || !ip_checksum_holds(&packet) || parse_transport(&packet))
 		return VERDICT_CONTINUE;
 	return answer_to_flow(&packet);
 }
@@ -319,19 +335,19 @@ int from_uplink(struct __sk_buff *skb)
 {
 	__u32 outcome = VERDICT_PASS_STACK;
 
-	if (skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
+	if (is_ip(skb) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
 		outcome = enter_shortly(skb);
 	if (!outcome)
 		outcome = enter_from_world(skb);
 	return finish(outcome);
 }
 
-static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
+static __always_inline enum verdict from_stack_ip(struct packet *packet)
 {
 	struct route *route = room_for_route();
 	const struct endpoint *endpoint;
 	const struct sandbox *sandbox;
-	enum verdict verdict = parse_ipv4(packet);
+	enum verdict verdict = parse_ip(packet);
 
 	if (verdict)
 		return VERDICT_PASS_STACK;
@@ -358,10 +374,10 @@ int from_stack(struct __sk_buff *skb)
 	struct packet packet = {.skb = skb, .at_egress = true};
 	enum verdict verdict;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || sandbox_behind(skb->ingress_ifindex))
+	if (!is_ip(skb) || sandbox_behind(skb->ingress_ifindex))
 		return TC_ACT_UNSPEC; /* translated by from_sandbox */
 	if (skb->ingress_ifindex)
-		return finish(from_stack_ipv4(&packet));
+		return finish(from_stack_ip(&packet));
 	verdict = from_host_itself(&packet);
 	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
 }

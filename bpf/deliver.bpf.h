@@ -68,7 +68,7 @@ static __always_inline enum verdict deliver_as_before(const struct flow *flow)
 {
 	struct bpf_redir_neigh next_hop = {.nh_family = AF_INET6};
 
-	if (is_ipv4(&flow->next_hop)) {
+	if (is_ipv4_mapped(&flow->next_hop)) {
 		next_hop.nh_family = AF_INET;
 		next_hop.ipv4_nh = flow->next_hop.word[3];
 	} else {

@@ -16,7 +16,7 @@ static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
 
 	if (!anything_published() || !work || is_fragment(packet) || is_icmp_error(packet))
 		return false;
-	work->sent = key_as_sent(packet, scope);
+	set_key_as_sent(&work->sent, packet, scope);
 	return bpf_map_lookup_elem(&flows, &work->sent) || published_at(work, &work->sent);
 }
 
@@ -34,7 +34,7 @@ static __always_inline enum verdict turn_to_loopback(const struct packet *packet
 /* The source is translated; now the packet is as one from the world. */
 static __noinline enum verdict turn_in(struct packet *packet)
 {
-	enum verdict verdict = parse_ipv4(packet);
+	enum verdict verdict = parse_ip(packet);
 	struct flow *flow;
 
 	if (!verdict)

@@ -28,7 +28,8 @@ static long try_loopback_port(__u32 step, struct port_search *search)
 
 	search->error = -EEXIST;
 	search->work->mapping.destination_port = bpf_htons(port);
-	if (bpf_map_lookup_elem(&flows, &search->work->mapping) || host_uses(search->skb, &search->work->mapping))
+	if (bpf_map_lookup_elem(&flows, &search->work->mapping) ||
+	    host_uses(search->skb, search->work, &search->work->mapping))
 		return 0;
 	return claim_port(search, bpf_htons(port)) || search->error != -EEXIST;
 }
@@ -48,12 +49,12 @@ __noinline int open_loopback_flow(struct __sk_buff *skb)
 
 	if (!sandbox || !ports || ports->max < ports->min)
 		return VERDICT_PASS_STACK;
-	prepare_pair(work, sandbox);
+	prepare_pair(work, &sandbox->link, sandbox->network);
 	work->entry.flags = FLOW_LOOPBACK;
-	work->reply.destination = sandbox->gateway;
+	work->reply.destination = sandbox->gateway[FAMILY_IPV4];
 	work->mapping = (struct flow_key){
 		.source = published->address,
-		.destination = sandbox->gateway,
+		.destination = sandbox->gateway[FAMILY_IPV4],
 		.source_port = published->port,
 		.scope = sandbox->link.ifindex,
 		.protocol = work->sent.protocol,
@@ -81,7 +82,7 @@ static __always_inline struct flow *loopback_flow_of(const struct packet *packet
 	struct flow *flow;
 
 	*verdict = VERDICT_PASS_STACK;
-	work->sent = key_as_sent(packet, SCOPE_LOOPBACK);
+	set_key_as_sent(&work->sent, packet, SCOPE_LOOPBACK);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
 	if (flow && packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);
@@ -106,7 +107,7 @@ static __always_inline enum verdict from_host_to_itself(struct packet *packet)
 	enum verdict verdict;
 	struct flow *flow;
 
-	if (!work || parse_ipv4(packet) || is_fragment(packet) || !has_ports(packet->protocol) ||
+	if (!work || parse_ip(packet) || is_fragment(packet) || !has_ports(packet->protocol) ||
 	    parse_ports(packet->skb, packet->transport_offset, packet->protocol, &packet->ports) ||
 	    !may_be_published(packet->ports.destination) || parse_transport(packet))
 		return VERDICT_PASS_STACK;
@@ -126,10 +127,10 @@ static __always_inline enum verdict back_to_itself(struct packet *packet, const 
 	struct flow_work *work = room_for_flow();
 	struct flow *flow;
 
-	if (!work || parse_ipv4(packet) || parse_transport(packet))
+	if (!work || parse_ip(packet) || parse_transport(packet))
 		return VERDICT_DROP_NO_FLOW;
-	work->reply = key_as_sent(packet, 0);
-	work->reply.destination = sandbox->gateway;
+	set_key_as_sent(&work->reply, packet, 0);
+	work->reply.destination = sandbox->gateway[FAMILY_IPV4];
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!flow || !(flow->flags & FLOW_LOOPBACK))
 		return VERDICT_DROP_NO_FLOW;

@@ -7,11 +7,12 @@
 
 #include <bpf/bpf_core_read.h>
 
-#include "packet.bpf.h"
+#include "icmp.bpf.h"
 
 #define AF_INET 2
 #define AF_INET6 10
 #define FIB_LOOKUP_SRC (1U << 4) /* BPF_FIB_LOOKUP_SRC, from Linux 6.7 on */
+#define FIB_NO_SRC_ADDR 9        /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, likewise */
 
 /* The kernel's own, as far as they are read here; the loader finds where the fields are. */
 
@@ -21,8 +22,25 @@ struct netns_ipv4 {
 	} rt_genid;
 } __attribute__((preserve_access_index));
 
+struct fib_rules_ops {
+	unsigned int fib_rules_seq;
+} __attribute__((preserve_access_index));
+
+struct rt6_statistics {
+	__u32 fib_discarded_routes;
+} __attribute__((preserve_access_index));
+
+struct netns_ipv6 {
+	struct {
+		int counter;
+	} fib6_sernum;
+	struct rt6_statistics *rt6_stats;
+	struct fib_rules_ops *fib6_rules_ops;
+} __attribute__((preserve_access_index));
+
 struct net {
 	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
 } __attribute__((preserve_access_index));
 
 struct net_device {
@@ -39,16 +57,25 @@ extern void *bpf_cast_to_kern_ctx(void *skb) __ksym __weak; /* from Linux 6.2 on
 
 /*
  * What the kernel counts whenever a route, rule, address, device or setting has changed that routes depend on, and so
- * what it holds its own kept routes against. False: this kernel does not tell.
+ * what it holds its own kept routes against. Of IPv6 it counts routes that come, routes that go and rules apart,
+ * and what happens to a device with IPv4's; each only grows. False: this kernel does not tell.
  */
-static __always_inline bool route_generation(struct __sk_buff *skb, __u32 *generation)
+static __always_inline bool route_generation(const struct packet *packet, __u32 *generation)
 {
 	struct sk_buff *kernels;
+	struct net *net;
 
 	if (!bpf_cast_to_kern_ctx)
 		return false;
-	kernels = bpf_cast_to_kern_ctx(skb);
-	*generation = kernels->dev->nd_net.net->ipv4.rt_genid.counter;
+	kernels = bpf_cast_to_kern_ctx(packet->skb);
+	net = kernels->dev->nd_net.net;
+	*generation = net->ipv4.rt_genid.counter;
+	if (packet->family == FAMILY_IPV4)
+		return true;
+	if (!bpf_core_field_exists(net->ipv6.fib6_rules_ops) || !bpf_core_field_exists(net->ipv6.fib6_sernum))
+		return false;
+	*generation += net->ipv6.fib6_sernum.counter + net->ipv6.rt6_stats->fib_discarded_routes +
+		       net->ipv6.fib6_rules_ops->fib_rules_seq;
 	return true;
 }
 
@@ -59,7 +86,7 @@ struct route {
 	__u32 generation;
 	bool has_generation;
 	__u16 mtu;
-	__u8 refusal; /* with DROP_NO_ROUTE: enum unreachable_code; 0: the route wants silence */
+	__u8 refusal; /* with DROP_NO_ROUTE: enum reason; REASON_NONE: the route wants silence */
 };
 
 /* 0 -> room for the route of one packet, since the stack has none | programs | programs | one packet | 52 B a CPU */
@@ -99,24 +126,68 @@ static __always_inline enum verdict verdict_of_fib(long answer)
 static __always_inline __u8 refusal_of_fib(long answer)
 {
 	if (answer == BPF_FIB_LKUP_RET_UNREACHABLE)
-		return UNREACHABLE_HOST;
-	return answer == BPF_FIB_LKUP_RET_PROHIBIT ? UNREACHABLE_PROHIBITED : 0;
+		return REASON_UNREACHABLE;
+	return answer == BPF_FIB_LKUP_RET_PROHIBIT ? REASON_PROHIBITED : REASON_NONE;
 }
 
-/* A kernel that can't name the source address refuses the flag at once; then the uplink's recorded one serves. */
-static __always_inline long look_up_fib(struct __sk_buff *skb, struct bpf_fib_lookup *fib)
+static __always_inline void ask_fib(struct bpf_fib_lookup *fib, const struct packet *packet, __u32 gateway_ifindex)
 {
-	long answer = bpf_fib_lookup(skb, fib, sizeof(*fib), FIB_LOOKUP_SRC);
-
-	if (answer == -EINVAL)
-		answer = bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
-	return answer;
+	*fib = (struct bpf_fib_lookup){
+		.family = AF_INET,
+		.l4_protocol = packet->protocol,
+		.sport = packet->ports.source,
+		.dport = packet->ports.destination,
+		.tot_len = packet->segment_length,
+		.ifindex = gateway_ifindex,
+	};
+	if (packet->family == FAMILY_IPV6) {
+		fib->family = AF_INET6;
+		fib->flowinfo = bpf_htonl(packet->type_of_service << 20);
+		__builtin_memcpy(fib->ipv6_src, &packet->source, sizeof(packet->source));
+		__builtin_memcpy(fib->ipv6_dst, &packet->destination, sizeof(packet->destination));
+		return;
+	}
+	fib->tos = packet->type_of_service;
+	fib->ipv4_src = packet->source.word[3];
+	fib->ipv4_dst = packet->destination.word[3];
 }
 
 /*
- * The lookup is made as if the packet had come in through the gateway device, so "ip rule" sees it so, and only
- * that device needs forwarding switched on. CONTINUE: route is filled in.
+ * A kernel that can't name the source address refuses the flag at once, and one that has none of IPv6 says so: then the
+ * uplink's recorded one serves, and the packet's own stays where an answer would be.
  */
+static __always_inline long look_up_fib(const struct packet *packet, struct bpf_fib_lookup *fib, __u32 gateway_ifindex)
+{
+	long answer;
+
+	ask_fib(fib, packet, gateway_ifindex);
+	answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), FIB_LOOKUP_SRC);
+	if (answer != -EINVAL && answer != FIB_NO_SRC_ADDR)
+		return answer;
+	ask_fib(fib, packet, gateway_ifindex);
+	return bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+}
+
+/* Where a device has no address that reaches further, the kernel names ::1 or one of the link. */
+static __always_inline bool is_source(const struct address *address)
+{
+	bool loopback = !(address->word[0] | address->word[1] | address->word[2]) && address->word[3] == bpf_htonl(1);
+
+	return !loopback && !is_link_local(address);
+}
+
+static __always_inline struct address source_of_fib(const struct packet *packet, const struct bpf_fib_lookup *fib,
+						    const struct uplink *uplink)
+{
+	struct address source;
+
+	if (packet->family == FAMILY_IPV4)
+		return fib->ipv4_src != packet->source.word[3] ? address_of_ipv4(fib->ipv4_src)
+							       : uplink->address[FAMILY_IPV4];
+	source = (struct address){{fib->ipv6_src[0], fib->ipv6_src[1], fib->ipv6_src[2], fib->ipv6_src[3]}};
+	return is_source(&source) && !same_address(&source, &packet->source) ? source : uplink->address[FAMILY_IPV6];
+}
+
 /* A flow of that way needs no look-up while the generation lasts. */
 static __always_inline void keep_route(struct flow *flow, const struct route *route)
 {
@@ -138,30 +209,24 @@ static __always_inline bool route_holds(const struct packet *packet, const struc
 	__u32 generation;
 
 	return flow->route_ifindex && packet->segment_length <= flow->route_mtu &&
-	       route_generation(packet->skb, &generation) && generation == flow->route_generation;
+	       route_generation(packet, &generation) && generation == flow->route_generation;
 }
 
+/*
+ * The lookup is made as if the packet had come in through the gateway device, so "ip rule" sees it so, and only
+ * that device needs forwarding switched on. CONTINUE: route is filled in.
+ */
 static __noinline enum verdict find_route(const struct packet *packet, const struct sandbox *sandbox,
 					  struct route *route)
 {
-	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
-		.l4_protocol = packet->protocol,
-		.sport = packet->ports.source,
-		.dport = packet->ports.destination,
-		.tot_len = packet->segment_length,
-		.ifindex = sandbox->gateway_ifindex,
-		.tos = packet->type_of_service,
-		.ipv4_src = packet->source.word[3],
-		.ipv4_dst = packet->destination.word[3],
-	};
 	const struct uplink *uplink;
+	struct bpf_fib_lookup fib;
 	enum verdict verdict;
 	long answer;
 
 	/* Before the look-up that it is to hold for; one that asked for no size says nothing of the next packet's. */
-	route->has_generation = packet->segment_length && route_generation(packet->skb, &route->generation);
-	answer = look_up_fib(packet->skb, &fib);
+	route->has_generation = packet->segment_length && route_generation(packet, &route->generation);
+	answer = look_up_fib(packet, &fib, sandbox->gateway_ifindex);
 	verdict = verdict_of_fib(answer);
 
 	route->mtu = fib.mtu_result;
@@ -172,7 +237,7 @@ static __noinline enum verdict find_route(const struct packet *packet, const str
 	if (!uplink)
 		return fib.ifindex == sandbox->gateway_ifindex ? VERDICT_DROP_NO_ENDPOINT : VERDICT_DROP_NO_UPLINK;
 	route->ifindex = fib.ifindex;
-	route->source = fib.ipv4_src != packet->source.word[3] ? address_of_ipv4(fib.ipv4_src) : uplink->address;
+	route->source = source_of_fib(packet, &fib, uplink);
 	route->next_hop.nh_family = fib.family;
 	__builtin_memcpy(route->next_hop.ipv6_nh, fib.ipv6_dst, sizeof(fib.ipv6_dst));
 	return VERDICT_CONTINUE;

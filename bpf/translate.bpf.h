@@ -13,16 +13,16 @@
 #include "rewrite.bpf.h"
 #include "route.bpf.h"
 
-static __always_inline struct flow_key key_as_sent(const struct packet *packet, __u32 scope)
+/* In place: a copy would need the stack. */
+static __always_inline void set_key_as_sent(struct flow_key *key, const struct packet *packet, __u32 scope)
 {
-	return (struct flow_key){
-		.source = packet->source,
-		.destination = packet->destination,
-		.source_port = packet->ports.source,
-		.destination_port = packet->ports.destination,
-		.scope = scope,
-		.protocol = packet->protocol,
-	};
+	key->source = packet->source;
+	key->destination = packet->destination;
+	key->source_port = packet->ports.source;
+	key->destination_port = packet->ports.destination;
+	key->scope = scope;
+	key->protocol = packet->protocol;
+	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
 }
 
 /* The one record of a segment in its own direction; the other direction's is never written. */
@@ -41,8 +41,8 @@ static __always_inline void note_segment(struct flow *flow, const struct packet 
  */
 static __always_inline bool opens_flow(const struct packet *packet)
 {
-	if (packet->protocol == IPPROTO_ICMP)
-		return is_query(packet->ports.icmp_type);
+	if (is_icmp(packet->protocol))
+		return packet->ports.icmp == ICMP_QUERY;
 	return packet->protocol != IPPROTO_TCP || packet->seen == SEEN_SYN || packet->seen == SEEN_ACK;
 }
 
@@ -58,23 +58,21 @@ static __always_inline bool masquerades(const struct network *network, const str
 	return outside;
 }
 
-static __always_inline void prepare_pair(struct flow_work *work, const struct sandbox *sandbox)
+static __always_inline void prepare_pair(struct flow_work *work, const struct sandbox_link *link, __u32 network)
 {
 	__u64 now = bpf_ktime_get_ns();
 
-	work->reply = (struct flow_key){
-		.source = work->sent.destination,
-		.source_port = work->sent.destination_port,
-		.protocol = work->sent.protocol,
-	};
-	work->entry = (struct flow){
-		.created = now,
-		.last_seen = now,
-		.address = work->sent.source,
-		.port = work->sent.source_port,
-		.link = sandbox->link,
-		.network = sandbox->network,
-	};
+	__builtin_memset(&work->reply, 0, sizeof(work->reply)); /* in place: a copy would need the stack */
+	work->reply.source = work->sent.destination;
+	work->reply.source_port = work->sent.destination_port;
+	work->reply.protocol = work->sent.protocol;
+	__builtin_memset(&work->entry, 0, sizeof(work->entry));
+	work->entry.created = now;
+	work->entry.last_seen = now;
+	work->entry.address = work->sent.source;
+	work->entry.port = work->sent.source_port;
+	work->entry.link = *link;
+	work->entry.network = network;
 }
 
 /*
@@ -91,10 +89,10 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 	if (!network || !source)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	search.masquerade = masquerades(network, &search.work->sent.destination);
-	prepare_pair(search.work, sandbox);
+	prepare_pair(search.work, &sandbox->link, sandbox->network);
 	if (!search.masquerade)
 		search.work->reply.destination = search.work->sent.source;
-	else if (source->word[3])
+	else if (!is_unspecified(source) && source->word[3])
 		search.work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
@@ -119,7 +117,7 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 {
 	struct flow *replied;
 
-	work->reply = reply_key(&work->sent, flow);
+	set_reply_key(&work->reply, &work->sent, flow);
 	replied = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!replied || !((flow->seen | replied->seen) & (SEEN_FIN | SEEN_RST)))
 		return;
@@ -136,7 +134,7 @@ static __always_inline bool is_stale(const struct flow *flow, const struct packe
 
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
 {
-	work->reply = reply_key(&work->sent, flow);
+	set_reply_key(&work->reply, &work->sent, flow);
 	forget_pair(&work->sent, &work->reply);
 	return VERDICT_DROP_STALE_SOURCE;
 }
@@ -145,10 +143,10 @@ static __always_inline enum verdict forget_stale(const struct flow *flow, struct
 static __always_inline enum verdict translate_identification(const struct packet *packet)
 {
 	if (packet->train)
-		return rewrite_identification(packet->skb, packet->train->identification);
+		return rewrite_identification(packet, packet->train->identification);
 	if (packet->dont_fragment) /* means nothing then: RFC 6864, section 4.1 */
 		return VERDICT_CONTINUE;
-	return rewrite_identification(packet->skb, next_identification(packet->skb->gso_segs));
+	return rewrite_identification(packet, bpf_htons(next_identification(packet->skb->gso_segs)));
 }
 
 static __always_inline enum verdict translate_sent(const struct packet *packet, const struct flow *flow)
@@ -171,7 +169,7 @@ static __always_inline struct flow *flow_under_way(const struct packet *packet, 
 
 	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol))
 		return NULL;
-	work->sent = key_as_sent(packet, scope);
+	set_key_as_sent(&work->sent, packet, scope);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
 	if (!flow || flow->flags & FLOW_MAPPED || !route_holds(packet, flow) || !ip_checksum_holds(packet))
 		return NULL;
@@ -188,9 +186,9 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	enum verdict verdict = VERDICT_CONTINUE;
 	struct flow *flow;
 
-	if (!work || (packet->protocol == IPPROTO_ICMP && !is_query(packet->ports.icmp_type)))
+	if (!work || (is_icmp(packet->protocol) && packet->ports.icmp != ICMP_QUERY))
 		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
-	work->sent = key_as_sent(packet, sandbox->link.ifindex);
+	set_key_as_sent(&work->sent, packet, sandbox->link.ifindex);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
 	if (!flow) {
 		verdict = opens_flow(packet) ? open_flow(packet->skb, &route->source) : VERDICT_DROP_NO_FLOW;
@@ -242,7 +240,7 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 
 	if (!work)
 		return false;
-	work->reply = key_as_sent(packet, 0);
+	set_key_as_sent(&work->reply, packet, 0);
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }
 
@@ -252,9 +250,9 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet)
 	struct flow_work *work = room_for_flow();
 	struct flow *flow;
 
-	if (!work || (packet->protocol == IPPROTO_ICMP && !is_query_reply(packet->ports.icmp_type)))
+	if (!work || (is_icmp(packet->protocol) && packet->ports.icmp != ICMP_REPLY))
 		return NULL;
-	work->reply = key_as_sent(packet, 0);
+	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!flow)
 		return anything_published() ? open_from_world(packet, work) : NULL;
@@ -294,58 +292,61 @@ static __always_inline enum verdict translate_destination(const struct packet *p
 }
 
 /* The entry whose packets go the other way than the quoted one did; an error about no flow has none. */
-static __always_inline struct flow *flow_quoted(const struct packet *packet, struct quote *quote, __u32 scope)
+static __always_inline struct flow *flow_quoted(const struct quote *quote, struct flow_work *work, __u32 scope)
 {
-	struct flow_key key = {.scope = scope};
+	struct flow_key *key = &work->published;
 
-	if (parse_quote(packet, quote))
+	if (quote->ports.icmp == ICMP_ERROR) /* no error about an error */
 		return NULL;
-	key.source = quote->destination;
-	key.destination = quote->source;
-	key.source_port = quote->ports.destination;
-	key.destination_port = quote->ports.source;
-	key.protocol = quote->protocol;
-	if (quote->protocol == IPPROTO_ICMP && is_error(quote->ports.icmp_type))
-		return NULL; /* no error about an error */
-	return bpf_map_lookup_elem(&flows, &key);
+	__builtin_memset(key, 0, sizeof(*key));
+	key->source = quote->destination;
+	key->destination = quote->source;
+	key->source_port = quote->ports.destination;
+	key->destination_port = quote->ports.source;
+	key->scope = scope;
+	key->protocol = quote->protocol;
+	return bpf_map_lookup_elem(&flows, key);
 }
 
 /* RFC 5508, REQ-3 and REQ-3a. That the quoted packet's transport checksum is wrong says nothing: REQ-3c. */
 static __always_inline bool error_sums_hold(const struct packet *packet, const struct quote *quote)
 {
-	return icmp_sum_holds(packet->skb, packet->transport_offset, packet->transport_length) &&
-	       ip_sum_holds(packet->skb, quote->offset, quote->transport_offset - quote->offset);
-}
+	__u32 length = packet->transport_length, pseudo = 0;
 
-#define OF_TRAIN 0x10000 /* beside an identification, in host order */
+	if (packet->family == FAMILY_IPV6)
+		pseudo = sum_of_pseudo_header(&packet->source, &packet->destination, length, IPPROTO_ICMPV6);
+	else if (!ipv4_sum_holds(packet->skb, quote->offset, quote->transport_offset - quote->offset))
+		return false;
+	return icmp_sum_holds(packet->skb, packet->transport_offset, length, pseudo);
+}
 
 /*
  * An ICMP error about a packet of a flow: its receiver is to find its own packet quoted. Such errors neither keep a
  * flow alive nor end it (RFC 5508, REQ-6). scope: of what its sender sends, so 0 for the world; identification: of its
- * train, if it has one. CONTINUE: the flow's link is in flow_work. NO_FLOW: it concerns no sandbox. A function of its
+ * train, if it is of one. CONTINUE: the flow's link is in flow_work. NO_FLOW: it concerns no sandbox. A function of its
  * own to the verifier, so it reads the packet anew; the answer is an enum verdict.
  */
-__noinline int translate_error(struct __sk_buff *skb, __u32 scope, __u32 identification)
+__noinline int translate_error(struct __sk_buff *skb, __u32 scope, bool of_train, __be32 identification)
 {
 	struct flow_work *work = room_for_flow();
 	struct packet packet = {.skb = skb};
-	struct quote quote = {};
-	const struct flow *flow = !work || parse_ipv4(&packet) ? NULL : flow_quoted(&packet, &quote, scope);
+	const struct quote *quote = !work || parse_ip(&packet) ? NULL : parse_quote(&packet);
+	const struct flow *flow = quote ? flow_quoted(quote, work, scope) : NULL;
 	enum verdict verdict;
 
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
 	if (!scope && is_departed(flow->link.slot, flow->created))
 		return VERDICT_DROP_NO_FLOW;
-	if (!error_sums_hold(&packet, &quote))
+	if (!error_sums_hold(&packet, quote))
 		return VERDICT_DROP_BAD_CHECKSUM;
 	if (!scope && packet.ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;
 	work->entry.link = flow->link;
-	verdict = rewrite_quote(&packet, &quote, !scope, flow);
+	verdict = rewrite_quote(&packet, quote, !scope, flow);
 	if (!verdict && scope && !same_address(&flow->address, &packet.source))
-		verdict = identification & OF_TRAIN ? rewrite_identification(skb, bpf_htons(identification))
-						    : translate_identification(&packet);
+		verdict =
+			of_train ? rewrite_identification(&packet, identification) : translate_identification(&packet);
 	return verdict ? verdict : rewrite_address(&packet, scope, &flow->address);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -130,30 +131,45 @@ std::vector<std::string> texts(const Json& object, const char* key) {
     return found;
 }
 
-// Throws what nlohmann throws at a value of the wrong type; the caller turns that into an Error.
-std::expected<IpamResult, Error> result_in(const Json& json, const NetConf& conf) {
-    const auto ips = json.value("ips", Json::array());
-    if (ips.size() != 1) {
-        return unusable(conf, "has " + std::to_string(ips.size()) + " addresses; causeway takes one");
+// These throw what nlohmann throws at a value of the wrong type; the caller turns that into an Error.
+
+// The gateway of a subnet is that of the first address in it, where another one names none.
+std::expected<void, Error> add_address(const Json& ip, const NetConf& conf, IpamResult& result) {
+    const auto address = Prefix::parse(ip.value("address", ""));
+    if (!address) {
+        return unusable(conf, "has no address with a prefix length: " + ip.dump());
     }
-    const auto address = Prefix::parse(ips[0].value("address", ""));
-    if (!address || !address->address.is_ipv4()) {
-        return unusable(conf, "has no IPv4 address: " + ips[0].dump());
-    }
-    IpamResult result;
-    const auto range = Range::of_subnet({address->first(), address->length});
+    auto range = Range::of_subnet({address->first(), address->length});
     if (!range) {
         return unusable(conf, "has an address without a subnet to be in: " + address->text());
     }
-    result.range = *range;
-    if (ips[0].contains("gateway")) {
-        const auto gateway = Address::parse(ips[0]["gateway"].get<std::string>());
-        if (!gateway || !range->subnet.contains(*gateway)) {
-            return unusable(conf, "has a gateway outside the address's subnet: " + ips[0].dump());
-        }
-        result.range.gateway = *gateway;
+    const auto same =
+        std::ranges::find_if(result.ranges, [&](const RangeSet& set) { return set.front().subnet == range->subnet; });
+    if (same != result.ranges.end()) {
+        range = same->front();
     }
-    result.assignment = {*address, result.range.gateway};
+    if (ip.contains("gateway")) {
+        const auto gateway = Address::parse(ip["gateway"].get<std::string>());
+        if (!gateway || !range->subnet.contains(*gateway)) {
+            return unusable(conf, "has a gateway outside the address's subnet: " + ip.dump());
+        }
+        range->gateway = *gateway;
+    }
+    result.assignments.push_back({*address, range->gateway});
+    result.ranges.push_back({*range});
+    return {};
+}
+
+std::expected<IpamResult, Error> result_in(const Json& json, const NetConf& conf) {
+    const auto ips = json.value("ips", Json::array());
+    if (ips.empty() || ips.size() > CAUSEWAY_ADDRESSES_MAX) {
+        return unusable(conf, "has " + std::to_string(ips.size()) + " addresses; causeway takes 1 to " +
+                                  std::to_string(CAUSEWAY_ADDRESSES_MAX));
+    }
+    IpamResult result;
+    for (const auto& ip : ips) {
+        TRY(add_address(ip, conf, result));
+    }
     for (const auto& item : json.value("routes", Json::array())) {
         const auto destination = Prefix::parse(item.value("dst", ""));
         const auto gateway = item.contains("gw") ? Address::parse(item["gw"].get<std::string>()) : Address{};

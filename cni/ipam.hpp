@@ -13,14 +13,14 @@
 namespace causeway::cni {
 
 struct IpamResult {
-    Assignment assignment;
-    Range range;  // the subnet that the address is in, for the gateway device
+    std::vector<Assignment> assignments;  // at least one
+    std::vector<RangeSet> ranges;         // the subnet that each is in, for the gateway device
     std::vector<Route> routes;
     Dns dns;
 };
 
-// conf.delegated_ipam's ADD. Its own error is returned as it is. An answer that causeway can't use (no IPv4 address,
-// or more than one) is an error, after which the plugin's DEL was called.
+// conf.delegated_ipam's ADD. Its own error is returned as it is. An answer that causeway can't use (without an
+// address, for one) is an error, after which the plugin's DEL was called.
 std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf);
 
 // What it printed, as its ADD's result. conf names the plugin in an error: Code::decode_failure.

@@ -2,6 +2,7 @@
 #include "cni/ipam_conf.hpp"
 
 #include <fstream>
+#include <ranges>
 #include <sstream>
 
 #include "cni/runtime_conf.hpp"
@@ -47,6 +48,14 @@ std::expected<std::vector<Prefix>, Error> read_excluded(const Json& json, const 
     return excluded;
 }
 
+// RFC 4291, section 2.4: neither the unspecified and the loopback address, IPv4's in IPv6's form, link-local addresses,
+// which every link has, nor groups.
+bool can_be_given(const Prefix& subnet) {
+    const auto overlaps = [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); };
+    return subnet.address.is_ipv4() ||
+           !(overlaps("::/127") || overlaps("::fffe:0:0/95") || overlaps("fe80::/10") || overlaps("ff00::/8"));
+}
+
 std::expected<Range, Error> read_range(const Json& json) {
     if (!json.is_object()) {
         return invalid("ipam.ranges", json, "is not an object with a subnet");
@@ -59,9 +68,6 @@ std::expected<Range, Error> read_range(const Json& json) {
     if (!subnet) {
         return invalid("ipam.ranges.subnet", *text, "is not a subnet such as 10.0.0.0/24");
     }
-    if (!subnet->address.is_ipv4()) {
-        return invalid("ipam.ranges.subnet", *text, "is IPv6, which is not supported yet");
-    }
     if (subnet->length == 0) {
         return invalid("ipam.ranges.subnet", *text, "is every address there is, and not a sandbox network's");
     }
@@ -69,12 +75,15 @@ std::expected<Range, Error> read_range(const Json& json) {
         return invalid("ipam.ranges.subnet", *text,
                        "has host bits set; meant is perhaps " + Prefix{subnet->first(), subnet->length}.text());
     }
+    if (!can_be_given(*subnet)) {
+        return invalid("ipam.ranges.subnet", *text, "has addresses that no interface may be given");
+    }
     auto range = Range::of_subnet(*subnet);
     if (!range) {
         return invalid("ipam.ranges.subnet", *text, "has no room for a gateway and a sandbox");
     }
     range->gateway = TRY(address_at(json, "gateway", range->gateway, *subnet));
-    if (range->gateway == subnet->first() || range->gateway == subnet->last()) {
+    if (range->gateway == subnet->first() || (range->gateway == subnet->last() && subnet->address.is_ipv4())) {
         return invalid("ipam.ranges.gateway", range->gateway.text(), "is the subnet's own or its broadcast address");
     }
     range->first = TRY(address_at(json, "rangeStart", range->first, *subnet));
@@ -95,42 +104,60 @@ bool awaits_runtime_ranges(const Json& conf) {
     return capabilities != conf.end() && capabilities->is_object() && capabilities->value("ipRanges", Json()) == true;
 }
 
+std::expected<RangeSet, Error> read_set(const Json& json) {
+    if (!json.is_array() || json.empty()) {
+        return invalid("ipam.ranges", json, "is not a list of ranges");
+    }
+    RangeSet set;
+    for (const auto& range : json) {
+        set.push_back(TRY(read_range(range)));
+        if (set.back().gateway.family() != set.front().gateway.family()) {
+            return invalid("ipam.ranges", json, "is one set, and so must be of one family; give each a set of its own");
+        }
+    }
+    return set;
+}
+
+std::expected<void, Error> refuse_overlap(const std::vector<RangeSet>& sets) {
+    std::vector<Prefix> seen;
+    for (const auto& range : sets | std::views::join) {
+        for (const auto& other : seen) {
+            if (other.overlaps(range.subnet)) {
+                return invalid("ipam.ranges.subnet", range.subnet.text(), "overlaps " + other.text());
+            }
+        }
+        seen.push_back(range.subnet);
+    }
+    return {};
+}
+
 // Sets of "ranges", after those of the runtime's "ipRanges": each a list of alternatives; a sandbox takes one address
-// of each set. "subnet" and its companions right in "ipam" are the short form of one range.
-std::expected<std::vector<Range>, Error> read_ranges(const Json& conf, const Json& ipam) {
-    std::vector<Range> ranges;
-    Json sets = TRY(runtime_ranges(conf));
-    sets = sets.is_null() ? Json::array() : sets;
+// of each set. "subnet" and its companions right in "ipam" are the short form of a set of one range.
+std::expected<std::vector<RangeSet>, Error> read_ranges(const Json& conf, const Json& ipam) {
+    Json json = TRY(runtime_ranges(conf));
+    json = json.is_null() ? Json::array() : json;
+    if (ipam.contains("subnet")) {
+        json.push_back(Json::array({ipam}));
+    }
     const auto configured =
         TRY(optional_value<Json>(ipam, "ranges", &Json::is_array, "a list of lists of ranges", "ipam."))
             .value_or(Json::array());
-    sets.insert(sets.end(), configured.begin(), configured.end());
-    if (sets.size() > 1) {
-        return invalid("ipam.ranges", sets, "has several sets: more than one address a sandbox is not supported yet");
+    json.insert(json.end(), configured.begin(), configured.end());
+    std::vector<RangeSet> sets;
+    for (const auto& set : json) {
+        sets.push_back(TRY(read_set(set)));
     }
-    if (ipam.contains("subnet")) {
-        ranges.push_back(TRY(read_range(ipam)));
-    }
-    for (const auto& set : sets) {
-        if (!set.is_array() || set.empty()) {
-            return invalid("ipam.ranges", set, "is not a list of ranges");
-        }
-        for (const auto& range : set) {
-            ranges.push_back(TRY(read_range(range)));
-        }
-    }
-    if (ranges.empty() && !awaits_runtime_ranges(conf)) {
+    if (sets.empty() && !awaits_runtime_ranges(conf)) {
         return fail(Code::invalid_configuration,
                     "ipam.ranges: missing: causeway needs a subnet to give addresses from");
     }
-    for (auto a = ranges.begin(); a != ranges.end(); ++a) {
-        for (auto b = std::next(a); b != ranges.end(); ++b) {
-            if (a->subnet.overlaps(b->subnet)) {
-                return invalid("ipam.ranges.subnet", b->subnet.text(), "overlaps " + a->subnet.text());
-            }
-        }
+    if (sets.size() > CAUSEWAY_ADDRESSES_MAX) {
+        return invalid(
+            "ipam.ranges", json,
+            "has more than " + std::to_string(CAUSEWAY_ADDRESSES_MAX) + " sets: so many addresses a sandbox");
     }
-    return ranges;
+    TRY(refuse_overlap(sets));
+    return sets;
 }
 
 std::expected<std::vector<Route>, Error> read_routes(const Json& ipam) {

@@ -22,7 +22,7 @@ struct Dns {
 
 struct IpamConf {
     std::optional<std::string> delegated;  // a type other than causeway's own: then ranges and routes are its business
-    std::vector<Range> ranges;             // none: the runtime gives them at ADD
+    std::vector<RangeSet> ranges;          // none: the runtime gives them at ADD
     std::uint32_t rest = 0;                // seconds
     std::vector<Route> routes;
     Dns dns;  // of resolvConf, else the configuration's own

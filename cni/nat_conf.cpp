@@ -60,12 +60,15 @@ std::expected<void, Error> read_unmasqueraded(const Json& conf, NatSpec& nat) {
     const std::string key = "nonMasqueradeCIDRs";
     for (const auto& text : TRY(texts_at(conf, key))) {
         const auto prefix = Prefix::parse(text);
-        if (!prefix || !prefix->address.is_ipv4()) {
-            return invalid(key, text, "is not an IPv4 destination such as 10.0.0.0/8");
+        if (!prefix) {
+            return invalid(key, text, "is not a destination such as 10.0.0.0/8 or fd00::/8");
         }
         if (prefix->address != prefix->first()) {
             return invalid(key, text,
                            "has host bits set; meant is perhaps " + Prefix{prefix->first(), prefix->length}.text());
+        }
+        if (!prefix->address.is_ipv4() && prefix->overlaps(Prefix::parse("::fffe:0:0/95").value())) {
+            return invalid(key, text, "has IPv4's addresses in it; meant is perhaps 2000::/3 and fc00::/7");
         }
         nat.unmasqueraded.push_back(*prefix);
     }

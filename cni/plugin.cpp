@@ -43,8 +43,8 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
     if (conf.delegated_ipam) {  // it reads the same request, and so knows which address was asked for
         auto lease = TRY(add_by_delegate(request, conf));
         rollback.on_failure([&] { return call_delegate("DEL", request, conf); });
-        conf.network.ranges = {lease.range};
-        sandbox.assignment = lease.assignment;
+        conf.network.ranges = std::move(lease.ranges);
+        sandbox.assignments = std::move(lease.assignments);
         sandbox.routes = std::move(lease.routes);
         if (!lease.dns.empty() && !asked.dns) {
             conf.dns = std::move(lease.dns);
@@ -52,7 +52,7 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
     } else if (conf.network.ranges.empty()) {
         return fail(Code::invalid_configuration, "runtimeConfig.ipRanges: missing, and ipam has no ranges of its own");
     } else {
-        sandbox.address = asked.address;
+        sandbox.addresses = std::move(asked.addresses);
     }
     const auto connection = connect(conf.network, sandbox);
     if (!connection) {

@@ -37,22 +37,27 @@ std::expected<std::uint16_t, Error> port_of(const Json& mapping, const Json& low
 
 std::expected<std::optional<Address>, Error> host_of(const Json& mapping, const Json& lowered) {
     const auto text = TRY(text_at(lowered, "hostip", key + ".")).value_or("");
-    if (text.empty() || text == "0.0.0.0" || text == "::") {
+    if (text.empty()) {
         return std::nullopt;
     }
     const auto address = Address::parse(text);
     if (!address) {
         return invalid(key, mapping, "has a hostIP that is no IP address");
     }
-    if (!address->is_ipv4()) {
-        return fail(Code::unsupported_field, key + ": " + mapping.dump() + " is on IPv6, which is not supported yet");
-    }
     return *address;
 }
 
 // Where one of them is published on every address, it claims the other's too.
+bool claim_one_address(const std::optional<Address>& a, const std::optional<Address>& b) {
+    if (!a || !b || *a == *b) {
+        return true;
+    }
+    const auto any = Address::unspecified(a->family());
+    return a->family() == b->family() && (*a == any || *b == any);
+}
+
 bool claim_one_port(const PortMapping& a, const PortMapping& b) {
-    return a.protocol == b.protocol && a.host_port == b.host_port && (!a.host || !b.host || a.host == b.host);
+    return a.protocol == b.protocol && a.host_port == b.host_port && claim_one_address(a.host, b.host);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace causeway::cni {
 
 // list: the value, whose objects' keys are matched whatever their case; null: none. Code::invalid_configuration names
-// the mapping and what is wrong with it, or the two that claim one port; Code::unsupported_field for IPv6.
+// the mapping and what is wrong with it, or the two that claim one port.
 std::expected<std::vector<PortMapping>, Error> read_port_mappings(const Json& list);
 
 }  // namespace causeway::cni

@@ -72,13 +72,13 @@ Json add_result(const NetConf& conf, const std::string& netns, const Connection&
         interfaces.push_back(interface_json(conf.version, connection.sandbox_end, netns));
         index = interfaces.size() - 1;
     }
-    Json ip{{"interface", index},
-            {"address", connection.assignment.address.text()},
-            {"gateway", connection.assignment.gateway.text()}};
-    if (has_ip_version(conf.version)) {
-        ip["version"] = connection.assignment.address.address.is_ipv4() ? "4" : "6";
+    for (const auto& [address, gateway] : connection.assignments) {
+        Json ip{{"interface", index}, {"address", address.text()}, {"gateway", gateway.text()}};
+        if (has_ip_version(conf.version)) {
+            ip["version"] = address.address.is_ipv4() ? "4" : "6";
+        }
+        list_in(result, "ips").push_back(ip);
     }
-    list_in(result, "ips").push_back(ip);
     auto& routes = list_in(result, "routes");
     for (const auto& route : connection.routes) {
         routes.push_back({{"dst", route.destination.text()}, {"gw", route.gateway.text()}});

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <sstream>
 #include <vector>
 
 #include "cni/port_conf.hpp"
@@ -47,23 +48,15 @@ std::expected<Address, Error> read_address(const std::string& key, const std::st
     if (!address) {
         return invalid(key, text, "is not an IP address");
     }
-    if (!address->is_ipv4()) {
-        return fail(Code::unsupported_field, key + ": \"" + text + "\" is IPv6, which is not supported yet");
-    }
     return *address;
 }
 
-std::expected<std::optional<Address>, Error> read_addresses(const Json& object, const std::string& prefix) {
-    const auto texts = TRY(texts_at(object, "ips", prefix));
-    if (texts.size() > 1) {
-        return fail(Code::unsupported_field,
-                    prefix + "ips: " + object["ips"].dump() +
-                        " has several addresses: more than one a sandbox is not supported yet");
+std::expected<std::vector<Address>, Error> read_addresses(const Json& object, const std::string& prefix) {
+    std::vector<Address> addresses;
+    for (const auto& text : TRY(texts_at(object, "ips", prefix))) {
+        addresses.push_back(TRY(read_address(prefix + "ips", text)));
     }
-    if (texts.empty()) {
-        return std::nullopt;
-    }
-    return TRY(read_address(prefix + "ips", texts[0]));
+    return addresses;
 }
 
 std::expected<std::optional<Mac>, Error> read_mac(const std::string& key, const std::string& text) {
@@ -125,12 +118,13 @@ std::expected<Arguments, Error> read_arguments(std::string_view text) {
 std::expected<void, Error> apply_arguments(std::string_view text, RuntimeConf& result) {
     auto arguments = TRY(read_arguments(text));
     const auto with_its_name = [](Error error) { return bad_arguments(error.message); };
-    if (const auto& ip = arguments["IP"]; !ip.empty()) {
+    std::istringstream ips(arguments["IP"]);  // several with commas, as host-local takes them
+    for (std::string ip; std::getline(ips, ip, ',');) {
         auto address = read_address("IP", ip);
         if (!address) {
             return with_its_name(address.error());
         }
-        result.address = *address;
+        result.addresses.push_back(*address);
     }
     const auto mac = read_mac("MAC", arguments["MAC"]);
     if (!mac) {
@@ -146,7 +140,9 @@ void prefer(std::optional<Value>& present, std::optional<Value> other) {
 }
 
 std::expected<void, Error> apply_object(const Json& object, const std::string& prefix, RuntimeConf& result) {
-    prefer(result.address, TRY(read_addresses(object, prefix)));
+    if (auto addresses = TRY(read_addresses(object, prefix)); !addresses.empty()) {
+        result.addresses = std::move(addresses);
+    }
     const auto mac = TRY(text_at(object, "mac", prefix)).value_or("");
     prefer(result.mac, TRY(read_mac(prefix + "mac", mac)));
     const auto quota = TRY(read_quota(object, prefix));

@@ -18,7 +18,7 @@
 namespace causeway::cni {
 
 struct RuntimeConf {
-    std::optional<Address> address;  // IPv4
+    std::vector<Address> addresses;
     std::optional<Mac> mac;
     std::optional<Dns> dns;
     std::vector<PortMapping> ports;

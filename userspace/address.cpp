@@ -50,6 +50,19 @@ std::expected<Address, Error> Address::parse(std::string_view text) {
     return malformed("an IP address", text);
 }
 
+Address Address::link_local_of(const Mac& mac) {
+    Address address;
+    address.bytes_ = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe};
+    std::copy_n(mac.bytes.begin(), 3, &address.bytes_[8]);
+    std::copy_n(mac.bytes.begin() + 3, 3, &address.bytes_[13]);
+    address.bytes_[8] ^= 0x02;
+    return address;
+}
+
+bool Address::is_link_local() const {
+    return bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
+}
+
 bool Address::is_ipv4() const {
     return std::equal(mapped_ipv4.begin(), mapped_ipv4.end(), bytes_.begin());
 }
@@ -173,10 +186,22 @@ std::expected<Mac, Error> Mac::parse(std::string_view text) {
     return mac;
 }
 
+const char* name_of(family family) {
+    return family == FAMILY_IPV4 ? "IPv4" : "IPv6";
+}
+
 Mac Mac::of_address(const Address& address) {
-    // 0x0a: locally administered, unicast (IEEE 802, section 8.4); then "c", then the low bytes that differ.
-    Mac mac{{0x0a, 'c'}};
-    std::copy_n(address.bytes() + address.size() - 4, 4, &mac.bytes[2]);
+    // 0x0a: locally administered, unicast (IEEE 802, section 8.4); then "c", then the low bytes that differ, or "6" and
+    // those with the high ones mixed in (FNV-1a), since gateways of IPv6 subnets all end in ::1.
+    const auto* const bytes = address.bytes();
+    Mac mac{{0x0a, static_cast<std::uint8_t>(address.is_ipv4() ? 'c' : '6')}};
+    std::uint32_t mixed = address.is_ipv4() ? 0 : 2166136261;
+    for (std::size_t i = 0; i < address.size() - 4; i++) {
+        mixed = (mixed ^ bytes[i]) * 16777619;
+    }
+    for (std::size_t i = 0; i < 4; i++) {
+        mac.bytes[2 + i] = static_cast<std::uint8_t>(bytes[address.size() - 4 + i] ^ (mixed >> (24 - 8 * i)));
+    }
     return mac;
 }
 

@@ -15,6 +15,8 @@
 
 namespace causeway {
 
+struct Mac;
+
 // An IPv4 or IPv6 address. The default value is "::", which stands for none.
 class Address {
 public:
@@ -22,8 +24,14 @@ public:
     explicit Address(const address& raw);
     static Address of_ipv4(std::uint32_t host_order);
     static std::expected<Address, Error> parse(std::string_view text);  // without a prefix length
+    // fe80:: and the MAC's modified EUI-64: RFC 4291, section 2.5.6 and appendix A.
+    static Address link_local_of(const Mac& mac);
+    // The family's "0.0.0.0" or "::", which stands for any.
+    static Address unspecified(::family family) { return family == FAMILY_IPV4 ? of_ipv4(0) : Address{}; }
 
     bool is_ipv4() const;
+    ::family family() const { return is_ipv4() ? FAMILY_IPV4 : FAMILY_IPV6; }
+    bool is_link_local() const;  // fe80::/10; IPv4's are not told apart
     bool is_none() const { return *this == Address{}; }
     int bits() const { return is_ipv4() ? 32 : 128; }
     address raw() const;                // as the maps hold it
@@ -57,11 +65,15 @@ struct Prefix {
     bool operator==(const Prefix&) const = default;
 };
 
+// "IPv4", "IPv6": for messages.
+const char* name_of(family family);
+
 struct Mac {
     std::array<std::uint8_t, 6> bytes{};
 
     static std::expected<Mac, Error> parse(std::string_view text);
     // Locally administered, the same each time for the same address, so that neighbours' caches stay true.
+    // Of two IPv6 addresses only those of one /96 are sure to differ.
     static Mac of_address(const Address& address);
     std::string text() const;
     bool operator==(const Mac&) const = default;

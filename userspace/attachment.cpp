@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <optional>
@@ -53,6 +54,16 @@ std::string host_end_name(std::uint64_t claim) {
 bool is_host_end_name(const std::string& name) {
     return name.starts_with(host_end_prefix) && name.size() == host_end_prefix.size() + digit_count &&
            name.find_first_not_of(digits, host_end_prefix.size()) == std::string::npos;
+}
+
+std::vector<Address> Attachment::addresses() const {
+    std::vector<Address> addresses;
+    for (const auto& raw : record.addresses) {
+        if (const Address address(raw); !address.is_none()) {
+            addresses.push_back(address);
+        }
+    }
+    return addresses;
 }
 
 std::expected<void, Error> save(const Datapath& datapath, const Attachment& attachment) {
@@ -131,8 +142,19 @@ std::expected<std::optional<Link>, Error> host_end_of(Netlink& netlink, const at
                                          : std::unexpected(link.error());
 }
 
-// The interface stays, with what others have given it; the routes by the gateway go before the address that reaches it.
-std::expected<void, Error> take_address_back(const attachment_key& key, const attachment& record) {
+void remove_from(const Link& link, const Prefix& prefix, const std::vector<Route>& routes, const std::string& where,
+                 Batch& batch) {
+    for (const auto& route : routes) {
+        if (route.in_main_table && route.ifindex == link.ifindex && prefix.contains(route.gateway)) {
+            batch.remove_route(route, "remove the route to " + route.destination.text() + where);
+        }
+    }
+    batch.remove_address(link.ifindex, prefix, "remove the address " + prefix.text() + " from " + link.name + where);
+}
+
+// The interface stays, with what others have given it; the routes by a gateway go before the address that reaches it.
+std::expected<void, Error> take_addresses_back(const Attachment& attachment) {
+    const auto& [key, record] = attachment;
     const auto netns = Netns::open(record.netns);
     if (!netns) {
         return {};  // gone, and the interface with it
@@ -143,28 +165,25 @@ std::expected<void, Error> take_address_back(const attachment_key& key, const at
         return link.error().number == ENODEV ? std::expected<void, Error>{} : std::unexpected(link.error());
     }
     Batch batch;
-    const auto routes = TRY(inside.routes(AF_INET));
-    for (const auto& one : TRY(inside.addresses(AF_INET, link->ifindex))) {
-        if (one.prefix.address == Address(record.address)) {
-            for (const auto& route : routes) {
-                if (route.in_main_table && route.ifindex == link->ifindex && one.prefix.contains(route.gateway)) {
-                    batch.remove_route(route,
-                                       "remove the route to " + route.destination.text() + " in " + record.netns);
-                }
+    const auto ours = attachment.addresses();
+    for (const int family : {AF_INET, AF_INET6}) {
+        if (std::ranges::none_of(ours, [&](const Address& a) { return a.is_ipv4() == (family == AF_INET); })) {
+            continue;
+        }
+        const auto routes = TRY(inside.routes(family));
+        for (const auto& one : TRY(inside.addresses(family, link->ifindex))) {
+            if (std::ranges::find(ours, one.prefix.address) != ours.end()) {
+                remove_from(*link, one.prefix, routes, " in " + std::string(record.netns), batch);
             }
-            batch.remove_address(
-                link->ifindex, one.prefix,
-                "remove the address " + one.prefix.text() + " from " + link->name + " in " + record.netns);
         }
     }
     return inside.commit(batch);
 }
 
-std::expected<void, Error> let_go(const Datapath& datapath, const attachment_key& key, const attachment& record,
-                                  const Link& link) {
+std::expected<void, Error> let_go(const Datapath& datapath, const Attachment& attachment, const Link& link) {
     Failures failures;
     failures.note(detach(own_device_hook, link.ifindex, Direction::ingress, datapath.from_sandbox.get(), link.name));
-    failures.note(take_address_back(key, record));
+    failures.note(take_addresses_back(attachment));
     return failures.result();
 }
 
@@ -181,7 +200,7 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
     failures.note(datapath.sandboxes.erase(ifindex, who));
     if (link && *link) {
         const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
-        failures.note(given ? let_go(datapath, key, record, **link) : netlink.delete_link(**link));
+        failures.note(given ? let_go(datapath, attachment, **link) : netlink.delete_link(**link));
     }
     return failures.result();
 }
@@ -240,8 +259,8 @@ std::expected<void, Error> undo_one(const Datapath& datapath, Netlink& netlink, 
     if (record.block != 0) {
         failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
     }
-    if (!Address(record.address).is_none()) {
-        failures.note(release_address(datapath, Address(record.address), record.claim, record.rest));
+    for (const auto& address : attachment.addresses()) {
+        failures.note(release_address(datapath, address, record.claim, record.rest));
     }
     if (failures.none()) {
         failures.note(datapath.attachments.erase(key, who));

@@ -8,6 +8,7 @@
 #include <expected>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "userspace/datapath.hpp"
 #include "userspace/netlink.hpp"
@@ -29,6 +30,7 @@ struct Attachment {
     attachment_key key{};
     attachment record{};
 
+    std::vector<Address> addresses() const;  // claimed, or about to be
     std::string what() const { return "the record of " + name_of(id_of(key)); }
 };
 

@@ -48,7 +48,8 @@ std::string owner_of(const Datapath& datapath, std::uint32_t ifindex) {
 }
 
 std::string text_of(const PortMapping& mapping) {
-    const std::string host = mapping.host ? mapping.host->text() : "every address";
+    const bool all = !mapping.host || *mapping.host == Address::unspecified(mapping.host->family());
+    const std::string host = all ? "every address" : mapping.host->text();
     return std::to_string(mapping.host_port) + (mapping.protocol == IPPROTO_TCP ? "/tcp on " : "/udp on ") + host;
 }
 
@@ -62,20 +63,18 @@ flow_key key_of(const PortMapping& mapping, const Address& host) {
             .reserved = {}};
 }
 
-std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const flow& entry) {
+std::expected<void, Error> publish_on(const Datapath& datapath, const PortMapping& mapping, const Address& host,
+                                      const flow& entry) {
     const auto taken = [&](std::uint32_t ifindex) {
         return fail(Code::conflict,
                     "publish port " + text_of(mapping) + ": " + owner_of(datapath, ifindex) + " has it already");
     };
-    if (mapping.protocol == IPPROTO_SCTP) {
-        return fail(Code::unsupported_field, "portMappings: SCTP ports can't be published");
-    }
-    if (mapping.host) {
-        if (const auto other = datapath.flows.find(key_of(mapping, Address{}))) {
+    if (const auto all = Address::unspecified(host.family()); host != all) {
+        if (const auto other = datapath.flows.find(key_of(mapping, all))) {
             return taken(other->link.ifindex);
         }
     }
-    const auto key = key_of(mapping, mapping.host.value_or(Address{}));
+    const auto key = key_of(mapping, host);
     auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
     if (!inserted && inserted.error().number == EEXIST) {
         return taken(datapath.flows.find(key).value_or(flow{}).link.ifindex);
@@ -83,13 +82,51 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const PortMappi
     return inserted;
 }
 
+bool is_published_in(const PortMapping& mapping, family family) {
+    return !mapping.host || mapping.host->family() == family;
+}
+
+flow_key key_in(const PortMapping& mapping, family family) {
+    return key_of(mapping, mapping.host.value_or(Address::unspecified(family)));
+}
+
+std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const sandbox& identity,
+                                       std::uint64_t created) {
+    if (mapping.protocol == IPPROTO_SCTP) {
+        return fail(Code::unsupported_field, "portMappings: SCTP ports can't be published");
+    }
+    flow entry{.created = created,
+               .port = htons(mapping.sandbox_port),
+               .flags = FLOW_OPEN,
+               .link = identity.link,
+               .network = static_cast<__u16>(identity.network)};
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        if (!is_published_in(mapping, family)) {
+            continue;
+        }
+        entry.address = identity.address[family];
+        if (!Address(entry.address).is_none()) {
+            TRY(publish_on(datapath, mapping, mapping.host.value_or(Address::unspecified(family)), entry));
+        } else if (mapping.host && *mapping.host != Address::unspecified(family)) {
+            return fail(Code::invalid_configuration,
+                        "publish port " + text_of(mapping) + ": the sandbox has no " + name_of(family) + " address");
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 std::expected<void, Error> verify_published(const Datapath& datapath, const PortMapping& mapping,
-                                            std::uint32_t host_end) {
-    const auto entry = datapath.flows.find(key_of(mapping, mapping.host.value_or(Address{})));
-    if (!entry || entry->link.ifindex != host_end || entry->port != htons(mapping.sandbox_port)) {
-        return fail(Code::check_failed, "the published port " + text_of(mapping) + " is gone");
+                                            const sandbox& identity) {
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        if (!is_published_in(mapping, family) || Address(identity.address[family]).is_none()) {
+            continue;
+        }
+        const auto entry = datapath.flows.find(key_in(mapping, family));
+        if (!entry || entry->link.ifindex != identity.link.ifindex || entry->port != htons(mapping.sandbox_port)) {
+            return fail(Code::check_failed, "the published port " + text_of(mapping) + " is gone");
+        }
     }
     return {};
 }
@@ -120,13 +157,13 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
     return datapath.ports.put(0, now, "the reserved ports");
 }
 
-std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports, flow entry) {
+std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                   const sandbox& identity, std::uint64_t created) {
     if (ports.empty()) {
         return {};
     }
     for (const auto& mapping : ports) {
-        entry.port = htons(mapping.sandbox_port);
-        TRY(publish_one(datapath, mapping, entry));
+        TRY(publish_one(datapath, mapping, identity, created));
     }
     return datapath.publishing.put(0, 1, "that ports are published");
 }
@@ -135,10 +172,12 @@ std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector
                                      std::uint32_t ifindex) {
     Failures failures;
     for (const auto& mapping : ports) {
-        const auto key = key_of(mapping, mapping.host.value_or(Address{}));
-        const auto entry = datapath.flows.find(key);
-        if (entry && entry->link.ifindex == ifindex) {  // and not the one that the port was refused for
-            failures.note(datapath.flows.erase(key, "the published port " + text_of(mapping)));
+        for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+            const auto key = key_in(mapping, family);
+            const auto entry = datapath.flows.find(key);
+            if (entry && entry->link.ifindex == ifindex) {  // and not the one that the port was refused for
+                failures.note(datapath.flows.erase(key, "the published port " + text_of(mapping)));
+            }
         }
     }
     return failures.result();

@@ -15,8 +15,10 @@ namespace causeway {
 
 // A port of the host that leads to a sandbox.
 struct PortMapping {
-    std::uint8_t protocol = 0;    // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP
-    std::optional<Address> host;  // the address it is published on; none: every one of the host's
+    std::uint8_t protocol = 0;  // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP
+    // The address it is published on; unspecified: every one of the host's of that family; none: every one of each
+    // family that the sandbox has.
+    std::optional<Address> host;
     std::uint16_t host_port = 0, sandbox_port = 0;
 
     bool operator==(const PortMapping&) const = default;
@@ -28,10 +30,11 @@ std::expected<host_ports, Error> reserved_ports();
 // Brings the datapath up to date with it, where it has changed.
 std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
 
-// entry: as the ports' entries in `flows` are to be, but for the sandbox's port. What is about to be published is on
-// record. Code::conflict names the sandbox that has the port already; Code::unsupported_field: SCTP, whose checksum
-// covers ports in a way that programs can't mend.
-std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports, flow entry);
+// What is about to be published is on record. Code::conflict names the sandbox that has the port already;
+// Code::invalid_configuration: on an address of a family that the sandbox has none of; Code::unsupported_field: SCTP,
+// whose checksum covers ports in a way that programs can't mend. created: as of the sandbox's flows.
+std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                   const sandbox& identity, std::uint64_t created);
 
 // Takes back those whose entry leads to this host end. Flows that they have opened stay.
 std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,
@@ -39,6 +42,6 @@ std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector
 
 // Whether it leads through that host end. Code::check_failed.
 std::expected<void, Error> verify_published(const Datapath& datapath, const PortMapping& mapping,
-                                            std::uint32_t host_end);
+                                            const sandbox& identity);
 
 }  // namespace causeway

@@ -19,7 +19,7 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
                            .host_end = record.host_end,
                            .netns = record.netns,
                            .ifindex = record.ifindex,
-                           .address = Address(record.address),
+                           .addresses = Attachment{key, record}.addresses(),
                            .connected = record.state == ATTACHMENT_CONNECTED};
         const auto network = datapath->networks.find(record.network).value_or(::network{});
         entry.network = network.name;
@@ -32,7 +32,7 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
         entry.counters = datapath->traffic_of.sum(record.slot).value_or(traffic{});
         entries.push_back(entry);
     }));
-    std::ranges::sort(entries, {}, &SandboxEntry::address);
+    std::ranges::sort(entries, {}, &SandboxEntry::addresses);
     return entries;
 }
 

@@ -14,7 +14,7 @@ struct SandboxEntry {
     SandboxId id;
     std::string network, host_end, netns;
     std::uint32_t ifindex = 0;
-    Address address;
+    std::vector<Address> addresses;
     Mac mac;
     bool connected = false;
     PortRange ports;  // of its own towards the world; 0: the network's
@@ -23,7 +23,7 @@ struct SandboxEntry {
     Quota quota;
 };
 
-// All sandboxes, ordered by address. No datapath: none.
+// All sandboxes, ordered by their first address. No datapath: none.
 std::expected<std::vector<SandboxEntry>, Error> list_sandboxes();
 
 }  // namespace causeway

@@ -10,6 +10,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -79,22 +80,23 @@ Error refused(int number, std::string_view step, const nlmsghdr& reply) {
     return kernel_error(number, step, reason_in(reply));
 }
 
-// IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF is the list of net.ipv4.conf.<link>.*, by number from 1 on.
-bool forwards_ipv4(const nlattr& families) {
-    bool forwards = false;
+// IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF is the list of net.ipv4.conf.<link>.*, by number from 1 on; AF_INET6 >
+// IFLA_INET6_CONF that of net.ipv6.conf.<link>.*, from 0 on.
+void read_forwarding(const nlattr& families, Link& link) {
     for_each_attribute_in(families, [&](const nlattr& family, int name) {
-        if (name != AF_INET) {
+        const bool ipv4 = name == AF_INET;
+        if (!ipv4 && name != AF_INET6) {
             return;
         }
+        const int wanted = ipv4 ? int{IFLA_INET_CONF} : int{IFLA_INET6_CONF};
+        const std::size_t place = ipv4 ? IPV4_DEVCONF_FORWARDING - 1 : DEVCONF_FORWARDING;
         for_each_attribute_in(family, [&](const nlattr& settings, int type) {
             const auto* values = static_cast<const std::uint32_t*>(mnl_attr_get_payload(&settings));
-            if (type == IFLA_INET_CONF &&
-                mnl_attr_get_payload_len(&settings) >= IPV4_DEVCONF_FORWARDING * sizeof(*values)) {
-                forwards = values[IPV4_DEVCONF_FORWARDING - 1] != 0;
+            if (type == wanted && mnl_attr_get_payload_len(&settings) > place * sizeof(*values)) {
+                (ipv4 ? link.forwards_ipv4 : link.forwards_ipv6) = values[place] != 0;
             }
         });
     });
-    return forwards;
 }
 
 std::string kind_in(const nlattr& info) {
@@ -125,7 +127,7 @@ Link link_in(const nlmsghdr& message) {
         } else if (type == IFLA_LINKINFO) {
             link.kind = kind_in(attribute);
         } else if (type == IFLA_AF_SPEC) {
-            link.forwards_ipv4 = forwards_ipv4(attribute);
+            read_forwarding(attribute, link);
         }
     });
     return link;
@@ -159,7 +161,8 @@ LinkAddress link_address_in(const nlmsghdr& message) {
             flags = mnl_attr_get_u32(&attribute);
         }
     });
-    found.global = info->ifa_scope == RT_SCOPE_UNIVERSE && (flags & (IFA_F_SECONDARY | IFA_F_DEPRECATED)) == 0;
+    constexpr std::uint32_t unfit = IFA_F_SECONDARY | IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
+    found.global = info->ifa_scope == RT_SCOPE_UNIVERSE && (flags & unfit) == 0;
     return found;
 }
 
@@ -434,11 +437,11 @@ std::expected<std::vector<LinkAddress>, Error> Netlink::addresses(int family, st
     return found;
 }
 
-std::expected<std::vector<LinkAddress>, Error> Netlink::local_addresses() {
+std::expected<std::vector<LinkAddress>, Error> Netlink::local_addresses(int family) {
     Batch::Message message;
     auto& request = message.start(RTM_GETROUTE, NLM_F_DUMP);
     auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
-    info->rtm_family = AF_INET;
+    info->rtm_family = static_cast<std::uint8_t>(family);
     info->rtm_table = RT_TABLE_LOCAL;
     info->rtm_type = RTN_LOCAL;
     std::vector<LinkAddress> found;

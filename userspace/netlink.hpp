@@ -30,6 +30,7 @@ struct Link {
     bool up = false;
     bool ethernet = false;       // ARPHRD_ETHER
     bool forwards_ipv4 = false;  // net.ipv4.conf.<link>.forwarding
+    bool forwards_ipv6 = false;  // net.ipv6.conf.<link>.forwarding
     std::string kind;            // "veth", "tun", ...; empty: a device of the machine's
     std::uint32_t peer = 0;      // ifindex of the other end, in its own namespace; 0: none
 };
@@ -37,7 +38,7 @@ struct Link {
 struct LinkAddress {
     std::uint32_t ifindex = 0;
     Prefix prefix;        // the address itself with its subnet's length
-    bool global = false;  // RT_SCOPE_UNIVERSE, neither temporary nor deprecated nor secondary
+    bool global = false;  // RT_SCOPE_UNIVERSE; none that is temporary, deprecated, secondary, or not yet usable
 };
 
 struct Route {
@@ -92,9 +93,9 @@ public:
     std::expected<Link, Error> link_named(const std::string& name);
     std::expected<Link, Error> link_at(std::uint32_t ifindex);
     std::expected<std::vector<LinkAddress>, Error> addresses(int family, std::uint32_t ifindex = 0);  // 0: of all
-    // The IPv4 addresses that this namespace has, and where: from its table of local routes, so that it costs nothing
-    // for devices without one, of which there are many. Not their scope or prefix length: 32.
-    std::expected<std::vector<LinkAddress>, Error> local_addresses();
+    // The addresses that this namespace has, and where: from its table of local routes, so that it costs nothing for
+    // devices without one, of which there are many. Not their scope or prefix length: 32 or 128.
+    std::expected<std::vector<LinkAddress>, Error> local_addresses(int family);
     std::expected<std::vector<Route>, Error> routes(int family);  // unicast, of every table
     std::expected<std::vector<Link>, Error> links();
 

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <set>
+#include <ranges>
 
 #include "userspace/fixed_text.hpp"
 #include "userspace/rollback.hpp"
+#include "userspace/sysctl.hpp"
+#include "userspace/uplink.hpp"
 
 namespace causeway {
 
@@ -22,9 +24,27 @@ std::uint16_t with_isolation(std::uint16_t link_flags, const network& record) {
     return static_cast<std::uint16_t>(isolated ? link_flags | LINK_ISOLATED : link_flags & ~LINK_ISOLATED);
 }
 
+bool has_subnets(const network& record, family family) {
+    return std::ranges::any_of(record.subnets, [&](const subnet& subnet) {
+        return subnet.prefix_length != 0 && Address(subnet.gateway).family() == family;
+    });
+}
+
+Prefix link_local_gateway_of(const network& record) {
+    Mac mac;
+    std::ranges::copy(record.mac, mac.bytes.begin());
+    return {Address::link_local_of(mac), 64};
+}
+
+bool NetworkSpec::has(family family) const {
+    return ranges.empty() || std::ranges::any_of(ranges | std::views::join,
+                                                 [&](const Range& range) { return range.gateway.family() == family; });
+}
+
 namespace {
 
 constexpr std::uint32_t default_mtu = 1500;
+constexpr std::uint32_t ipv6_mtu_min = 1280;  // RFC 8200, section 5
 
 bool is_used(const subnet& subnet) {
     return subnet.prefix_length != 0;
@@ -32,6 +52,26 @@ bool is_used(const subnet& subnet) {
 
 Prefix prefix_of(const subnet& subnet) {
     return {Address(subnet.gateway), static_cast<int>(subnet.prefix_length)};
+}
+
+Mac mac_of(const network& record) {
+    Mac mac;
+    std::ranges::copy(record.mac, mac.bytes.begin());
+    return mac;
+}
+
+// What the gateway device has.
+std::vector<Prefix> gateways_of(const network& record) {
+    std::vector<Prefix> gateways;
+    for (const auto& subnet : record.subnets) {
+        if (is_used(subnet)) {
+            gateways.push_back(prefix_of(subnet));
+        }
+    }
+    if (has_subnets(record, FAMILY_IPV6)) {
+        gateways.push_back(link_local_gateway_of(record));
+    }
+    return gateways;
 }
 
 prefix prefix_of(const Prefix& destination) {
@@ -49,12 +89,21 @@ bool has_gateway(const network& record, const Range& range) {
     });
 }
 
-std::uint32_t flags_of(const NatSpec& nat) {
+std::uint32_t flags_of(const NetworkSpec& spec) {
+    const auto& nat = spec.nat;
     const auto flag = [](bool set, network_flag one) { return set ? static_cast<std::uint32_t>(one) : 0U; };
     const bool mapped = nat.mapping == Mapping::endpoint_independent;
     return flag(nat.masquerade, NETWORK_MASQUERADE) | flag(mapped, NETWORK_ENDPOINT_INDEPENDENT) |
            flag(mapped && nat.filtering == Filtering::endpoint_independent, NETWORK_OPEN_TO_ALL) |
-           flag(mapped && nat.filtering == Filtering::address_dependent, NETWORK_OPEN_TO_ADDRESS);
+           flag(mapped && nat.filtering == Filtering::address_dependent, NETWORK_OPEN_TO_ADDRESS) |
+           flag(spec.isolated, NETWORK_ISOLATED) | flag(spec.multicast, NETWORK_MULTICAST);
+}
+
+// IPv4's where there is one: of those no two are alike.
+Mac mac_for(const network& record) {
+    const auto* const first = std::ranges::find_if(
+        record.subnets, [](const subnet& s) { return is_used(s) && Address(s.gateway).is_ipv4(); });
+    return Mac::of_address(Address(first != std::end(record.subnets) ? first->gateway : record.subnets[0].gateway));
 }
 
 // The record that the spec asks for, on top of what the network has already (subnets are never taken away).
@@ -62,7 +111,7 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
     network record = present;
     copy_text(record.name, spec.name);
     copy_text(record.device, spec.device);
-    record.flags = flags_of(spec.nat) | (spec.isolated ? static_cast<std::uint32_t>(NETWORK_ISOLATED) : 0U);
+    record.flags = flags_of(spec);
     record.port_min = spec.nat.port_min;
     record.port_max = spec.nat.port_max;
     record.port_block = spec.nat.port_block;
@@ -78,7 +127,7 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
     if (record.mtu == 0) {
         record.mtu = mtu;
     }
-    for (const auto& range : spec.ranges) {
+    for (const auto& range : spec.ranges | std::views::join) {
         if (has_gateway(record, range)) {
             continue;
         }
@@ -90,8 +139,7 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
         *place = {range.gateway.raw(), static_cast<std::uint32_t>(range.subnet.length)};
     }
     if (present.name[0] == '\0') {
-        const auto mac = Mac::of_address(Address(record.subnets[0].gateway));
-        std::ranges::copy(mac.bytes, record.mac);
+        std::ranges::copy(mac_for(record).bytes, record.mac);
     }
     return record;
 }
@@ -106,7 +154,7 @@ std::expected<void, Error> refuse_overlap(const std::vector<Network>& others, co
             continue;
         }
         for (const auto& subnet : other.record.subnets) {
-            for (const auto& range : spec.ranges) {
+            for (const auto& range : spec.ranges | std::views::join) {
                 if (is_used(subnet) && prefix_of(subnet).overlaps(range.subnet)) {
                     return fail(Code::invalid_configuration, "ipam.ranges: the subnet " + range.subnet.text() +
                                                                  " overlaps that of the network \"" +
@@ -150,119 +198,50 @@ std::expected<void, Error> refuse_other_name(const Network& present, const Netwo
     return {};
 }
 
-// --- uplinks ---
-
-struct Uplink {
-    Link link;
-    Address address;  // IPv4; none where it has none
-};
-
-// The first that may be the source of what leaves by it.
-std::expected<Address, Error> source_on(Netlink& netlink, std::uint32_t ifindex) {
-    const auto addresses = TRY(netlink.addresses(AF_INET, ifindex));
-    const auto found = std::ranges::find_if(addresses, &LinkAddress::global);
-    return found == addresses.end() ? Address{} : found->prefix.address;
-}
-
-std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const NetworkSpec& spec) {
-    std::vector<Uplink> uplinks;
-    for (const auto& name : spec.uplinks) {
-        auto link = netlink.link_named(name);
-        if (!link) {
-            return fail(Code::invalid_configuration, "uplinks: " + link.error().message);
-        }
-        if (!link->ethernet) {
-            return fail(Code::invalid_configuration, "uplinks: \"" + name + "\" is not an Ethernet device");
-        }
-        uplinks.push_back({*link, TRY(source_on(netlink, link->ifindex))});
-    }
-    return uplinks;
-}
-
-// One request, and two for each device that has an address and isn't causeway's: however many others there are.
-std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const std::vector<Network>& networks) {
-    constexpr std::uint32_t loopback = 1;
-    std::vector<Uplink> uplinks;
-    std::set<std::uint32_t> seen{loopback};
-    for (const auto& network : networks) {
-        seen.insert(network.record.ifindex);
-    }
-    for (const auto& local : TRY(netlink.local_addresses())) {
-        if (!seen.insert(local.ifindex).second) {
-            continue;
-        }
-        const auto link = netlink.link_at(local.ifindex);
-        if (!link && link.error().number != ENODEV) {  // gone since: then it is no uplink
-            return std::unexpected(link.error());
-        }
-        if (!link || !link->ethernet || on_device(networks, link->name) != nullptr) {
-            continue;
-        }
-        if (const auto source = TRY(source_on(netlink, link->ifindex)); !source.is_none()) {
-            uplinks.push_back({*link, source});
-        }
-    }
-    return uplinks;
-}
-
-std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const NetworkSpec& spec,
-                                                       const std::vector<Network>& networks) {
-    return spec.uplinks.empty() ? all_uplinks(netlink, networks) : named_uplinks(netlink, spec);
-}
-
-// Direction and program, of each that an uplink gets.
-std::array<std::pair<Direction, int>, 2> uplink_programs(const Datapath& datapath) {
-    return {{{Direction::ingress, datapath.from_uplink.get()}, {Direction::egress, datapath.from_stack.get()}}};
-}
-
-// The record before the program, so that whoever removes the networks finds all that was attached.
-std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks) {
-    for (const auto& [link, address] : uplinks) {
-        const auto present = datapath.uplinks.find(link.ifindex);
-        if (!present || Address(present->address) != address) {
-            TRY(datapath.uplinks.put(link.ifindex, {address.raw()}, "the uplink " + link.name));
-        }
-        for (const auto& [direction, program] : uplink_programs(datapath)) {
-            TRY(attach(datapath.uplink_hook, link.ifindex, direction, program, link.name));
-        }
-    }
-    return {};
-}
-
-std::uint32_t mtu_for(const NetworkSpec& spec, const std::vector<Uplink>& uplinks) {
-    if (spec.mtu) {
-        return *spec.mtu;
-    }
+std::expected<std::uint32_t, Error> mtu_for(const NetworkSpec& spec, const std::vector<Uplink>& uplinks) {
     const auto smallest = std::ranges::min_element(uplinks, {}, [](const Uplink& u) { return u.link.mtu; });
-    return smallest == uplinks.end() ? default_mtu : smallest->link.mtu;
+    const auto mtu = spec.mtu.value_or(smallest == uplinks.end() ? default_mtu : smallest->link.mtu);
+    if (mtu < ipv6_mtu_min && !spec.ranges.empty() && spec.has(FAMILY_IPV6)) {
+        return fail(Code::invalid_configuration, "mtu: " + std::to_string(mtu) +
+                                                     (spec.mtu ? "" : " of the uplink " + smallest->link.name) +
+                                                     " is less than the 1280 that IPv6 needs");
+    }
+    return mtu;
 }
 
 // --- the gateway device ---
 
 std::expected<void, Error> put_gateways(const Datapath& datapath, const Network& network) {
-    for (const auto& subnet : network.record.subnets) {
-        if (!is_used(subnet)) {
-            continue;
-        }
-        endpoint entry{.link = {.ifindex = network.record.ifindex}, .network = network.id, .kind = ENDPOINT_GATEWAY};
-        std::ranges::copy(network.record.mac, entry.link.mac);
-        std::ranges::copy(network.record.mac, entry.link.gateway_mac);
-        const Address gateway(subnet.gateway);
-        const auto present = datapath.endpoints.find(subnet.gateway);
+    endpoint entry{.link = {.ifindex = network.record.ifindex}, .network = network.id, .kind = ENDPOINT_GATEWAY};
+    std::ranges::copy(network.record.mac, entry.link.mac);
+    std::ranges::copy(network.record.mac, entry.link.gateway_mac);
+    for (const auto& [gateway, length] : gateways_of(network.record)) {
+        const auto present = datapath.endpoints.find(gateway.raw());
         if (present && present->kind != ENDPOINT_GATEWAY) {
             return fail(Code::conflict, "take the gateway address " + gateway.text() + ": a sandbox has it");
         }
-        TRY(datapath.endpoints.put(subnet.gateway, entry, "the gateway " + gateway.text()));
+        TRY(datapath.endpoints.put(gateway.raw(), entry, "the gateway " + gateway.text()));
     }
     return {};
 }
 
+// What the programs' look-up of a route asks of the device that a packet came by. Forwarding on this device alone:
+// on all of them, uplinks would no longer take router advertisements.
+std::expected<void, Error> enable_ipv6(const network& record) {
+    if (!has_subnets(record, FAMILY_IPV6)) {
+        return {};
+    }
+    const std::string settings = "net/ipv6/conf/" + std::string(record.device) + "/";
+    return write_sysctls(std::array{Sysctl{settings + "disable_ipv6", "0"}, Sysctl{settings + "forwarding", "1"}});
+}
+
 std::expected<void, Error> create_device(const Datapath& datapath, Netlink& netlink, network& record) {
     const std::string device = record.device, inner = inner_end_of(device);
-    Mac mac;
-    std::ranges::copy(record.mac, mac.bytes.begin());
-    TRY(netlink.create_veth({device, mac, record.mtu},
-                            {inner, Mac::of_address(Address(record.subnets[0].gateway).plus(1)), record.mtu}, nullptr));
+    const auto mac = mac_of(record);
+    Mac inner_mac = mac;
+    inner_mac.bytes.back() ^= 1;
+    TRY(netlink.create_veth({device, mac, record.mtu}, {inner, inner_mac, record.mtu}, nullptr));
+    TRY(enable_ipv6(record));
     const auto outer_link = TRY(netlink.link_named(device));
     const auto inner_link = TRY(netlink.link_named(inner));
     TRY(attach(own_device_hook, outer_link.ifindex, Direction::egress, datapath.from_host.get(), device));
@@ -271,11 +250,8 @@ std::expected<void, Error> create_device(const Datapath& datapath, Netlink& netl
     batch.change_link(outer_link.ifindex,
                       {.up = true, .no_arp = true, .forward_ipv4 = true, .no_ipv6_link_local = true},
                       "set up the device " + device);
-    for (const auto& subnet : record.subnets) {
-        if (is_used(subnet)) {
-            batch.add_address(outer_link.ifindex, prefix_of(subnet),
-                              "add the gateway address " + prefix_of(subnet).text() + " to " + device);
-        }
+    for (const auto& gateway : gateways_of(record)) {
+        batch.add_address(outer_link.ifindex, gateway, "add the gateway address " + gateway.text() + " to " + device);
     }
     TRY(netlink.commit(batch));
     record.ifindex = outer_link.ifindex;
@@ -287,25 +263,36 @@ bool has_address(const std::vector<LinkAddress>& addresses, std::uint32_t ifinde
                                [&](const LinkAddress& a) { return a.ifindex == ifindex && a.prefix == prefix; });
 }
 
+std::expected<std::vector<LinkAddress>, Error> addresses_of(Netlink& netlink, const network& record) {
+    std::vector<LinkAddress> addresses;
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        if (has_subnets(record, family)) {
+            std::ranges::move(TRY(netlink.addresses(family == FAMILY_IPV4 ? AF_INET : AF_INET6, record.ifindex)),
+                              std::back_inserter(addresses));
+        }
+    }
+    return addresses;
+}
+
 // Subnets that the configuration has gained since the device was made, and whatever else of it somebody took away.
 std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& netlink, const network& record) {
     const std::string device = record.device;
-    const auto addresses = TRY(netlink.addresses(AF_INET, record.ifindex));
+    const auto addresses = TRY(addresses_of(netlink, record));
+    TRY(enable_ipv6(record));
     TRY(attach(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device));
     Batch batch;
     batch.change_link(record.ifindex, {.up = true, .no_arp = true, .forward_ipv4 = true, .no_ipv6_link_local = true},
                       "set up the device " + device);
-    for (const auto& subnet : record.subnets) {
-        if (is_used(subnet) && !has_address(addresses, record.ifindex, prefix_of(subnet))) {
-            batch.add_address(record.ifindex, prefix_of(subnet),
-                              "add the gateway address " + prefix_of(subnet).text() + " to " + device);
+    for (const auto& gateway : gateways_of(record)) {
+        if (!has_address(addresses, record.ifindex, gateway)) {
+            batch.add_address(record.ifindex, gateway, "add the gateway address " + gateway.text() + " to " + device);
         }
     }
     return netlink.commit(batch);
 }
 
-// What sandboxes that are there repeat of their network: the gateway device by its index, which is another one after
-// the device was made again, and whether they are isolated, which the configuration may say anew.
+// What sandboxes that are there repeat of their network: the gateway device by its index, which is another one
+// after the device was made again, and whether they are isolated, which the configuration may say anew.
 std::expected<void, Error> update_sandboxes(const Datapath& datapath, const Network& network) {
     std::vector<std::pair<std::uint32_t, sandbox>> stale;
     TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, sandbox entry) {
@@ -330,10 +317,10 @@ std::string entry_of(const network& record) {
 
 std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& netlink, const Network& network) {
     TRY(netlink.delete_link(network.record.device));
-    for (const auto& subnet : network.record.subnets) {
-        const auto entry = datapath.endpoints.find(subnet.gateway);
-        if (is_used(subnet) && entry && entry->kind == ENDPOINT_GATEWAY && entry->network == network.id) {
-            TRY(datapath.endpoints.erase(subnet.gateway, "a gateway"));
+    for (const auto& [gateway, length] : gateways_of(network.record)) {
+        const auto entry = datapath.endpoints.find(gateway.raw());
+        if (entry && entry->kind == ENDPOINT_GATEWAY && entry->network == network.id) {
+            TRY(datapath.endpoints.erase(gateway.raw(), "a gateway"));
         }
     }
     return datapath.networks.put(network.id, {}, entry_of(network.record));
@@ -378,6 +365,10 @@ std::expected<void, Error> refuse_conflicts(Netlink& netlink, const std::vector<
     }
     TRY(refuse_overlap(networks, spec));
     TRY(refuse_shared_blocks(networks, spec));
+    if (!spec.ranges.empty() && spec.has(FAMILY_IPV6) && !has_ipv6()) {
+        return fail(Code::invalid_configuration, "ipam.ranges: has IPv6, and this kernel runs without it",
+                    "start the kernel without ipv6.disable=1");
+    }
     return {};
 }
 
@@ -427,30 +418,10 @@ std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netl
     if (!TRY(attached(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device))) {
         return fail(Code::check_failed, "the program from_host is not attached to " + device);
     }
-    const auto addresses = TRY(netlink.addresses(AF_INET, record.ifindex));
-    for (const auto& subnet : record.subnets) {
-        if (is_used(subnet) && !has_address(addresses, record.ifindex, prefix_of(subnet))) {
-            return fail(Code::check_failed,
-                        "the gateway address " + prefix_of(subnet).text() + " of " + device + " is gone");
-        }
-    }
-    return {};
-}
-
-std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink) {
-    std::vector<std::uint32_t> uplinks;
-    TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) { uplinks.push_back(ifindex); }));
-    for (const auto ifindex : uplinks) {
-        const auto link = netlink.link_at(ifindex);
-        if (!link) {
-            continue;
-        }
-        for (const auto& [direction, program] : uplink_programs(datapath)) {
-            if (!TRY(attached(datapath.uplink_hook, ifindex, direction, program, link->name))) {
-                return fail(Code::check_failed, std::string("the program ") +
-                                                    (direction == Direction::ingress ? "from_uplink" : "from_stack") +
-                                                    " is not attached to the uplink " + link->name);
-            }
+    const auto addresses = TRY(addresses_of(netlink, record));
+    for (const auto& gateway : gateways_of(record)) {
+        if (!has_address(addresses, record.ifindex, gateway)) {
+            return fail(Code::check_failed, "the gateway address " + gateway.text() + " of " + device + " is gone");
         }
     }
     return {};
@@ -462,9 +433,11 @@ std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, 
     const auto* present = on_device(networks, spec.device);
     TRY(refuse_conflicts(netlink, networks, present, spec));
     TRY(wanted_record(spec, present != nullptr ? present->record : network{}, default_mtu));
+    const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
+    TRY(mtu_for(spec, uplinks));
     std::vector<Link> links;
-    for (auto& uplink : TRY(find_uplinks(netlink, spec, networks))) {
-        links.push_back(std::move(uplink.link));
+    for (const auto& uplink : uplinks) {
+        links.push_back(uplink.link);
     }
     return links;
 }
@@ -483,9 +456,9 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
         return std::nullopt;
     }
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
-    TRY(attach_uplinks(datapath, uplinks));
+    TRY(attach_uplinks(datapath, uplinks, spec));
     Network network = *present;
-    network.mtu = mtu_for(spec, uplinks);
+    network.mtu = TRY(mtu_for(spec, uplinks));
     network.device = *device;
     return network;
 }
@@ -499,7 +472,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
     Network network;
     network.id = present != nullptr ? present->id : TRY(free_slot(networks));
-    network.mtu = mtu_for(spec, uplinks);
+    network.mtu = TRY(mtu_for(spec, uplinks));
     network.record = TRY(wanted_record(spec, present != nullptr ? present->record : ::network{}, network.mtu));
     if (present == nullptr || !device_of(netlink, present->record)) {
         network = TRY(create_network(datapath, netlink, network));
@@ -512,7 +485,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     if (spec.nat.mapping == Mapping::endpoint_independent) {
         TRY(datapath.publishing.put(0, 1, "that ports are open to the world"));
     }
-    TRY(attach_uplinks(datapath, uplinks));
+    TRY(attach_uplinks(datapath, uplinks, spec));
     network.device = TRY(netlink.link_named(spec.device));
     return network;
 }
@@ -521,16 +494,7 @@ std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& ne
     for (const auto& network : TRY(list_networks(datapath))) {
         TRY(remove_network(datapath, netlink, network));
     }
-    std::vector<std::uint32_t> uplinks;
-    TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) { uplinks.push_back(ifindex); }));
-    for (const auto ifindex : uplinks) {
-        for (const auto& [direction, program] : uplink_programs(datapath)) {
-            TRY(detach(datapath.uplink_hook, ifindex, direction, program,
-                       "the uplink with index " + std::to_string(ifindex)));
-        }
-        TRY(datapath.uplinks.erase(ifindex, "an uplink"));
-    }
-    return {};
+    return detach_uplinks(datapath);
 }
 
 }  // namespace causeway

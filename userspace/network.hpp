@@ -39,11 +39,14 @@ struct NetworkSpec {
     std::string device = "cw0";
     std::optional<std::uint32_t> mtu;  // none: the smallest of the uplinks'
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
-    std::vector<Range> ranges;
-    std::uint32_t rest = 0;  // seconds that an address is not given out again
-    bool isolated = false;   // its sandboxes don't see each other
+    std::vector<RangeSet> ranges;      // a sandbox has one address of each
+    std::uint32_t rest = 0;            // seconds that an address is not given out again
+    bool multicast = false;            // link-local multicast and broadcast reach the network's other sandboxes
+    bool isolated = false;             // its sandboxes don't see each other
     NatSpec nat;
     TableSpec tables;
+
+    bool has(family family) const;  // whether its sandboxes have such addresses; before its ranges are known: yes
 };
 
 struct Network {
@@ -59,6 +62,10 @@ std::string inner_end_of(const std::string& device);
 
 // A sandbox's link_flag, with what its network says of isolation.
 std::uint16_t with_isolation(std::uint16_t link_flags, const network& record);
+// What a network's record has of a family, and the address that every gateway device of a network with IPv6 also has:
+// made of its MAC, so that sandboxes can name it as their next hop whatever the subnet.
+bool has_subnets(const network& record, family family);
+Prefix link_local_gateway_of(const network& record);
 
 // The network if it is there, as the spec has it and complete, else nothing. Changes nothing but uplinks that have
 // come since, or have another address now. Needs the lock, shared.
@@ -71,9 +78,8 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
 std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
                                            bool* created);
 
-// What is there of the gateway device, and of the programs on uplinks. Code::check_failed names what is missing.
+// What is there of the gateway device. Code::check_failed names what is missing.
 std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
-std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink);
 
 // Whether make_network would take the spec; changes nothing. What would be its uplinks. datapath: null when none is
 // loaded.

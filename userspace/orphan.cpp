@@ -36,8 +36,11 @@ std::string why_without_host_end(const attachment& record) {
 }
 
 std::string what_of(const Attachment& attachment) {
-    const Address address(attachment.record.address);
-    return name_of(id_of(attachment.key)) + (address.is_none() ? "" : ", address " + address.text());
+    std::string what = name_of(id_of(attachment.key));
+    for (const auto& address : attachment.addresses()) {
+        what += ", address " + address.text();
+    }
+    return what;
 }
 
 struct Records {

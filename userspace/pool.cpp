@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
+#include <limits>
 #include <set>
 
 #include "userspace/attachment.hpp"
@@ -39,6 +41,10 @@ std::optional<Address> withheld_until(const Range& range, const Address& address
     const bool withheld = address == range.gateway || address == range.subnet.first() ||
                           (address == range.subnet.last() && address.is_ipv4());
     return withheld ? std::optional(address) : std::nullopt;
+}
+
+std::uint64_t saturated(std::uint64_t a, std::uint64_t b) {
+    return a > std::numeric_limits<std::uint64_t>::max() - b ? std::numeric_limits<std::uint64_t>::max() : a + b;
 }
 
 Address after(const Range& range, const Address& address) {
@@ -218,13 +224,18 @@ std::uint64_t size_of(const Range& range) {
         if (to < next || from > range.last) {
             continue;
         }
-        size += from > next ? next.distance_to(from) : 0;
+        size = saturated(size, from > next ? next.distance_to(from) : 0);
         if (to >= range.last) {
             return size;
         }
         next = to.plus(1);
     }
-    return size + next.distance_to(range.last) + 1;
+    return saturated(saturated(size, next.distance_to(range.last)), 1);
+}
+
+bool gives_out(std::span<const Range> ranges, const Address& address) {
+    return std::ranges::any_of(
+        ranges, [&](const Range& range) { return is_inside(range, address) && !withheld_until(range, address); });
 }
 
 std::string Vacancy::text() const {
@@ -234,12 +245,9 @@ std::string Vacancy::text() const {
 
 std::expected<Vacancy, Error> vacancy(const Datapath& datapath, std::span<const Range> ranges, bool mind_rest) {
     Vacancy vacancy;
-    const auto gives = [&](const Address& address) {
-        return std::ranges::any_of(
-            ranges, [&](const Range& range) { return is_inside(range, address) && !withheld_until(range, address); });
-    };
+    const auto gives = [&](const Address& address) { return gives_out(ranges, address); };
     for (const auto& range : ranges) {
-        vacancy.all += size_of(range);
+        vacancy.all = saturated(vacancy.all, size_of(range));
     }
     std::set<Address> taken;
     TRY(datapath.endpoints.for_each([&](const address& place, const endpoint&) {

@@ -27,11 +27,17 @@ struct Range {
     static std::expected<Range, Error> of_subnet(const Prefix& subnet);
 };
 
+// Alternatives, tried in order, all of one family. A sandbox takes one address of each set.
+using RangeSet = std::vector<Range>;
+
 // "10.0.0.2-10.0.0.254, …", for messages.
 std::string text_of(std::span<const Range> ranges);
 
-// How many addresses it gives out.
+// How many addresses it gives out. The largest number where it is more.
 std::uint64_t size_of(const Range& range);
+
+// Whether one of them gives it out.
+bool gives_out(std::span<const Range> ranges, const Address& address);
 
 struct Assignment {
     Prefix address;  // with the subnet's length

@@ -10,6 +10,8 @@
 #include <cstdio>
 
 #include "userspace/orphan.hpp"
+#include "userspace/sysctl.hpp"
+#include "userspace/uplink.hpp"
 
 namespace causeway {
 
@@ -55,13 +57,29 @@ Remarks remarks_on_routes(const std::vector<Route>& routes, const std::vector<Li
         const auto is_uplink = [&](const Link& link) { return link.ifindex == route.ifindex; };
         const auto is_gateway = [&](const Network& network) { return network.record.ifindex == route.ifindex; };
         const auto link = netlink.link_at(route.ifindex);
-        if (!route.in_main_table || !link || link->name == "lo" || std::ranges::any_of(uplinks, is_uplink) ||
-            std::ranges::any_of(networks, is_gateway)) {
+        if (!route.in_main_table || route.destination.address.is_link_local() || !link || link->name == "lo" ||
+            std::ranges::any_of(uplinks, is_uplink) || std::ranges::any_of(networks, is_gateway)) {
             continue;
         }
         remarks.push_back("the route to " + route.destination.text() + " leaves by " + link->name +
                           ", which is no uplink" + (link->ethernet ? "" : " (it has no Ethernet header)") +
                           ": what sandboxes send there is dropped (drop-no-uplink)");
+    }
+    return remarks;
+}
+
+// An uplink that forwards takes router advertisements only with accept_ra 2 (Linux,
+// Documentation/networking/ip-sysctl.rst). causeway sets forwarding on its own devices alone; somebody else may have on
+// all.
+Remarks remarks_on_advertisements(const std::vector<Link>& uplinks) {
+    Remarks remarks;
+    for (const auto& link : uplinks) {
+        const std::string settings = "net/ipv6/conf/" + link.name + "/";
+        if (link.forwards_ipv6 && sysctl_value(settings + "accept_ra") == "1") {
+            remarks.push_back("the uplink " + link.name +
+                              " forwards IPv6, and so takes no router advertisements: set net.ipv6.conf." + link.name +
+                              ".accept_ra to 2 if its addresses and routes come by them");
+        }
     }
     return remarks;
 }
@@ -121,17 +139,26 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
             uplinks.error().message, uplinks.error().details);
     }
     const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
-    Remarks remarks = remarks_on_routes(TRY(netlink.routes(AF_INET)), *uplinks, networks, netlink);
+    Remarks remarks;
+    if (spec.has(FAMILY_IPV4)) {
+        remarks = remarks_on_routes(TRY(netlink.routes(AF_INET)), *uplinks, networks, netlink);
+    }
+    if (spec.has(FAMILY_IPV6)) {
+        append(remarks, remarks_on_routes(TRY(netlink.routes(AF_INET6)), *uplinks, networks, netlink));
+        append(remarks, remarks_on_advertisements(*uplinks));
+    }
     if (uplinks->empty()) {
         remarks.emplace_back("there is no uplink: sandboxes can't reach the world");
     }
     if (datapath) {
         append(remarks, remarks_on_network(*datapath, netlink, networks, spec));
         append(remarks, TRY(remarks_on_orphans(lock, netlink)));
-        const auto counts = TRY(vacancy(*datapath, spec.ranges, spec.rest != 0));
-        if (!spec.ranges.empty() && counts.left() == 0) {
-            return fail(Code::unavailable, "no address is left in " + text_of(spec.ranges) + " (" + counts.text() + ")",
-                        joined(remarks));
+        for (const auto& set : spec.ranges) {
+            const auto counts = TRY(vacancy(*datapath, set, spec.rest != 0));
+            if (counts.left() == 0) {
+                return fail(Code::unavailable, "no address is left in " + text_of(set) + " (" + counts.text() + ")",
+                            joined(remarks));
+            }
         }
     }
     return remarks;

@@ -12,10 +12,12 @@
 #include <cstring>
 #include <set>
 
+#include "userspace/assignment.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/publication.hpp"
 #include "userspace/rollback.hpp"
+#include "userspace/sysctl.hpp"
 
 namespace causeway {
 
@@ -134,21 +136,21 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     return attachment;
 }
 
-std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& attachment, const SandboxSpec& spec,
-                                        const NetworkSpec& network) {
-    auto& record = attachment.record;
-    const auto about_to = [&](const Address& address) -> std::expected<void, Error> {
-        record.address = address.raw();
-        return save(datapath, attachment);
-    };
-    const Claimant claimant{record.claim, record.network, about_to};
-    if (spec.assignment) {
-        TRY(claim_given_address(datapath, spec.assignment->address.address, claimant));
-        return *spec.assignment;
+sandbox identity_of(const std::vector<Assignment>& assignments, const sandbox_link& link, const Network& network,
+                    const PortRange& ports) {
+    sandbox identity{.link = link,
+                     .network = network.id,
+                     .gateway_ifindex = network.record.ifindex,
+                     .mtu = network.mtu,
+                     .port_min = ports.first,
+                     .port_max = ports.last};
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        if (const auto* const own = first_of(assignments, family)) {
+            identity.address[family] = own->address.address.raw();
+            identity.gateway[family] = own->gateway.raw();
+        }
     }
-    record.rest = network.rest;
-    return spec.address ? claim_wanted_address(datapath, network.ranges, *spec.address, claimant)
-                        : claim_address(datapath, network.ranges, claimant, network.rest != 0);
+    return identity;
 }
 
 // Both ends and their places in the maps: all of it before either end is up.
@@ -156,10 +158,13 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
                                 const SandboxSpec& spec, const Network& network, Attachment& attachment,
                                 Connection& connection) {
     const auto& record = network.record;
-    const Address address = connection.assignment.address.address;
+    const auto& assignments = connection.assignments;
+    const auto* const ipv4 = first_of(assignments, FAMILY_IPV4);
+    const auto& named_after = ipv4 != nullptr ? *ipv4 : assignments.front();
     Mac gateway_mac;
     std::ranges::copy(record.mac, gateway_mac.bytes.begin());
-    const Mac mac = connection.given ? connection.sandbox_end.mac : spec.mac.value_or(Mac::of_address(address));
+    const Mac mac =
+        connection.given ? connection.sandbox_end.mac : spec.mac.value_or(Mac::of_address(named_after.address.address));
     const std::string host_end = attachment.record.host_end;
     if (!connection.given) {
         TRY(netlink.create_veth({host_end, gateway_mac, network.mtu}, {spec.id.interface, mac, network.mtu}, &netns));
@@ -177,27 +182,27 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
         .claim = attachment.record.claim, .link = link, .network = network.id, .kind = ENDPOINT_SANDBOX};
-    sandbox identity{.address = address.raw(),
-                     .gateway = connection.assignment.gateway.raw(),
-                     .link = link,
-                     .network = network.id,
-                     .gateway_ifindex = record.ifindex,
-                     .mtu = network.mtu,
-                     .port_min = connection.ports.first,
-                     .port_max = connection.ports.last};
-    apply(spec.quota, identity);
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
     const auto now = Datapath::now();  // what the slot's flows were before is of somebody who is gone
     TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
+    auto identity = identity_of(assignments, link, network, connection.ports);
+    apply(spec.quota, identity);
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
     TRY(record_publications(datapath, attachment.record.claim, spec.ports));
-    TRY(publish(datapath, spec.ports,
-                {.created = now,
-                 .address = address.raw(),
-                 .flags = FLOW_OPEN,
-                 .link = link,
-                 .network = static_cast<__u16>(network.id)}));
-    return datapath.endpoints.put(address.raw(), place, "the address " + address.text());
+    TRY(publish(datapath, spec.ports, identity, now));
+    for (const auto& [prefix, gateway] : assignments) {
+        TRY(datapath.endpoints.put(prefix.address.raw(), place, "the address " + prefix.address.text()));
+    }
+    return {};
+}
+
+// Before the interface is up: its addresses are causeway's to give and to know, so that nothing waits for the detection
+// of duplicates, and nobody else of the network tells it what its routers are.
+std::expected<void, Error> enable_ipv6(const Netns& netns, const std::string& interface) {
+    const std::string settings = "net/ipv6/conf/" + interface + "/";
+    return write_sysctls_in(netns,
+                            std::array{Sysctl{settings + "disable_ipv6", "0"}, Sysctl{settings + "accept_dad", "0"},
+                                       Sysctl{settings + "accept_ra", "0"}});
 }
 
 // The kernel's own IPv6 has no business on a host end, and for each device that has it the kernel walks the IPv6
@@ -210,10 +215,10 @@ void disable_ipv6(const std::string& device, Batch& batch, std::uint32_t ifindex
     }
 }
 
-std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
-                                  Connection& connection) {
+std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
+                                  const SandboxSpec& spec, Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
-    const auto& [gateway_device, host_end, sandbox_end, given, assignment, routes, ports] = connection;
+    const auto& [gateway_device, host_end, sandbox_end, given, assignments, routes, ports] = connection;
     const std::string where = " in " + spec.netns;
     Batch outside;
     if (given) {  // others may have something on its hook
@@ -225,18 +230,19 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
     }
     outside.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
     TRY(netlink.commit(outside));
+    if (first_of(assignments, FAMILY_IPV6) != nullptr) {
+        TRY(enable_ipv6(netns, sandbox_end.name));
+    }
     Batch batch;
     batch.change_link(loopback, {.up = true}, "set up lo" + where);
-    batch.add_address(sandbox_end.ifindex, assignment.address,
-                      "add the address " + assignment.address.text() + " to " + sandbox_end.name + where);
+    for (const auto& [prefix, gateway] : assignments) {
+        batch.add_address(sandbox_end.ifindex, prefix,
+                          "add the address " + prefix.text() + " to " + sandbox_end.name + where);
+    }
     batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
-    for (auto route : spec.routes) {
-        if (route.gateway.is_none()) {
-            route.gateway = assignment.gateway;
-        }
+    for (auto& route : connection.routes) {
         route.ifindex = sandbox_end.ifindex;
         batch.add_route(route, "add the route to " + route.destination.text() + " by " + route.gateway.text() + where);
-        connection.routes.push_back(route);
     }
     TRY(inside.commit(batch));
     // The host end was set up while its peer was down, and drops until the kernel has noticed the carrier; asking for
@@ -285,7 +291,8 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     auto connected = [&]() -> std::expected<void, Error> {
         TRY(refresh_reserved_ports(datapath));
         connection.gateway_device = network.device;
-        connection.assignment = TRY(assign(datapath, *attachment, spec, network_spec));
+        connection.assignments = TRY(assign(datapath, *attachment, spec, network_spec));
+        connection.routes = TRY(complete_routes(spec.routes, connection.assignments));
         TRY(claim_slot(datapath, *attachment));
         if (const auto& nat = network_spec.nat; nat.port_block != 0) {
             const std::uint32_t size = nat.port_block, ports = nat.port_max - nat.port_min + 1U;
@@ -294,7 +301,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
                                          static_cast<std::uint16_t>(attachment->record.block + size - 1)};
         }
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
-        TRY(set_up(datapath, netlink, inside, spec, connection));
+        TRY(set_up(datapath, netlink, inside, netns, spec, connection));
         attachment->record.state = ATTACHMENT_CONNECTED;
         return save(datapath, *attachment);
     }();

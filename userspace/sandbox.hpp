@@ -20,13 +20,13 @@ namespace causeway {
 
 struct SandboxSpec {
     SandboxId id;
-    std::string netns;                     // path, shorter than CAUSEWAY_NETNS_LEN
-    std::optional<Mac> mac;                // none: derived from the address
-    std::optional<Address> address;        // one of the network's ranges; none: any of them
-    std::optional<Assignment> assignment;  // by somebody else; none: of the network's ranges
-    std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
-    std::vector<PortMapping> ports;        // no two of them claim one port of one address
-    Quota quota;                           // what it does not say is the network's
+    std::string netns;                    // path, shorter than CAUSEWAY_NETNS_LEN
+    std::optional<Mac> mac;               // none: derived from an address
+    std::vector<Address> addresses;       // of the network's ranges; of a set of which it has none: any of that
+    std::vector<Assignment> assignments;  // by somebody else; none: of the network's ranges
+    std::vector<Route> routes;            // in the sandbox; without a gateway: through the network's of that family
+    std::vector<PortMapping> ports;       // no two of them claim one port of one address
+    Quota quota;                          // what it does not say is the network's
     // The interface is there, one end of a veth pair that another plugin of the chain has made; it may be on one of
     // these devices of the host. Nothing is made then, and disconnect leaves both ends.
     std::optional<std::vector<std::string>> given;
@@ -38,10 +38,10 @@ struct PortRange {
 
 struct Connection {
     Link gateway_device, host_end, sandbox_end;
-    bool given = false;  // both ends
-    Assignment assignment;
-    std::vector<Route> routes;  // gateways filled in
-    PortRange ports;            // of its own towards the world; 0: the network's
+    bool given = false;                   // both ends
+    std::vector<Assignment> assignments;  // at least one
+    std::vector<Route> routes;            // gateways filled in
+    PortRange ports;                      // of its own towards the world; 0: the network's
 };
 
 // Loads the datapath and makes the network where they are missing. On failure all is as before.

@@ -4,12 +4,15 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
 #include "userspace/publication.hpp"
+#include "userspace/uplink.hpp"
 
 namespace causeway {
 
@@ -44,18 +47,29 @@ std::expected<void, Error> verify_told(const Link& link, const std::string& what
     return {};
 }
 
-std::expected<void, Error> verify_entries(const Datapath& datapath, const attachment& record, const network& network) {
+// Of each family the first one on record, or none.
+bool has_first_of(const sandbox& identity, const std::vector<Address>& addresses) {
+    return std::ranges::all_of(std::array{FAMILY_IPV4, FAMILY_IPV6}, [&](family family) {
+        const auto first = std::ranges::find(addresses, family, &Address::family);
+        return Address(identity.address[family]) == (first == addresses.end() ? Address{} : *first);
+    });
+}
+
+std::expected<void, Error> verify_entries(const Datapath& datapath, const attachment& record,
+                                          const std::vector<Address>& addresses, const network& network) {
     const std::string host_end = record.host_end;
-    const Address address(record.address);
     const auto identity = datapath.sandboxes.find(record.ifindex);
-    TRY(require(identity && Address(identity->address) == address && identity->network == record.network,
+    TRY(require(identity && has_first_of(*identity, addresses) && identity->network == record.network,
                 host_end + " has no identity in the datapath"));
     TRY(require(identity->gateway_ifindex == network.ifindex,
                 "the identity of " + host_end + " names another gateway device than " + network.device));
-    const auto place = datapath.endpoints.find(record.address);
-    TRY(require(place && place->kind == ENDPOINT_SANDBOX && place->claim == record.claim &&
-                    place->link.ifindex == record.ifindex && std::ranges::equal(place->link.mac, identity->link.mac),
-                "the address " + address.text() + " does not lead to " + host_end));
+    for (const auto& address : addresses) {
+        const auto place = datapath.endpoints.find(address.raw());
+        TRY(require(place && place->kind == ENDPOINT_SANDBOX && place->claim == record.claim &&
+                        place->link.ifindex == record.ifindex &&
+                        std::ranges::equal(place->link.mac, identity->link.mac),
+                    "the address " + address.text() + " does not lead to " + host_end));
+    }
     return require(datapath.slots.find(record.slot) == record.claim, host_end + " has no counters");
 }
 
@@ -64,7 +78,7 @@ std::expected<void, Error> verify_publications(const Datapath& datapath, const a
         return {};
     }
     for (const auto& mapping : TRY(publications_of(record.claim))) {
-        TRY(verify_published(datapath, mapping, record.ifindex));
+        TRY(verify_published(datapath, mapping, datapath.sandboxes.find(record.ifindex).value_or(sandbox{})));
     }
     return verify_loopback(datapath);
 }
@@ -83,6 +97,14 @@ std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& ne
         "the program from_sandbox is not attached to " + host_end + ", or is not the one that is loaded");
 }
 
+std::expected<std::vector<Route>, Error> routes_of(Netlink& netlink, bool ipv4, bool ipv6) {
+    auto routes = ipv4 ? TRY(netlink.routes(AF_INET)) : std::vector<Route>{};
+    if (ipv6) {
+        std::ranges::move(TRY(netlink.routes(AF_INET6)), std::back_inserter(routes));
+    }
+    return routes;
+}
+
 // What verify_device leaves out, since only CHECK needs to know by name.
 std::expected<void, Error> verify_gateway(const Datapath& datapath, Netlink& netlink, const network& network,
                                           const Expected& expected) {
@@ -92,9 +114,11 @@ std::expected<void, Error> verify_gateway(const Datapath& datapath, Netlink& net
     TRY(verify_told(link, "the gateway device " + device, expected));
     TRY(require(link.mac == mac_of(network.mac), "the MAC of the gateway device " + device + " is " + link.mac.text()));
     TRY(require(link.forwards_ipv4, "net.ipv4.conf." + device + ".forwarding is 0"));
+    TRY(require(link.forwards_ipv6 || !has_subnets(network, FAMILY_IPV6),
+                "net.ipv6.conf." + device + ".forwarding is 0"));
     TRY(require(TRY(must_find(netlink, inner, "the gateway device's inner end " + inner)).up,
                 "the gateway device's inner end " + inner + " is not up"));
-    const auto routes = TRY(netlink.routes(AF_INET));
+    const auto routes = TRY(routes_of(netlink, has_subnets(network, FAMILY_IPV4), has_subnets(network, FAMILY_IPV6)));
     for (const auto& subnet : network.subnets) {
         if (subnet.prefix_length == 0) {
             continue;
@@ -120,21 +144,28 @@ bool has_route(const std::vector<Route>& routes, const Route& wanted, const Link
 }
 
 std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link, const std::string& where,
-                                              const Address& own, const Expected& expected) {
-    const auto addresses = TRY(inside.addresses(AF_INET));
+                                              const std::vector<Address>& own, const Expected& expected) {
+    const bool ipv4 = std::ranges::any_of(own, &Address::is_ipv4);
+    const bool ipv6 = !std::ranges::all_of(own, &Address::is_ipv4);
+    auto addresses = ipv4 ? TRY(inside.addresses(AF_INET)) : std::vector<LinkAddress>{};
+    if (ipv6) {
+        std::ranges::move(TRY(inside.addresses(AF_INET6)), std::back_inserter(addresses));
+    }
     const auto has = [&](const auto& condition) {
         return std::ranges::any_of(
             addresses, [&](const LinkAddress& a) { return a.ifindex == link.ifindex && condition(a.prefix); });
     };
     for (const auto& wanted : expected.addresses) {
-        if (wanted.address.is_ipv4()) {
+        if (wanted.address.is_ipv4() ? ipv4 : ipv6) {
             TRY(require(has([&](const Prefix& prefix) { return prefix == wanted; }),
                         "the address " + wanted.text() + " of " + link.name + where + " is gone"));
         }
     }
-    TRY(require(has([&](const Prefix& prefix) { return prefix.address == own; }),
-                "the address " + own.text() + " of " + link.name + where + " is gone"));
-    const auto routes = TRY(inside.routes(AF_INET));
+    for (const auto& address : own) {
+        TRY(require(has([&](const Prefix& prefix) { return prefix.address == address; }),
+                    "the address " + address.text() + " of " + link.name + where + " is gone"));
+    }
+    const auto routes = TRY(routes_of(inside, ipv4, ipv6));
     for (const auto& wanted : expected.routes) {
         const auto reaches = [&](const Prefix& prefix) { return prefix.contains(wanted.gateway); };
         const bool ours = std::ranges::any_of(expected.addresses, reaches);
@@ -144,12 +175,13 @@ std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link,
     return {};
 }
 
-std::expected<void, Error> verify_inside(const SandboxId& id, const std::string& netns_path, const attachment& record,
-                                         const sandbox& identity, const Expected& expected) {
+std::expected<void, Error> verify_inside(const SandboxId& id, const std::string& netns_path,
+                                         const Attachment& attachment, const sandbox& identity,
+                                         const Expected& expected) {
     auto inside = TRY(Netlink::open_in(TRY(Netns::open(netns_path))));
     const std::string where = " in " + netns_path, what = "the interface " + id.interface + where;
     const auto link = TRY(must_find(inside, id.interface, what));
-    TRY(require(link.peer == record.ifindex, what + " is another device than the one that was made"));
+    TRY(require(link.peer == attachment.record.ifindex, what + " is another device than the one that was made"));
     TRY(require(link.up, what + " is not up"));
     TRY(require(!expected.mac || link.mac == *expected.mac, "the MAC of " + what + " is " + link.mac.text()));
     TRY(require(link.mac == mac_of(identity.link.mac), "the MAC of " + what + " is " + link.mac.text() + ", and only " +
@@ -157,7 +189,7 @@ std::expected<void, Error> verify_inside(const SandboxId& id, const std::string&
                                                            " may send: ask for a MAC at ADD"));
     TRY(require(!expected.mtu || link.mtu == *expected.mtu, "the MTU of " + what + " is " + std::to_string(link.mtu)));
     TRY(require(TRY(must_find(inside, "lo", "lo" + where)).up, "lo" + where + " is not up"));
-    return verify_layer_three(inside, link, where, Address(record.address), expected);
+    return verify_layer_three(inside, link, where, attachment.addresses(), expected);
 }
 
 }  // namespace
@@ -177,11 +209,13 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     const auto network = datapath->networks.find(record->network);
     TRY(require(network && network->name[0] != '\0', "the network of " + name_of(id) + " is gone"));
     TRY(verify_host_end(*datapath, netlink, *record, *network, expected));
-    TRY(verify_entries(*datapath, *record, *network));
+    const Attachment attachment{key_of(id), *record};
+    TRY(verify_entries(*datapath, *record, attachment.addresses(), *network));
     TRY(verify_publications(*datapath, *record));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
     TRY(verify_uplinks(*datapath, netlink));
-    return verify_inside(id, netns, *record, datapath->sandboxes.find(record->ifindex).value_or(sandbox{}), expected);
+    return verify_inside(id, netns, attachment, datapath->sandboxes.find(record->ifindex).value_or(sandbox{}),
+                         expected);
 }
 
 }  // namespace causeway

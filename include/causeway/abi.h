@@ -21,6 +21,7 @@
 #define CAUSEWAY_NETNS_LEN 256           /* the path of a sandbox's network namespace */
 #define CAUSEWAY_NETWORKS_MAX 64         /* networks, and so gateway devices, on one host */
 #define CAUSEWAY_SUBNETS_MAX 8           /* subnets of one network */
+#define CAUSEWAY_ADDRESSES_MAX 8         /* addresses of one sandbox's interface, of all families */
 #define CAUSEWAY_UPLINKS_MAX 64          /* devices that lead to the world */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
 #define CAUSEWAY_PUBLISHED_PLACES 4096   /* of published_ports: a port's place is its remainder */
@@ -47,6 +48,9 @@ struct address {
 	__be32 word[4];
 };
 
+/* Index of what there is one of for each. */
+enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
+
 /*
  * Each way a packet can end. X(name, text): the enumerator is VERDICT_<name>; text is for people.
  * What comes from DROP_TRUNCATED on is a drop.
@@ -58,15 +62,19 @@ struct address {
 	X(TO_HOST, "delivered to the host's stack, through the gateway device")                                        \
 	X(TO_WORLD, "sent out of an uplink")                                                                           \
 	X(ARP_ANSWERED, "ARP request answered on the sender's own link")                                               \
+	X(ND_ANSWERED, "neighbour solicitation answered on the sender's own link")                                     \
 	X(PASS_TRANSLATED, "left to the host's stack, translated")                                                     \
 	X(FRAGMENT_HELD, "later fragment kept until the first of its packet comes")                                    \
 	X(FRAGMENTS_REPLAYED, "first fragment, sent through again together with those that waited for it")             \
 	X(DROP_TRUNCATED, "shorter than its headers say")                                                              \
 	X(DROP_BAD_HEADER, "malformed IP header")                                                                      \
 	X(DROP_BAD_CHECKSUM, "ICMP error with a wrong checksum, or that quotes an IP header with one")                 \
-	X(DROP_ETHERTYPE, "neither IPv4 nor ARP, or tagged")                                                           \
+	X(DROP_EXTENSION_HEADER, "IPv6 extension headers, unknown or more than are read")                              \
+	X(DROP_ETHERTYPE, "none of IPv4, IPv6 and ARP, or tagged")                                                     \
 	X(DROP_BAD_ARP, "malformed ARP, or ARP of another kind than a request")                                        \
 	X(DROP_ARP_NO_ANSWER, "ARP request for an address that nobody has, or for the asker's own")                    \
+	X(DROP_BAD_ND, "malformed or spoofed neighbour discovery, or of a kind that no sandbox may send")              \
+	X(DROP_ND_NO_ANSWER, "router solicitation, or one for an address that nobody has or that is the asker's own")  \
 	X(DROP_UNKNOWN_SANDBOX, "from a link that belongs to no sandbox")                                              \
 	X(DROP_SPOOFED_MAC, "source MAC is not the sandbox's")                                                         \
 	X(DROP_SPOOFED_ADDRESS, "source address is not the sandbox's")                                                 \
@@ -106,6 +114,7 @@ enum network_flag {
 	NETWORK_OPEN_TO_ALL = 1 << 2,          /* to which any peer may send (RFC 4787, REQ-8) */
 	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
 	NETWORK_ISOLATED = 1 << 4,             /* its sandboxes don't see each other */
+	NETWORK_MULTICAST = 1 << 5,            /* link-local multicast and broadcast reach its other sandboxes */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
@@ -162,8 +171,12 @@ struct sandbox_link {
 
 /* What may a link send? Key of `sandboxes`: ifindex of the host end. */
 struct sandbox {
-	struct address address; /* its own */
-	struct address gateway; /* the host's address in its subnet: source of the errors that it is sent */
+	/*
+	 * By family; all zero: it has none of that family. The first of each: further ones are in `endpoints`, whose
+	 * link's ifindex says whose they are.
+	 */
+	struct address address[FAMILY_COUNT]; /* its own */
+	struct address gateway[FAMILY_COUNT]; /* the host's in its subnet: source of the errors that it is sent */
 	struct sandbox_link link;
 	__u32 network; /* index of `networks` */
 	__u32 gateway_ifindex;
@@ -220,7 +233,8 @@ struct traffic {
 
 /* A device to the world. Key of `uplinks`: ifindex. */
 struct uplink {
-	struct address address; /* source for translation where the kernel can't name one (before 6.7) */
+	/* By family; all zero: none. Source for translation where the kernel can't name one (before 6.7). */
+	struct address address[FAMILY_COUNT];
 };
 
 enum flow_seen { /* TCP flags seen in one direction */
@@ -241,9 +255,9 @@ enum flow_flag {
  * One direction of a flow, as the packet is before translation. A flow has two entries in `flows`:
  * as the sandbox sends (scope: its host end), and as the world sends (scope 0). For ICMP queries the identifier is
  * source_port of the request and destination_port of the reply, the other port is 0; protocols without ports have 0
- * for both. A published port is one entry, as the world sends, without source; without destination, it is published on
- * each of the host's addresses. An endpoint-independent mapping is a pair without peer, and what it admits one without
- * the peer's port.
+ * for both. A published port is one entry, as the world sends, without source; with the unspecified address (0.0.0.0 or
+ * ::) for destination, it is published on each of the host's addresses of that family. An endpoint-independent mapping
+ * is a pair without peer, and what it admits one without the peer's port.
  */
 struct flow_key {
 	struct address source, destination;
@@ -289,10 +303,10 @@ struct ageing {
 /* One packet in fragments, before translation. Key of `trains`. */
 struct fragment_key {
 	struct address source, destination;
-	__u32 scope; /* as in struct flow_key */
-	__be16 identification;
-	__u8 protocol;
-	__u8 reserved;
+	__u32 scope;           /* as in struct flow_key */
+	__be32 identification; /* IPv4's 16 bits come first, the rest is 0 */
+	__u8 protocol;         /* 0 with IPv6, where it tells no packets apart (RFC 8200, section 4.5) */
+	__u8 reserved[3];
 };
 
 /* What is known of a packet whose fragments are under way: what only its first one tells, and which wait for that. */
@@ -302,15 +316,17 @@ struct fragment_train {
 	__u64 begun;               /* CLOCK_MONOTONIC, ns */
 	__u64 arrived;             /* a bit for each piece that was translated */
 	__u32 passed, total;       /* bytes after the IP headers: translated so far; of all, 0 while unknown */
+	__be32 identification;     /* that the world sees; as in struct fragment_key */
 	__be16 source_port, destination_port;
-	__u8 icmp_type;
-	__u8 known;            /* the first fragment was here */
-	__be16 identification; /* that the world sees */
-	__u16 piece;           /* bytes of the first fragment, after its IP header: of each but the last */
-	__u8 pieces;           /* how many; 0 while unknown */
-	__u8 irregular;        /* the pieces are not of one size */
+	__u8 icmp;      /* what kind of message, where it is ICMP */
+	__u8 known;     /* the first fragment was here */
+	__u16 piece;    /* bytes of the first fragment, after its IP header: of each but the last */
+	__u8 pieces;    /* how many; 0 while unknown */
+	__u8 irregular; /* the pieces are not of one size */
 	__u16 held_count;
 	__u16 held[CAUSEWAY_HELD_OF_ONE_MAX]; /* offsets of those that wait, in bytes */
+	__u8 protocol;                        /* of the first fragment, behind all its headers */
+	__u8 reserved[5];
 };
 
 /* Key of `held_fragments`. */
@@ -351,14 +367,14 @@ enum attachment_flag {
 };
 
 struct attachment {
-	__u64 claim;            /* random, never 0; endpoints that carry it are this attachment's */
-	struct address address; /* claimed, or about to be */
-	__u16 state;            /* enum attachment_state */
-	__u16 flags;            /* enum attachment_flag */
+	__u64 claim; /* random, never 0; endpoints that carry it are this attachment's */
+	struct address addresses[CAUSEWAY_ADDRESSES_MAX]; /* claimed, or about to be; those used come first */
+	__u16 state;                                      /* enum attachment_state */
+	__u16 flags;                                      /* enum attachment_flag */
 	__u32 network;
 	__u32 ifindex; /* host end; 0 while unknown */
 	__u32 slot;    /* held in `slots` under this claim, or about to be */
-	__u32 rest;    /* seconds that the address is not given out again afterwards */
+	__u32 rest;    /* seconds that its addresses are not given out again afterwards */
 	__u32 block;   /* likewise in `port_blocks`: its first port; 0: none */
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
@@ -398,11 +414,12 @@ CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWA
 				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
 CAUSEWAY_SIZE(struct table_sizes, 8);
 CAUSEWAY_SIZE(struct usage, 32);
-CAUSEWAY_SIZE(struct fragment_key, 40);
-CAUSEWAY_SIZE(struct fragment_train, 46 + 2 * CAUSEWAY_HELD_OF_ONE_MAX);
-CAUSEWAY_SIZE(struct held_key, 44);
+CAUSEWAY_SIZE(struct fragment_key, 44);
+CAUSEWAY_SIZE(struct fragment_train, 48 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 6);
+CAUSEWAY_SIZE(struct held_key, 48);
 CAUSEWAY_SIZE(struct sandbox_link, 20);
-CAUSEWAY_SIZE(struct sandbox, 76);
+CAUSEWAY_SIZE(struct sandbox, 44 + 32 * FAMILY_COUNT);
+CAUSEWAY_SIZE(struct uplink, 16 * FAMILY_COUNT);
 CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
@@ -412,6 +429,6 @@ CAUSEWAY_SIZE(struct ageing, 48);
 CAUSEWAY_SIZE(struct attachment_key, 256);
 CAUSEWAY_SIZE(struct publication_key, 16);
 CAUSEWAY_SIZE(struct publication, 24);
-CAUSEWAY_SIZE(struct attachment, 8 + 16 + 24 + 16 + 256);
+CAUSEWAY_SIZE(struct attachment, 8 + 16 * CAUSEWAY_ADDRESSES_MAX + 24 + 16 + 256);
 
 #endif

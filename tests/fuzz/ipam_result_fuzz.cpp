@@ -14,12 +14,17 @@ void try_input(std::string_view input) {
         require(result.error().message.contains("\"leases\""), "a refusal names the plugin");
         return;
     }
-    const auto& [assignment, range, routes, dns] = *result;
-    require(assignment.address.address.is_ipv4(), "the address is IPv4");
-    require(range.subnet.contains(assignment.address.address), "the address is in its subnet");
-    require(range.subnet.contains(assignment.gateway), "the gateway is in the subnet");
-    require(range.subnet.length == assignment.address.length, "the address has its subnet's length");
-    require(range.gateway == assignment.gateway, "there is one gateway");
+    const auto& [assignments, ranges, routes, dns] = *result;
+    require(!assignments.empty() && assignments.size() <= CAUSEWAY_ADDRESSES_MAX, "there are addresses, and room");
+    require(assignments.size() == ranges.size(), "each address has a subnet");
+    for (std::size_t i = 0; i < assignments.size(); i++) {
+        const auto& assignment = assignments[i];
+        const auto& range = ranges[i].at(0);
+        require(range.subnet.contains(assignment.address.address), "the address is in its subnet");
+        require(range.subnet.contains(assignment.gateway), "the gateway is in the subnet");
+        require(range.subnet.length == assignment.address.length, "the address has its subnet's length");
+        require(range.gateway == assignment.gateway, "there is one gateway");
+    }
 }
 
 }  // namespace causeway::fuzz

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a network configuration: refused with a reason, or a configuration that can be relied on.
+#include <ranges>
+
 #include "cni/net_conf.hpp"
 #include "cni/port_conf.hpp"
 #include "cni/reply.hpp"
@@ -16,7 +18,8 @@ void require_sound(const Range& range) {
     require(subnet.contains(range.first) && subnet.contains(range.last), "a range is inside its subnet");
     require(range.first <= range.last, "a range is not reversed");
     require(subnet.contains(range.gateway), "a gateway is inside its subnet");
-    require(range.gateway != subnet.first() && range.gateway != subnet.last(), "a gateway is an address of its own");
+    require(range.gateway != subnet.first() && (range.gateway != subnet.last() || !subnet.address.is_ipv4()),
+            "a gateway is an address of its own");
 }
 
 void require_sound(const NetworkSpec& network) {
@@ -27,9 +30,10 @@ void require_sound(const NetworkSpec& network) {
     for (const auto timeout : network.nat.timeouts) {
         require(timeout >= 1, "a timeout is at least a second");
     }
-    for (const auto& range : network.ranges) {
+    require(network.ranges.size() <= CAUSEWAY_ADDRESSES_MAX, "there is room for an address of each set");
+    for (const auto& range : network.ranges | std::views::join) {
         require_sound(range);
-        for (const auto& other : network.ranges) {
+        for (const auto& other : network.ranges | std::views::join) {
             require(&range == &other || !range.subnet.overlaps(other.subnet), "subnets do not overlap");
         }
     }

@@ -12,7 +12,7 @@ const Connection& connection() {
         .gateway_device = {.name = "cw0"},
         .host_end = {.name = "cwabc"},
         .sandbox_end = {.name = "eth0", .mac = Mac::of_address(Address::of_ipv4(0x0a000005)), .mtu = 1450},
-        .assignment = {{Address::of_ipv4(0x0a000005), 24}, Address::of_ipv4(0x0a000001)},
+        .assignments = {{{Address::of_ipv4(0x0a000005), 24}, Address::of_ipv4(0x0a000001)}},
         .routes = {{{Address::of_ipv4(0), 0}, Address::of_ipv4(0x0a000001)}}};
     return connection;
 }

@@ -98,6 +98,22 @@ TEST(Address, GivesOnlyItsFamilysBytes) {
     EXPECT_EQ(std::vector<int>(address.bytes(), address.bytes() + address.size()), (std::vector<int>{10, 0, 0, 5}));
 }
 
+// RFC 4291, appendix A: the MAC with ff:fe in its middle, and the bit of its first byte that says "local" turned over.
+TEST(Address, IsLinkLocalWhenItIsMadeOfAMac) {
+    const auto address = Address::link_local_of(Mac{{0x0a, 'c', 10, 0, 0, 1}});
+    EXPECT_EQ(address.text(), "fe80::863:aff:fe00:1");
+    EXPECT_TRUE(address.is_link_local());
+    EXPECT_TRUE(Address::parse("febf::1")->is_link_local());
+    for (const auto* const other : {"fec0::1", "fd00::1", "ff02::1", "169.254.0.1"}) {
+        EXPECT_FALSE(Address::parse(other)->is_link_local()) << other;
+    }
+}
+
+TEST(Address, IsUnspecifiedInItsFamily) {
+    EXPECT_EQ(Address::unspecified(FAMILY_IPV4).text(), "0.0.0.0");
+    EXPECT_EQ(Address::unspecified(FAMILY_IPV6).text(), "::");
+}
+
 TEST(Address, IsOrderedByValue) {
     EXPECT_LT(address_of("10.0.0.2"), address_of("10.0.0.10"));
     EXPECT_LT(address_of("10.0.0.255"), address_of("10.0.1.0"));

@@ -139,12 +139,12 @@ TEST(ExpectedFrom, ReadsWhatAddResultWrote) {
             .gateway_device = {.name = "cw0"},
             .host_end = {.name = "cwabc"},
             .sandbox_end = {.name = "eth0", .mac = {{0x0a, 'c', 10, 0, 0, 5}}, .mtu = 1450},
-            .assignment = {Prefix::parse("10.0.0.5/24").value(), Address::parse("10.0.0.1").value()},
+            .assignments = {{Prefix::parse("10.0.0.5/24").value(), Address::parse("10.0.0.1").value()}},
             .routes = {{Prefix::parse("0.0.0.0/0").value(), Address::parse("10.0.0.1").value()}}};
         const auto expected = expected_in(add_result(conf, "/run/netns/one", connection, {}));
         ASSERT_TRUE(succeeds(expected));
         EXPECT_EQ(expected->mac, connection.sandbox_end.mac);
-        EXPECT_THAT(expected->addresses, ElementsAre(connection.assignment.address));
+        EXPECT_THAT(expected->addresses, ElementsAre(connection.assignments[0].address));
         EXPECT_EQ(expected->mtu.has_value(), version == "1.1.0");
         EXPECT_THAT(expected->routes, SizeIs(1));
     }

@@ -29,10 +29,10 @@ TEST(IpamResult, HasAllThatIsGiven) {
         "routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.8.0.0/16", "gw": "10.7.0.9"}],
         "dns": {"nameservers": ["10.7.0.53"], "search": ["example.org"], "options": ["edns0"], "domain": "example.org"}})");
     ASSERT_TRUE(succeeds(result));
-    EXPECT_EQ(result->assignment.address.text(), "10.7.0.5/24");
-    EXPECT_EQ(result->assignment.gateway.text(), "10.7.0.254");
-    EXPECT_EQ(result->range.subnet.text(), "10.7.0.0/24");
-    EXPECT_EQ(result->range.gateway.text(), "10.7.0.254");
+    EXPECT_EQ(result->assignments.at(0).address.text(), "10.7.0.5/24");
+    EXPECT_EQ(result->assignments.at(0).gateway.text(), "10.7.0.254");
+    EXPECT_EQ(result->ranges.at(0).at(0).subnet.text(), "10.7.0.0/24");
+    EXPECT_EQ(result->ranges.at(0).at(0).gateway.text(), "10.7.0.254");
     ASSERT_THAT(result->routes, SizeIs(2));
     EXPECT_TRUE(result->routes[0].gateway.is_none());
     EXPECT_EQ(result->routes[1].gateway.text(), "10.7.0.9");
@@ -45,9 +45,20 @@ TEST(IpamResult, HasAllThatIsGiven) {
 TEST(IpamResult, HasTheSubnetsFirstAddressForAGatewayWhenNoneIsGiven) {
     const auto result = result_in(R"({"ips": [{"version": "4", "address": "10.7.0.5/24"}]})");
     ASSERT_TRUE(succeeds(result));
-    EXPECT_EQ(result->assignment.gateway.text(), "10.7.0.1");
+    EXPECT_EQ(result->assignments.at(0).gateway.text(), "10.7.0.1");
     EXPECT_THAT(result->routes, IsEmpty());
     EXPECT_TRUE(result->dns.empty());
+}
+
+TEST(IpamResult, HasAddressesOfBothFamiliesEachWithItsGateway) {
+    const auto result = result_in(R"({"ips": [{"address": "2001:db8::5/64", "gateway": "2001:db8::fe"},
+        {"address": "10.7.0.5/24"}, {"address": "2001:db8::6/64"}]})");
+    ASSERT_TRUE(succeeds(result));
+    ASSERT_THAT(result->assignments, SizeIs(3));
+    EXPECT_EQ(result->assignments[0].gateway.text(), "2001:db8::fe");
+    EXPECT_EQ(result->assignments[1].gateway.text(), "10.7.0.1");
+    EXPECT_EQ(result->assignments[2].address.text(), "2001:db8::6/64");
+    EXPECT_EQ(result->assignments[2].gateway.text(), "2001:db8::fe") << "the subnet has one already";
 }
 
 struct Unusable {
@@ -65,6 +76,14 @@ TEST_P(IpamResultUnusable, IsRefusedWithThePluginsNameWhen) {
     EXPECT_TRUE(fails_with(result_in(GetParam().output), Code::decode_failure, {"\"leases\""}));
 }
 
+std::string nine_addresses() {
+    Json result{{"ips", Json::array()}};
+    for (int i = 0; i < 9; ++i) {
+        result["ips"].push_back({{"address", "10." + std::to_string(i) + ".0.5/24"}});
+    }
+    return result.dump();
+}
+
 std::string with_address(const std::string& rest) {
     return R"({"ips": [{"address": "10.7.0.5/24"}], )" + rest + "}";
 }
@@ -80,12 +99,13 @@ INSTANTIATE_TEST_SUITE_P(
         Unusable{"TheAddressesAreNull", R"({"ips": null})"},
         Unusable{"TheAddressesAreText", R"({"ips": "10.7.0.5/24"})"},
         Unusable{"TheAddressesAreAnObject", R"({"ips": {"address": "10.7.0.5/24"}})"},
-        Unusable{"ItHasTwoAddresses", R"({"ips": [{"address": "10.7.0.5/24"}, {"address": "10.8.0.5/24"}]})"},
+        Unusable{"ItHasNineAddresses", nine_addresses()},
+        Unusable{"ItsSecondAddressIsNone", R"({"ips": [{"address": "10.7.0.5/24"}, {"address": "fd00::5"}]})"},
         Unusable{"AnAddressIsText", R"({"ips": ["10.7.0.5/24"]})"},
         Unusable{"TheAddressIsANumber", R"({"ips": [{"address": 10}]})"},
         Unusable{"TheAddressIsMissing", R"({"ips": [{"gateway": "10.7.0.1"}]})"},
         Unusable{"TheAddressHasNoLength", R"({"ips": [{"address": "10.7.0.5"}]})"},
-        Unusable{"TheAddressIsIPv6", R"({"ips": [{"address": "2001:db8::5/64"}]})"},
+        Unusable{"TheGatewayIsOfAnotherFamily", R"({"ips": [{"address": "2001:db8::5/64", "gateway": "10.7.0.1"}]})"},
         Unusable{"TheAddressIsAloneInItsSubnet", R"({"ips": [{"address": "10.7.0.5/32"}]})"},
         Unusable{"TheGatewayIsOutside", R"({"ips": [{"address": "10.7.0.5/24", "gateway": "10.8.0.1"}]})"},
         Unusable{"TheGatewayIsMalformed", R"({"ips": [{"address": "10.7.0.5/24", "gateway": "one"}]})"},
@@ -120,7 +140,7 @@ TEST_F(IpamPlugin, IsFoundWhenItIsAnywhereInThePath) {
     plugins_.add("leases", "echo '" + good_result + "'");
     const auto result = add();
     ASSERT_TRUE(succeeds(result));
-    EXPECT_EQ(result->assignment.address.text(), "10.7.0.5/24");
+    EXPECT_EQ(result->assignments.at(0).address.text(), "10.7.0.5/24");
 }
 
 TEST_F(IpamPlugin, IsGivenTheCommandAndTheConfigurationAsItCame) {

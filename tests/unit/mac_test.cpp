@@ -63,8 +63,13 @@ TEST(Mac, DiffersWhenTheAddressDiffersInOneByte) {
     }
 }
 
-TEST(Mac, IsDerivedFromTheLowBytesWhenTheAddressIsIPv6) {
-    EXPECT_EQ(Mac::of_address(Address::parse("2001:db8::a:b").value()).text(), "0a:63:00:0a:00:0b");
+TEST(Mac, DiffersWithinASubnetAndBetweenSubnetsWhenTheAddressIsIPv6) {
+    const auto mac = [](const char* text) { return Mac::of_address(Address::parse(text).value()); };
+    EXPECT_EQ(mac("2001:db8::1"), mac("2001:db8::1"));
+    EXPECT_EQ(mac("2001:db8::1").bytes[0] & 0x03, 0x02);
+    for (const auto* const other : {"2001:db8::2", "2001:db8::1:1", "2001:db8:0:1::1", "fd00::1", "0.0.0.1"}) {
+        EXPECT_NE(mac("2001:db8::1"), mac(other)) << other;
+    }
 }
 
 }  // namespace

@@ -22,6 +22,15 @@ Json one_set(const Json& first, const Json& second) {
     return Json::array({Json::array({first, second})});
 }
 
+// So many, each of one subnet.
+Json sets(int count) {
+    Json all = Json::array();
+    for (int i = 0; i < count; ++i) {
+        all.push_back(Json::array({range("fd00:" + std::to_string(i) + "::/64")}));
+    }
+    return all;
+}
+
 class NetConfIpam : public testing::TestWithParam<Refused> {};
 
 TEST_P(NetConfIpam, IsRefusedWhen) {
@@ -30,21 +39,26 @@ TEST_P(NetConfIpam, IsRefusedWhen) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shape, NetConfIpam,
-    testing::Values(
-        Refused{"ItIsText", "/ipam", "causeway", "ipam"}, Refused{"ItIsAList", "/ipam", Json::array(), "ipam"},
-        Refused{"TypeIsANumber", "/ipam/type", 5, "ipam.type"}, Refused{"TypeIsEmpty", "/ipam/type", "", "ipam.type"},
-        Refused{"TypeIsAPath", "/ipam/type", "../host-local", "ipam.type"},
-        Refused{"RangesAreAnObject", "/ipam/ranges", range("10.0.0.0/24"), "ipam.ranges"},
-        Refused{"RangesAreText", "/ipam/ranges", "10.0.0.0/24", "ipam.ranges"},
-        Refused{"RangesHaveNoSets", "/ipam/ranges", Json::array({range("10.0.0.0/24")}), "ipam.ranges",
-                R"({"subnet":"10.0.0.0/24"})"},
-        Refused{"ASetIsEmpty", "/ipam/ranges", Json::array({Json::array()}), "ipam.ranges", "[]"},
-        Refused{"ARangeIsText", "/ipam/ranges", Json::array({Json::array({"10.0.0.0/24"})}), "ipam.ranges",
-                "\"10.0.0.0/24\""},
-        Refused{"ARangeHasNoSubnet", first_range, {{"gateway", "10.0.0.1"}}, "ipam.ranges"},
-        Refused{"ThereAreTwoSets", "/ipam/ranges",
-                Json::array({Json::array({range("10.0.0.0/24")}), Json::array({range("10.1.0.0/24")})}), "ipam.ranges"},
-        Refused{"ResolvConfIsANumber", "/ipam/resolvConf", 5, "ipam.resolvConf"}),
+    testing::Values(Refused{"ItIsText", "/ipam", "causeway", "ipam"},
+                    Refused{"ItIsAList", "/ipam", Json::array(), "ipam"},
+                    Refused{"TypeIsANumber", "/ipam/type", 5, "ipam.type"},
+                    Refused{"TypeIsEmpty", "/ipam/type", "", "ipam.type"},
+                    Refused{"TypeIsAPath", "/ipam/type", "../host-local", "ipam.type"},
+                    Refused{"RangesAreAnObject", "/ipam/ranges", range("10.0.0.0/24"), "ipam.ranges"},
+                    Refused{"RangesAreText", "/ipam/ranges", "10.0.0.0/24", "ipam.ranges"},
+                    Refused{"RangesHaveNoSets", "/ipam/ranges", Json::array({range("10.0.0.0/24")}), "ipam.ranges",
+                            R"({"subnet":"10.0.0.0/24"})"},
+                    Refused{"ASetIsEmpty", "/ipam/ranges", Json::array({Json::array()}), "ipam.ranges", "[]"},
+                    Refused{"ARangeIsText", "/ipam/ranges", Json::array({Json::array({"10.0.0.0/24"})}), "ipam.ranges",
+                            "\"10.0.0.0/24\""},
+                    Refused{"ARangeHasNoSubnet", first_range, {{"gateway", "10.0.0.1"}}, "ipam.ranges"},
+                    Refused{"ThereAreNineSets", "/ipam/ranges", sets(9), "ipam.ranges"},
+                    Refused{"ASetHasBothFamilies", "/ipam/ranges", one_set(range("10.0.0.0/24"), range("fd00::/64")),
+                            "ipam.ranges", "of one family"},
+                    Refused{"TwoSetsOverlap", "/ipam/ranges",
+                            Json::array({Json::array({range("fd00::/48")}), Json::array({range("fd00:0:0:5::/64")})}),
+                            "ipam.ranges.subnet", "\"fd00:0:0:5::/64\""},
+                    Refused{"ResolvConfIsANumber", "/ipam/resolvConf", 5, "ipam.resolvConf"}),
     name_of_row);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -58,7 +72,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"SubnetHasTwoAddresses", first_range + "/subnet", "10.0.0.0/31", "ipam.ranges.subnet"},
                     Refused{"SubnetHasOneAddress", first_range + "/subnet", "10.0.0.7/32", "ipam.ranges.subnet"},
                     Refused{"SubnetIsEveryAddress", first_range + "/subnet", "0.0.0.0/0", "ipam.ranges.subnet"},
-                    Refused{"SubnetIsIPv6", first_range + "/subnet", "2001:db8::/64", "ipam.ranges.subnet"},
+                    Refused{"SubnetIsEveryIPv6Address", first_range + "/subnet", "::/0", "ipam.ranges.subnet"},
+                    Refused{"SubnetIsIPv4InIPv6", first_range + "/subnet", "::ffff:10.0.0.0/120", "ipam.ranges.subnet"},
+                    Refused{"SubnetHasTwoIPv6Addresses", first_range + "/subnet", "fd00::/127", "ipam.ranges.subnet"},
                     Refused{"SubnetIsMappedIPv4", first_range + "/subnet", "::ffff:10.0.0.0/24", "ipam.ranges.subnet"},
                     Refused{"TwoSubnetsAreTheSame", "/ipam/ranges", one_set(range("10.0.0.0/24"), range("10.0.0.0/24")),
                             "ipam.ranges.subnet", "\"10.0.0.0/24\" overlaps 10.0.0.0/24"},
@@ -124,9 +140,42 @@ TEST(NetConfIpam, TellsTheSubnetThatWasMeantWhenHostBitsAreSet) {
                            {"host bits", "10.0.0.0/24"}));
 }
 
-TEST(NetConfIpam, TellsThatIPv6IsNotSupported) {
-    EXPECT_TRUE(fails_with(read(example_with(first_range + "/subnet", "2001:db8::/64")), Code::invalid_configuration,
-                           {"IPv6", "not supported"}));
+TEST(NetConfIpam, TakesIPv6AsItTakesIPv4) {
+    const auto conf = read(example_with(
+        first_range,
+        range("fd00::/64", {{"rangeStart", "fd00::100"}, {"rangeEnd", "fd00::1ff"}, {"exclude", {"fd00::180/121"}}})));
+    ASSERT_TRUE(succeeds(conf));
+    const auto& read_range = conf->network.ranges.at(0).at(0);
+    EXPECT_EQ(read_range.gateway.text(), "fd00::1");
+    EXPECT_EQ(read_range.first.text(), "fd00::100");
+    EXPECT_EQ(read_range.last.text(), "fd00::1ff");
+    EXPECT_EQ(size_of(read_range), 128U);
+    EXPECT_TRUE(conf->network.has(FAMILY_IPV6));
+    EXPECT_FALSE(conf->network.has(FAMILY_IPV4));
+}
+
+TEST(NetConfIpam, TakesTheLastAddressOfAnIPv6SubnetForAGatewayWhichIsNoBroadcastAddressThere) {
+    EXPECT_TRUE(succeeds(read(example_with(first_range, range("fd00::/126", {{"gateway", "fd00::3"}})))));
+}
+
+TEST(NetConfIpam, TakesSetsInTheirOrderAnAddressOfEach) {
+    auto json = example_with("/ipam/ranges", sets(7));
+    json["ipam"]["ranges"].push_back(Json::array({range("10.1.0.0/24"), range("10.0.0.0/24")}));
+    const auto conf = read(json);
+    ASSERT_TRUE(succeeds(conf));
+    ASSERT_THAT(conf->network.ranges, SizeIs(8));
+    EXPECT_EQ(conf->network.ranges[6][0].subnet.text(), "fd00:6::/64");
+    ASSERT_THAT(conf->network.ranges[7], SizeIs(2));
+    EXPECT_TRUE(conf->network.has(FAMILY_IPV4) && conf->network.has(FAMILY_IPV6));
+}
+
+TEST(NetConfIpam, TellsWhatNoInterfaceMayBeGiven) {
+    for (const auto* const subnet :
+         {"fe80::/64", "fe80:0:0:1::/64", "ff02::/64", "::/64", "::/120", "fe00::/7", "8000::/1"}) {
+        EXPECT_TRUE(fails_with(read(example_with(first_range + "/subnet", subnet)), Code::invalid_configuration,
+                               {"ipam.ranges.subnet", subnet, "no interface"}))
+            << subnet;
+    }
 }
 
 TEST(NetConfIpam, TakesARangeAsItIsGiven) {
@@ -134,7 +183,7 @@ TEST(NetConfIpam, TakesARangeAsItIsGiven) {
         first_range,
         range("10.0.0.0/24", {{"gateway", "10.0.0.254"}, {"rangeStart", "10.0.0.16"}, {"rangeEnd", "10.0.0.31"}})));
     ASSERT_TRUE(succeeds(conf));
-    const auto& read_range = conf->network.ranges.at(0);
+    const auto& read_range = conf->network.ranges.at(0).at(0);
     EXPECT_EQ(read_range.gateway.text(), "10.0.0.254");
     EXPECT_EQ(read_range.first.text(), "10.0.0.16");
     EXPECT_EQ(read_range.last.text(), "10.0.0.31");
@@ -149,17 +198,18 @@ TEST(NetConfIpam, TakesARangeOfOneAddress) {
 TEST(NetConfIpam, TakesAlternativesInTheirOrder) {
     const auto conf = read(example_with("/ipam/ranges", one_set(range("10.1.0.0/24"), range("10.0.0.0/24"))));
     ASSERT_TRUE(succeeds(conf));
-    ASSERT_THAT(conf->network.ranges, SizeIs(2));
-    EXPECT_EQ(conf->network.ranges[0].subnet.text(), "10.1.0.0/24");
-    EXPECT_EQ(conf->network.ranges[1].subnet.text(), "10.0.0.0/24");
+    ASSERT_THAT(conf->network.ranges, SizeIs(1));
+    ASSERT_THAT(conf->network.ranges[0], SizeIs(2));
+    EXPECT_EQ(conf->network.ranges[0][0].subnet.text(), "10.1.0.0/24");
+    EXPECT_EQ(conf->network.ranges[0][1].subnet.text(), "10.0.0.0/24");
 }
 
 TEST(NetConfIpam, TakesTheShortFormOfOneRange) {
     const auto conf = read(example_with("/ipam", range("10.3.0.0/16", {{"gateway", "10.3.0.9"}})));
     ASSERT_TRUE(succeeds(conf));
     ASSERT_THAT(conf->network.ranges, SizeIs(1));
-    EXPECT_EQ(conf->network.ranges[0].subnet.text(), "10.3.0.0/16");
-    EXPECT_EQ(conf->network.ranges[0].gateway.text(), "10.3.0.9");
+    EXPECT_EQ(conf->network.ranges[0][0].subnet.text(), "10.3.0.0/16");
+    EXPECT_EQ(conf->network.ranges[0][0].gateway.text(), "10.3.0.9");
 }
 
 TEST(NetConfIpam, TakesTheShortFormBesideRanges) {
@@ -167,7 +217,8 @@ TEST(NetConfIpam, TakesTheShortFormBesideRanges) {
     json["ipam"]["subnet"] = "10.3.0.0/16";
     const auto conf = read(json);
     ASSERT_TRUE(succeeds(conf));
-    EXPECT_THAT(conf->network.ranges, SizeIs(2));
+    ASSERT_THAT(conf->network.ranges, SizeIs(2)) << "a set of its own, as host-local has it";
+    EXPECT_EQ(conf->network.ranges[0][0].subnet.text(), "10.3.0.0/16");
 }
 
 TEST(NetConfIpam, TakesTheNetworksSubnetWhenItIsMissing) {
@@ -176,7 +227,7 @@ TEST(NetConfIpam, TakesTheNetworksSubnetWhenItIsMissing) {
     const auto conf = read(json);
     ASSERT_TRUE(succeeds(conf));
     ASSERT_THAT(conf->network.ranges, SizeIs(1));
-    EXPECT_EQ(conf->network.ranges[0].subnet.text(), "10.4.0.0/24");
+    EXPECT_EQ(conf->network.ranges[0][0].subnet.text(), "10.4.0.0/24");
 }
 
 TEST(NetConfIpam, TakesItsOwnSubnetWhenTheNetworkHasOneToo) {
@@ -185,7 +236,7 @@ TEST(NetConfIpam, TakesItsOwnSubnetWhenTheNetworkHasOneToo) {
     const auto conf = read(json);
     ASSERT_TRUE(succeeds(conf));
     ASSERT_THAT(conf->network.ranges, SizeIs(1));
-    EXPECT_EQ(conf->network.ranges[0].subnet.text(), "10.5.0.0/24");
+    EXPECT_EQ(conf->network.ranges[0][0].subnet.text(), "10.5.0.0/24");
 }
 
 TEST(NetConfIpam, IsRefusedWhenThereIsNoSubnetAnywhere) {

@@ -64,6 +64,15 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refused{"IpMasqIsText", "/ipMasq", "true", "ipMasq"}, Refused{"IpMasqIsANumber", "/ipMasq", 1, "ipMasq"},
         Refused{"IsolateIsText", "/isolate", "yes", "isolate"},
+        Refused{"MulticastIsText", "/multicast", "yes", "multicast"},
+        Refused{"MulticastIsANumber", "/multicast", 1, "multicast"},
+        Refused{"MulticastIsAListOfGroups", "/multicast", Json::array({"ff02::fb"}), "multicast"},
+        Refused{"AnUnmasqueradedDestinationIsNone", "/nonMasqueradeCIDRs", Json::array({"fd00::"}),
+                "nonMasqueradeCIDRs", "\"fd00::\""},
+        Refused{"AnUnmasqueradedDestinationHasHostBits", "/nonMasqueradeCIDRs", Json::array({"fd00::5/64"}),
+                "nonMasqueradeCIDRs", "fd00::/64"},
+        Refused{"AnUnmasqueradedDestinationHasIPv4InIt", "/nonMasqueradeCIDRs", Json::array({"::/0"}),
+                "nonMasqueradeCIDRs", "2000::/3"},
         Refused{"UplinksAreText", "/uplinks", "eth0", "uplinks"},
         Refused{"UplinksAreAnObject", "/uplinks", {{"eth0", true}}, "uplinks"},
         Refused{"AnUplinkIsANumber", "/uplinks", Json::array({"eth0", 5}), "uplinks"},
@@ -133,6 +142,20 @@ TEST(NetConfTables, AreAnySizeWhenNothingIsSaid) {
     ASSERT_TRUE(succeeds(conf));
     EXPECT_EQ(conf->network.tables.flows, std::nullopt);
     EXPECT_EQ(conf->network.tables.sandboxes, std::nullopt);
+}
+
+TEST(NetConfUnmasqueraded, IsTakenOfBothFamilies) {
+    const auto conf =
+        read(example_with("/nonMasqueradeCIDRs", {"10.0.0.0/8", "fc00::/7", "2000::/3", "2001:db8::1/128"}));
+    ASSERT_TRUE(succeeds(conf));
+    ASSERT_EQ(conf->network.nat.unmasqueraded.size(), 4U);
+    EXPECT_EQ(conf->network.nat.unmasqueraded[2].text(), "2000::/3");
+}
+
+TEST(NetConfMulticast, IsOffUnlessItIsAskedFor) {
+    EXPECT_FALSE(read(example())->network.multicast);
+    EXPECT_FALSE(read(example_with("/multicast", false))->network.multicast);
+    EXPECT_TRUE(read(example_with("/multicast", true))->network.multicast);
 }
 
 TEST(NetConfName, IsRefusedWhenItIsMissing) {

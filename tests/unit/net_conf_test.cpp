@@ -23,9 +23,9 @@ TEST(NetConf, HasAllOfTheExample) {
     EXPECT_TRUE(network.nat.masquerade);
     EXPECT_THAT(network.uplinks, ElementsAre("eth0"));
     ASSERT_THAT(network.ranges, SizeIs(1));
-    EXPECT_EQ(network.ranges[0].subnet.text(), "10.0.0.0/24");
-    EXPECT_EQ(network.ranges[0].gateway.text(), "10.0.0.1");
-    EXPECT_EQ(network.ranges[0].last.text(), "10.0.0.255");
+    EXPECT_EQ(network.ranges[0][0].subnet.text(), "10.0.0.0/24");
+    EXPECT_EQ(network.ranges[0][0].gateway.text(), "10.0.0.1");
+    EXPECT_EQ(network.ranges[0][0].last.text(), "10.0.0.255");
     ASSERT_THAT(conf->routes, SizeIs(1));
     EXPECT_EQ(conf->routes[0].destination.text(), "0.0.0.0/0");
     EXPECT_TRUE(conf->routes[0].gateway.is_none());

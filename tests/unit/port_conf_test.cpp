@@ -37,15 +37,23 @@ TEST(PortMappings, AreThoseOfContainerdToo) {
 }
 
 TEST(PortMappings, AreOfEveryAddressAndOfTcpWhereNothingElseIsSaid) {
-    for (const auto* const text :
-         {R"([{"hostPort": 1, "containerPort": 2}])", R"([{"hostPort": 1, "containerPort": 2, "hostIP": "0.0.0.0"}])",
-          R"([{"hostPort": 1, "containerPort": 2, "hostIP": "::", "protocol": ""}])"}) {
+    for (const auto* const text : {R"([{"hostPort": 1, "containerPort": 2}])",
+                                   R"([{"hostPort": 1, "containerPort": 2, "hostIP": "", "protocol": ""}])"}) {
         const auto ports = read_port_mappings(Json::parse(text));
         ASSERT_TRUE(succeeds(ports));
         EXPECT_THAT(*ports, ElementsAre(mapping(IPPROTO_TCP, 1, 2))) << text;
     }
     EXPECT_THAT(read_port_mappings(Json()).value(), IsEmpty());
     EXPECT_THAT(read_port_mappings(Json::array()).value(), IsEmpty());
+}
+
+TEST(PortMappings, AreOfOneFamilyWhereTheHostsAddressIs) {
+    const auto ports = read_port_mappings(Json::parse(R"([
+        {"hostPort": 80, "containerPort": 80, "hostIP": "0.0.0.0"}, {"hostPort": 80, "containerPort": 81, "hostIP": "::"},
+        {"hostPort": 81, "containerPort": 80, "hostIP": "2001:db8::1"}])"));
+    ASSERT_TRUE(succeeds(ports));
+    EXPECT_THAT(*ports, ElementsAre(mapping(IPPROTO_TCP, 80, 80, "0.0.0.0"), mapping(IPPROTO_TCP, 80, 81, "::"),
+                                    mapping(IPPROTO_TCP, 81, 80, "2001:db8::1")));
 }
 
 TEST(PortMappings, MayShareAPortOnDifferentAddressesAndProtocols) {
@@ -88,14 +96,15 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{
             "OnceOnEveryAddressAndOnceOnOne",
             R"([{"hostPort": 80, "containerPort": 80, "hostIP": "203.0.113.1"}, {"hostPort": 80, "containerPort": 81}])",
-            "claims the same port"}),
+            "claims the same port"},
+        Wrong{
+            "OnceOnEveryIPv6AddressAndOnceOnOne",
+            R"([{"hostPort": 80, "containerPort": 80, "hostIP": "2001:db8::1"}, {"hostPort": 80, "containerPort": 81, "hostIP": "::"}])",
+            "claims the same port"},
+        Wrong{"OnceOnEveryAddressAndOnceOnEveryIPv6Address",
+              R"([{"hostPort": 80, "containerPort": 80}, {"hostPort": 80, "containerPort": 81, "hostIP": "::"}])",
+              "claims the same port"}),
     name_of_row);
-
-TEST(PortMappings, AreNotSupportedOnIPv6) {
-    EXPECT_TRUE(fails_with(
-        read_port_mappings(Json::parse(R"([{"hostPort": 80, "containerPort": 80, "hostIP": "2001:db8::1"}])")),
-        Code::unsupported_field, {"2001:db8::1"}));
-}
 
 }  // namespace
 }  // namespace causeway::cni::test

@@ -11,7 +11,7 @@ Connection connection() {
     return {.gateway_device = {.ifindex = 3, .name = "cw0", .mac = {{0x0a, 'c', 10, 0, 0, 1}}, .mtu = 1500},
             .host_end = {.ifindex = 4, .name = "cwabc", .mac = {{0x0a, 'c', 10, 0, 0, 1}}, .mtu = 1450},
             .sandbox_end = {.ifindex = 2, .name = "eth0", .mac = {{0x0a, 'c', 10, 0, 0, 5}}, .mtu = 1450},
-            .assignment = {Prefix::parse("10.0.0.5/24").value(), Address::parse("10.0.0.1").value()},
+            .assignments = {{Prefix::parse("10.0.0.5/24").value(), Address::parse("10.0.0.1").value()}},
             .routes = {{Prefix::parse("0.0.0.0/0").value(), Address::parse("10.0.0.1").value()}}};
 }
 
@@ -89,10 +89,21 @@ INSTANTIATE_TEST_SUITE_P(, AddResultShape,
 
 TEST(AddResult, NamesTheFamilyWhenTheAddressIsIPv6) {
     auto ipv6 = connection();
-    ipv6.assignment = {Prefix::parse("2001:db8::5/64").value(), Address::parse("2001:db8::1").value()};
+    ipv6.assignments = {{Prefix::parse("2001:db8::5/64").value(), Address::parse("2001:db8::1").value()}};
     const auto result = add_result(conf_of("0.4.0"), netns, ipv6, {});
     EXPECT_EQ(result["ips"][0]["version"], "6");
     EXPECT_EQ(result["ips"][0]["address"], "2001:db8::5/64");
+}
+
+TEST(AddResult, HasEachAddressWithItsGatewayWhenThereAreSeveral) {
+    auto dual = connection();
+    dual.assignments.push_back({Prefix::parse("2001:db8::5/64").value(), Address::parse("2001:db8::1").value()});
+    dual.routes.push_back({Prefix::parse("::/0").value(), Address::parse("2001:db8::1").value()});
+    const auto result = add_result(conf_of("1.0.0"), netns, dual, {});
+    EXPECT_EQ(result["ips"], Json::parse(R"([{"interface": 2, "address": "10.0.0.5/24", "gateway": "10.0.0.1"},
+                                             {"interface": 2, "address": "2001:db8::5/64", "gateway": "2001:db8::1"}])"));
+    EXPECT_EQ(result["routes"],
+              Json::parse(R"([{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}, {"dst": "::/0", "gw": "2001:db8::1"}])"));
 }
 
 TEST(AddResult, HasDnsWhenThereIsSome) {

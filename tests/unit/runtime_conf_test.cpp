@@ -17,7 +17,11 @@ Json runtime(const Json& config) {
 
 std::string address_in(const std::expected<RuntimeConf, Error>& conf) {
     EXPECT_TRUE(succeeds(conf));
-    return conf && conf->address ? conf->address->text() : "none";
+    std::string text;
+    for (const auto& address : conf ? conf->addresses : std::vector<Address>{}) {
+        text += (text.empty() ? "" : " ") + address.text();
+    }
+    return text.empty() ? "none" : text;
 }
 
 std::string mac_in(const std::expected<RuntimeConf, Error>& conf) {
@@ -36,7 +40,8 @@ TEST(RuntimeConf, AsksForNothingWhereNothingIsSaid) {
                                       {"aliases", Json::array()}})}) {
         const auto read = read_runtime_conf(conf, "");
         ASSERT_TRUE(succeeds(read)) << conf;
-        EXPECT_FALSE(read->address || read->mac || read->dns) << conf;
+        EXPECT_FALSE(read->mac || read->dns) << conf;
+        EXPECT_THAT(read->addresses, IsEmpty()) << conf;
     }
 }
 
@@ -45,6 +50,14 @@ TEST(RuntimeConf, HasTheAddressOfEachWayToAskForOne) {
     EXPECT_EQ(address_in(read_runtime_conf(runtime({{"ips", {"10.0.0.5/24"}}}), "")), "10.0.0.5");
     EXPECT_EQ(address_in(read_runtime_conf({{"args", {{"cni", {{"ips", {"10.0.0.6"}}}}}}}, "")), "10.0.0.6");
     EXPECT_EQ(address_in(read_runtime_conf(Json::object(), "IP=10.0.0.7")), "10.0.0.7");
+}
+
+TEST(RuntimeConf, HasSeveralAddressesOfEitherFamily) {
+    EXPECT_EQ(address_in(read_runtime_conf(runtime({{"ips", {"10.0.0.5/24", "2001:db8::5/64", "10.0.0.6"}}}), "")),
+              "10.0.0.5 2001:db8::5 10.0.0.6");
+    EXPECT_EQ(address_in(read_runtime_conf({{"args", {{"cni", {{"ips", {"fd00::5", "10.0.0.6"}}}}}}}, "")),
+              "fd00::5 10.0.0.6");
+    EXPECT_EQ(address_in(read_runtime_conf(Json::object(), "IP=10.0.0.7,fd00::7")), "10.0.0.7 fd00::7");
 }
 
 TEST(RuntimeConf, HasTheMacOfEachWayToAskForOne) {
@@ -143,9 +156,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Impossible{"Aliases", {{"aliases", {"db"}}}, "runtimeConfig.aliases"},
                     Impossible{"DeviceId", {{"deviceID", "0000:04:00.5"}}, "runtimeConfig.deviceID"},
                     Impossible{"InfinibandGuid", {{"infinibandGUID", "c2:11:22:33"}}, "runtimeConfig.infinibandGUID"},
-                    Impossible{"AnythingElse", {{"teleport", true}}, "runtimeConfig.teleport"},
-                    Impossible{"TwoAddresses", {{"ips", {"10.0.0.5", "10.0.0.6"}}}, "runtimeConfig.ips"},
-                    Impossible{"IPv6", {{"ips", Json::array({"2001:db8::5"})}}, "runtimeConfig.ips"}),
+                    Impossible{"AnythingElse", {{"teleport", true}}, "runtimeConfig.teleport"}),
     name_of_row);
 
 struct Malformed {
@@ -191,8 +202,9 @@ TEST(CniArgs, AreWhatTheClientsSend) {
 }
 
 TEST(CniArgs, AreRefusedByNameWhenTheyAreNone) {
-    for (const auto* const text : {"IP", "=5", "IP=10.0.0.5;;MAC=", "K8S_POD_NAME=web", "IgnoreUnknown=0;X=1",
-                                   "IgnoreUnknown=perhaps", "IP=blue", "MAC=blue", "MAC=ff:ff:ff:ff:ff:ff"}) {
+    for (const auto* const text :
+         {"IP", "=5", "IP=10.0.0.5;;MAC=", "K8S_POD_NAME=web", "IgnoreUnknown=0;X=1", "IgnoreUnknown=perhaps",
+          "IP=blue", "IP=10.0.0.5,blue", "MAC=blue", "MAC=ff:ff:ff:ff:ff:ff"}) {
         EXPECT_TRUE(fails_with(read_runtime_conf(Json::object(), text), Code::invalid_environment, {"CNI_ARGS"}))
             << text;
     }
@@ -210,9 +222,15 @@ TEST(RuntimeRanges, ComeBeforeTheConfigurationsOwnAndCountAlone) {
     read = read_net_conf(conf.dump());
     ASSERT_TRUE(succeeds(read));
     ASSERT_EQ(read->network.ranges.size(), 1U);
-    EXPECT_EQ(read->network.ranges[0].first.text(), "10.4.3.0");
-    conf["ipam"]["ranges"] = Json::parse(R"([[{"subnet": "10.0.0.0/24"}]])");
-    EXPECT_TRUE(fails_with(read_net_conf(conf.dump()), Code::invalid_configuration, {"several sets"}));
+    EXPECT_EQ(read->network.ranges[0][0].first.text(), "10.4.3.0");
+    conf["ipam"]["ranges"] = Json::parse(R"([[{"subnet": "fd00:1::/64"}]])");
+    conf["ipam"]["subnet"] = "10.5.0.0/16";
+    read = read_net_conf(conf.dump());
+    ASSERT_TRUE(succeeds(read));
+    ASSERT_EQ(read->network.ranges.size(), 3U);
+    EXPECT_EQ(read->network.ranges[0][0].subnet.text(), "10.4.0.0/16");
+    EXPECT_EQ(read->network.ranges[1][0].subnet.text(), "10.5.0.0/16");
+    EXPECT_EQ(read->network.ranges[2][0].subnet.text(), "fd00:1::/64");
     conf["runtimeConfig"]["ipRanges"] = "10.4.0.0/16";
     EXPECT_TRUE(fails_with(read_net_conf(conf.dump()), Code::invalid_configuration, {"runtimeConfig.ipRanges"}));
 }

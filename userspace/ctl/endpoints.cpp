@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // causewayctl endpoints: the forwarding table, which address leads where.
+#include <algorithm>
+#include <iterator>
 #include <memory>
+#include <vector>
 
 #include "userspace/ctl/command.hpp"
 #include "userspace/ctl/table.hpp"
@@ -33,10 +36,19 @@ std::expected<int, Error> list_endpoints(bool as_json) {
                  {"NAMESPACE", "namespace"}});
     for (const auto& one : TRY(list_sandboxes())) {
         const auto& count = one.counters;
-        table.add({one.address.text(), one.mac.text(), one.host_end, one.id.container, one.id.interface, one.network,
-                   count.sent_packets, count.sent_bytes, count.received_packets, count.received_bytes,
-                   count.dropped_packets, one.flows, one.quota.flows.value_or(0),
-                   one.quota.flows_per_second.value_or(0), text_of(one.ports), one.netns});
+        std::vector<nlohmann::ordered_json> counts{count.sent_packets,   count.sent_bytes,      count.received_packets,
+                                                   count.received_bytes, count.dropped_packets, one.flows};
+        std::vector<nlohmann::ordered_json> addresses;
+        std::ranges::transform(one.addresses, std::back_inserter(addresses), &Address::text);
+        if (addresses.empty()) {  // an ADD that was killed, or has just begun
+            addresses.emplace_back(nullptr);
+        }
+        for (const auto& address : addresses) {
+            table.add({address, one.mac.text(), one.host_end, one.id.container, one.id.interface, one.network,
+                       counts[0], counts[1], counts[2], counts[3], counts[4], counts[5], one.quota.flows.value_or(0),
+                       one.quota.flows_per_second.value_or(0), text_of(one.ports), one.netns});
+            std::ranges::fill(counts, nullptr);  // a sandbox's packets are counted once
+        }
     }
     table.print(as_json);
     return done;
@@ -48,9 +60,10 @@ void add_endpoints(CLI::App& app, Action& chosen) {
     auto* command = app.add_subcommand("endpoints", "The forwarding table: each sandbox's address and where it leads");
     command->footer(
         "Packets and bytes are the sandbox's: sent is what came out of it, received what was delivered\n"
-        "to it, dropped what it sent and the datapath refused. \"causewayctl stats\" says why. FLOWS are those\n"
-        "to the world that the sandbox has, AT MOST and A SECOND its quota (0 a second: any number). PORTS are the\n"
-        "source ports that it has for itself, where its network has a portBlock.");
+        "to it, dropped what it sent and the datapath refused; they stand at the first of its addresses.\n"
+        "\"causewayctl stats\" says why. FLOWS are those to the world that the sandbox has, AT MOST and A SECOND its\n"
+        "quota (0 a second: any number). PORTS are the source ports that it has for itself, where its network has a\n"
+        "portBlock.");
     auto as_json = std::make_shared<bool>(false);
     add_output_option(*command, *as_json);
     command->callback([&chosen, as_json] { chosen = [as_json] { return list_endpoints(*as_json); }; });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // causewayctl flows: the translation table, which connection goes out under which address and port.
 #include <linux/in.h>
+#include <linux/in6.h>
 
 #include <algorithm>
 #include <array>
@@ -27,6 +28,8 @@ std::string protocol_name(std::uint8_t protocol) {
             return "udp";
         case IPPROTO_ICMP:
             return "icmp";
+        case IPPROTO_ICMPV6:
+            return "icmpv6";
         default:
             return std::to_string(protocol);
     }
@@ -38,7 +41,9 @@ const char* state_name(flow_state state) {
 }
 
 std::string end_of(const address& address, __be16 port) {
-    return Address(address).text() + ":" + std::to_string(__builtin_bswap16(port));
+    const Address ip(address);
+    const std::string host = ip.is_ipv4() ? ip.text() : "[" + ip.text() + "]";
+    return host + ":" + std::to_string(__builtin_bswap16(port));
 }
 
 struct Pair {
@@ -170,7 +175,8 @@ std::expected<Filter, Error> filter_of(const Options& options) {
 
 void add_filter_options(CLI::App& command, Options& options) {
     command.add_option("--sandbox", options.filter.container, "only of this container");
-    command.add_option("--protocol", options.filter.protocol, "only of this protocol: tcp, udp, icmp or a number");
+    command.add_option("--protocol", options.filter.protocol,
+                       "only of this protocol: tcp, udp, icmp, icmpv6 or a number");
     command.add_option("--peer", options.peer, "only towards this address");
     command.add_option("--port", options.filter.port, "only with this port, at either end or as the world sees it");
     command.add_option("--state", options.filter.state, "only in this state: opening, established, closing, udp, icmp");

@@ -21,8 +21,8 @@ namespace {
 constexpr const char* interface_name = "eth0";
 
 struct Options {
-    std::string name, network = "sandboxes", device = "cw0", subnet = "10.0.0.0/24";
-    std::vector<std::string> uplinks, command;
+    std::string name, network = "sandboxes", device = "cw0";
+    std::vector<std::string> subnets{"10.0.0.0/24"}, uplinks, command;
     std::uint32_t mtu = 0;
     bool routed = false;
     std::string interface = interface_name;
@@ -41,29 +41,35 @@ std::expected<void, Error> refuse_bad_name(const std::string& name) {
 
 std::expected<int, Error> add_one(const Options& options) {
     TRY(refuse_bad_name(options.name));
-    const auto subnet = TRY(Prefix::parse(options.subnet));
     NetworkSpec network{.name = options.network,
                         .device = options.device,
                         .uplinks = options.uplinks,
-                        .ranges = {TRY(Range::of_subnet(subnet))},
                         .nat = {.masquerade = !options.routed}};
+    SandboxSpec sandbox{
+        .id = {options.name, interface_name}, .netns = named_netns_path(options.name), .quota = options.quota};
+    for (const auto& text : options.subnets) {
+        const auto subnet = TRY(Prefix::parse(text));
+        network.ranges.push_back({TRY(Range::of_subnet(subnet))});
+        const Route all{.destination = {Address::unspecified(subnet.address.family()), 0}};
+        if (std::ranges::find(sandbox.routes, all.destination, &Route::destination) == sandbox.routes.end()) {
+            sandbox.routes.push_back(all);
+        }
+    }
     if (options.mtu != 0) {
         network.mtu = options.mtu;
     }
     Rollback rollback;
     TRY(add_named_netns(options.name));
     rollback.on_failure([&] { return delete_named_netns(options.name); });
-    const auto connection = connect(network, {.id = {options.name, interface_name},
-                                              .netns = named_netns_path(options.name),
-                                              .routes = {{.destination = {Address::of_ipv4(0), 0}}},
-                                              .quota = options.quota});
+    const auto connection = connect(network, sandbox);
     if (!connection) {
         return std::unexpected(rollback.failed(connection.error()));
     }
     rollback.commit();
-    std::printf("%s: %s is %s, gateway %s on %s\n", options.name.c_str(), interface_name,
-                connection->assignment.address.text().c_str(), connection->assignment.gateway.text().c_str(),
-                connection->gateway_device.name.c_str());
+    for (const auto& [address, gateway] : connection->assignments) {
+        std::printf("%s: %s is %s, gateway %s on %s\n", options.name.c_str(), interface_name, address.text().c_str(),
+                    gateway.text().c_str(), connection->gateway_device.name.c_str());
+    }
     return done;
 }
 
@@ -117,7 +123,9 @@ void add_sandbox(CLI::App& app, Action& chosen) {
     add->add_option("NAME", options->name, "shows as /run/netns/NAME and in \"ip netns\"")->required();
     add->add_option("--network", options->network, "name of the network")->capture_default_str();
     add->add_option("--device", options->device, "its gateway device")->capture_default_str();
-    add->add_option("--subnet", options->subnet, "its subnet; the gateway is the first address")->capture_default_str();
+    add->add_option("--subnet", options->subnets,
+                    "its subnet, IPv4 or IPv6; the gateway is the first address. Several: an address of each")
+        ->capture_default_str();
     add->add_option("--uplink", options->uplinks,
                     "a device that leads to the world; default: all with a global address");
     add->add_option("--mtu", options->mtu, "default: the smallest of the uplinks'");

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/assignment.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace causeway {
+
+namespace {
+
+// Which address is asked for of each set; none: any. What no set gives out is an error before anything is claimed.
+std::expected<std::vector<std::optional<Address>>, Error> asked_of(const std::vector<RangeSet>& sets,
+                                                                   const std::vector<Address>& addresses) {
+    std::vector<std::optional<Address>> asked(sets.size());
+    for (const auto& address : addresses) {
+        std::size_t i = 0;
+        while (i < sets.size() && (asked[i] || !gives_out(sets[i], address))) {
+            i++;
+        }
+        if (i == sets.size()) {
+            std::string all;
+            for (const auto& set : sets) {
+                all += (all.empty() ? "" : "; ") + text_of(set);
+            }
+            return fail(Code::invalid_configuration, "take the address " + address.text() +
+                                                         " that the runtime asks for: " + all +
+                                                         " does not give it out, or not beside the others");
+        }
+        asked[i] = address;
+    }
+    return asked;
+}
+
+}  // namespace
+
+std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, Attachment& attachment,
+                                                     const SandboxSpec& spec, const NetworkSpec& network) {
+    auto& record = attachment.record;
+    std::vector<Assignment> assignments;
+    const auto about_to = [&](const Address& address) -> std::expected<void, Error> {
+        record.addresses[assignments.size()] = address.raw();
+        return save(datapath, attachment);
+    };
+    const Claimant claimant{record.claim, record.network, about_to};
+    if (std::max(spec.assignments.size(), network.ranges.size()) > CAUSEWAY_ADDRESSES_MAX) {
+        return fail(Code::invalid_configuration,
+                    "ipam.ranges: more than " + std::to_string(CAUSEWAY_ADDRESSES_MAX) + " addresses a sandbox");
+    }
+    for (const auto& assignment : spec.assignments) {
+        TRY(claim_given_address(datapath, assignment.address.address, claimant));
+        assignments.push_back(assignment);
+    }
+    if (!assignments.empty()) {
+        return assignments;
+    }
+    record.rest = network.rest;
+    const auto asked = TRY(asked_of(network.ranges, spec.addresses));
+    for (std::size_t i = 0; i < asked.size(); i++) {
+        const auto& set = network.ranges[i];
+        assignments.push_back(TRY(asked[i] ? claim_wanted_address(datapath, set, *asked[i], claimant)
+                                           : claim_address(datapath, set, claimant, network.rest != 0)));
+    }
+    return assignments;
+}
+
+const Assignment* first_of(const std::vector<Assignment>& assignments, family family) {
+    const auto found =
+        std::ranges::find_if(assignments, [&](const Assignment& a) { return a.address.address.family() == family; });
+    return found == assignments.end() ? nullptr : &*found;
+}
+
+std::expected<std::vector<Route>, Error> complete_routes(std::vector<Route> routes,
+                                                         const std::vector<Assignment>& assignments) {
+    for (auto& route : routes) {
+        const auto family = route.destination.address.family();
+        const auto* const own = first_of(assignments, family);
+        if (route.gateway.is_none() && own == nullptr) {
+            return fail(Code::invalid_configuration, "ipam.routes: " + route.destination.text() +
+                                                         " has no gateway: the sandbox has no " + name_of(family) +
+                                                         " address");
+        }
+        route.gateway = route.gateway.is_none() ? own->gateway : route.gateway;
+    }
+    return routes;
+}
+
+}  // namespace causeway

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/sysctl.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+
+#include "userspace/unique_fd.hpp"
+
+namespace causeway {
+
+namespace {
+
+const std::string root = "/proc/sys/";
+
+std::expected<void, Error> write_one(const Sysctl& sysctl) {
+    if (sysctl_value(sysctl.path) == sysctl.value) {
+        return {};
+    }
+    const std::string path = root + sysctl.path;
+    const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file || write(file.get(), sysctl.value.data(), sysctl.value.size()) < 0) {
+        auto error = errno_error("write " + sysctl.value + " to " + path);
+        error.details = "IPv6 needs it: /proc/sys must be writable, and the kernel started without ipv6.disable=1";
+        return std::unexpected(error);
+    }
+    return {};
+}
+
+}  // namespace
+
+std::optional<std::string> sysctl_value(const std::string& path) {
+    const UniqueFd file(open((root + path).c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 64> text{};
+    const auto got = file ? read(file.get(), text.data(), text.size()) : -1;
+    if (got < 0) {
+        return std::nullopt;
+    }
+    const std::string_view all(text.data(), static_cast<std::size_t>(got));
+    return std::string(all.substr(0, all.find('\n')));
+}
+
+std::expected<void, Error> write_sysctls(std::span<const Sysctl> sysctls) {
+    for (const auto& sysctl : sysctls) {
+        TRY(write_one(sysctl));
+    }
+    return {};
+}
+
+std::expected<void, Error> write_sysctls_in(const Netns& netns, std::span<const Sysctl> sysctls) {
+    const Netns home = TRY(Netns::current());
+    TRY(netns.enter());
+    auto written = write_sysctls(sysctls);
+    TRY(home.enter());
+    return written;
+}
+
+bool has_ipv6() {
+    return access((root + "net/ipv6").c_str(), F_OK) == 0;
+}
+
+}  // namespace causeway

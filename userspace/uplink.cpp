@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/uplink.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+namespace causeway {
+
+namespace {
+
+constexpr std::array families{FAMILY_IPV4, FAMILY_IPV6};
+
+int number_of(family family) {
+    return family == FAMILY_IPV4 ? AF_INET : AF_INET6;
+}
+
+// The first that may be the source of what leaves by it, of each family that the network has.
+std::expected<std::array<Address, FAMILY_COUNT>, Error> sources_on(Netlink& netlink, std::uint32_t ifindex,
+                                                                   const NetworkSpec& spec) {
+    std::array<Address, FAMILY_COUNT> sources;
+    for (const auto family : families) {
+        if (spec.has(family)) {
+            const auto addresses = TRY(netlink.addresses(number_of(family), ifindex));
+            const auto found = std::ranges::find_if(addresses, &LinkAddress::global);
+            sources[family] = found == addresses.end() ? Address{} : found->prefix.address;
+        }
+    }
+    return sources;
+}
+
+std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const NetworkSpec& spec) {
+    std::vector<Uplink> uplinks;
+    for (const auto& name : spec.uplinks) {
+        auto link = netlink.link_named(name);
+        if (!link) {
+            return fail(Code::invalid_configuration, "uplinks: " + link.error().message);
+        }
+        if (!link->ethernet) {
+            return fail(Code::invalid_configuration, "uplinks: \"" + name + "\" is not an Ethernet device");
+        }
+        uplinks.push_back({*link, TRY(sources_on(netlink, link->ifindex, spec))});
+    }
+    return uplinks;
+}
+
+// A request for each family, and one more and as many again for each device that has such an address and isn't
+// causeway's: however many others there are.
+std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const NetworkSpec& spec,
+                                                      const std::vector<Network>& networks) {
+    constexpr std::uint32_t loopback = 1;
+    std::set<std::uint32_t> seen{loopback};
+    for (const auto& network : networks) {
+        seen.insert(network.record.ifindex);
+    }
+    std::vector<std::uint32_t> candidates;
+    for (const auto family : families) {
+        for (const auto& local :
+             spec.has(family) ? TRY(netlink.local_addresses(number_of(family))) : std::vector<LinkAddress>{}) {
+            if (!local.prefix.address.is_link_local() && seen.insert(local.ifindex).second) {
+                candidates.push_back(local.ifindex);
+            }
+        }
+    }
+    std::vector<Uplink> uplinks;
+    for (const auto ifindex : candidates) {
+        const auto link = netlink.link_at(ifindex);
+        if (!link && link.error().number != ENODEV) {  // gone since: then it is no uplink
+            return std::unexpected(link.error());
+        }
+        if (!link || !link->ethernet ||
+            std::ranges::any_of(networks, [&](const Network& n) { return link->name == n.record.device; })) {
+            continue;
+        }
+        const auto sources = TRY(sources_on(netlink, ifindex, spec));
+        if (!std::ranges::all_of(sources, &Address::is_none)) {
+            uplinks.push_back({*link, sources});
+        }
+    }
+    return uplinks;
+}
+
+// Direction and program, of each that an uplink gets.
+std::array<std::pair<Direction, int>, 2> uplink_programs(const Datapath& datapath) {
+    return {{{Direction::ingress, datapath.from_uplink.get()}, {Direction::egress, datapath.from_stack.get()}}};
+}
+
+std::expected<std::vector<std::uint32_t>, Error> recorded(const Datapath& datapath) {
+    std::vector<std::uint32_t> uplinks;
+    TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) { uplinks.push_back(ifindex); }));
+    return uplinks;
+}
+
+}  // namespace
+
+std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const NetworkSpec& spec,
+                                                       const std::vector<Network>& networks) {
+    return spec.uplinks.empty() ? all_uplinks(netlink, spec, networks) : named_uplinks(netlink, spec);
+}
+
+// The record before the program, so that whoever removes the networks finds all that was attached.
+std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks,
+                                          const NetworkSpec& spec) {
+    for (const auto& [link, addresses] : uplinks) {
+        const auto present = datapath.uplinks.find(link.ifindex);
+        uplink record = present.value_or(uplink{});
+        for (const auto family : families) {
+            if (spec.has(family)) {
+                record.address[family] = addresses[family].raw();
+            }
+        }
+        if (!present || std::memcmp(&record, &*present, sizeof(record)) != 0) {
+            TRY(datapath.uplinks.put(link.ifindex, record, "the uplink " + link.name));
+        }
+        for (const auto& [direction, program] : uplink_programs(datapath)) {
+            TRY(attach(datapath.uplink_hook, link.ifindex, direction, program, link.name));
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink) {
+    for (const auto ifindex : TRY(recorded(datapath))) {
+        const auto link = netlink.link_at(ifindex);
+        if (!link) {
+            continue;
+        }
+        for (const auto& [direction, program] : uplink_programs(datapath)) {
+            if (!TRY(attached(datapath.uplink_hook, ifindex, direction, program, link->name))) {
+                return fail(Code::check_failed, std::string("the program ") +
+                                                    (direction == Direction::ingress ? "from_uplink" : "from_stack") +
+                                                    " is not attached to the uplink " + link->name);
+            }
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> detach_uplinks(const Datapath& datapath) {
+    for (const auto ifindex : TRY(recorded(datapath))) {
+        for (const auto& [direction, program] : uplink_programs(datapath)) {
+            TRY(detach(datapath.uplink_hook, ifindex, direction, program,
+                       "the uplink with index " + std::to_string(ifindex)));
+        }
+        TRY(datapath.uplinks.erase(ifindex, "an uplink"));
+    }
+    return {};
+}
+
+}  // namespace causeway

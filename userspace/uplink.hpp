@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Devices that lead to the world: found, recorded, and given their programs. Layer 3.
+#pragma once
+
+#include <array>
+#include <expected>
+#include <vector>
+
+#include "userspace/network.hpp"
+
+namespace causeway {
+
+struct Uplink {
+    Link link;
+    std::array<Address, FAMILY_COUNT> addresses;  // of the network's families; none: it has none of that family
+};
+
+// Those that the spec names, or every Ethernet device with a global address of one of the spec's families that is none
+// of the networks' gateway devices. Code::invalid_configuration: a name that is none of an Ethernet device.
+std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const NetworkSpec& spec,
+                                                       const std::vector<Network>& networks);
+
+// Records them and attaches the programs. What is recorded of families that the spec does not have stays.
+std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks,
+                                          const NetworkSpec& spec);
+
+// Code::check_failed names the program that is missing, and where.
+std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink);
+
+// All of them, and their records.
+std::expected<void, Error> detach_uplinks(const Datapath& datapath);
+
+}  // namespace causeway
