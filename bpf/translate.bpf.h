@@ -125,11 +125,17 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 	replied->seen = 0;
 }
 
-/* The host has another address on that way now: nothing that is sent as before would be answered. */
-static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet, const struct address *source)
+/*
+ * The host has another address on that way now: nothing that is sent as before would be answered. With IPv6, it no
+ * longer has the one it had.
+ */
+static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet,
+				     const struct sandbox *sandbox, const struct address *source)
 {
-	return !(flow->flags & FLOW_FROM_WORLD) && !same_address(&flow->address, source) &&
-	       !same_address(&flow->address, &packet->source);
+	if (flow->flags & FLOW_FROM_WORLD || same_address(&flow->address, source) ||
+	    same_address(&flow->address, &packet->source))
+		return false;
+	return packet->family == FAMILY_IPV4 || !is_hosts(packet->skb, &flow->address, sandbox->gateway_ifindex);
 }
 
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
@@ -196,7 +202,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
-	if (is_stale(flow, packet, &route->source))
+	if (is_stale(flow, packet, sandbox, &route->source))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);
