@@ -15,6 +15,7 @@
 #include "guard.bpf.h"
 #include "hairpin.bpf.h"
 #include "host.bpf.h"
+#include "nd.bpf.h"
 #include "packet.bpf.h"
 #include "route.bpf.h"
 #include "translate.bpf.h"
@@ -66,12 +67,24 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 	return hairpin ? turn_in(packet) : deliver_to_world(route);
 }
 
+/* No router forwards it, so it is the gateway's or nobody's. */
+static __always_inline enum verdict to_link_local(const struct packet *packet, const struct sandbox *sandbox)
+{
+	struct address gateway = link_local_of(sandbox->link.gateway_mac);
+
+	return same_address(&packet->destination, &gateway) ? deliver_to_host(sandbox->gateway_ifindex)
+							    : VERDICT_DROP_NO_ENDPOINT;
+}
+
 /* To what is no sandbox's address; the gateway's needs no look-up of the route. */
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
 					       struct route *route, const struct endpoint *gateway)
 {
 	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
 	bool hairpin;
+
+	if (is_link_local(&packet->destination))
+		return to_link_local(packet, sandbox);
 
 	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
 		packet->segment_length = sandbox->mtu;
@@ -93,20 +106,28 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 	return parsed ? parsed : to_world(packet, sandbox, route, hairpin);
 }
 
-static __always_inline enum verdict from_sandbox_ipv4(struct packet *packet, const struct sandbox *sandbox,
+static __always_inline enum verdict from_sandbox_ip(struct packet *packet, const struct sandbox *sandbox,
 						      struct route *route)
 {
 	const struct endpoint *endpoint;
-	enum verdict verdict = parse_ipv4(packet);
+	enum verdict verdict = parse_ip(packet), guarded;
 
-	if (!verdict)
-		verdict = guard_network(packet, sandbox);
-	if (verdict)
+	if (!verdict && is_nd(packet))
+		return answer_nd(packet->skb);
+	if (verdict && verdict != VERDICT_DROP_EXTENSION_HEADER) /* which its sender is told, if it is the sender */
 		return verdict;
+	guarded = guard_network(packet, sandbox);
+	if (guarded || verdict)
+		return guarded ? guarded : verdict;
 	endpoint = endpoint_at(&packet->destination);
 	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
 		return deliver_to_peer(packet->skb, &endpoint->link);
 	return to_outside(packet, sandbox, route, endpoint);
+}
+
+static __always_inline const struct address *gateway_of(const struct sandbox *sandbox, const struct packet *packet)
+{
+	return packet->family == FAMILY_IPV6 ? &sandbox->gateway[FAMILY_IPV6] : &sandbox->gateway[FAMILY_IPV4];
 }
 
 /* A sandbox hears at once why its packet is dropped. */
@@ -115,10 +136,12 @@ static __always_inline enum verdict from_sandbox_answered(struct __sk_buff *skb,
 {
 	struct packet packet = {.skb = skb};
 	struct route route = {};
-	enum verdict verdict = from_sandbox_ipv4(&packet, sandbox, &route);
+	enum verdict verdict = from_sandbox_ip(&packet, sandbox, &route);
 
 	if (verdict >= VERDICT_FIRST_DROP)
-		*answered = answer(&packet, verdict, &sandbox->gateway[FAMILY_IPV4], &route) && deliver_back(skb);
+		*answered = answer(&packet, verdict, gateway_of(sandbox, &packet), &route) && deliver_back(skb);
+	if (verdict == VERDICT_ND_ANSWERED && !deliver_back(skb))
+		return VERDICT_DROP_REDIRECT;
 	return verdict;
 }
 
@@ -134,7 +157,7 @@ int from_sandbox(struct __sk_buff *skb)
 	if (!sandbox)
 		return finish(VERDICT_DROP_UNKNOWN_SANDBOX, false);
 	verdict = guard_link(skb, sandbox);
-	if (!verdict && skb->protocol == bpf_htons(ETH_P_IP)) {
+	if (!verdict && is_ip(skb)) {
 		verdict = from_sandbox_answered(skb, sandbox, &answered);
 	} else if (!verdict && skb->protocol == bpf_htons(ETH_P_ARP)) {
 		verdict = answer_arp(skb, sandbox);
@@ -155,9 +178,9 @@ int from_host(struct __sk_buff *skb)
 	const struct endpoint *endpoint;
 	enum verdict verdict;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (!is_ip(skb))
 		return finish(VERDICT_DROP_ETHERTYPE, false);
-	verdict = parse_ipv4(&packet);
+	verdict = parse_ip(&packet);
 	if (!verdict)
 		verdict = guard_host(&packet);
 	if (verdict)
@@ -211,13 +234,15 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 	return verdict;
 }
 
-static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool *answered)
+static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, bool *answered)
 {
 	struct packet packet = {.skb = skb};
 	struct sandbox_link link = {};
-	enum verdict verdict = parse_ipv4(&packet);
+	enum verdict verdict = parse_ip(&packet);
 
 	if (!packet.transport_offset || !ip_checksum_holds(&packet)) /* let the host count its own malformed packets */
+		return VERDICT_PASS_STACK;
+	if (is_link_local(&packet.source) || is_link_local(&packet.destination)) /* goes no further than this link */
 		return VERDICT_PASS_STACK;
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
@@ -243,17 +268,17 @@ int from_uplink(struct __sk_buff *skb)
 	bool answered = false;
 	enum verdict verdict = VERDICT_PASS_STACK;
 
-	if (skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
-		verdict = from_uplink_ipv4(skb, &answered);
+	if (is_ip(skb) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
+		verdict = from_uplink_ip(skb, &answered);
 	return finish(verdict, answered);
 }
 
-static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
+static __always_inline enum verdict from_stack_ip(struct packet *packet)
 {
 	struct route route = {};
 	const struct endpoint *endpoint;
 	const struct sandbox *sandbox;
-	enum verdict verdict = parse_ipv4(packet);
+	enum verdict verdict = parse_ip(packet);
 
 	if (verdict)
 		return VERDICT_PASS_STACK;
@@ -280,10 +305,10 @@ int from_stack(struct __sk_buff *skb)
 	struct packet packet = {.skb = skb, .at_egress = true};
 	enum verdict verdict;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || sandbox_behind(skb->ingress_ifindex))
+	if (!is_ip(skb) || sandbox_behind(skb->ingress_ifindex))
 		return TC_ACT_UNSPEC; /* translated by from_sandbox */
 	if (skb->ingress_ifindex)
-		return finish(from_stack_ipv4(&packet), false);
+		return finish(from_stack_ip(&packet), false);
 	verdict = from_host_itself(&packet);
 	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict, false);
 }

@@ -9,7 +9,7 @@
 
 #include <linux/errno.h>
 
-#include "packet.bpf.h"
+#include "parse.bpf.h"
 #include "quota.bpf.h"
 
 #define TCP_HEADER_MIN 20 /* RFC 1858, section 3.2.2: no fragment begins inside of it */
@@ -21,19 +21,27 @@ static __always_inline struct fragment_key train_key(const struct packet *packet
 		.destination = packet->destination,
 		.scope = scope,
 		.identification = packet->identification,
-		.protocol = packet->protocol,
+		.protocol = packet->family == FAMILY_IPV6 ? 0 : packet->protocol,
 	};
 }
 
 /*
  * For a packet that may be cut up on its way: what sandboxes chose for themselves may collide once they share an
- * address, so all draw from one sequence (RFC 6864, section 5.3.1). count: packets that it will be segmented into.
+ * address, so all draw from one sequence (RFC 6864, section 5.3.1). count: packets that it will be segmented into. Of
+ * IPv4, the last 16 bits.
  */
-static __always_inline __be16 next_identification(__u32 count)
+static __always_inline __u32 next_identification(__u32 count)
 {
 	__u32 *last = bpf_map_lookup_elem(&identifications, &(__u32){0});
 
-	return last ? bpf_htons(__sync_fetch_and_add(last, count ? count : 1)) : 0;
+	return last ? __sync_fetch_and_add(last, count ? count : 1) : 0;
+}
+
+static __always_inline __be32 identification_of_train(__u8 protocol)
+{
+	__u32 next = next_identification(1);
+
+	return protocol ? bpf_htons(next) : bpf_htonl(next);
 }
 
 static const __u8 empty_train[sizeof(struct fragment_train)]; /* the stack has no room for one */
@@ -56,7 +64,7 @@ static __always_inline struct fragment_train *train_at(const struct fragment_key
 	if (!train)
 		return NULL;
 	train->slot = slot;
-	train->identification = next_identification(1);
+	train->identification = identification_of_train(key->protocol);
 	train->begun = bpf_ktime_get_ns();
 	return train;
 }
@@ -101,7 +109,8 @@ static __always_inline void take_ports(struct packet *packet, struct fragment_tr
 {
 	packet->ports.source = train->source_port;
 	packet->ports.destination = train->destination_port;
-	packet->ports.icmp_type = train->icmp_type;
+	packet->ports.icmp = train->icmp;
+	packet->protocol = train->protocol;
 	packet->train = train;
 }
 
@@ -197,7 +206,8 @@ static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, _
 	bpf_spin_lock(&train->lock);
 	train->source_port = packet->ports.source;
 	train->destination_port = packet->ports.destination;
-	train->icmp_type = packet->ports.icmp_type;
+	train->icmp = packet->ports.icmp;
+	train->protocol = packet->protocol;
 	train->known = 1;
 	waiting = train->held_count;
 	train->held_count = 0;
@@ -213,6 +223,14 @@ static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, _
 	return VERDICT_FRAGMENTS_REPLAYED;
 }
 
+/* Bytes behind the headers that each fragment of the packet has. */
+static __always_inline __u32 fragment_length(const struct packet *packet)
+{
+	__u32 begin = packet->fragment_header ? packet->fragment_header + EXTENSION_UNIT : packet->transport_offset;
+
+	return packet->transport_length + packet->transport_offset - begin;
+}
+
 /*
  * Whether this was the last piece that was missing. Senders cut all pieces but the last to one size, so each has a
  * place, and one that comes twice is no other; of a packet that is cut otherwise, or into more than 64, the bytes are
@@ -220,16 +238,16 @@ static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, _
  */
 static __always_inline bool completes_train(const struct packet *packet, struct fragment_train *train)
 {
-	__u32 passed = __sync_fetch_and_add(&train->passed, packet->transport_length) + packet->transport_length;
-	__u32 place;
+	__u32 length = fragment_length(packet), place;
+	__u32 passed = __sync_fetch_and_add(&train->passed, length) + length;
 
 	if (!packet->fragment_offset)
-		train->piece = packet->transport_length;
+		train->piece = length;
 	place = train->piece ? packet->fragment_offset / train->piece : 64;
 	if (!packet->more_fragments)
-		train->total = packet->fragment_offset + packet->transport_length;
+		train->total = packet->fragment_offset + length;
 	if (place > 63 || place * train->piece != packet->fragment_offset ||
-	    (packet->more_fragments && packet->transport_length != train->piece))
+	    (packet->more_fragments && length != train->piece))
 		train->irregular = 1;
 	if (train->irregular)
 		return train->total && passed >= train->total;

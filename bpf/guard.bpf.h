@@ -3,6 +3,7 @@
 #ifndef CAUSEWAY_GUARD_BPF_H
 #define CAUSEWAY_GUARD_BPF_H
 
+#include "endpoint.bpf.h"
 #include "packet.bpf.h"
 
 static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
@@ -24,15 +25,12 @@ static __always_inline enum verdict guard_link(struct __sk_buff *skb, const stru
 }
 
 /*
- * To more than one receiver, by MAC (the lowest bit of the first byte: IEEE 802, section 8.2) or by address (RFC 1112,
- * section 4; RFC 919, section 7), since either may be forged to look like the other kind.
+ * To more than one receiver, by MAC (the lowest bit of the first byte: IEEE 802, section 8.2) or by address, since
+ * either may be forged to look like the other kind.
  */
 static __always_inline bool is_group(const struct packet *packet, const struct ethhdr *ethernet)
 {
-	__be32 destination = packet->destination.word[3];
-
-	return ethernet->h_dest[0] & 1 || (destination & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) ||
-	       destination == bpf_htonl(0xffffffff);
+	return ethernet->h_dest[0] & 1 || is_multicast(&packet->destination);
 }
 
 /* What the host sends: its gateway device is no place for broadcasts either. */
@@ -47,6 +45,26 @@ static __always_inline enum verdict guard_host(const struct packet *packet)
 	return is_group(packet, ethernet) ? VERDICT_DROP_MULTICAST : VERDICT_CONTINUE;
 }
 
+/* The first of each family is at hand; a sandbox without any has all zero there, which nobody may send from. */
+static __always_inline bool is_own_address(const struct address *address, const struct sandbox *sandbox)
+{
+	const struct endpoint *endpoint;
+
+	if (same_address(address, &sandbox->address[FAMILY_IPV4]))
+		return !is_unspecified(address);
+	if (same_address(address, &sandbox->address[FAMILY_IPV6]))
+		return !is_unspecified(address);
+	endpoint = endpoint_at(address);
+	return endpoint && endpoint->kind == ENDPOINT_SANDBOX && endpoint->link.ifindex == sandbox->link.ifindex;
+}
+
+/* What hosts say to a group before, and beside, having an address of their own: RFC 3590, section 4. */
+static __always_inline bool is_link_scoped(const struct packet *packet)
+{
+	return packet->family == FAMILY_IPV6 && (is_unspecified(&packet->source) || is_link_local(&packet->source)) &&
+	       is_multicast(&packet->destination);
+}
+
 /* For IP only: ARP requests are broadcast. */
 static __always_inline enum verdict guard_network(const struct packet *packet, const struct sandbox *sandbox)
 {
@@ -54,8 +72,8 @@ static __always_inline enum verdict guard_network(const struct packet *packet, c
 
 	if (!ethernet)
 		return VERDICT_DROP_TRUNCATED;
-	if (!same_address(&packet->source, &sandbox->address[FAMILY_IPV4]))
-		return VERDICT_DROP_SPOOFED_ADDRESS;
+	if (!is_own_address(&packet->source, sandbox))
+		return is_link_scoped(packet) ? VERDICT_DROP_MULTICAST : VERDICT_DROP_SPOOFED_ADDRESS;
 	if (is_group(packet, ethernet))
 		return VERDICT_DROP_MULTICAST;
 	if (!same_mac(ethernet->h_dest, sandbox->link.gateway_mac))

@@ -23,7 +23,7 @@ static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
 /* The source is translated; now the packet is as one from the world. */
 static __noinline enum verdict turn_in(struct packet *packet)
 {
-	enum verdict verdict = parse_ipv4(packet);
+	enum verdict verdict = parse_ip(packet);
 	struct flow *flow;
 
 	if (!verdict)

@@ -22,11 +22,10 @@ __noinline int open_host_flow(struct __sk_buff *skb, __u32 network_id)
 	struct port_search search = {.skb = skb, .work = room_for_flow(), .masquerade = true};
 	const struct network *network = bpf_map_lookup_elem(&networks, &network_id);
 	__u32 *opened = bpf_map_lookup_elem(&host_flows, &(__u32){0});
-	struct sandbox host = {.network = network_id};
 
 	if (!search.work || !network || !opened)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
-	prepare_pair(search.work, &host);
+	prepare_pair(search.work, &(struct sandbox_link){}, network_id);
 	search.work->reply.destination = search.work->sent.source;
 	search.port_min = network->port_min;
 	search.span = network->port_max - network->port_min + 1;
@@ -65,8 +64,7 @@ static __always_inline enum verdict from_host_itself(struct packet *packet)
 	struct flow_work *work = room_for_flow();
 	struct flow *flow;
 
-	if (!work || parse_ipv4(packet) || is_fragment(packet) || !has_ports(packet->protocol) ||
-	    parse_transport(packet))
+	if (!work || parse_ip(packet) || is_fragment(packet) || !has_ports(packet->protocol) || parse_transport(packet))
 		return VERDICT_PASS_STACK;
 	flow = host_flow_of(packet, work);
 	if (!flow)

@@ -109,6 +109,24 @@ struct {
 	__type(value, struct flow_work);
 } flow_work SEC(".maps");
 
+/* Where the headers of a packet end, before and after those that extend the first one are skipped. */
+struct chain {
+	__u32 offset, length;  /* of what follows; length: bytes from there on */
+	__u32 fragment_header; /* where that is; 0: there is none */
+	__be32 identification;
+	__u16 offset_and_more; /* of the fragment header, host order */
+	__u8 protocol;         /* of what follows */
+	__u8 refused_code;     /* with DROP_EXTENSION_HEADER: enum problem_code of ipv6.bpf.h */
+};
+
+/* 0 -> room for them, since the stack has none | programs | programs | one packet | 20 B a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct chain);
+} chains SEC(".maps");
+
 /* 0 -> room to copy a frame | programs | programs | unload | 9 KB a CPU */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

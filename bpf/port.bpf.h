@@ -8,24 +8,38 @@
 
 #include <linux/errno.h>
 
-#include "packet.bpf.h"
+#include "parse.bpf.h"
 #include "quota.bpf.h"
+
+/* Fills in what an answer to this port says; its size, which also says the family. */
+static __always_inline __u32 tuple_of(const struct flow_key *reply, struct bpf_sock_tuple *tuple)
+{
+	if (!is_ipv4_mapped(&reply->destination)) {
+		__builtin_memcpy(tuple->ipv6.saddr, &reply->source, sizeof(reply->source));
+		__builtin_memcpy(tuple->ipv6.daddr, &reply->destination, sizeof(reply->destination));
+		tuple->ipv6.sport = reply->source_port;
+		tuple->ipv6.dport = reply->destination_port;
+		return sizeof(tuple->ipv6);
+	}
+	tuple->ipv4.saddr = reply->source.word[3];
+	tuple->ipv4.daddr = reply->destination.word[3];
+	tuple->ipv4.sport = reply->source_port;
+	tuple->ipv4.dport = reply->destination_port;
+	return sizeof(tuple->ipv4);
+}
 
 /* Would an answer to this port reach a socket of the host's own? */
 static __always_inline bool host_uses(struct __sk_buff *skb, struct flow_work *work)
 {
 	const struct flow_key *reply = &work->reply;
 	struct bpf_sock_tuple *tuple = &work->tuple;
+	__u32 size = tuple_of(reply, tuple);
 	struct bpf_sock *socket;
 
-	tuple->ipv4.saddr = reply->source.word[3];
-	tuple->ipv4.daddr = reply->destination.word[3];
-	tuple->ipv4.sport = reply->source_port;
-	tuple->ipv4.dport = reply->destination_port;
 	if (reply->protocol == IPPROTO_TCP)
-		socket = bpf_skc_lookup_tcp(skb, tuple, sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket = bpf_skc_lookup_tcp(skb, tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else if (reply->protocol == IPPROTO_UDP)
-		socket = bpf_sk_lookup_udp(skb, tuple, sizeof(tuple->ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket = bpf_sk_lookup_udp(skb, tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else
 		return false;
 	if (!socket)
@@ -46,11 +60,10 @@ static __always_inline struct flow *published_at(struct flow_work *work, const s
 {
 	struct flow *flow;
 
-	work->published = (struct flow_key){
-		.destination = reply->destination,
-		.destination_port = reply->destination_port,
-		.protocol = reply->protocol,
-	};
+	__builtin_memset(&work->published, 0, sizeof(work->published));
+	work->published.destination = reply->destination;
+	work->published.destination_port = reply->destination_port;
+	work->published.protocol = reply->protocol;
 	flow = bpf_map_lookup_elem(&flows, &work->published);
 	if (flow)
 		return flow;
@@ -166,7 +179,7 @@ static __always_inline enum verdict claim_reply(struct port_search *search, __be
 			return VERDICT_CONTINUE;
 		if (search->error != -EEXIST)
 			return VERDICT_DROP_TABLE_FULL;
-		if (!search->masquerade || (any && search->work->reply.protocol != IPPROTO_ICMP))
+		if (!search->masquerade || (any && !is_icmp(search->work->reply.protocol)))
 			return VERDICT_DROP_NO_PORT;
 	}
 	if (is_exhausted(search))

@@ -3,7 +3,10 @@
 #ifndef CAUSEWAY_REWRITE_BPF_H
 #define CAUSEWAY_REWRITE_BPF_H
 
-#include "packet.bpf.h"
+#include "parse.bpf.h"
+#include "quote.bpf.h"
+
+#define CSUM_IPV6 (1ULL << 7) /* BPF_F_IPV6 of bpf_l4_csum_replace, from Linux 6.16 on */
 
 #define OFFSET_OF(type, member) __builtin_offsetof(type, member)
 
@@ -28,7 +31,12 @@ static __always_inline __u16 checksum_after(__u16 checksum, __u16 from, __u16 to
 	return ~sum;
 }
 
-/* A routed hop (RFC 1812, section 5.3.1). The caller has seen that the TTL is above 1. */
+static __always_inline __u16 checksum_after_address(__u16 checksum, __be32 from, __be32 to)
+{
+	return checksum_after(checksum_after(checksum, from, to), from >> 16, to >> 16);
+}
+
+/* A routed hop (RFC 1812, section 5.3.1; RFC 8200, section 3). The caller has seen that the TTL is above 1. */
 static __always_inline enum verdict rewrite_ttl(struct __sk_buff *skb)
 {
 	struct iphdr *ip = bytes_at(skb, ETH_HLEN, sizeof(*ip));
@@ -36,6 +44,10 @@ static __always_inline enum verdict rewrite_ttl(struct __sk_buff *skb)
 
 	if (!ip)
 		return VERDICT_DROP_REWRITE;
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		((struct ipv6hdr *)ip)->hop_limit -= 1;
+		return VERDICT_CONTINUE;
+	}
 	before = *(__u16 *)&ip->ttl; /* the checksum's word: TTL, then protocol */
 	ip->ttl -= 1;
 	after = *(__u16 *)&ip->ttl;
@@ -47,25 +59,19 @@ static __always_inline enum verdict rewrite_ttl(struct __sk_buff *skb)
  * Where a protocol's checksum is in its header, or 0: it has none that NAT changes. SCTP's covers no address
  * (RFC 9260, section 6.8). DCCP: RFC 4340, section 5.1.
  */
-static __always_inline __u32 checksum_place(__u8 protocol)
-{
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return OFFSET_OF(struct tcphdr, check);
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-	case IPPROTO_DCCP:
-		return OFFSET_OF(struct udphdr, check);
-	case IPPROTO_ICMP:
-		return OFFSET_OF(struct icmp_header, checksum);
-	}
-	return 0;
-}
+static const __u8 checksum_places[256] = {
+	[IPPROTO_TCP] = OFFSET_OF(struct tcphdr, check),
+	[IPPROTO_UDP] = OFFSET_OF(struct udphdr, check),
+	[IPPROTO_UDPLITE] = OFFSET_OF(struct udphdr, check),
+	[IPPROTO_DCCP] = OFFSET_OF(struct udphdr, check),
+	[IPPROTO_ICMP] = OFFSET_OF(struct icmp_header, checksum),
+	[IPPROTO_ICMPV6] = OFFSET_OF(struct icmp_header, checksum),
+};
 
 /* Where a protocol's port is in its header; of ICMP the identifier. Only for protocols that have one. */
 static __always_inline __u32 port_place(__u8 protocol, bool source)
 {
-	if (protocol == IPPROTO_ICMP)
+	if (is_icmp(protocol))
 		return OFFSET_OF(struct icmp_header, identifier);
 	return source ? 0 : sizeof(__be16);
 }
@@ -76,6 +82,71 @@ static __always_inline __u64 checksum_flags(__u8 protocol)
 	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ? BPF_F_MARK_MANGLED_0 : 0;
 }
 
+static __always_inline enum verdict rewrite_ipv4_address(const struct packet *packet, bool source, __be32 from,
+							 __be32 to)
+{
+	__u32 checksum = checksum_places[packet->protocol];
+	struct __sk_buff *skb = packet->skb;
+	struct iphdr *ip;
+
+	if (checksum && packet->protocol != IPPROTO_ICMP && !packet->fragment_offset && /* ICMP: no pseudo header */
+	    bpf_l4_csum_replace(skb, packet->transport_offset + checksum, from, to,
+				checksum_flags(packet->protocol) | BPF_F_PSEUDO_HDR | sizeof(to)))
+		return VERDICT_DROP_REWRITE;
+	ip = bytes_at(skb, ETH_HLEN, sizeof(*ip));
+	if (!ip)
+		return VERDICT_DROP_REWRITE;
+	ip->check = checksum_after_address(ip->check, from, to);
+	if (source)
+		ip->saddr = to;
+	else
+		ip->daddr = to;
+	return VERDICT_CONTINUE;
+}
+
+/* What one address in the place of another makes of a sum that covers it; of IPv4's, as they are kept, the same. */
+static __always_inline __u64 address_difference(const struct address *from, const struct address *to)
+{
+	return bpf_csum_diff((__be32 *)from, sizeof(*from), (__be32 *)to, sizeof(*to), 0);
+}
+
+static __always_inline bool write_ipv6_address(struct __sk_buff *skb, __u32 offset, bool source,
+					       const struct address *to)
+{
+	struct ipv6hdr *ip = bytes_at(skb, offset, sizeof(*ip));
+	__be32 *word;
+
+	if (!ip)
+		return false;
+	word = source ? ip->saddr.in6_u.u6_addr32 : ip->daddr.in6_u.u6_addr32;
+	word[0] = to->word[0];
+	word[1] = to->word[1];
+	word[2] = to->word[2];
+	word[3] = to->word[3];
+	return true;
+}
+
+/*
+ * An IPv6 header has no checksum, so what the device has summed up stays right: the kernel is told so where it knows
+ * to ask.
+ */
+static __always_inline enum verdict rewrite_ipv6_address(const struct packet *packet, bool source,
+							 const struct address *from, const struct address *to)
+{
+	__u32 checksum = checksum_places[packet->protocol], place = packet->transport_offset + checksum;
+	__u64 flags = checksum_flags(packet->protocol) | BPF_F_PSEUDO_HDR;
+	struct __sk_buff *skb = packet->skb;
+	__u64 difference;
+
+	if (checksum && !packet->fragment_offset) {
+		difference = address_difference(from, to);
+		if (bpf_l4_csum_replace(skb, place, 0, difference, flags | CSUM_IPV6) &&
+		    bpf_l4_csum_replace(skb, place, 0, difference, flags))
+			return VERDICT_DROP_REWRITE;
+	}
+	return write_ipv6_address(skb, ETH_HLEN, source, to) ? VERDICT_CONTINUE : VERDICT_DROP_REWRITE;
+}
+
 /*
  * Puts an address in the place of the packet's source (or destination), and mends the checksums that cover it. The
  * kernel's helpers know packets whose checksum the device is still to fill in.
@@ -84,31 +155,18 @@ static __always_inline enum verdict rewrite_address(const struct packet *packet,
 						    const struct address *address)
 {
 	const struct address *old = source ? &packet->source : &packet->destination;
-	__u32 place = ETH_HLEN + (source ? OFFSET_OF(struct iphdr, saddr) : OFFSET_OF(struct iphdr, daddr));
-	__u32 checksum = checksum_place(packet->protocol);
-	__be32 from = old->word[3], to = address->word[3], *address_place;
-	struct __sk_buff *skb = packet->skb;
 
-	if (from == to)
+	if (same_address(old, address))
 		return VERDICT_CONTINUE;
-	if (checksum && packet->protocol != IPPROTO_ICMP && !packet->fragment_offset && /* ICMP: no pseudo header */
-	    bpf_l4_csum_replace(skb, packet->transport_offset + checksum, from, to,
-				checksum_flags(packet->protocol) | BPF_F_PSEUDO_HDR | sizeof(to)))
-		return VERDICT_DROP_REWRITE;
-	if (bpf_l3_csum_replace(skb, ETH_HLEN + OFFSET_OF(struct iphdr, check), from, to, sizeof(to)))
-		return VERDICT_DROP_REWRITE;
-	address_place = bytes_at(skb, place, sizeof(*address_place));
-	if (!address_place)
-		return VERDICT_DROP_REWRITE;
-	*address_place = to;
-	return VERDICT_CONTINUE;
+	return packet->family == FAMILY_IPV6 ? rewrite_ipv6_address(packet, source, old, address)
+					     : rewrite_ipv4_address(packet, source, old->word[3], address->word[3]);
 }
 
 /* The same for its port, where the packet has one. */
 static __always_inline enum verdict rewrite_port(const struct packet *packet, bool source, __be16 port)
 {
 	__be16 old = source ? packet->ports.source : packet->ports.destination, *port_place_in_packet;
-	__u32 checksum = packet->transport_offset + checksum_place(packet->protocol);
+	__u32 checksum = packet->transport_offset + checksum_places[packet->protocol];
 	struct __sk_buff *skb = packet->skb;
 
 	if (old == port || packet->fragment_offset)
@@ -131,11 +189,21 @@ static __always_inline enum verdict rewrite_end(const struct packet *packet, boo
 	return verdict ? verdict : rewrite_port(packet, source, port);
 }
 
-/* Identification: RFC 791, section 3.1. */
-static __always_inline enum verdict rewrite_identification(struct __sk_buff *skb, __be16 identification)
+/* RFC 791, section 3.1; RFC 8200, section 4.5: only fragments have one. As in struct fragment_key. */
+static __always_inline enum verdict rewrite_identification(const struct packet *packet, __be32 identification)
 {
-	struct iphdr *ip = bytes_at(skb, ETH_HLEN, sizeof(*ip));
+	struct fragment_header *fragment;
+	struct iphdr *ip;
 
+	if (packet->family == FAMILY_IPV6) {
+		fragment = packet->fragment_header ? bytes_at(packet->skb, packet->fragment_header, sizeof(*fragment))
+						   : NULL;
+		if (!fragment)
+			return VERDICT_DROP_REWRITE;
+		fragment->identification = identification;
+		return VERDICT_CONTINUE;
+	}
+	ip = bytes_at(packet->skb, ETH_HLEN, sizeof(*ip));
 	if (!ip)
 		return VERDICT_DROP_REWRITE;
 	ip->check = checksum_after(ip->check, ip->id, identification);
@@ -151,13 +219,13 @@ static __always_inline enum verdict rewrite_quoted_checksum(const struct packet 
 							    __u32 difference)
 {
 	__u32 icmp_checksum = packet->transport_offset + OFFSET_OF(struct icmp_header, checksum);
-	__u32 place = quote->transport_offset + checksum_place(quote->protocol);
+	__u32 place = quote->transport_offset + checksum_places[quote->protocol];
 	struct __sk_buff *skb = packet->skb;
 	__u16 before, after;
 
 	if (place + sizeof(before) > packet->transport_offset + packet->transport_length) /* padding, if anything */
 		return VERDICT_CONTINUE;
-	if (!checksum_place(quote->protocol) || bpf_skb_load_bytes(skb, place, &before, sizeof(before)))
+	if (!checksum_places[quote->protocol] || bpf_skb_load_bytes(skb, place, &before, sizeof(before)))
 		return VERDICT_CONTINUE;
 	if (!before && quote->protocol == IPPROTO_UDP)
 		return VERDICT_CONTINUE;
@@ -171,30 +239,47 @@ static __always_inline enum verdict rewrite_quoted_checksum(const struct packet 
 	return VERDICT_CONTINUE;
 }
 
+/* What the quoted IPv4 header gains, its checksum loses; the sum of an ICMPv6 error must be mended. */
+static __always_inline bool rewrite_quoted_address(const struct packet *packet, const struct quote *quote, bool source,
+						   const struct address *to)
+{
+	const struct address *from = source ? &quote->source : &quote->destination;
+	__u32 icmp_checksum = packet->transport_offset + OFFSET_OF(struct icmp_header, checksum);
+	struct __sk_buff *skb = packet->skb;
+	struct iphdr *ip;
+
+	if (packet->family == FAMILY_IPV6)
+		return !bpf_l4_csum_replace(skb, icmp_checksum, 0, address_difference(from, to), 0) &&
+		       write_ipv6_address(skb, quote->offset, source, to);
+	ip = bytes_at(skb, quote->offset, sizeof(*ip));
+	if (!ip)
+		return false;
+	ip->check = checksum_after_address(ip->check, from->word[3], to->word[3]);
+	if (source)
+		ip->saddr = to->word[3];
+	else
+		ip->daddr = to->word[3];
+	return true;
+}
+
 /*
  * Puts address and port in the place of the quoted packet's source (or destination). Its own checksums are mended, and
- * the error's, which covers it all; what the quoted IP header gains, its checksum loses.
+ * the error's, which covers it all.
  */
 static __always_inline enum verdict rewrite_quote(const struct packet *packet, const struct quote *quote, bool source,
 						  const struct flow *flow)
 {
-	const struct address *old = source ? &quote->source : &quote->destination;
 	__be16 old_port = source ? quote->ports.source : quote->ports.destination, port = flow->port;
 	__u32 icmp_checksum = packet->transport_offset + OFFSET_OF(struct icmp_header, checksum);
-	__be32 from = old->word[3], to = flow->address.word[3];
-	__u32 difference = (__u16)~from + (__u32)(__u16) ~(from >> 16) + (to & 0xffff) + (to >> 16);
-	struct iphdr *ip = bytes_at(packet->skb, quote->offset, sizeof(*ip));
-	bool ported = has_ports(quote->protocol) || quote->protocol == IPPROTO_ICMP;
+	struct address to = flow->address;
+	__u64 difference = address_difference(source ? &quote->source : &quote->destination, &to);
+	bool ported = has_ports(quote->protocol) || is_icmp(quote->protocol);
 
-	if (!ip)
+	if (!rewrite_quoted_address(packet, quote, source, &to))
 		return VERDICT_DROP_REWRITE;
-	ip->check = checksum_after(checksum_after(ip->check, from, to), from >> 16, to >> 16);
-	if (source)
-		ip->saddr = to;
-	else
-		ip->daddr = to;
-	if (quote->protocol == IPPROTO_ICMP)
+	if (quote->protocol == IPPROTO_ICMP) /* no pseudo header */
 		difference = 0;
+	difference = (difference & 0xffff) + (difference >> 16);
 	if (ported && old_port != port) {
 		difference += (__u16)~old_port + (__u32)port;
 		if (bpf_l4_csum_replace(packet->skb, icmp_checksum, old_port, port, sizeof(port)) ||

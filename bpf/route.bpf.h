@@ -5,17 +5,19 @@
 
 #include <linux/errno.h>
 
-#include "packet.bpf.h"
+#include "icmp.bpf.h"
 
 #define AF_INET 2
+#define AF_INET6 10
 #define FIB_LOOKUP_SRC (1U << 4) /* BPF_FIB_LOOKUP_SRC, from Linux 6.7 on */
+#define FIB_NO_SRC_ADDR 9         /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, likewise */
 
 struct route {
 	struct bpf_redir_neigh next_hop;
 	struct address source; /* that the host would use itself */
 	__u32 ifindex;         /* of the uplink */
 	__u16 mtu;             /* with DROP_TOO_BIG */
-	__u8 refusal;          /* with DROP_NO_ROUTE: enum unreachable_code; 0: the route wants silence */
+	__u8 refusal;          /* with DROP_NO_ROUTE: enum reason; REASON_NONE: the route wants silence */
 };
 
 /* TO_HOST: the address is the host's own, or none that it routes; its stack delivers it or says so. */
@@ -37,18 +39,66 @@ static __always_inline enum verdict verdict_of_fib(long answer)
 static __always_inline __u8 refusal_of_fib(long answer)
 {
 	if (answer == BPF_FIB_LKUP_RET_UNREACHABLE)
-		return UNREACHABLE_HOST;
-	return answer == BPF_FIB_LKUP_RET_PROHIBIT ? UNREACHABLE_PROHIBITED : 0;
+		return REASON_UNREACHABLE;
+	return answer == BPF_FIB_LKUP_RET_PROHIBIT ? REASON_PROHIBITED : REASON_NONE;
 }
 
-/* A kernel that can't name the source address refuses the flag at once; then the uplink's recorded one serves. */
-static __always_inline long look_up_fib(struct __sk_buff *skb, struct bpf_fib_lookup *fib)
+static __always_inline void ask_fib(struct bpf_fib_lookup *fib, const struct packet *packet, __u32 gateway_ifindex)
 {
-	long answer = bpf_fib_lookup(skb, fib, sizeof(*fib), FIB_LOOKUP_SRC);
+	*fib = (struct bpf_fib_lookup){
+		.family = AF_INET,
+		.l4_protocol = packet->protocol,
+		.sport = packet->ports.source,
+		.dport = packet->ports.destination,
+		.tot_len = packet->segment_length,
+		.ifindex = gateway_ifindex,
+	};
+	if (packet->family == FAMILY_IPV6) {
+		fib->family = AF_INET6;
+		fib->flowinfo = bpf_htonl(packet->type_of_service << 20);
+		__builtin_memcpy(fib->ipv6_src, &packet->source, sizeof(packet->source));
+		__builtin_memcpy(fib->ipv6_dst, &packet->destination, sizeof(packet->destination));
+		return;
+	}
+	fib->tos = packet->type_of_service;
+	fib->ipv4_src = packet->source.word[3];
+	fib->ipv4_dst = packet->destination.word[3];
+}
 
-	if (answer == -EINVAL)
-		answer = bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
-	return answer;
+/*
+ * A kernel that can't name the source address refuses the flag at once, and one that has none of IPv6 says so: then the
+ * uplink's recorded one serves, and the packet's own stays where an answer would be.
+ */
+static __always_inline long look_up_fib(const struct packet *packet, struct bpf_fib_lookup *fib, __u32 gateway_ifindex)
+{
+	long answer;
+
+	ask_fib(fib, packet, gateway_ifindex);
+	answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), FIB_LOOKUP_SRC);
+	if (answer != -EINVAL && answer != FIB_NO_SRC_ADDR)
+		return answer;
+	ask_fib(fib, packet, gateway_ifindex);
+	return bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+}
+
+/* Where a device has no address that reaches further, the kernel names ::1 or one of the link. */
+static __always_inline bool is_source(const struct address *address)
+{
+	bool loopback = !(address->word[0] | address->word[1] | address->word[2]) && address->word[3] == bpf_htonl(1);
+
+	return !loopback && !is_link_local(address);
+}
+
+static __always_inline struct address source_of_fib(const struct packet *packet, const struct bpf_fib_lookup *fib,
+						    const struct uplink *uplink)
+{
+	struct address source;
+
+	if (packet->family == FAMILY_IPV4)
+		return fib->ipv4_src != packet->source.word[3] ? address_of_ipv4(fib->ipv4_src)
+							       : uplink->address[FAMILY_IPV4];
+	source = (struct address){{fib->ipv6_src[0], fib->ipv6_src[1], fib->ipv6_src[2], fib->ipv6_src[3]}};
+	return is_source(&source) && !same_address(&source, &packet->source) ? source : uplink->address[FAMILY_IPV6];
 }
 
 /*
@@ -58,18 +108,8 @@ static __always_inline long look_up_fib(struct __sk_buff *skb, struct bpf_fib_lo
 static __noinline enum verdict find_route(const struct packet *packet, const struct sandbox *sandbox,
 					  struct route *route)
 {
-	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
-		.l4_protocol = packet->protocol,
-		.sport = packet->ports.source,
-		.dport = packet->ports.destination,
-		.tot_len = packet->segment_length,
-		.ifindex = sandbox->gateway_ifindex,
-		.tos = packet->type_of_service,
-		.ipv4_src = packet->source.word[3],
-		.ipv4_dst = packet->destination.word[3],
-	};
-	long answer = look_up_fib(packet->skb, &fib);
+	struct bpf_fib_lookup fib;
+	long answer = look_up_fib(packet, &fib, sandbox->gateway_ifindex);
 	enum verdict verdict = verdict_of_fib(answer);
 	const struct uplink *uplink;
 
@@ -81,8 +121,7 @@ static __noinline enum verdict find_route(const struct packet *packet, const str
 	if (!uplink)
 		return fib.ifindex == sandbox->gateway_ifindex ? VERDICT_DROP_NO_ENDPOINT : VERDICT_DROP_NO_UPLINK;
 	route->ifindex = fib.ifindex;
-	route->source =
-		fib.ipv4_src != packet->source.word[3] ? address_of_ipv4(fib.ipv4_src) : uplink->address[FAMILY_IPV4];
+	route->source = source_of_fib(packet, &fib, uplink);
 	route->next_hop.nh_family = fib.family;
 	__builtin_memcpy(route->next_hop.ipv6_nh, fib.ipv6_dst, sizeof(fib.ipv6_dst));
 	return VERDICT_CONTINUE;

@@ -41,8 +41,8 @@ static __always_inline void note_segment(struct flow *flow, const struct packet 
  */
 static __always_inline bool opens_flow(const struct packet *packet)
 {
-	if (packet->protocol == IPPROTO_ICMP)
-		return is_query(packet->ports.icmp_type);
+	if (is_icmp(packet->protocol))
+		return packet->ports.icmp == ICMP_QUERY;
 	return packet->protocol != IPPROTO_TCP || packet->seen == SEEN_SYN || packet->seen == SEEN_ACK;
 }
 
@@ -58,23 +58,21 @@ static __always_inline bool masquerades(const struct network *network, const str
 	return outside;
 }
 
-static __always_inline void prepare_pair(struct flow_work *work, const struct sandbox *sandbox)
+static __always_inline void prepare_pair(struct flow_work *work, const struct sandbox_link *link, __u32 network)
 {
 	__u64 now = bpf_ktime_get_ns();
 
-	work->reply = (struct flow_key){
-		.source = work->sent.destination,
-		.source_port = work->sent.destination_port,
-		.protocol = work->sent.protocol,
-	};
-	work->entry = (struct flow){
-		.created = now,
-		.last_seen = now,
-		.address = work->sent.source,
-		.port = work->sent.source_port,
-		.link = sandbox->link,
-		.network = sandbox->network,
-	};
+	__builtin_memset(&work->reply, 0, sizeof(work->reply)); /* in place: a copy would need the stack */
+	work->reply.source = work->sent.destination;
+	work->reply.source_port = work->sent.destination_port;
+	work->reply.protocol = work->sent.protocol;
+	__builtin_memset(&work->entry, 0, sizeof(work->entry));
+	work->entry.created = now;
+	work->entry.last_seen = now;
+	work->entry.address = work->sent.source;
+	work->entry.port = work->sent.source_port;
+	work->entry.link = *link;
+	work->entry.network = network;
 }
 
 /*
@@ -91,10 +89,10 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 	if (!network || !source)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	search.masquerade = masquerades(network, &search.work->sent.destination);
-	prepare_pair(search.work, sandbox);
+	prepare_pair(search.work, &sandbox->link, sandbox->network);
 	if (!search.masquerade)
 		search.work->reply.destination = search.work->sent.source;
-	else if (source->word[3])
+	else if (!is_unspecified(source) && source->word[3])
 		search.work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
@@ -145,10 +143,10 @@ static __always_inline enum verdict forget_stale(const struct flow *flow, struct
 static __always_inline enum verdict translate_identification(const struct packet *packet)
 {
 	if (packet->train)
-		return rewrite_identification(packet->skb, (__be16)packet->train->identification);
+		return rewrite_identification(packet, packet->train->identification);
 	if (packet->dont_fragment) /* means nothing then: RFC 6864, section 4.1 */
 		return VERDICT_CONTINUE;
-	return rewrite_identification(packet->skb, next_identification(packet->skb->gso_segs));
+	return rewrite_identification(packet, bpf_htons(next_identification(packet->skb->gso_segs)));
 }
 
 /*
@@ -162,7 +160,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	enum verdict verdict = VERDICT_CONTINUE;
 	struct flow *flow;
 
-	if (!work || (packet->protocol == IPPROTO_ICMP && !is_query(packet->ports.icmp_type)))
+	if (!work || (is_icmp(packet->protocol) && packet->ports.icmp != ICMP_QUERY))
 		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
 	work->sent = key_as_sent(packet, sandbox->link.ifindex);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
@@ -233,7 +231,7 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet)
 	struct flow_work *work = room_for_flow();
 	struct flow *flow;
 
-	if (!work || (packet->protocol == IPPROTO_ICMP && !is_query_reply(packet->ports.icmp_type)))
+	if (!work || (is_icmp(packet->protocol) && packet->ports.icmp != ICMP_REPLY))
 		return NULL;
 	work->reply = key_as_sent(packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
@@ -284,7 +282,7 @@ static __always_inline struct flow *flow_quoted(const struct packet *packet, str
 	key.source_port = quote->ports.destination;
 	key.destination_port = quote->ports.source;
 	key.protocol = quote->protocol;
-	if (quote->protocol == IPPROTO_ICMP && is_error(quote->ports.icmp_type))
+	if (quote->ports.icmp == ICMP_ERROR)
 		return NULL; /* no error about an error */
 	return bpf_map_lookup_elem(&flows, &key);
 }

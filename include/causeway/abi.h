@@ -63,7 +63,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_BAD_ARP, "malformed ARP, or ARP of another kind than a request")                                        \
 	X(DROP_ARP_NO_ANSWER, "ARP request for an address that nobody has, or for the asker's own")                    \
 	X(DROP_BAD_ND, "malformed or spoofed neighbour discovery, or of a kind that no sandbox may send")              \
-	X(DROP_ND_NO_ANSWER, "neighbour solicitation for an address that nobody has, or for the asker's own")          \
+	X(DROP_ND_NO_ANSWER, "router solicitation, or one for an address that nobody has or that is the asker's own")  \
 	X(DROP_UNKNOWN_SANDBOX, "from a link that belongs to no sandbox")                                              \
 	X(DROP_SPOOFED_MAC, "source MAC is not the sandbox's")                                                         \
 	X(DROP_SPOOFED_ADDRESS, "source address is not the sandbox's")                                                 \
@@ -268,7 +268,7 @@ struct fragment_key {
 	struct address source, destination;
 	__u32 scope;           /* as in struct flow_key */
 	__be32 identification; /* IPv4's 16 bits come first, the rest is 0 */
-	__u8 protocol;
+	__u8 protocol;         /* 0 with IPv6, where it tells no packets apart (RFC 8200, section 4.5) */
 	__u8 reserved[3];
 };
 
@@ -281,14 +281,15 @@ struct fragment_train {
 	__u32 passed, total;       /* bytes after the IP headers: translated so far; of all, 0 while unknown */
 	__be32 identification;     /* that the world sees; as in struct fragment_key */
 	__be16 source_port, destination_port;
-	__u8 icmp_type;
+	__u8 icmp;      /* what kind of message, where it is ICMP */
 	__u8 known;     /* the first fragment was here */
 	__u16 piece;    /* bytes of the first fragment, after its IP header: of each but the last */
 	__u8 pieces;    /* how many; 0 while unknown */
 	__u8 irregular; /* the pieces are not of one size */
 	__u16 held_count;
 	__u16 held[CAUSEWAY_HELD_OF_ONE_MAX]; /* offsets of those that wait, in bytes */
-	__u16 reserved[3];
+	__u8 protocol;                        /* of the first fragment, behind all its headers */
+	__u8 reserved[5];
 };
 
 /* Key of `held_fragments`. */

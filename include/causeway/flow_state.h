@@ -4,6 +4,7 @@
 #define CAUSEWAY_FLOW_STATE_H
 
 #include <linux/in.h>
+#include <linux/in6.h>
 
 #include <causeway/abi.h>
 
@@ -13,7 +14,7 @@
  */
 static inline enum flow_state flow_state_of(__u8 protocol, __u32 seen_sent, __u32 seen_replied)
 {
-	if (protocol == IPPROTO_ICMP)
+	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
 		return FLOW_ICMP;
 	if (protocol != IPPROTO_TCP)
 		return FLOW_UDP;

@@ -19,10 +19,10 @@ constexpr milliseconds slack{900};  // more than a timer is ever late
 
 const IPv4 asked{.source = ip_a, .destination = ip_server}, answered{.source = ip_server, .destination = ip_uplink};
 
-class Age : public DatapathTest {
+class Age : public InEachFamily {
 protected:
     void SetUp() override {
-        DatapathTest::SetUp();
+        InEachFamily::SetUp();
         set_timeouts(long_time);
     }
 
@@ -75,20 +75,20 @@ protected:
     }
 };
 
-TEST_F(Age, EndsAConnectionWhenItNeverOpens) {
+TEST_P(Age, EndsAConnectionWhenItNeverOpens) {
     set_timeout(FLOW_TCP_OPENING, 1);
     sends(syn);
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, EndsAConnectionWhenOnlyTheWorldsHalfWasSeen) {
+TEST_P(Age, EndsAConnectionWhenOnlyTheWorldsHalfWasSeen) {
     set_timeout(FLOW_TCP_OPENING, 1);
     sends(syn);
     is_answered(syn | ack);
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, KeepsAConnectionWhenItIsEstablished) {
+TEST_P(Age, KeepsAConnectionWhenItIsEstablished) {
     set_timeout(FLOW_TCP_OPENING, 1);
     sends(syn);
     is_answered(syn | ack);
@@ -96,7 +96,7 @@ TEST_F(Age, KeepsAConnectionWhenItIsEstablished) {
     expect_alive_for(milliseconds(2500));
 }
 
-TEST_F(Age, EndsAnEstablishedConnectionWhenItIsIdle) {
+TEST_P(Age, EndsAnEstablishedConnectionWhenItIsIdle) {
     set_timeout(FLOW_TCP_OPENING, 1);
     set_timeout(FLOW_TCP_ESTABLISHED, 2);
     sends(syn);
@@ -105,7 +105,7 @@ TEST_F(Age, EndsAnEstablishedConnectionWhenItIsIdle) {
     expect_end(milliseconds(1800), seconds(2));
 }
 
-TEST_F(Age, EndsAConnectionWhenBothSidesHaveClosedIt) {
+TEST_P(Age, EndsAConnectionWhenBothSidesHaveClosedIt) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     is_answered(syn | ack);
@@ -117,7 +117,7 @@ TEST_F(Age, EndsAConnectionWhenBothSidesHaveClosedIt) {
 }
 
 // RFC 5382, section 5: half closed is established for the side that may go on sending.
-TEST_F(Age, KeepsAConnectionWhenOnlyTheSandboxHasClosedIt) {
+TEST_P(Age, KeepsAConnectionWhenOnlyTheSandboxHasClosedIt) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     is_answered(syn | ack);
@@ -126,7 +126,7 @@ TEST_F(Age, KeepsAConnectionWhenOnlyTheSandboxHasClosedIt) {
     expect_alive_for(milliseconds(2500));
 }
 
-TEST_F(Age, KeepsAConnectionWhenOnlyTheWorldHasClosedIt) {
+TEST_P(Age, KeepsAConnectionWhenOnlyTheWorldHasClosedIt) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     is_answered(syn | ack);
@@ -135,7 +135,7 @@ TEST_F(Age, KeepsAConnectionWhenOnlyTheWorldHasClosedIt) {
     expect_alive_for(milliseconds(2500));
 }
 
-TEST_F(Age, EndsAHalfClosedConnectionWhenItIsIdleAsLongAsAnEstablishedOne) {
+TEST_P(Age, EndsAHalfClosedConnectionWhenItIsIdleAsLongAsAnEstablishedOne) {
     set_timeout(FLOW_TCP_ESTABLISHED, 2);
     sends(syn);
     is_answered(syn | ack);
@@ -143,21 +143,21 @@ TEST_F(Age, EndsAHalfClosedConnectionWhenItIsIdleAsLongAsAnEstablishedOne) {
     expect_end(milliseconds(1800), seconds(2));
 }
 
-TEST_F(Age, EndsAConnectionWhenTheSandboxResetsIt) {
+TEST_P(Age, EndsAConnectionWhenTheSandboxResetsIt) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     sends(rst);
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, EndsAConnectionWhenTheWorldResetsIt) {
+TEST_P(Age, EndsAConnectionWhenTheWorldResetsIt) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     is_answered(rst | ack);
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, KeepsAClosingConnectionWhenItIsStillUsed) {
+TEST_P(Age, KeepsAClosingConnectionWhenItIsStillUsed) {
     set_timeout(FLOW_TCP_CLOSING, 2);
     sends(syn);
     is_answered(syn | ack);
@@ -171,7 +171,7 @@ TEST_F(Age, KeepsAClosingConnectionWhenItIsStillUsed) {
     expect_end(milliseconds(1800), seconds(2));
 }
 
-TEST_F(Age, KeepsAConnectionWhenItWasClosedAndBeginsAnew) {
+TEST_P(Age, KeepsAConnectionWhenItWasClosedAndBeginsAnew) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     is_answered(syn | ack);
@@ -183,7 +183,7 @@ TEST_F(Age, KeepsAConnectionWhenItWasClosedAndBeginsAnew) {
     expect_alive_for(milliseconds(2500));
 }
 
-TEST_F(Age, KeepsAConnectionWhenItWasRefusedAndBeginsAnew) {
+TEST_P(Age, KeepsAConnectionWhenItWasRefusedAndBeginsAnew) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
     is_answered(rst | ack);
@@ -193,7 +193,7 @@ TEST_F(Age, KeepsAConnectionWhenItWasRefusedAndBeginsAnew) {
     expect_alive_for(milliseconds(2500));
 }
 
-TEST_F(Age, EndsAUdpFlowWhenItIsIdle) {
+TEST_P(Age, EndsAUdpFlowWhenItIsIdle) {
     set_timeout(FLOW_TCP_OPENING, 1);
     set_timeout(FLOW_UDP, 1);
     asks();
@@ -201,33 +201,33 @@ TEST_F(Age, EndsAUdpFlowWhenItIsIdle) {
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, EndsAUdpFlowWhenItIsIdleWhateverTheOtherTimeouts) {
+TEST_P(Age, EndsAUdpFlowWhenItIsIdleWhateverTheOtherTimeouts) {
     set_timeout(FLOW_UDP, 1);
     asks();
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, KeepsAUdpFlowForItsOwnTimeWhenOthersAreShorter) {
+TEST_P(Age, KeepsAUdpFlowForItsOwnTimeWhenOthersAreShorter) {
     set_timeouts(1);
     set_timeout(FLOW_UDP, 3);
     asks();
     expect_end(milliseconds(2800), seconds(3));
 }
 
-TEST_F(Age, EndsAPingWhenItIsIdle) {
+TEST_P(Age, EndsAPingWhenItIsIdle) {
     set_timeout(FLOW_TCP_OPENING, 1);
     set_timeout(FLOW_ICMP, 1);
     expect_verdict(From::sandbox_a, from_a / asked / ICMP{}, VERDICT_TO_WORLD);
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, EndsAPingWhenItIsIdleWhateverTheOtherTimeouts) {
+TEST_P(Age, EndsAPingWhenItIsIdleWhateverTheOtherTimeouts) {
     set_timeout(FLOW_ICMP, 1);
     expect_verdict(From::sandbox_a, from_a / asked / ICMP{}, VERDICT_TO_WORLD);
     expect_end(milliseconds(900), seconds(1));
 }
 
-TEST_F(Age, KeepsAFlowWhenTheSandboxGoesOnSending) {
+TEST_P(Age, KeepsAFlowWhenTheSandboxGoesOnSending) {
     set_timeouts(2);
     for (int i = 0; i < 8; ++i) {
         asks();
@@ -237,7 +237,7 @@ TEST_F(Age, KeepsAFlowWhenTheSandboxGoesOnSending) {
     expect_end(milliseconds(1800), seconds(2));
 }
 
-TEST_F(Age, KeepsAFlowWhenOnlyTheWorldGoesOnSending) {
+TEST_P(Age, KeepsAFlowWhenOnlyTheWorldGoesOnSending) {
     set_timeouts(2);
     asks();
     for (int i = 0; i < 8; ++i) {
@@ -248,7 +248,7 @@ TEST_F(Age, KeepsAFlowWhenOnlyTheWorldGoesOnSending) {
     expect_end(milliseconds(1800), seconds(2));
 }
 
-TEST_F(Age, EndsOneFlowAndKeepsAnotherWhenOnlyThatIsUsed) {
+TEST_P(Age, EndsOneFlowAndKeepsAnotherWhenOnlyThatIsUsed) {
     set_timeouts(2);
     expect_verdict(From::sandbox_a, from_a / asked / UDP{.source_port = own_port + 1}, VERDICT_TO_WORLD);
     for (int i = 0; i < 8; ++i) {
@@ -259,7 +259,7 @@ TEST_F(Age, EndsOneFlowAndKeepsAnotherWhenOnlyThatIsUsed) {
     EXPECT_TRUE(datapath_->flow_at(key_of(udp_protocol, ip_a, own_port, ip_server, 53, host_a)));
 }
 
-TEST_F(Age, EndsHundredsOfFlowsWhenTheyAreIdle) {
+TEST_P(Age, EndsHundredsOfFlowsWhenTheyAreIdle) {
     set_timeouts(1);
     for (std::uint16_t i = 0; i < 500; ++i) {
         const auto port = static_cast<std::uint16_t>(own_port + i);
@@ -271,7 +271,7 @@ TEST_F(Age, EndsHundredsOfFlowsWhenTheyAreIdle) {
     EXPECT_EQ(datapath_->ageing_turns(), 0U);
 }
 
-TEST_F(Age, LooksNoMoreAtAFlowWhenTheControlPlaneHasRemovedIt) {
+TEST_P(Age, LooksNoMoreAtAFlowWhenTheControlPlaneHasRemovedIt) {
     asks();
     EXPECT_EQ(datapath_->ageing_turns(), 1U);
     datapath_->remove_flow(key_of(udp_protocol, ip_a, own_port, ip_server, 53, host_a));
@@ -282,7 +282,7 @@ TEST_F(Age, LooksNoMoreAtAFlowWhenTheControlPlaneHasRemovedIt) {
     EXPECT_EQ(datapath_->ageing_turns(), 1U);
 }
 
-TEST_F(Age, EndsTheOtherHalfWhenTheControlPlaneHasRemovedOne) {
+TEST_P(Age, EndsTheOtherHalfWhenTheControlPlaneHasRemovedOne) {
     asks();
     datapath_->remove_flow(key_of(udp_protocol, ip_server, 53, ip_uplink, own_port, 0));
     std::this_thread::sleep_for(2 * milliseconds(CAUSEWAY_AGEING_TICK_MS) + slack);
@@ -290,7 +290,7 @@ TEST_F(Age, EndsTheOtherHalfWhenTheControlPlaneHasRemovedOne) {
     EXPECT_EQ(datapath_->ageing_turns(), 0U);
 }
 
-TEST_F(Age, FreesThePortWhenItEndsAFlow) {
+TEST_P(Age, FreesThePortWhenItEndsAFlow) {
     configure([](network& network) {
         std::ranges::fill(network.timeout, 1U);
         network.port_min = network.port_max = own_port;
@@ -302,7 +302,7 @@ TEST_F(Age, FreesThePortWhenItEndsAFlow) {
     EXPECT_EQ(port_in_world(From::sandbox_b, of_b), own_port);
 }
 
-TEST_F(Age, LeavesTheAnswerUnsolicitedWhenItComesTooLate) {
+TEST_P(Age, LeavesTheAnswerUnsolicitedWhenItComesTooLate) {
     configure([](network& network) {
         std::ranges::fill(network.timeout, 1U);
         network.flags = 0;
@@ -314,6 +314,8 @@ TEST_F(Age, LeavesTheAnswerUnsolicitedWhenItComesTooLate) {
     expect_end(milliseconds(900), seconds(1));
     expect_verdict(From::uplink, answer, VERDICT_DROP_UNSOLICITED);
 }
+
+RUN_IN_EACH_FAMILY(Age);
 
 }  // namespace
 }  // namespace causeway::test

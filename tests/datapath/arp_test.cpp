@@ -90,9 +90,9 @@ const Row arp_rows[] = {
 class ArpRequest : public DatapathTable {};
 
 TEST_P(ArpRequest, Packet) {
-    expect_row(GetParam());
+    expect_this_row();
 }
-INSTANTIATE_TEST_SUITE_P(, ArpRequest, testing::ValuesIn(arp_rows), name_of_row);
+INSTANTIATE_TEST_SUITE_P(, ArpRequest, testing::ValuesIn(in_each_family(arp_rows)), name_of_row);
 
 }  // namespace
 }  // namespace causeway::test

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <map>
 
+#include "tests/datapath/fragments.hpp"
+
 namespace causeway::test {
 namespace {
 
@@ -20,6 +22,7 @@ network new_network() {
     std::strcpy(value.name, "sandboxes");
     std::strcpy(value.device, "cw0");
     value.subnets[0] = {address_of(ip_gateway), 24};
+    value.subnets[1] = {address_of(ip6_of(ip_gateway)), 120};
     value.ifindex = gateway_device;
     value.flags = NETWORK_MASQUERADE;
     value.mtu = 1500;
@@ -126,45 +129,90 @@ void PrintTo(const Row& row, std::ostream* out) {
     *out << row.name;
 }
 
-std::string name_of_row(const testing::TestParamInfo<Row>& info) {
-    return info.param.name;
+std::string name_of_row(const testing::TestParamInfo<FamilyRow>& info) {
+    return std::string(info.param.second.name) + (info.param.first == Family::ipv6 ? "_IPv6" : "");
+}
+
+std::string name_of_family(const testing::TestParamInfo<Family>& info) {
+    return info.param == Family::ipv6 ? "IPv6" : "IPv4";
+}
+
+Row only_ipv4(Row row) {
+    row.only = Family::ipv4;
+    return row;
+}
+
+Row only_ipv6(Row row) {
+    row.only = Family::ipv6;
+    return row;
 }
 
 sandbox sandbox_at(Ip ip, std::uint32_t ifindex, const Mac& mac) {
     sandbox value{};
     value.address[FAMILY_IPV4] = address_of(ip);
+    value.address[FAMILY_IPV6] = address_of(ip6_of(ip));
     value.network = network_id;
     value.gateway[FAMILY_IPV4] = address_of(ip_gateway);
+    value.gateway[FAMILY_IPV6] = address_of(ip6_of(ip_gateway));
     value.gateway_ifindex = gateway_device;
     value.mtu = 1500;
     value.link = link_of(ifindex, mac);
     return value;
 }
 
-flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,
-                std::uint16_t destination_port, std::uint32_t scope) {
+uplink uplink_at(Ip ip) {
+    return {{address_of(ip), address_of(ip6_of(ip))}};
+}
+
+address DatapathTest::address_of(Ip ip) const {
+    return family() == Family::ipv6 ? test::address_of(ip6_of(ip)) : test::address_of(ip);
+}
+
+void DatapathTest::set_sysctl(const std::string& name, const std::string& value) const {
+    test::set_sysctl(family() == Family::ipv6 ? "ipv6" + name.substr(name.find('/')) : name, value);
+}
+
+std::vector<Frame> DatapathTest::fragments_of(const Frame& whole, std::size_t size) const {
+    return test::fragments_of(in_family(whole, family()), size);
+}
+
+std::vector<Frame> DatapathTest::fragments_of(const Frame& whole, std::size_t size,
+                                              std::uint16_t identification) const {
+    return test::fragments_of(in_family(whole, family()), size, identification);
+}
+
+flow_key DatapathTest::key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,
+                              std::uint16_t destination_port, std::uint32_t scope) const {
     flow_key key{};
     key.source = address_of(source);
     key.destination = address_of(destination);
     key.source_port = network_order(source_port);
     key.destination_port = network_order(destination_port);
     key.scope = scope;
-    key.protocol = protocol;
+    key.protocol = protocol_in(protocol, family());
     return key;
 }
 
+void DatapathTest::set_endpoint(Ip ip, const endpoint& value) {
+    datapath_->set_endpoint(test::address_of(ip), value);
+    datapath_->set_endpoint(test::address_of(ip6_of(ip)), value);
+}
+
 void DatapathTest::load(const LoadOptions& options) {
+    if (!node_) {
+        node_.emplace(family());
+    }
     datapath_.reset();
     datapath_ = loaded(options);
     network_ = new_network();
     datapath_->set_network(network_id, network_);
     datapath_->set_sandbox(host_a, sandbox_at(ip_a, host_a, mac_a));
     datapath_->set_sandbox(host_b, sandbox_at(ip_b, host_b, mac_b));
-    datapath_->set_endpoint(address_of(ip_gateway), endpoint_on(gateway_device, ENDPOINT_GATEWAY, mac_gateway));
-    datapath_->set_endpoint(address_of(ip_a), endpoint_on(host_a, ENDPOINT_SANDBOX, mac_a));
-    datapath_->set_endpoint(address_of(ip_b), endpoint_on(host_b, ENDPOINT_SANDBOX, mac_b));
-    datapath_->set_endpoint(address_of(ip_claimed), endpoint_on(0, ENDPOINT_CLAIMED, Mac{}));
-    datapath_->set_uplink(uplink_device, {address_of(ip_uplink)});
+    set_endpoint(ip_gateway, endpoint_on(gateway_device, ENDPOINT_GATEWAY, mac_gateway));
+    set_endpoint(ip_a, endpoint_on(host_a, ENDPOINT_SANDBOX, mac_a));
+    set_endpoint(ip_b, endpoint_on(host_b, ENDPOINT_SANDBOX, mac_b));
+    set_endpoint(ip_claimed, endpoint_on(0, ENDPOINT_CLAIMED, Mac{}));
+    datapath_->set_uplink(uplink_device, uplink_at(ip_uplink));
     datapath_->set_identification(first_identification);
     datapath_->set_usage(host_a, {.ifindex = host_a});
     datapath_->set_usage(host_b, {.ifindex = host_b});
@@ -196,7 +244,7 @@ Outcome DatapathTest::run(From from, const Bytes& packet, enum verdict verdict, 
 }
 
 Outcome DatapathTest::expect_verdict(From from, const Frame& in, enum verdict verdict, const Context& context) {
-    const Bytes packet = in.bytes();
+    const Bytes packet = bytes_of(in);
     std::string faults;
     Outcome outcome = run(from, packet, verdict, context, faults);
     EXPECT_EQ(faults, "") << "packet in:\n" << describe(packet);
@@ -205,11 +253,11 @@ Outcome DatapathTest::expect_verdict(From from, const Frame& in, enum verdict ve
 
 void DatapathTest::expect_packet(From from, const Frame& in, enum verdict verdict, const Frame& out,
                                  const Context& context) {
-    const Bytes packet = in.bytes();
+    const Bytes packet = bytes_of(in);
     std::string faults;
     const Outcome outcome = run(from, packet, verdict, context, faults);
     if (!expected_answer(program_of(from), packet, verdict, route_answer_)) {
-        faults += difference(out.bytes(), outcome.packet);
+        faults += difference(bytes_of(out), outcome.packet);
     }
     if (wrong_checksums(packet).empty()) {
         faults += wrong_checksums(outcome.packet);

@@ -15,6 +15,7 @@
 #include "tests/datapath/expected_answer.hpp"
 #include "tests/datapath/loaded_datapath.hpp"
 #include "tests/datapath/node.hpp"
+#include "tests/support/family.hpp"
 #include "tests/support/packet.hpp"
 
 // For GoogleTest, which looks in the type's own namespace.
@@ -52,26 +53,48 @@ struct Row {
     enum verdict verdict;
     std::optional<Frame> out = std::nullopt;
     Context context = {};
+    std::optional<Family> only = std::nullopt;  // has no like in the other
 };
 
+// A row, and the family in which it runs: packets are written as IPv4, and become what means the same.
+using FamilyRow = std::pair<Family, Row>;
+
+// Each row in each family, but for those that have no like.
+template <std::size_t Count>
+std::vector<FamilyRow> in_each_family(const Row (&rows)[Count]) {
+    std::vector<FamilyRow> all;
+    for (const Family family : {Family::ipv4, Family::ipv6}) {
+        for (const Row& row : rows) {
+            if (row.only.value_or(family) == family) {
+                all.emplace_back(family, row);
+            }
+        }
+    }
+    return all;
+}
+
+Row only_ipv4(Row row);
+Row only_ipv6(Row row);
+
 void PrintTo(const Row& row, std::ostream* out);
-std::string name_of_row(const testing::TestParamInfo<Row>& info);
+std::string name_of_row(const testing::TestParamInfo<FamilyRow>& info);
+std::string name_of_family(const testing::TestParamInfo<Family>& info);
 
-// A sandbox of that address, host end and MAC, as the control plane writes it.
+// A sandbox of that address (and that of IPv6), host end and MAC, as the control plane writes it.
 sandbox sandbox_at(Ip ip, std::uint32_t ifindex, const Mac& mac);
-
-// "10.0.0.2:40000 asks 198.51.100.7:80": the keys under which causeway keeps it.
-flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,
-                std::uint16_t destination_port, std::uint32_t scope);
+uplink uplink_at(Ip ip);
 
 inline constexpr std::uint8_t tcp_protocol = 6, udp_protocol = 17, icmp_protocol = 1, gre_protocol = 47,
                               sctp_protocol = 132, udp_lite_protocol = 136;
 
+// Packets, addresses and commands are written as IPv4; in the other family each becomes what means the same.
 class DatapathTest : public testing::Test {
 protected:
     void SetUp() override { load({}); }
 
-    // Fills the maps, of programs that no other test uses now. Flows and counters begin empty.
+    virtual Family family() const { return Family::ipv4; }
+
+    // On its node, with programs that no other test uses now and maps that are filled. Flows and counters begin empty.
     void load(const LoadOptions& options);
 
     // Changes the network's configuration: change(network&).
@@ -82,6 +105,17 @@ protected:
     }
 
     const network& configuration() const { return network_; }
+
+    void run_ip(const std::string& commands) const { test::run_ip(commands, family()); }
+    void set_sysctl(const std::string& name, const std::string& value) const;  // name: "ipv4/..."
+    Bytes bytes_of(const Frame& frame) const { return in_family(frame, family()).bytes(); }
+    std::vector<Frame> fragments_of(const Frame& whole, std::size_t size) const;
+    std::vector<Frame> fragments_of(const Frame& whole, std::size_t size, std::uint16_t identification) const;
+    address address_of(Ip ip) const;
+
+    // "10.0.0.2:40000 asks 198.51.100.7:80": the keys under which causeway keeps it.
+    flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,
+                    std::uint16_t destination_port, std::uint32_t scope) const;
 
     // Runs the packet and finds its verdict in the counters; exactly one must have gone up, by one, and the
     // program's answer to the kernel must be that verdict's. CONTINUE: none has, and the packet goes on. What the
@@ -108,17 +142,34 @@ protected:
         ADD_FAILURE() << "not even after ten seconds";
     }
 
-    Node node_;
+    std::optional<Node> node_;
     std::shared_ptr<LoadedDatapath> datapath_;
     RouteAnswer route_answer_;
 
 private:
+    void set_endpoint(Ip ip, const endpoint& value);
+
     // faults: gets a line for whatever was not as expected. The action is REDIRECT for a packet that was answered.
     Outcome run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults);
 
     network network_{};
 };
 
-class DatapathTable : public DatapathTest, public testing::WithParamInterface<Row> {};
+class DatapathTable : public DatapathTest, public testing::WithParamInterface<FamilyRow> {
+protected:
+    Family family() const override { return GetParam().first; }
+    void expect_this_row() { expect_row(GetParam().second); }
+};
+
+// Every test of such a class runs in each family.
+class InEachFamily : public DatapathTest, public testing::WithParamInterface<Family> {
+protected:
+    Family family() const override { return GetParam(); }
+};
+
+#define RUN_IN_EACH_FAMILY(suite) \
+    INSTANTIATE_TEST_SUITE_P(, suite, testing::Values(Family::ipv4, Family::ipv6), name_of_family)
+#define RUN_IN_IPV4(suite) INSTANTIATE_TEST_SUITE_P(, suite, testing::Values(Family::ipv4), name_of_family)
+#define RUN_IN_IPV6(suite) INSTANTIATE_TEST_SUITE_P(, suite, testing::Values(Family::ipv6), name_of_family)
 
 }  // namespace causeway::test

@@ -100,11 +100,11 @@ const Row local_rows[] = {
 class Local : public DatapathTable {};
 
 TEST_P(Local, Packet) {
-    expect_row(GetParam());
+    expect_this_row();
 }
-INSTANTIATE_TEST_SUITE_P(, Local, testing::ValuesIn(local_rows), name_of_row);
+INSTANTIATE_TEST_SUITE_P(, Local, testing::ValuesIn(in_each_family(local_rows)), name_of_row);
 
-class Traffic : public DatapathTest {
+class Traffic : public InEachFamily {
 protected:
     void expect_sent(unsigned ifindex, std::uint64_t packets, std::uint64_t bytes, std::uint64_t dropped) {
         const traffic seen = datapath_->traffic_of(ifindex);
@@ -120,7 +120,7 @@ protected:
     }
 };
 
-TEST_F(Traffic, IsCountedOnBothEndsWhenASandboxSendsToAnother) {
+TEST_P(Traffic, IsCountedOnBothEndsWhenASandboxSendsToAnother) {
     const Frame frame = from_a / a_to_b / UDP{} / Payload{std::string(100, 'x')};
     expect_verdict(From::sandbox_a, frame, VERDICT_TO_SANDBOX);
     expect_verdict(From::sandbox_a, frame, VERDICT_TO_SANDBOX);
@@ -130,7 +130,7 @@ TEST_F(Traffic, IsCountedOnBothEndsWhenASandboxSendsToAnother) {
     expect_received(host_b, 2, 2 * 142);
 }
 
-TEST_F(Traffic, IsCountedAsDroppedWhenTheSandboxsPacketIsDropped) {
+TEST_P(Traffic, IsCountedAsDroppedWhenTheSandboxsPacketIsDropped) {
     expect_verdict(From::sandbox_a, from_b / a_to_b / UDP{}, VERDICT_DROP_SPOOFED_MAC);
     expect_verdict(From::sandbox_a, from_a / a_to(ip_unused) / UDP{}, VERDICT_DROP_NO_ENDPOINT);
     expect_verdict(From::sandbox_a, from_a / a_to_b / UDP{}, VERDICT_TO_SANDBOX);
@@ -138,25 +138,25 @@ TEST_F(Traffic, IsCountedAsDroppedWhenTheSandboxsPacketIsDropped) {
     expect_received(host_b, 1, 42);
 }
 
-TEST_F(Traffic, IsCountedAsSentWhenTheSandboxAsksByArp) {
+TEST_P(Traffic, IsCountedAsSentWhenTheSandboxAsksByArp) {
     expect_verdict(From::sandbox_a, from_a / Arp{.sender_mac = mac_a, .sender = ip_a, .target = ip_gateway},
                    VERDICT_ARP_ANSWERED);
     expect_sent(host_a, 1, 42, 0);
 }
 
-TEST_F(Traffic, IsCountedAsReceivedWhenTheHostSends) {
+TEST_P(Traffic, IsCountedAsReceivedWhenTheHostSends) {
     expect_verdict(From::host, from_the_host / host_to_a / UDP{}, VERDICT_TO_SANDBOX);
     expect_received(host_a, 1, 42);
     expect_received(host_b, 0, 0);
 }
 
-TEST_F(Traffic, IsNotCountedAsReceivedWhenTheHostsPacketIsDropped) {
+TEST_P(Traffic, IsNotCountedAsReceivedWhenTheHostsPacketIsDropped) {
     expect_verdict(From::host, from_the_host / host_to_a / UDP{}, VERDICT_DROP_UNSOLICITED,
                    {.ingress_ifindex = uplink_device});
     expect_received(host_a, 0, 0);
 }
 
-TEST_F(Traffic, IsCountedBothWaysWhenTheWorldAnswers) {
+TEST_P(Traffic, IsCountedBothWaysWhenTheWorldAnswers) {
     const Frame question = from_a / a_to(ip_server) / UDP{} / Payload{"question"};
     const std::uint16_t port = port_in_world(From::sandbox_a, question);
     expect_verdict(From::uplink,
@@ -167,23 +167,25 @@ TEST_F(Traffic, IsCountedBothWaysWhenTheWorldAnswers) {
     expect_received(host_a, 1, 52);
 }
 
-TEST_F(Traffic, CountsEachSegmentWhenTheyComeAsOne) {
+TEST_P(Traffic, CountsEachSegmentWhenTheyComeAsOne) {
     const Frame frame = from_a / a_to_b / TCP{.flags = ack} / Payload{std::string(3000, 'x')};
     expect_verdict(From::sandbox_a, frame, VERDICT_TO_SANDBOX, {.gso_size = 1000, .gso_segs = 3});
     expect_sent(host_a, 3, 3054, 0);
     expect_received(host_b, 3, 3054);
 }
 
-TEST_F(Traffic, CountsEachSegmentAsDroppedWhenTheyComeAsOne) {
+TEST_P(Traffic, CountsEachSegmentAsDroppedWhenTheyComeAsOne) {
     const Frame frame = from_a / a_to(ip_unused) / TCP{.flags = ack} / Payload{std::string(3000, 'x')};
     expect_verdict(From::sandbox_a, frame, VERDICT_DROP_NO_ENDPOINT, {.gso_size = 1000, .gso_segs = 3});
     expect_sent(host_a, 3, 3054, 3);
 }
 
-TEST_F(Traffic, IsCountedUnderItsVerdictWhenTheSandboxHasNoCounter) {
+TEST_P(Traffic, IsCountedUnderItsVerdictWhenTheSandboxHasNoCounter) {
     const Context context{.ifindex = lan_device};  // nobody's link: no entry in `traffic`
     expect_verdict(From::unknown_link, from_a / a_to_b / UDP{}, VERDICT_DROP_UNKNOWN_SANDBOX, context);
 }
+
+RUN_IN_EACH_FAMILY(Traffic);
 
 }  // namespace
 }  // namespace causeway::test

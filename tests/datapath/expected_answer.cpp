@@ -1,24 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// RFC 792 for the errors, RFC 1122 for when there are none, RFC 9293 for the reset.
+// RFC 792 and RFC 4443 for the errors, RFC 1122 for when there are none, RFC 9293 for the reset.
 #include "tests/datapath/expected_answer.hpp"
 
 #include <algorithm>
 #include <span>
 #include <string>
+#include <variant>
 
 #include "tests/datapath/node.hpp"
 
 namespace causeway::test {
 namespace {
 
-constexpr std::size_t ethernet_size = 14, quote_max = 128;
-constexpr std::uint8_t host_unreachable = 1, too_big = 4, prohibited = 13;
+constexpr std::size_t ethernet_size = 14;
 
 // The dropped packet, as far as an answer depends on it.
 struct Dropped {
-    explicit Dropped(const Bytes& frame) : ethernet(frame), ip(std::span(frame).subspan(ethernet_size)) {
-        ip = ip.first(std::min<std::size_t>(ip.size(), number(2, 2)));
-        transport = ip.subspan(std::min<std::size_t>(ip.size(), (ip[0] & 0xfU) * std::size_t{4}));
+    explicit Dropped(const Bytes& frame)
+        : ethernet(frame),
+          ip(std::span(frame).subspan(ethernet_size)),
+          family(number_in(frame, 12, 2) == ethertype_ipv6 ? Family::ipv6 : Family::ipv4) {
+        const bool is_ipv6 = family == Family::ipv6;
+        ip = ip.first(std::min<std::size_t>(ip.size(), is_ipv6 ? 40 + number(4, 2) : number(2, 2)));
+        protocol = is_ipv6 ? ip[6] : ip[9];
+        std::size_t header = is_ipv6 ? 40 : (ip[0] & 0xfU) * std::size_t{4};
+        fragment = is_ipv6 ? 0 : number(6, 2) & 0x3fffU;
+        while (is_ipv6 && (protocol == hop_by_hop || protocol == routing || protocol == destination_options ||
+                           protocol == fragment_header)) {
+            plain = false;
+            if (protocol == fragment_header) {
+                fragment = (number(header + 2, 2) & 1U) << 13 | number(header + 2, 2) >> 3;
+            }
+            protocol = ip[header];
+            header += fragment_at(header) ? 8 : (ip[header + 1] + std::size_t{1}) * 8;
+        }
+        plain = plain && (is_ipv6 || ip[0] == 0x45);
+        transport = ip.subspan(std::min<std::size_t>(ip.size(), header));
     }
 
     std::uint32_t number(std::size_t offset, std::size_t size) const { return number_in(ip, offset, size); }
@@ -30,26 +47,57 @@ struct Dropped {
         return value;
     }
 
-    bool is_fragment() const { return (number(6, 2) & 0x3fffU) != 0; }
-    bool is_later_fragment() const { return (number(6, 2) & 0x1fffU) != 0; }
-    bool is_icmp_error() const {  // RFC 1122, section 3.2.2: source quench and redirects, too
+    bool is_fragment() const { return fragment != 0; }
+    bool is_later_fragment() const { return (fragment & 0x1fffU) != 0; }
+    bool is_icmp_error() const {  // RFC 1122, section 3.2.2: source quench and redirects, too; RFC 4443, section 2.4
         const std::uint8_t errors[] = {3, 4, 5, 11, 12};
-        return ip[9] == 1 && !is_later_fragment() && !transport.empty() &&
-               std::ranges::find(errors, transport[0]) != std::end(errors);
+        if (is_later_fragment() || transport.empty() || protocol != protocol_in(1, family)) {
+            return false;
+        }
+        return family == Family::ipv6 ? transport[0] < 128 || transport[0] == icmpv6_redirect
+                                      : std::ranges::find(errors, transport[0]) != std::end(errors);
     }
-    Ip source() const { return {number(12, 4)}; }
-    Ip destination() const { return {number(16, 4)}; }
-    Ethernet back() const {
+    Frame back() const {  // its Ethernet header, turned
         Ethernet out;
         std::ranges::copy(ethernet.subspan(0, 6), out.source.bytes.begin());
         std::ranges::copy(ethernet.subspan(6, 6), out.destination.bytes.begin());
         return out;
     }
+    Ip6 address(std::size_t offset) const {
+        Ip6 out;
+        std::ranges::copy(ip.subspan(offset, 16), out.bytes.begin());
+        return out;
+    }
+    // The IP header of what its sender hears; from nobody in particular: from where it was sent to.
+    Layer header(std::optional<Ip> from, std::uint8_t type_of_service) const {
+        if (family == Family::ipv6) {
+            return IPv6{.source = from ? ip6_of(*from) : address(24), .destination = address(8)};
+        }
+        return IPv4{.source = from.value_or(Ip{number(16, 4)}),
+                    .destination = Ip{number(12, 4)},
+                    .type_of_service = type_of_service,
+                    .identification = 0};
+    }
 
     std::span<const std::uint8_t> ethernet, ip, transport;
+    Family family;
+    std::uint8_t protocol = 0;
+    std::uint32_t fragment = 0;  // more fragments, and the offset, as IPv4 has them
+    bool plain = true;           // neither options nor extension headers
+
+private:
+    bool fragment_at(std::size_t header) const {
+        std::uint8_t here = ip[6];
+        for (std::size_t at = 40; at < header; at += (ip[at + 1] + std::size_t{1}) * 8) {
+            here = ip[at];
+        }
+        return here == fragment_header;
+    }
 };
 
+// By the numbers of IPv4: in_family() knows those of IPv6.
 std::optional<IcmpError> error_of(enum verdict verdict, const RouteAnswer& route) {
+    constexpr std::uint8_t host_unreachable = 1, too_big = 4, prohibited = 13;
     switch (verdict) {
         case VERDICT_DROP_TTL_EXPIRED:
             return IcmpError{.type = icmp_time_exceeded, .code = 0};
@@ -57,6 +105,8 @@ std::optional<IcmpError> error_of(enum verdict verdict, const RouteAnswer& route
             return IcmpError{.code = too_big, .rest = route.mtu};
         case VERDICT_DROP_NO_ROUTE:
             return route.code ? std::optional(IcmpError{.code = *route.code}) : std::nullopt;
+        case VERDICT_DROP_EXTENSION_HEADER:
+            return IcmpError{.type = icmpv6_parameter_problem, .code = route.problem, .rest = route.pointer};
         case VERDICT_DROP_NO_ENDPOINT:
         case VERDICT_DROP_NO_UPLINK:
         case VERDICT_DROP_NO_SOURCE:
@@ -72,16 +122,23 @@ std::optional<IcmpError> error_of(enum verdict verdict, const RouteAnswer& route
     }
 }
 
+// The error as the family has it.
+IcmpError error_in(const IcmpError& error, enum verdict verdict, Family family) {
+    if (family == Family::ipv4 || verdict == VERDICT_DROP_EXTENSION_HEADER) {
+        return error;
+    }
+    return std::get<IcmpError>(in_family(Frame(Ethernet{}) / IPv4{} / error, family).layers().back());
+}
+
 std::optional<Bytes> reset_for(const Dropped& packet) {
     const std::uint8_t flags = packet.transport[13];
-    if (packet.is_fragment() || packet.ip[0] != 0x45 || (flags & (ack | rst)) != ack) {
+    if (packet.is_fragment() || !packet.plain || (flags & (ack | rst)) != ack) {
         return std::nullopt;
     }
     const auto number = [&](std::size_t offset, std::size_t size) {
         return Dropped::number_in(packet.transport, offset, size);
     };
-    const IPv4 ip{.source = packet.destination(), .destination = packet.source(), .identification = 0};
-    return (packet.back() / ip /
+    return (packet.back() / packet.header({}, 0) /
             TCP{.source_port = static_cast<std::uint16_t>(number(2, 2)),
                 .destination_port = static_cast<std::uint16_t>(number(0, 2)),
                 .flags = rst,
@@ -96,23 +153,24 @@ std::optional<Bytes> expected_answer(Program program, const Bytes& packet, enum 
                                      const RouteAnswer& route) {
     const bool from_sandbox = program == Program::from_sandbox;
     const bool from_uplink = program == Program::from_uplink && verdict == VERDICT_DROP_TTL_EXPIRED;
-    std::optional<IcmpError> error = error_of(verdict, route);
+    const std::optional<IcmpError> error = error_of(verdict, route);
     if (!error || !(from_sandbox || from_uplink)) {
         return std::nullopt;
     }
     const Dropped dropped(packet);
-    if (verdict == VERDICT_DROP_STALE_SOURCE && dropped.ip[9] == 6) {
+    if (verdict == VERDICT_DROP_STALE_SOURCE && dropped.protocol == 6) {
         return reset_for(dropped);
     }
     if (dropped.is_later_fragment() || dropped.is_icmp_error()) {
         return std::nullopt;
     }
+    const std::size_t quote_max = dropped.family == Family::ipv6 ? 1280 - 48 : 128;
     const auto quote = dropped.ip.first(std::min(dropped.ip.size(), quote_max));
-    const IPv4 ip{.source = from_sandbox ? ip_gateway : dropped.destination(),
-                  .destination = dropped.source(),
-                  .type_of_service = static_cast<std::uint8_t>(0xc0 | (dropped.ip[1] & 0x1e)),
-                  .identification = 0};
-    return (dropped.back() / ip / *error / Payload{std::string(quote.begin(), quote.end())}).bytes();
+    const Layer header = dropped.header(from_sandbox ? std::optional(ip_gateway) : std::nullopt,
+                                        static_cast<std::uint8_t>(0xc0 | (dropped.ip[1] & 0x1e)));
+    return (dropped.back() / header / error_in(*error, verdict, dropped.family) /
+            Payload{std::string(quote.begin(), quote.end())})
+        .bytes();
 }
 
 }  // namespace causeway::test

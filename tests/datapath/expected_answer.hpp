@@ -12,10 +12,12 @@
 
 namespace causeway::test {
 
-// What only the route knows.
+// What only the route knows, or the parser.
 struct RouteAnswer {
     std::uint16_t mtu = 1500;          // with DROP_TOO_BIG
-    std::optional<std::uint8_t> code;  // of "unreachable", with DROP_NO_ROUTE; nothing: a blackhole
+    std::optional<std::uint8_t> code;  // of IPv4's "unreachable", with DROP_NO_ROUTE; nothing: a blackhole
+    std::uint8_t problem = 0;          // code of the parameter problem, with DROP_EXTENSION_HEADER
+    std::uint32_t pointer = 0;         // to what is wrong, likewise
 };
 
 // The frame that the packet becomes; nothing: no answer is due, and the packet is just dropped.

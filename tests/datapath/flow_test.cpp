@@ -29,7 +29,7 @@ bool same(const __u8 (&one)[6], const Mac& other) {
 
 const IPv4 asked{.source = ip_a, .destination = ip_server}, answered{.source = ip_server, .destination = ip_uplink};
 
-class Flow : public DatapathTest {
+class Flow : public InEachFamily {
 protected:
     void sends(std::uint8_t flags, std::uint16_t port = own_port) {
         expect_verdict(From::sandbox_a, from_a / asked / TCP{.source_port = port, .flags = flags}, VERDICT_TO_WORLD);
@@ -60,7 +60,7 @@ protected:
     }
 };
 
-TEST_F(Flow, IsAPairOfEntriesWhenItOpens) {
+TEST_P(Flow, IsAPairOfEntriesWhenItOpens) {
     const std::uint64_t before = now();
     const std::uint16_t port = port_in_world(From::sandbox_a, from_a / asked / TCP{.source_port = 1000});
     ASSERT_EQ(datapath_->flows().size(), 2U);
@@ -85,21 +85,21 @@ TEST_F(Flow, IsAPairOfEntriesWhenItOpens) {
     }
 }
 
-TEST_F(Flow, IsAPairOfEntriesWhenItIsUdp) {
+TEST_P(Flow, IsAPairOfEntriesWhenItIsUdp) {
     expect_verdict(From::sandbox_a, from_a / asked / UDP{}, VERDICT_TO_WORLD);
     EXPECT_EQ(datapath_->flows().size(), 2U);
     EXPECT_TRUE(datapath_->flow_at(key_of(udp_protocol, ip_a, own_port, ip_server, 53, host_a)));
     EXPECT_TRUE(datapath_->flow_at(key_of(udp_protocol, ip_server, 53, ip_uplink, own_port, 0)));
 }
 
-TEST_F(Flow, IsAPairOfEntriesUnderTheIdentifierWhenItIsAPing) {
+TEST_P(Flow, IsAPairOfEntriesUnderTheIdentifierWhenItIsAPing) {
     expect_verdict(From::sandbox_a, from_a / asked / ICMP{}, VERDICT_TO_WORLD);
     EXPECT_EQ(datapath_->flows().size(), 2U);
     EXPECT_TRUE(datapath_->flow_at(key_of(icmp_protocol, ip_a, own_port, ip_server, 0, host_a)));
     EXPECT_TRUE(datapath_->flow_at(key_of(icmp_protocol, ip_server, 0, ip_uplink, own_port, 0)));
 }
 
-TEST_F(Flow, IsAPairOfEntriesUnderTheSandboxsAddressWhenNothingIsTranslated) {
+TEST_P(Flow, IsAPairOfEntriesUnderTheSandboxsAddressWhenNothingIsTranslated) {
     configure([](network& network) { network.flags = 0; });
     sends(syn);
     const auto as_sent = sent();
@@ -110,7 +110,7 @@ TEST_F(Flow, IsAPairOfEntriesUnderTheSandboxsAddressWhenNothingIsTranslated) {
     EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
-TEST_F(Flow, IsTheSameWhenASegmentComesAgain) {
+TEST_P(Flow, IsTheSameWhenASegmentComesAgain) {
     sends(syn);
     const auto first = sent();
     sends(syn);
@@ -120,14 +120,14 @@ TEST_F(Flow, IsTheSameWhenASegmentComesAgain) {
     EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
-TEST_F(Flow, IsNotMadeWhenThePacketStaysOnTheHost) {
+TEST_P(Flow, IsNotMadeWhenThePacketStaysOnTheHost) {
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_b} / TCP{}, VERDICT_TO_SANDBOX);
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_gateway} / TCP{}, VERDICT_TO_HOST);
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_uplink} / TCP{}, VERDICT_TO_HOST);
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
-TEST_F(Flow, RemembersWhatEachSideSaidWhenAConnectionLivesAndEnds) {
+TEST_P(Flow, RemembersWhatEachSideSaidWhenAConnectionLivesAndEnds) {
     sends(syn);
     expect_seen(SEEN_SYN, 0);
     is_answered(syn | ack);
@@ -142,20 +142,20 @@ TEST_F(Flow, RemembersWhatEachSideSaidWhenAConnectionLivesAndEnds) {
     expect_seen(SEEN_SYN | SEEN_ACK | SEEN_FIN, SEEN_SYN | SEEN_ACK | SEEN_FIN);
 }
 
-TEST_F(Flow, RemembersAResetWhenTheSandboxSendsIt) {
+TEST_P(Flow, RemembersAResetWhenTheSandboxSendsIt) {
     sends(syn);
     is_answered(syn | ack);
     sends(rst);
     expect_seen(SEEN_SYN | SEEN_RST, SEEN_SYN | SEEN_ACK);
 }
 
-TEST_F(Flow, RemembersAResetWhenTheWorldSendsIt) {
+TEST_P(Flow, RemembersAResetWhenTheWorldSendsIt) {
     sends(syn);
     is_answered(rst | ack);
     expect_seen(SEEN_SYN, SEEN_ACK | SEEN_RST);
 }
 
-TEST_F(Flow, RemembersWhenEachSideWasLastSeen) {
+TEST_P(Flow, RemembersWhenEachSideWasLastSeen) {
     sends(syn);
     const auto at_first = sent();
     is_answered(syn | ack);
@@ -164,7 +164,7 @@ TEST_F(Flow, RemembersWhenEachSideWasLastSeen) {
     EXPECT_GT(replied()->last_seen, at_first->last_seen);
 }
 
-TEST_F(Flow, BeginsAnewUnderTheSamePortWhenItWasClosedAndSynComes) {
+TEST_P(Flow, BeginsAnewUnderTheSamePortWhenItWasClosedAndSynComes) {
     const std::uint16_t port = port_in_world(From::sandbox_a, from_a / asked / TCP{.source_port = 1000});
     is_answered(syn | ack, port);
     sends(fin | ack, 1000);
@@ -177,14 +177,14 @@ TEST_F(Flow, BeginsAnewUnderTheSamePortWhenItWasClosedAndSynComes) {
 }
 
 // A refused connection that is tried again from the same port is a new one, and not one that is closing.
-TEST_F(Flow, BeginsAnewWhenOnlyTheWorldHadResetItAndSynComes) {
+TEST_P(Flow, BeginsAnewWhenOnlyTheWorldHadResetItAndSynComes) {
     sends(syn);
     is_answered(rst | ack);
     sends(syn);
     expect_seen(SEEN_SYN, 0);
 }
 
-TEST_F(Flow, BeginsAnewWhenOnlyTheWorldHadClosedItAndSynComes) {
+TEST_P(Flow, BeginsAnewWhenOnlyTheWorldHadClosedItAndSynComes) {
     sends(syn);
     is_answered(syn | ack);
     sends(ack);
@@ -193,55 +193,55 @@ TEST_F(Flow, BeginsAnewWhenOnlyTheWorldHadClosedItAndSynComes) {
     expect_seen(SEEN_SYN, 0);
 }
 
-TEST_F(Flow, ForgetsNothingWhenSynComesAgainAndNothingWasClosed) {
+TEST_P(Flow, ForgetsNothingWhenSynComesAgainAndNothingWasClosed) {
     sends(syn);
     is_answered(syn | ack);
     sends(syn);
     expect_seen(SEEN_SYN, SEEN_SYN | SEEN_ACK);
 }
 
-TEST_F(Flow, OpensWhenTheSynHasOtherFlagsThatDoNotMatter) {
+TEST_P(Flow, OpensWhenTheSynHasOtherFlagsThatDoNotMatter) {
     sends(syn | 0xc0 | 0x20);
 }  // ECE, CWR, URG
 
 // From a connection that was there before the programs were.
-TEST_F(Flow, OpensWhenASegmentFromTheMiddleComes) {
+TEST_P(Flow, OpensWhenASegmentFromTheMiddleComes) {
     sends(ack);
     sends(psh | ack);
     expect_seen(SEEN_ACK, 0);
 }
 
-TEST_F(Flow, DoesNotOpenWhenTheSegmentAnswersASyn) {
+TEST_P(Flow, DoesNotOpenWhenTheSegmentAnswersASyn) {
     refuses(syn | ack);
 }
-TEST_F(Flow, DoesNotOpenWhenTheSegmentResets) {
+TEST_P(Flow, DoesNotOpenWhenTheSegmentResets) {
     refuses(rst);
 }
-TEST_F(Flow, DoesNotOpenWhenTheSegmentResetsAndAcknowledges) {
+TEST_P(Flow, DoesNotOpenWhenTheSegmentResetsAndAcknowledges) {
     refuses(rst | ack);
 }
-TEST_F(Flow, DoesNotOpenWhenTheSegmentOpensAndResets) {
+TEST_P(Flow, DoesNotOpenWhenTheSegmentOpensAndResets) {
     refuses(syn | rst);
 }
-TEST_F(Flow, DoesNotOpenWhenTheSegmentEnds) {
+TEST_P(Flow, DoesNotOpenWhenTheSegmentEnds) {
     refuses(fin | ack);
 }
-TEST_F(Flow, DoesNotOpenWhenTheSegmentEndsWithoutAcknowledging) {
+TEST_P(Flow, DoesNotOpenWhenTheSegmentEndsWithoutAcknowledging) {
     refuses(fin);
 }
-TEST_F(Flow, DoesNotOpenWhenTheSegmentHasNoFlags) {
+TEST_P(Flow, DoesNotOpenWhenTheSegmentHasNoFlags) {
     refuses(0);
 }
-TEST_F(Flow, DoesNotOpenWhenTheSegmentOpensAndEnds) {
+TEST_P(Flow, DoesNotOpenWhenTheSegmentOpensAndEnds) {
     refuses(syn | fin);
 }
 
-TEST_F(Flow, DoesNotOpenWhenItIsAnAnswerToAPing) {
+TEST_P(Flow, DoesNotOpenWhenItIsAnAnswerToAPing) {
     expect_verdict(From::sandbox_a, from_a / asked / ICMP{.type = icmp_echo_reply}, VERDICT_DROP_NO_FLOW);
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
-TEST_F(Flow, DoesNotOpenWhenTheSandboxsNetworkDoesNotExist) {
+TEST_P(Flow, DoesNotOpenWhenTheSandboxsNetworkDoesNotExist) {
     sandbox lost = sandbox_at(ip_a, host_a, mac_a);
     lost.network = CAUSEWAY_NETWORKS_MAX;
     datapath_->set_sandbox(host_a, lost);
@@ -250,7 +250,7 @@ TEST_F(Flow, DoesNotOpenWhenTheSandboxsNetworkDoesNotExist) {
 }
 
 // Another's answer under the only name this flow could have: no port, whatever the table's size.
-TEST_F(Flow, DoesNotOpenWhenNothingIsTranslatedAndItsAnswerIsTaken) {
+TEST_P(Flow, DoesNotOpenWhenNothingIsTranslatedAndItsAnswerIsTaken) {
     configure([](network& network) { network.flags = 0; });
     flow stale{};
     stale.address = address_of(ip_a);
@@ -262,20 +262,20 @@ TEST_F(Flow, DoesNotOpenWhenNothingIsTranslatedAndItsAnswerIsTaken) {
     EXPECT_EQ(datapath_->flows().size(), 1U);
 }
 
-class FlowTable : public DatapathTest {
+class FlowTable : public InEachFamily {
 protected:
     Frame asks_from(std::uint16_t port, Ip destination = ip_server) {
         return from_a / IPv4{.source = ip_a, .destination = destination} / UDP{.source_port = port};
     }
 };
 
-TEST_F(FlowTable, DropsAndKeepsNoHalfWhenItHasRoomForOneEntry) {
+TEST_P(FlowTable, DropsAndKeepsNoHalfWhenItHasRoomForOneEntry) {
     load({.flow_entries = 1});
     expect_verdict(From::sandbox_a, asks_from(own_port), VERDICT_DROP_TABLE_FULL);
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
-TEST_F(FlowTable, DropsTheSecondFlowWhenItHasRoomForOne) {
+TEST_P(FlowTable, DropsTheSecondFlowWhenItHasRoomForOne) {
     load({.flow_entries = 2});
     expect_verdict(From::sandbox_a, asks_from(own_port), VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_a, asks_from(own_port + 1), VERDICT_DROP_TABLE_FULL);
@@ -284,14 +284,14 @@ TEST_F(FlowTable, DropsTheSecondFlowWhenItHasRoomForOne) {
     EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
-TEST_F(FlowTable, DropsTheSecondFlowAndKeepsNoHalfWhenItHasRoomForOneAndAHalf) {
+TEST_P(FlowTable, DropsTheSecondFlowAndKeepsNoHalfWhenItHasRoomForOneAndAHalf) {
     load({.flow_entries = 3});
     expect_verdict(From::sandbox_a, asks_from(own_port), VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_a, asks_from(own_port + 1), VERDICT_DROP_TABLE_FULL);
     EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
-TEST_F(FlowTable, DropsTheSecondFlowWhenItIsFullAndNothingIsTranslated) {
+TEST_P(FlowTable, DropsTheSecondFlowWhenItIsFullAndNothingIsTranslated) {
     load({.flow_entries = 2});
     configure([](network& network) { network.flags = 0; });
     expect_verdict(From::sandbox_a, asks_from(own_port), VERDICT_TO_WORLD);
@@ -299,13 +299,13 @@ TEST_F(FlowTable, DropsTheSecondFlowWhenItIsFullAndNothingIsTranslated) {
     EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
-TEST_F(FlowTable, StillDeliversBetweenSandboxesWhenItIsFull) {
+TEST_P(FlowTable, StillDeliversBetweenSandboxesWhenItIsFull) {
     load({.flow_entries = 1});
     expect_verdict(From::sandbox_a, asks_from(own_port, ip_b), VERDICT_TO_SANDBOX);
     expect_verdict(From::sandbox_a, asks_from(own_port, ip_gateway), VERDICT_TO_HOST);
 }
 
-TEST_F(FlowTable, TakesThousandsWhenTheyOpenAtOnce) {
+TEST_P(FlowTable, TakesThousandsWhenTheyOpenAtOnce) {
     unsigned open = 0;
     for (std::uint16_t i = 0; i < 4000; ++i) {
         const Outcome outcome = datapath_->run(
@@ -315,6 +315,9 @@ TEST_F(FlowTable, TakesThousandsWhenTheyOpenAtOnce) {
     EXPECT_EQ(open, 4000U);
     EXPECT_EQ(datapath_->flows().size(), 8000U);
 }
+
+RUN_IN_EACH_FAMILY(Flow);
+RUN_IN_EACH_FAMILY(FlowTable);
 
 }  // namespace
 }  // namespace causeway::test

@@ -22,10 +22,10 @@ IPv4 of_protocol(IPv4 ip, std::uint8_t protocol) {
     return ip;
 }
 
-class Fragments : public DatapathTest {
+class Fragments : public InEachFamily {
 protected:
     void SetUp() override {
-        DatapathTest::SetUp();
+        InEachFamily::SetUp();
         configure([](network& network) { network.port_min = network.port_max = outside; });
     }
 
@@ -62,39 +62,39 @@ protected:
     }
 };
 
-TEST_F(Fragments, GoToTheWorldUnderOneIdentificationWhenTheyAreUdp) {
+TEST_P(Fragments, GoToTheWorldUnderOneIdentificationWhenTheyAreUdp) {
     expect_each(From::sandbox_a, fragments_of(from_a / asked / UDP{inside, 53} / text, 32), VERDICT_TO_WORLD,
                 fragments_of(from_a / in_world / UDP{outside, 53} / text, 32, first_identification));
     expect_nothing_left();
     EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
-TEST_F(Fragments, GoToTheWorldWhenTheyAreUdpWithoutChecksum) {
+TEST_P(Fragments, GoToTheWorldWhenTheyAreUdpWithoutChecksum) {
     const UDP in{.source_port = inside, .checksum = 0}, out{.source_port = outside, .checksum = 0};
     expect_each(From::sandbox_a, fragments_of(from_a / asked / in / text, 8), VERDICT_TO_WORLD,
                 fragments_of(from_a / in_world / out / text, 8, first_identification));
     expect_nothing_left();
 }
 
-TEST_F(Fragments, GoToTheWorldWhenTheyAreTcp) {
+TEST_P(Fragments, GoToTheWorldWhenTheyAreTcp) {
     expect_each(From::sandbox_a, fragments_of(from_a / asked / TCP{inside, 80, ack} / text, 24), VERDICT_TO_WORLD,
                 fragments_of(from_a / in_world / TCP{outside, 80, ack} / text, 24, first_identification));
     expect_nothing_left();
 }
 
-TEST_F(Fragments, GoToTheWorldWhenTheyAreAPing) {
+TEST_P(Fragments, GoToTheWorldWhenTheyAreAPing) {
     expect_each(From::sandbox_a, fragments_of(from_a / asked / ICMP{.identifier = inside} / text, 32), VERDICT_TO_WORLD,
                 fragments_of(from_a / in_world / ICMP{.identifier = inside} / text, 32, first_identification));
     expect_nothing_left();
 }
 
-TEST_F(Fragments, GoToTheWorldWhenTheyHaveNoPorts) {
+TEST_P(Fragments, GoToTheWorldWhenTheyHaveNoPorts) {
     expect_each(From::sandbox_a, fragments_of(from_a / of_protocol(asked, gre_protocol) / text, 32), VERDICT_TO_WORLD,
                 fragments_of(from_a / of_protocol(in_world, gre_protocol) / text, 32, first_identification));
     expect_nothing_left();
 }
 
-TEST_F(Fragments, GoToTheWorldWhenTheLaterOnesComeInAnyOrder) {
+TEST_P(Fragments, GoToTheWorldWhenTheLaterOnesComeInAnyOrder) {
     std::vector<Frame> in = fragments_of(from_a / asked / UDP{inside, 53} / text, 16);
     std::vector<Frame> out = fragments_of(from_a / in_world / UDP{outside, 53} / text, 16, first_identification);
     std::reverse(in.begin() + 1, in.end());
@@ -103,7 +103,7 @@ TEST_F(Fragments, GoToTheWorldWhenTheLaterOnesComeInAnyOrder) {
     expect_nothing_left();
 }
 
-TEST_F(Fragments, HaveAnIdentificationOfTheirOwnWhenTheyAreOfAnotherPacket) {
+TEST_P(Fragments, HaveAnIdentificationOfTheirOwnWhenTheyAreOfAnotherPacket) {
     for (std::uint16_t i = 0; i < 5; ++i) {  // a sandbox that numbers all its packets alike
         const auto identification = static_cast<std::uint16_t>(first_identification + i);
         expect_each(From::sandbox_a, fragments_of(from_a / asked / UDP{inside, 53} / text, 32), VERDICT_TO_WORLD,
@@ -113,7 +113,7 @@ TEST_F(Fragments, HaveAnIdentificationOfTheirOwnWhenTheyAreOfAnotherPacket) {
 }
 
 // Two sandboxes, one identification, one address in the world: there they must not be taken for one packet.
-TEST_F(Fragments, AreNotMixedUpWhenTwoSandboxesSendAtOnce) {
+TEST_P(Fragments, AreNotMixedUpWhenTwoSandboxesSendAtOnce) {
     configure([](network& network) {
         network.port_min = 50000;
         network.port_max = 50001;
@@ -131,21 +131,21 @@ TEST_F(Fragments, AreNotMixedUpWhenTwoSandboxesSendAtOnce) {
     expect_nothing_left();
 }
 
-TEST_F(Fragments, KeepTheWorldsIdentificationWhenTheyReachTheSandbox) {
+TEST_P(Fragments, KeepTheWorldsIdentificationWhenTheyReachTheSandbox) {
     expect_verdict(From::sandbox_a, from_a / asked / UDP{inside, 53}, VERDICT_TO_WORLD);
     expect_each(From::uplink, fragments_of(from_world / answered / UDP{53, outside} / text, 32), VERDICT_TO_SANDBOX,
                 fragments_of(at_a / delivered / UDP{53, inside} / text, 32));
     expect_nothing_left();
 }
 
-TEST_F(Fragments, ReachTheSandboxWhenTheyAreTcpFromTheWorld) {
+TEST_P(Fragments, ReachTheSandboxWhenTheyAreTcpFromTheWorld) {
     expect_verdict(From::sandbox_a, from_a / asked / TCP{inside, 80}, VERDICT_TO_WORLD);
     expect_each(From::uplink, fragments_of(from_world / answered / TCP{80, outside, ack} / text, 48),
                 VERDICT_TO_SANDBOX, fragments_of(at_a / delivered / TCP{80, inside, ack} / text, 48));
     expect_nothing_left();
 }
 
-TEST_F(Fragments, ReachTheSandboxWhenTheyAnswerAPing) {
+TEST_P(Fragments, ReachTheSandboxWhenTheyAnswerAPing) {
     expect_verdict(From::sandbox_a, from_a / asked / ICMP{.identifier = inside}, VERDICT_TO_WORLD);
     const ICMP reply{.type = icmp_echo_reply, .identifier = inside};
     expect_each(From::uplink, fragments_of(from_world / answered / reply / text, 32), VERDICT_TO_SANDBOX,
@@ -153,7 +153,7 @@ TEST_F(Fragments, ReachTheSandboxWhenTheyAnswerAPing) {
     expect_nothing_left();
 }
 
-TEST_F(Fragments, ReachTheSandboxWhenTheyHaveNoPorts) {
+TEST_P(Fragments, ReachTheSandboxWhenTheyHaveNoPorts) {
     expect_verdict(From::sandbox_a, from_a / of_protocol(asked, gre_protocol) / text, VERDICT_TO_WORLD);
     expect_each(From::uplink, fragments_of(from_world / of_protocol(answered, gre_protocol) / text, 32),
                 VERDICT_TO_SANDBOX, fragments_of(at_a / of_protocol(delivered, gre_protocol) / text, 32));
@@ -161,7 +161,7 @@ TEST_F(Fragments, ReachTheSandboxWhenTheyHaveNoPorts) {
 }
 
 // What is reassembled at the host is the host's, whole: a copy is kept, in case it is not.
-TEST_F(Fragments, AreTheHostsWhenTheFirstWasNotSeenAndTheyAreForIt) {
+TEST_P(Fragments, AreTheHostsWhenTheFirstWasNotSeenAndTheyAreForIt) {
     const auto frames = fragments_of(from_world / answered / UDP{53, 55555} / text, 32);
     for (std::size_t i = frames.size() - 1; i > 0; --i) {
         expect_packet(From::uplink, frames[i], VERDICT_PASS_STACK, frames[i]);
@@ -170,7 +170,7 @@ TEST_F(Fragments, AreTheHostsWhenTheFirstWasNotSeenAndTheyAreForIt) {
     expect_packet(From::uplink, frames[0], VERDICT_PASS_STACK, frames[0]);
 }
 
-TEST_F(Fragments, AreTheHostsWhenItIsTheirReceiver) {
+TEST_P(Fragments, AreTheHostsWhenItIsTheirReceiver) {
     const auto frames = fragments_of(from_world / answered / UDP{53, 55555} / text, 32);
     for (const Frame& frame : frames) {
         expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
@@ -178,7 +178,7 @@ TEST_F(Fragments, AreTheHostsWhenItIsTheirReceiver) {
 }
 
 // RFC 1858: one that begins in the TCP header could change the ports or flags of the first.
-TEST_F(Fragments, AreDroppedWhenTheyBeginInTheTcpHeader) {
+TEST_P(Fragments, AreDroppedWhenTheyBeginInTheTcpHeader) {
     for (std::uint16_t offset : {std::uint16_t{1}, std::uint16_t{2}}) {
         expect_verdict(From::sandbox_a, later(1, offset, from_a, ip_a, tcp_protocol), VERDICT_DROP_BAD_HEADER);
         const IPv4 ip{
@@ -190,7 +190,7 @@ TEST_F(Fragments, AreDroppedWhenTheyBeginInTheTcpHeader) {
     expect_verdict(From::sandbox_a, later(2, 1), VERDICT_FRAGMENT_HELD);  // UDP's header ends there
 }
 
-TEST_F(Fragments, AreDroppedWhenTheFirstEndsWithinItsTcpHeader) {
+TEST_P(Fragments, AreDroppedWhenTheFirstEndsWithinItsTcpHeader) {
     IPv4 ip = of_protocol(asked, tcp_protocol);
     ip.dont_fragment = false;
     ip.more_fragments = true;
@@ -198,7 +198,7 @@ TEST_F(Fragments, AreDroppedWhenTheFirstEndsWithinItsTcpHeader) {
     expect_nothing_left();
 }
 
-TEST_F(Fragments, AreDroppedUnansweredWhenTheFlowMayNotOpen) {
+TEST_P(Fragments, AreDroppedUnansweredWhenTheFlowMayNotOpen) {
     configure([](network& network) { network.flows_max = 0; });
     const auto frames = fragments_of(from_a / asked / UDP{inside, 53} / text, 32);
     expect_verdict(From::sandbox_a, frames[0], VERDICT_DROP_FLOW_QUOTA);  // is answered, as it says why
@@ -207,7 +207,7 @@ TEST_F(Fragments, AreDroppedUnansweredWhenTheFlowMayNotOpen) {
     }
 }
 
-TEST_F(Fragments, AreHeldUpToAsManyAsOnePacketHas) {
+TEST_P(Fragments, AreHeldUpToAsManyAsOnePacketHas) {
     for (std::uint16_t i = 1; i <= CAUSEWAY_HELD_OF_ONE_MAX; ++i) {
         expect_verdict(From::sandbox_a, later(1, i), VERDICT_FRAGMENT_HELD);
     }
@@ -216,7 +216,7 @@ TEST_F(Fragments, AreHeldUpToAsManyAsOnePacketHas) {
     EXPECT_EQ(datapath_->trains(), 1U);
 }
 
-TEST_F(Fragments, AreHeldOfAsManyPacketsAsASandboxMayAndAnothersAreToo) {
+TEST_P(Fragments, AreHeldOfAsManyPacketsAsASandboxMayAndAnothersAreToo) {
     for (std::uint16_t i = 0; i < CAUSEWAY_TRAINS_OF_ONE_MAX; ++i) {
         expect_verdict(From::sandbox_a, later(i), VERDICT_FRAGMENT_HELD);
     }
@@ -229,7 +229,7 @@ TEST_F(Fragments, AreHeldOfAsManyPacketsAsASandboxMayAndAnothersAreToo) {
 }
 
 // The room is for all: no sandbox may take what another, or the world's answers, would need.
-TEST_F(Fragments, AreHeldOfAnotherSandboxAndOfTheWorldWhenOneHoldsAllItCan) {
+TEST_P(Fragments, AreHeldOfAnotherSandboxAndOfTheWorldWhenOneHoldsAllItCan) {
     for (std::uint16_t i = 0; i < CAUSEWAY_HELD_MAX + 100; ++i) {
         const Frame frame = later(i / CAUSEWAY_HELD_OF_ONE_MAX, i % CAUSEWAY_HELD_OF_ONE_MAX + 1);
         datapath_->run(Program::from_sandbox, frame.bytes(), {.ifindex = host_a});
@@ -240,13 +240,13 @@ TEST_F(Fragments, AreHeldOfAnotherSandboxAndOfTheWorldWhenOneHoldsAllItCan) {
 }
 
 // The same bytes twice must not be kept twice for good.
-TEST_F(Fragments, AreKeptOnceWhenOneComesAgain) {
+TEST_P(Fragments, AreKeptOnceWhenOneComesAgain) {
     expect_verdict(From::sandbox_a, later(1), VERDICT_FRAGMENT_HELD);
     expect_verdict(From::sandbox_a, later(1), VERDICT_FRAGMENT_HELD);
     EXPECT_EQ(datapath_->held_fragments(), 1U);
 }
 
-TEST_F(Fragments, AreForgottenWhenTheFirstDoesNotComeInTime) {
+TEST_P(Fragments, AreForgottenWhenTheFirstDoesNotComeInTime) {
     expect_verdict(From::sandbox_a, later(1, 1), VERDICT_FRAGMENT_HELD);
     expect_verdict(From::sandbox_a, later(1, 2), VERDICT_FRAGMENT_HELD);
     expect_verdict(From::sandbox_a, later(2, 1), VERDICT_FRAGMENT_HELD);
@@ -259,7 +259,7 @@ TEST_F(Fragments, AreForgottenWhenTheFirstDoesNotComeInTime) {
     expect_verdict(From::sandbox_a, later(1), VERDICT_FRAGMENT_HELD);  // as if there had been none
 }
 
-TEST_F(Fragments, AreForgottenWhenTheLastDoesNotComeInTime) {
+TEST_P(Fragments, AreForgottenWhenTheLastDoesNotComeInTime) {
     const auto frames = fragments_of(from_a / asked / UDP{inside, 53} / text, 32);
     expect_verdict(From::sandbox_a, frames[0], VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_a, frames[1], VERDICT_TO_WORLD);
@@ -269,6 +269,8 @@ TEST_F(Fragments, AreForgottenWhenTheLastDoesNotComeInTime) {
     expect_nothing_left();
     expect_verdict(From::sandbox_a, frames[2], VERDICT_FRAGMENT_HELD);
 }
+
+RUN_IN_EACH_FAMILY(Fragments);
 
 }  // namespace
 }  // namespace causeway::test

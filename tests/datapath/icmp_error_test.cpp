@@ -2,6 +2,7 @@
 // ICMP errors about a sandbox's flows: who reads one finds its own packet quoted, and checksums that hold.
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "tests/datapath/datapath_fixture.hpp"
 
@@ -149,17 +150,22 @@ protected:
     }
 };
 
-class EachKind : public IcmpErrorTest, public testing::WithParamInterface<Kind> {
+using FamilyKind = std::tuple<Family, Kind>;
+
+class EachKind : public IcmpErrorTest, public testing::WithParamInterface<FamilyKind> {
 protected:
+    Family family() const override { return std::get<Family>(GetParam()); }
+    static Kind kind() { return std::get<Kind>(GetParam()); }
+
     void SetUp() override {
         IcmpErrorTest::SetUp();
-        open(GetParam());
+        open(kind());
     }
 
     // Both ways; of a ping the world's answer is worth no error.
     void expect_translated(const Code& code, const Quoting& quoting) {
         SCOPED_TRACE(testing::Message() << "type " << unsigned{code.type} << ", code " << unsigned{code.code});
-        const Kind kind = GetParam();
+        const Kind kind = this->kind();
         expect_packet(From::uplink, by_world(kind, code, quoting), VERDICT_TO_SANDBOX, to_sandbox(kind, code, quoting));
         if (kind != Kind::ping) {
             expect_packet(From::sandbox_a, by_sandbox(kind, code, quoting), VERDICT_TO_WORLD,
@@ -168,7 +174,12 @@ protected:
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(, EachKind, testing::ValuesIn(kinds), [](const auto& of) { return name_of_kind(of.param); });
+INSTANTIATE_TEST_SUITE_P(, EachKind,
+                         testing::Combine(testing::Values(Family::ipv4, Family::ipv6), testing::ValuesIn(kinds)),
+                         [](const auto& of) {
+                             return std::string(name_of_kind(std::get<Kind>(of.param))) +
+                                    (std::get<Family>(of.param) == Family::ipv6 ? "_IPv6" : "");
+                         });
 
 TEST_P(EachKind, IsTranslatedWhateverTheTypeAndCode) {
     for (const Code& code : all_codes()) {
@@ -184,7 +195,7 @@ TEST_P(EachKind, IsTranslatedWhenEightBytesBehindTheQuotedHeaderAreQuoted) {
 
 TEST_P(EachKind, IsTranslatedHoweverMuchIsQuoted) {
     for (std::size_t size = 8; size < 45; ++size) {
-        if (GetParam() == Kind::tcp && size == 17) {
+        if (kind() == Kind::tcp && size == 17) {
             continue;  // half of the checksum: that stays as it was
         }
         expect_translated({icmp_unreachable, 1}, {.of_transport = size});
@@ -225,7 +236,7 @@ TEST_P(EachKind, NeitherRefreshesNorClosesTheFlow) {
 
 // The frame's tail is no part of what is quoted.
 TEST_P(EachKind, IsTranslatedWhenTheFrameIsPadded) {
-    const Kind kind = GetParam();
+    const Kind kind = this->kind();
     const Quoting quoting{.of_transport = 8};
     expect_packet(From::uplink, by_world(kind, {icmp_unreachable, 1}, quoting) / Padding{18}, VERDICT_TO_SANDBOX,
                   to_sandbox(kind, {icmp_unreachable, 1}, quoting) / Padding{18});
@@ -233,15 +244,15 @@ TEST_P(EachKind, IsTranslatedWhenTheFrameIsPadded) {
 
 TEST_P(EachKind, IsTheHostsWhenItIsAboutAnotherPeer) {
     const IPv4 ip{.source = ip_router, .destination = ip_uplink};
-    const IPv4 quoted = of_kind({.source = ip_uplink, .destination = ip_server_2}, GetParam());
-    const Frame frame = sent(from_world / ip / IcmpError{} / quoted, GetParam(), outside, {"x"});
+    const IPv4 quoted = of_kind({.source = ip_uplink, .destination = ip_server_2}, kind());
+    const Frame frame = sent(from_world / ip / IcmpError{} / quoted, kind(), outside, {"x"});
     expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
 }
 
 TEST_P(EachKind, IsDroppedWhenTheSandboxsIsAboutWhatNobodySent) {
     const IPv4 ip{.source = ip_a, .destination = ip_server};
-    const IPv4 quoted = of_kind({.source = ip_server_2, .destination = ip_a}, GetParam());
-    const Frame frame = replied(from_a / ip / IcmpError{} / quoted, GetParam(), inside, {"x"});
+    const IPv4 quoted = of_kind({.source = ip_server_2, .destination = ip_a}, kind());
+    const Frame frame = replied(from_a / ip / IcmpError{} / quoted, kind(), inside, {"x"});
     expect_packet(From::sandbox_a, frame, VERDICT_DROP_NO_FLOW, frame);
 }
 
@@ -249,15 +260,18 @@ TEST_P(EachKind, IsDroppedWhenTheSandboxsIsAboutWhatNobodySent) {
 TEST_P(EachKind, IsDroppedWhenTheFlowIsAnotherSandboxs) {
     const IPv4 ip{.source = ip_b, .destination = ip_server};
     for (Ip quoted_destination : {ip_a, ip_b, ip_uplink}) {
-        const IPv4 quoted = of_kind({.source = ip_server, .destination = quoted_destination}, GetParam());
-        expect_verdict(From::sandbox_b, replied(from_b / ip / IcmpError{} / quoted, GetParam(), inside, {"x"}),
+        const IPv4 quoted = of_kind({.source = ip_server, .destination = quoted_destination}, kind());
+        expect_verdict(From::sandbox_b, replied(from_b / ip / IcmpError{} / quoted, kind(), inside, {"x"}),
                        VERDICT_DROP_NO_FLOW);
     }
 }
 
-using AboutTcp = IcmpErrorTest;
+class AboutTcp : public IcmpErrorTest, public testing::WithParamInterface<Family> {
+protected:
+    Family family() const override { return GetParam(); }
+};
 
-TEST_F(AboutTcp, IsTheHostsWhenThePortIsAnother) {
+TEST_P(AboutTcp, IsTheHostsWhenThePortIsAnother) {
     open(Kind::tcp);
     const IPv4 ip{.source = ip_router, .destination = ip_uplink}, quoted{.source = ip_uplink, .destination = ip_server};
     for (const TCP& tcp : {TCP{outside, 54}, TCP{outside + 1, 53}, TCP{inside, 53}, TCP{53, outside}}) {
@@ -266,7 +280,7 @@ TEST_F(AboutTcp, IsTheHostsWhenThePortIsAnother) {
     }
 }
 
-TEST_F(AboutTcp, IsTheHostsWhenTheQuoteIsNoPacket) {
+TEST_P(AboutTcp, IsTheHostsWhenTheQuoteIsNoPacket) {
     open(Kind::tcp);
     const IPv4 ip{.source = ip_router, .destination = ip_uplink};
     const IPv4 quoted{.source = ip_uplink, .destination = ip_server};
@@ -287,7 +301,7 @@ TEST_F(AboutTcp, IsTheHostsWhenTheQuoteIsNoPacket) {
 }
 
 // What lies behind the packet's end is not quoted, however much it looks so.
-TEST_F(AboutTcp, IsTheHostsWhenTheQuoteIsPadding) {
+TEST_P(AboutTcp, IsTheHostsWhenTheQuoteIsPadding) {
     open(Kind::tcp);
     IPv4 ip{.source = ip_router, .destination = ip_uplink};
     const IPv4 quoted{.source = ip_uplink, .destination = ip_server};
@@ -299,7 +313,7 @@ TEST_F(AboutTcp, IsTheHostsWhenTheQuoteIsPadding) {
 }
 
 // Their first fragment is quoted with its ports.
-TEST_F(AboutTcp, IsTranslatedWhenAFirstFragmentIsQuoted) {
+TEST_P(AboutTcp, IsTranslatedWhenAFirstFragmentIsQuoted) {
     open(Kind::tcp);
     const IPv4 ip{.source = ip_router, .destination = ip_uplink, .ttl = 50};
     const IPv4 ip_inside{.source = ip_router, .destination = ip_a, .ttl = 49};
@@ -310,7 +324,7 @@ TEST_F(AboutTcp, IsTranslatedWhenAFirstFragmentIsQuoted) {
                   at_a / ip_inside / reassembly / quoted_inside / TCP{inside, 53});
 }
 
-TEST_F(AboutTcp, IsTheHostsWhenAnErrorIsQuoted) {
+TEST_P(AboutTcp, IsTheHostsWhenAnErrorIsQuoted) {
     open(Kind::tcp);
     const IPv4 ip{.source = ip_router, .destination = ip_uplink};
     const IPv4 quoted{.source = ip_uplink, .destination = ip_server};
@@ -318,7 +332,7 @@ TEST_F(AboutTcp, IsTheHostsWhenAnErrorIsQuoted) {
     expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
 }
 
-TEST_F(AboutTcp, IsTheHostsWhenItIsARedirectOrASourceQuench) {
+TEST_P(AboutTcp, IsTheHostsWhenItIsARedirectOrASourceQuench) {
     open(Kind::tcp);
     for (std::uint8_t type : {std::uint8_t{4}, std::uint8_t{5}}) {
         const Frame frame = by_world(Kind::tcp, {type, 0});
@@ -326,13 +340,13 @@ TEST_F(AboutTcp, IsTheHostsWhenItIsARedirectOrASourceQuench) {
     }
 }
 
-TEST_F(AboutTcp, IsDroppedWhenItIsSentToASandboxItself) {
+TEST_P(AboutTcp, IsDroppedWhenItIsSentToASandboxItself) {
     open(Kind::tcp);
     const IPv4 ip{.source = ip_router, .destination = ip_a}, quoted{.source = ip_a, .destination = ip_server};
     expect_verdict(From::uplink, from_world / ip / IcmpError{} / quoted / TCP{inside, 53}, VERDICT_DROP_UNSOLICITED);
 }
 
-TEST_F(AboutTcp, IsDroppedWhenItsTtlIsUsedUp) {
+TEST_P(AboutTcp, IsDroppedWhenItsTtlIsUsedUp) {
     open(Kind::tcp);
     const IPv4 quoted{.source = ip_uplink, .destination = ip_server};
     for (std::uint8_t ttl : {std::uint8_t{1}, std::uint8_t{0}}) {
@@ -342,14 +356,14 @@ TEST_F(AboutTcp, IsDroppedWhenItsTtlIsUsedUp) {
     }
 }
 
-TEST_F(AboutTcp, IsDroppedUnansweredWhenTheSandboxsTtlIsUsedUp) {
+TEST_P(AboutTcp, IsDroppedUnansweredWhenTheSandboxsTtlIsUsedUp) {
     open(Kind::tcp);
     const IPv4 ip{.source = ip_a, .destination = ip_server, .ttl = 1}, quoted{.source = ip_server, .destination = ip_a};
     const Frame frame = from_a / ip / IcmpError{} / quoted / TCP{53, inside};
     expect_packet(From::sandbox_a, frame, VERDICT_DROP_TTL_EXPIRED, frame);
 }
 
-TEST_F(AboutTcp, KeepsTheSandboxsAddressWhenNothingIsTranslated) {
+TEST_P(AboutTcp, KeepsTheSandboxsAddressWhenNothingIsTranslated) {
     configure([](network& network) { network.flags = 0; });
     expect_verdict(From::sandbox_a,
                    from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = inside},
@@ -363,7 +377,7 @@ TEST_F(AboutTcp, KeepsTheSandboxsAddressWhenNothingIsTranslated) {
 }
 
 // As any packet that may be cut up on its way under an address that many share.
-TEST_F(AboutTcp, GetsAnIdentificationOfTheHostsWhenTheSandboxsMayBeFragmented) {
+TEST_P(AboutTcp, GetsAnIdentificationOfTheHostsWhenTheSandboxsMayBeFragmented) {
     open(Kind::tcp);
     IPv4 ip{.source = ip_a, .destination = ip_server, .dont_fragment = false};
     IPv4 ip_outside{.source = ip_uplink,
@@ -377,20 +391,20 @@ TEST_F(AboutTcp, GetsAnIdentificationOfTheHostsWhenTheSandboxsMayBeFragmented) {
                   from_a / ip_outside / IcmpError{} / quoted_outside / TCP{53, outside});
 }
 
-TEST_F(AboutTcp, IsTheHostsWhenTheSandboxSendsItToTheHost) {
+TEST_P(AboutTcp, IsTheHostsWhenTheSandboxSendsItToTheHost) {
     const IPv4 ip{.source = ip_a, .destination = ip_gateway}, quoted{.source = ip_gateway, .destination = ip_a};
     const Frame frame = from_a / ip / IcmpError{} / quoted / UDP{53, inside};
     expect_packet(From::sandbox_a, frame, VERDICT_TO_HOST, frame);
 }
 
-TEST_F(AboutTcp, ReachesAnotherSandboxAsItIsWhenItIsForIt) {
+TEST_P(AboutTcp, ReachesAnotherSandboxAsItIsWhenItIsForIt) {
     const IPv4 ip{.source = ip_a, .destination = ip_b}, quoted{.source = ip_b, .destination = ip_a};
     expect_packet(From::sandbox_a, from_a / ip / IcmpError{} / quoted / UDP{53, inside}, VERDICT_TO_SANDBOX,
                   at_b / ip / IcmpError{} / quoted / UDP{53, inside});
 }
 
 // RFC 1122, section 3.2.2: no error about an error, whatever it is.
-TEST_F(AboutTcp, IsNotAnsweredWhenItIsDropped) {
+TEST_P(AboutTcp, IsNotAnsweredWhenItIsDropped) {
     const IPv4 ip{.source = ip_a, .destination = ip_unused}, quoted{.source = ip_unused, .destination = ip_a};
     for (const int type : {3, 4, 5, 11, 12}) {
         const Frame frame = from_a / ip / IcmpError{.type = static_cast<std::uint8_t>(type)} / quoted / UDP{53, inside};
@@ -425,6 +439,8 @@ TEST_F(DatapathTest, IcmpQueriesAreAnsweredUnderTheSandboxsIdentifierWhateverThe
                        VERDICT_DROP_NO_FLOW);
     }
 }
+
+RUN_IN_EACH_FAMILY(AboutTcp);
 
 }  // namespace
 }  // namespace causeway::test

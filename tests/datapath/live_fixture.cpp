@@ -75,7 +75,7 @@ void Live::SetUp() {
 }
 
 Wire Live::far_end(const char* device) {
-    const Node::Elsewhere there(node_);
+    const Node::Elsewhere there(*node_);
     return Wire(device);
 }
 
@@ -85,7 +85,7 @@ void Live::expect_ends(Wire& wire, const Frame& frame, const std::vector<enum ve
     for (const enum verdict verdict : verdicts) {
         ++expected[verdict];
     }
-    wire.send(frame);
+    wire.send(in_family(frame, family()));
     VerdictCounts after = datapath_->verdicts();
     for (int looks = 0; looks < 200 && sum(after) < sum(expected); ++looks) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));

@@ -22,7 +22,7 @@ private:
     UniqueFd fd_;
 };
 
-class Live : public DatapathTest {
+class Live : public InEachFamily {
 protected:
     void SetUp() override;
 

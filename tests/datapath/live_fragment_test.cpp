@@ -21,7 +21,7 @@ protected:
         configure([](network& network) { network.port_min = network.port_max = outside; });
     }
 
-    static std::vector<Bytes> bytes_of(const std::vector<Frame>& frames) {
+    static std::vector<Bytes> bytes_of_all(const std::vector<Frame>& frames) {
         std::vector<Bytes> all;
         for (const Frame& frame : frames) {
             all.push_back(frame.bytes());
@@ -31,7 +31,7 @@ protected:
 
     // The first one first, then the others in any order; and nothing more.
     static void expect_received(Wire& wire, const std::vector<Frame>& frames) {
-        std::vector<Bytes> received, expected = bytes_of(frames);
+        std::vector<Bytes> received, expected = bytes_of_all(frames);
         for (std::size_t i = 0; i < frames.size(); ++i) {
             received.push_back(wire.receive());
         }
@@ -63,7 +63,7 @@ protected:
     }
 };
 
-TEST_F(LiveFragments, ReachTheWorldWhenTheyComeInOrder) {
+TEST_P(LiveFragments, ReachTheWorldWhenTheyComeInOrder) {
     Wire a = far_end("a"), router = far_end("router");
     const Payload text{std::string(2000, 'x')};
     for (const Frame& frame : fragments_of(from_a / asked / UDP{inside, 53} / text, 1480)) {
@@ -73,7 +73,7 @@ TEST_F(LiveFragments, ReachTheWorldWhenTheyComeInOrder) {
     expect_nothing_left();
 }
 
-TEST_F(LiveFragments, ReachTheWorldWhenTheFirstComesLast) {
+TEST_P(LiveFragments, ReachTheWorldWhenTheFirstComesLast) {
     Wire a = far_end("a"), router = far_end("router");
     const Payload text{std::string(5000, 'x')};
     send_backwards(a, fragments_of(from_a / asked / UDP{inside, 53} / text, 1480), VERDICT_TO_WORLD);
@@ -85,7 +85,7 @@ TEST_F(LiveFragments, ReachTheWorldWhenTheFirstComesLast) {
     EXPECT_EQ(seen.dropped_packets, 0U);
 }
 
-TEST_F(LiveFragments, ReachTheWorldWhenTheFirstComesInTheMiddle) {
+TEST_P(LiveFragments, ReachTheWorldWhenTheFirstComesInTheMiddle) {
     Wire a = far_end("a"), router = far_end("router");
     const Payload text{std::string(300, 'x')};
     const auto frames = fragments_of(from_a / asked / UDP{inside, 53} / text, 80);
@@ -98,7 +98,7 @@ TEST_F(LiveFragments, ReachTheWorldWhenTheFirstComesInTheMiddle) {
     expect_nothing_left();
 }
 
-TEST_F(LiveFragments, ReachTheWorldWhenTheyAreTcpAndTheFirstComesLast) {
+TEST_P(LiveFragments, ReachTheWorldWhenTheyAreTcpAndTheFirstComesLast) {
     Wire a = far_end("a"), router = far_end("router");
     const Payload text{std::string(3000, 'x')};
     send_backwards(a, fragments_of(from_a / asked / TCP{inside, 80, ack} / text, 1480), VERDICT_TO_WORLD);
@@ -107,7 +107,7 @@ TEST_F(LiveFragments, ReachTheWorldWhenTheyAreTcpAndTheFirstComesLast) {
     expect_nothing_left();
 }
 
-TEST_F(LiveFragments, ReachTheSandboxWhenTheWorldsFirstComesLast) {
+TEST_P(LiveFragments, ReachTheSandboxWhenTheWorldsFirstComesLast) {
     Wire a = far_end("a"), router = far_end("router"), uplink("up0");
     expect_end(a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{inside, 53}, VERDICT_TO_WORLD);
     const Payload text{std::string(3000, 'x')};
@@ -125,7 +125,7 @@ TEST_F(LiveFragments, ReachTheSandboxWhenTheWorldsFirstComesLast) {
 }
 
 // As many as fit, each of the largest size.
-TEST_F(LiveFragments, ReachTheWorldWhenThePacketIsTheLargestAndTheFirstComesLast) {
+TEST_P(LiveFragments, ReachTheWorldWhenThePacketIsTheLargestAndTheFirstComesLast) {
     Wire a = far_end("a"), router = far_end("router");
     const Payload text{std::string(65507, 'x')};
     const auto frames = fragments_of(from_a / asked / UDP{inside, 53} / text, 1480);
@@ -136,7 +136,7 @@ TEST_F(LiveFragments, ReachTheWorldWhenThePacketIsTheLargestAndTheFirstComesLast
 }
 
 // The host's stack cuts up what is too big for the way, under the sandbox's address; the uplink's egress translates it.
-TEST_F(LiveFragments, ReachTheWorldTranslatedWhenTheHostCutsUpWhatIsTooBig) {
+TEST_P(LiveFragments, ReachTheWorldTranslatedWhenTheHostCutsUpWhatIsTooBig) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1000\n");
     Wire a = far_end("a"), router = far_end("router");
     const Payload text{std::string(1400, 'x')};
@@ -149,7 +149,7 @@ TEST_F(LiveFragments, ReachTheWorldTranslatedWhenTheHostCutsUpWhatIsTooBig) {
 }
 
 // A packet that is cut up by the host, out of fragments that the sandbox has made: of one packet, so all go that way.
-TEST_F(LiveFragments, ReachTheWorldTranslatedWhenTheHostCutsUpFragmentsFurther) {
+TEST_P(LiveFragments, ReachTheWorldTranslatedWhenTheHostCutsUpFragmentsFurther) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1000\n");
     Wire a = far_end("a"), router = far_end("router");
     const Payload text{std::string(1800, 'x')};
@@ -170,7 +170,7 @@ TEST_F(LiveFragments, ReachTheWorldTranslatedWhenTheHostCutsUpFragmentsFurther) 
     expect_nothing_left();
 }
 
-TEST_F(LiveFragments, LeaveTheHostsOwnPacketsAloneAtTheUplink) {
+TEST_P(LiveFragments, LeaveTheHostsOwnPacketsAloneAtTheUplink) {
     Wire router = far_end("router");
     const VerdictCounts before = datapath_->verdicts();
     run_ip("neighbour add 203.0.113.77 lladdr 02:00:00:00:01:fe dev up0 nud permanent\n");
@@ -178,9 +178,11 @@ TEST_F(LiveFragments, LeaveTheHostsOwnPacketsAloneAtTheUplink) {
     const Frame frame =
         at_router / IPv4{.source = ip_a, .destination = ip_server} / UDP{};  // the host may say anything
     uplink.send(frame);
-    EXPECT_EQ(difference(frame.bytes(), router.receive()), "");
+    EXPECT_EQ(difference(bytes_of(frame), router.receive()), "");
     EXPECT_EQ(datapath_->verdicts(), before);
 }
+
+RUN_IN_EACH_FAMILY(LiveFragments);
 
 }  // namespace
 }  // namespace causeway::test

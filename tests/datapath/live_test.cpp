@@ -5,16 +5,16 @@
 namespace causeway::test {
 namespace {
 
-TEST_F(Live, ReachesAnotherSandboxsLinkWhenItIsForIt) {
+TEST_P(Live, ReachesAnotherSandboxsLinkWhenItIsForIt) {
     Wire a = far_end("a"), b = far_end("b"), router = far_end("router");
     const IPv4 ip{.source = ip_a, .destination = ip_b};
     expect_end(a, from_a / ip / UDP{} / Payload{"hello"}, VERDICT_TO_SANDBOX);
-    EXPECT_EQ(difference((at_b / ip / UDP{} / Payload{"hello"}).bytes(), b.receive()), "");
+    EXPECT_EQ(difference(bytes_of(at_b / ip / UDP{} / Payload{"hello"}), b.receive()), "");
     EXPECT_TRUE(router.receive(50).empty());
     EXPECT_TRUE(a.receive(0).empty());
 }
 
-TEST_F(Live, ReachesTheAskersLinkWhenItIsAnArpAnswer) {
+TEST_P(Live, ReachesTheAskersLinkWhenItIsAnArpAnswer) {
     Wire a = far_end("a"), b = far_end("b");
     expect_end(a,
                Ethernet{.source = mac_a, .destination = mac_broadcast} /
@@ -23,49 +23,49 @@ TEST_F(Live, ReachesTheAskersLinkWhenItIsAnArpAnswer) {
     const Frame answer =
         Ethernet{.source = mac_gateway, .destination = mac_a} /
         Arp{.operation = arp_reply, .sender_mac = mac_gateway, .sender = ip_b, .target_mac = mac_a, .target = ip_a};
-    EXPECT_EQ(difference(answer.bytes(), a.receive()), "");
+    EXPECT_EQ(difference(bytes_of(answer), a.receive()), "");
     EXPECT_TRUE(b.receive(50).empty());
 }
 
-TEST_F(Live, ReachesTheGatewayDeviceWhenItIsForTheHost) {
+TEST_P(Live, ReachesTheGatewayDeviceWhenItIsForTheHost) {
     Wire a = far_end("a"), gateway("cw0");
     for (Ip host : {ip_gateway, ip_uplink}) {  // a reset, since nobody answers that
         const Frame frame = from_a / IPv4{.source = ip_a, .destination = host} / TCP{.flags = rst};
         expect_end(a, frame, VERDICT_TO_HOST);
-        EXPECT_EQ(difference(frame.bytes(), gateway.receive()), "");
+        EXPECT_EQ(difference(bytes_of(frame), gateway.receive()), "");
     }
 }
 
-TEST_F(Live, ReachesTheNextHopWhenItIsForTheWorldAndTheAnswerComesBack) {
+TEST_P(Live, ReachesTheNextHopWhenItIsForTheWorldAndTheAnswerComesBack) {
     Wire a = far_end("a"), b = far_end("b"), router = far_end("router");
     expect_end(a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{} / Payload{"who?"}, VERDICT_TO_WORLD);
     const Frame asked = Ethernet{.source = mac_uplink, .destination = mac_router} /
                         IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UDP{} / Payload{"who?"};
-    EXPECT_EQ(difference(asked.bytes(), router.receive()), "");
+    EXPECT_EQ(difference(bytes_of(asked), router.receive()), "");
 
     const UDP answer{.source_port = 53, .destination_port = 40000};
     expect_end(router, from_world / IPv4{.source = ip_server, .destination = ip_uplink} / answer / Payload{"me"},
                VERDICT_TO_SANDBOX);
     const Frame answered = at_a / IPv4{.source = ip_server, .destination = ip_a, .ttl = 63} / answer / Payload{"me"};
-    EXPECT_EQ(difference(answered.bytes(), a.receive()), "");
+    EXPECT_EQ(difference(bytes_of(answered), a.receive()), "");
     EXPECT_TRUE(b.receive(50).empty());
 }
 
-TEST_F(Live, ReachesTheSandboxsLinkWhenTheHostSends) {
+TEST_P(Live, ReachesTheSandboxsLinkWhenTheHostSends) {
     Wire a = far_end("a"), gateway("cw0");
     const IPv4 ip{.source = ip_gateway, .destination = ip_a};
     expect_end(gateway, from_the_host / ip / UDP{}, VERDICT_TO_SANDBOX);
-    EXPECT_EQ(difference((at_a / ip / UDP{}).bytes(), a.receive()), "");
+    EXPECT_EQ(difference(bytes_of(at_a / ip / UDP{}), a.receive()), "");
 }
 
-TEST_F(Live, IsLeftToTheStackWhenTheWorldSpeaksToTheHost) {
+TEST_P(Live, IsLeftToTheStackWhenTheWorldSpeaksToTheHost) {
     Wire router = far_end("router"), uplink("up0");
     const Frame frame = from_world / IPv4{.source = ip_server, .destination = ip_uplink} / UDP{} / Payload{"x"};
     expect_end(router, frame, VERDICT_PASS_STACK);
-    EXPECT_EQ(difference(frame.bytes(), uplink.receive()), "");
+    EXPECT_EQ(difference(bytes_of(frame), uplink.receive()), "");
 }
 
-TEST_F(Live, GoesNoFurtherWhenItIsDropped) {
+TEST_P(Live, GoesNoFurtherWhenItIsDropped) {
     Wire a = far_end("a"), b = far_end("b"), router = far_end("router"), gateway("cw0");
     expect_end(a, from_b / IPv4{.source = ip_a, .destination = ip_b} / UDP{}, VERDICT_DROP_SPOOFED_MAC);
     expect_end(a, from_a / IPv4{.source = ip_b, .destination = ip_server} / UDP{}, VERDICT_DROP_SPOOFED_ADDRESS);
@@ -76,19 +76,19 @@ TEST_F(Live, GoesNoFurtherWhenItIsDropped) {
     }
 }
 
-TEST_F(Live, ReachesTheSendersLinkWhenItIsDroppedAndAnswered) {
+TEST_P(Live, ReachesTheSendersLinkWhenItIsDroppedAndAnswered) {
     Wire a = far_end("a"), b = far_end("b"), gateway("cw0");
     const Frame frame = from_a / IPv4{.source = ip_a, .destination = ip_unused} / UDP{} / Payload{"anybody?"};
     expect_end(a, frame, VERDICT_DROP_NO_ENDPOINT);
     EXPECT_EQ(
-        difference(*expected_answer(Program::from_sandbox, frame.bytes(), VERDICT_DROP_NO_ENDPOINT, {}), a.receive()),
+        difference(*expected_answer(Program::from_sandbox, bytes_of(frame), VERDICT_DROP_NO_ENDPOINT, {}), a.receive()),
         "");
     EXPECT_TRUE(b.receive(50).empty());
     EXPECT_TRUE(gateway.receive(0).empty());
 }
 
 // The kernel takes the tag off before the program sees the frame; it must not leave by an uplink with it.
-TEST_F(Live, IsDroppedWhenTheFrameHasATag) {
+TEST_P(Live, IsDroppedWhenTheFrameHasATag) {
     Wire a = far_end("a"), b = far_end("b"), router = far_end("router");
     expect_end(a, from_a / Vlan{.tag = 7} / IPv4{.source = ip_a, .destination = ip_server} / UDP{},
                VERDICT_DROP_ETHERTYPE);
@@ -100,7 +100,7 @@ TEST_F(Live, IsDroppedWhenTheFrameHasATag) {
 }
 
 // It is another link's, whose address may be the same.
-TEST_F(Live, IsLeftToTheStackWhenTheWorldsAnswerHasATag) {
+TEST_P(Live, IsLeftToTheStackWhenTheWorldsAnswerHasATag) {
     Wire a = far_end("a"), router = far_end("router");
     expect_end(a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{}, VERDICT_TO_WORLD);
     expect_end(router,
@@ -109,19 +109,21 @@ TEST_F(Live, IsLeftToTheStackWhenTheWorldsAnswerHasATag) {
     EXPECT_TRUE(a.receive(50).empty());
 }
 
-TEST_F(Live, IsDroppedWhenTheFrameHasTwoTags) {
+TEST_P(Live, IsDroppedWhenTheFrameHasTwoTags) {
     Wire a = far_end("a");
     expect_end(a, from_a / Vlan{.tag = 7} / Vlan{.tag = 8} / IPv4{.source = ip_a, .destination = ip_b} / UDP{},
                VERDICT_DROP_ETHERTYPE);
 }
 
-TEST_F(Live, IsDroppedWhenItEndsWithinTheIpHeader) {
+TEST_P(Live, IsDroppedWhenItEndsWithinTheIpHeader) {
     Wire a = far_end("a");
     const Frame frame = from_a / IPv4{.source = ip_a, .destination = ip_b} / UDP{};
     for (std::size_t size : {14U, 15U, 33U}) {
         expect_end(a, frame.cut(size), VERDICT_DROP_TRUNCATED);
     }
 }
+
+RUN_IN_EACH_FAMILY(Live);
 
 }  // namespace
 }  // namespace causeway::test

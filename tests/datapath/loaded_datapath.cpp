@@ -293,6 +293,13 @@ address address_of(Ip ip) {
     return {{0, 0, htonl(0xffff), htonl(ip.value)}};
 }
 
+address address_of(const Ip6& ip) {
+    address value{};
+    static_assert(sizeof(value) == sizeof(ip.bytes));
+    std::memcpy(&value, ip.bytes.data(), sizeof(value));
+    return value;
+}
+
 std::uint16_t network_order(std::uint16_t port) {
     return htons(port);
 }

@@ -94,6 +94,7 @@ private:
 };
 
 address address_of(Ip ip);
+address address_of(const Ip6& ip);
 std::uint16_t network_order(std::uint16_t port);
 
 std::string name_of(verdict value);  // "VERDICT_..."

@@ -34,12 +34,15 @@ link set dev router up
 link set dev lan up
 )";
 
-constexpr char addresses[] = R"(
+constexpr char links_up[] = R"(
 link set dev hostA up
 link set dev hostB up
 link set dev cw0 up
 link set dev up0 up
 link set dev lan0 up
+)";
+
+constexpr char addresses[] = R"(
 address add 10.0.0.1/24 dev cw0
 address add 203.0.113.1/24 dev up0
 address add 10.9.0.1/24 dev lan0
@@ -81,14 +84,27 @@ void enter_private_mounts() {
     static_cast<void>(done);
 }
 
+// Neither probes for duplicates, nor solicitations, nor reports of listeners.
+void let_ipv6_be() {
+    set_sysctl("ipv6/conf/all/accept_dad", "0");
+    for (const std::string device : {"lo", "cw0", "up0", "lan0"}) {
+        const std::string conf = "ipv6/conf/" + device;
+        run_ip("link set dev " + device + " multicast off\n");
+        set_sysctl(conf + "/accept_dad", "0");
+        set_sysctl(conf + "/router_solicitations", "0");
+        set_sysctl(conf + "/disable_ipv6", "0");
+    }
+}
+
 }  // namespace
 
-void run_ip(const std::string& commands) {
-    FILE* pipe = popen("ip -batch -", "w");
+void run_ip(const std::string& commands, Family family) {
+    FILE* pipe = popen(family == Family::ipv6 ? "ip -6 -batch -" : "ip -batch -", "w");
+    const std::string translated = in_family(commands, family);
     require(pipe != nullptr, "run ip");
-    std::fputs(commands.c_str(), pipe);
+    std::fputs(translated.c_str(), pipe);
     if (pclose(pipe) != 0) {
-        throw std::runtime_error("ip failed in:\n" + commands);
+        throw std::runtime_error("ip failed in:\n" + translated);
     }
 }
 
@@ -98,7 +114,7 @@ void set_sysctl(const std::string& name, const std::string& value) {
     require(file.good(), "write " + name);
 }
 
-Node::Node() {
+Node::Node(Family family) {
     enter_private_mounts();
     elsewhere_ = fresh_namespace();
     set_sysctl("ipv6/conf/default/disable_ipv6", "1");  // its chatter is no part of any test
@@ -110,8 +126,16 @@ Node::Node() {
         const Elsewhere there(*this);
         run_ip(other_ends);
     }
+    if (family == Family::ipv6) {
+        let_ipv6_be();
+    }
+    run_ip(links_up);
     run_ip(addresses);
     set_sysctl("ipv4/conf/cw0/forwarding", "1");
+    if (family == Family::ipv6) {
+        run_ip(addresses, family);
+        set_sysctl("ipv6/conf/cw0/forwarding", "1");
+    }
 }
 
 Node::Elsewhere::Elsewhere(const Node& node) : node_(node) {

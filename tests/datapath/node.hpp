@@ -5,11 +5,14 @@
 //   hostB ---- sandbox 10.0.0.3        up0  203.0.113.1/24 ---- router 203.0.113.254, the default route
 //                                      lan0 10.9.0.1/24, a device that is no uplink of causeway
 //
+// With IPv6 it has those addresses too, as tests/support/family.hpp translates them, and speaks of its own accord to nobody.
+//
 // What fails here throws: a test whose host cannot be built has failed.
 #pragma once
 
 #include <string>
 
+#include "tests/support/family.hpp"
 #include "tests/support/packet.hpp"
 #include "userspace/unique_fd.hpp"
 
@@ -27,13 +30,13 @@ inline constexpr Mac mac_a = "02:00:00:00:00:0a"_mac, mac_b = "02:00:00:00:00:0b
                      mac_router = "02:00:00:00:01:fe"_mac, mac_stranger = "02:00:00:00:66:66"_mac,
                      mac_broadcast = "ff:ff:ff:ff:ff:ff"_mac;
 
-// Commands for `ip -batch`, run where the calling thread is.
-void run_ip(const std::string& commands);
+// Commands for `ip -batch`, run where the calling thread is; written as IPv4.
+void run_ip(const std::string& commands, Family family = Family::ipv4);
 
 // Makes the host above and leaves the calling thread in it. It is gone once the last process and descriptor are.
 class Node {
 public:
-    Node();
+    explicit Node(Family family);
 
     // The thread is at the devices' other ends (a, b, router, ...) while this lives.
     class Elsewhere {

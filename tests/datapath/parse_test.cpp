@@ -233,19 +233,19 @@ class ParseTransport : public DatapathTable {};
 class Fragment : public DatapathTable {};
 
 TEST_P(ParseIp, Packet) {
-    expect_row(GetParam());
+    expect_this_row();
 }
-INSTANTIATE_TEST_SUITE_P(, ParseIp, testing::ValuesIn(ip_rows), name_of_row);
+INSTANTIATE_TEST_SUITE_P(, ParseIp, testing::ValuesIn(in_each_family(ip_rows)), name_of_row);
 
 TEST_P(ParseTransport, Packet) {
-    expect_row(GetParam());
+    expect_this_row();
 }
-INSTANTIATE_TEST_SUITE_P(, ParseTransport, testing::ValuesIn(transport_rows), name_of_row);
+INSTANTIATE_TEST_SUITE_P(, ParseTransport, testing::ValuesIn(in_each_family(transport_rows)), name_of_row);
 
 TEST_P(Fragment, Packet) {
-    expect_row(GetParam());
+    expect_this_row();
 }
-INSTANTIATE_TEST_SUITE_P(, Fragment, testing::ValuesIn(fragment_rows), name_of_row);
+INSTANTIATE_TEST_SUITE_P(, Fragment, testing::ValuesIn(in_each_family(fragment_rows)), name_of_row);
 
 }  // namespace
 }  // namespace causeway::test

@@ -70,7 +70,7 @@ Frame icmp_from(const Ethernet& ethernet, Ip source, std::uint16_t identifier = 
     return ethernet / IPv4{.source = source, .destination = ip_server} / ICMP{.identifier = identifier};
 }
 
-class Port : public DatapathTest {
+class Port : public InEachFamily {
 protected:
     void set_range(std::uint16_t first, std::uint16_t last) {
         configure([&](network& network) {
@@ -90,18 +90,18 @@ protected:
     }
 };
 
-TEST_F(Port, IsKeptWhenItIsFree) {
+TEST_P(Port, IsKeptWhenItIsFree) {
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
     EXPECT_EQ(port_in_world(From::sandbox_a, udp_from_a()), own_port);
     EXPECT_EQ(port_in_world(From::sandbox_a, icmp_from(from_a, ip_a)), own_port);
 }
 
-TEST_F(Port, IsKeptWhenItIsTheFirstOrLastOfTheRange) {
+TEST_P(Port, IsKeptWhenItIsTheFirstOrLastOfTheRange) {
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server, range_first)), range_first);
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server, range_last)), range_last);
 }
 
-TEST_F(Port, IsOfTheRangeWhenTheSandboxsOwnIsNot) {
+TEST_P(Port, IsOfTheRangeWhenTheSandboxsOwnIsNot) {
     for (std::uint16_t port : std::initializer_list<std::uint16_t>{range_first - 1, range_last + 1, 1, 0, 65535}) {
         expect_another_port(From::sandbox_a, tcp_from_a(ip_server, port));
         expect_another_port(From::sandbox_a, udp_from_a(ip_server, port));
@@ -109,14 +109,14 @@ TEST_F(Port, IsOfTheRangeWhenTheSandboxsOwnIsNot) {
 }
 
 // An identifier is no port: no socket of the host's has it.
-TEST_F(Port, IsTheSandboxsOwnIdentifierWhenItIsNotOfTheRange) {
+TEST_P(Port, IsTheSandboxsOwnIdentifierWhenItIsNotOfTheRange) {
     for (std::uint16_t identifier : {std::uint16_t{0}, std::uint16_t{1}, std::uint16_t{65535}}) {
         EXPECT_EQ(port_in_world(From::sandbox_a, icmp_from(from_a, ip_a, identifier)), identifier);
         expect_another_port(From::sandbox_b, icmp_from(from_b, ip_b, identifier));
     }
 }
 
-TEST_F(Port, StaysTheSameWhenMorePacketsOfTheFlowFollow) {
+TEST_P(Port, StaysTheSameWhenMorePacketsOfTheFlowFollow) {
     const Frame first = tcp_from_a(ip_server, 1000),
                 next = from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = 1000, .flags = ack};
     const std::uint16_t port = port_in_world(From::sandbox_a, first);
@@ -125,14 +125,14 @@ TEST_F(Port, StaysTheSameWhenMorePacketsOfTheFlowFollow) {
     EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
-TEST_F(Port, IsAnotherWhenAnotherSandboxHasItTowardsThatPeer) {
+TEST_P(Port, IsAnotherWhenAnotherSandboxHasItTowardsThatPeer) {
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
     expect_another_port(From::sandbox_b, tcp_from_b());
     EXPECT_EQ(port_in_world(From::sandbox_a, icmp_from(from_a, ip_a)), own_port);
     expect_another_port(From::sandbox_b, icmp_from(from_b, ip_b));
 }
 
-TEST_F(Port, IsKeptWhenAnotherSandboxHasItTowardsAnotherPeer) {
+TEST_P(Port, IsKeptWhenAnotherSandboxHasItTowardsAnotherPeer) {
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
     EXPECT_EQ(port_in_world(From::sandbox_b, tcp_from_b(ip_server_2)), own_port);
     EXPECT_EQ(port_in_world(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} /
@@ -140,14 +140,14 @@ TEST_F(Port, IsKeptWhenAnotherSandboxHasItTowardsAnotherPeer) {
               own_port);
 }
 
-TEST_F(Port, IsKeptWhenAnotherSandboxHasItForAnotherProtocol) {
+TEST_P(Port, IsKeptWhenAnotherSandboxHasItForAnotherProtocol) {
     EXPECT_EQ(port_in_world(From::sandbox_a, udp_from_a()), own_port);
     EXPECT_EQ(port_in_world(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} /
                                                  TCP{.source_port = own_port, .destination_port = 53}),
               own_port);
 }
 
-TEST_F(Port, IsAnotherWhenTheHostListensOnIt) {
+TEST_P(Port, IsAnotherWhenTheHostListensOnIt) {
     HostSocket(SOCK_STREAM, {}, own_port + 1).listening();  // closed again: free
     HostSocket socket(SOCK_STREAM, {}, own_port);
     socket.listening();
@@ -155,32 +155,32 @@ TEST_F(Port, IsAnotherWhenTheHostListensOnIt) {
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server, own_port + 1)), own_port + 1);
 }
 
-TEST_F(Port, IsAnotherWhenTheHostListensOnItAtTheUplinksAddress) {
+TEST_P(Port, IsAnotherWhenTheHostListensOnItAtTheUplinksAddress) {
     HostSocket socket(SOCK_STREAM, ip_uplink, own_port);
     socket.listening();
     expect_another_port(From::sandbox_a, tcp_from_a());
 }
 
-TEST_F(Port, IsKeptWhenTheHostListensOnItAtAnotherAddress) {
+TEST_P(Port, IsKeptWhenTheHostListensOnItAtAnotherAddress) {
     HostSocket socket(SOCK_STREAM, ip_gateway, own_port);
     socket.listening();
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
 }
 
-TEST_F(Port, IsAnotherWhenTheHostConnectsToThatPeerFromIt) {
+TEST_P(Port, IsAnotherWhenTheHostConnectsToThatPeerFromIt) {
     HostSocket socket(SOCK_STREAM, ip_uplink, own_port);
     socket.connecting(ip_server, 80);
     expect_another_port(From::sandbox_a, tcp_from_a());
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server_2)), own_port);
 }
 
-TEST_F(Port, IsAnotherWhenAHostsUdpSocketHasIt) {
+TEST_P(Port, IsAnotherWhenAHostsUdpSocketHasIt) {
     HostSocket socket(SOCK_DGRAM, {}, own_port);
     expect_another_port(From::sandbox_a, udp_from_a());
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
 }
 
-TEST_F(Port, IsAnotherWhenAHostsUdpSocketIsConnectedToThatPeerFromIt) {
+TEST_P(Port, IsAnotherWhenAHostsUdpSocketIsConnectedToThatPeerFromIt) {
     HostSocket socket(SOCK_DGRAM, ip_uplink, own_port);
     socket.connecting(ip_server, 53);
     expect_another_port(From::sandbox_a, udp_from_a());
@@ -188,7 +188,7 @@ TEST_F(Port, IsAnotherWhenAHostsUdpSocketIsConnectedToThatPeerFromIt) {
 }
 
 // A search for a port must pass over the host's sockets too, not only the first attempt.
-TEST_F(Port, IsTheOnlyFreeOneWhenTheHostAndAnotherSandboxHaveTheRest) {
+TEST_P(Port, IsTheOnlyFreeOneWhenTheHostAndAnotherSandboxHaveTheRest) {
     set_range(own_port, own_port + 2);
     HostSocket socket(SOCK_STREAM, {}, own_port + 1);
     socket.listening();
@@ -196,7 +196,7 @@ TEST_F(Port, IsTheOnlyFreeOneWhenTheHostAndAnotherSandboxHaveTheRest) {
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port + 2);
 }
 
-TEST_F(Port, RunsOutWhenEveryOneOfTheRangeIsTaken) {
+TEST_P(Port, RunsOutWhenEveryOneOfTheRangeIsTaken) {
     set_range(own_port, own_port + 1);
     const std::uint16_t port_of_a = port_in_world(From::sandbox_a, tcp_from_a(ip_server, 1001));
     const std::uint16_t port_of_b = port_in_world(From::sandbox_b, tcp_from_b(ip_server, 1001));
@@ -207,21 +207,21 @@ TEST_F(Port, RunsOutWhenEveryOneOfTheRangeIsTaken) {
     EXPECT_EQ(port_in_world(From::sandbox_b, tcp_from_b(ip_server, 1001)), port_of_b);
 }
 
-TEST_F(Port, DoesNotRunOutTowardsAnotherPeerWhenItDidTowardsOne) {
+TEST_P(Port, DoesNotRunOutTowardsAnotherPeerWhenItDidTowardsOne) {
     set_range(own_port, own_port);
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
     expect_verdict(From::sandbox_b, tcp_from_b(), VERDICT_DROP_NO_PORT);
     EXPECT_EQ(port_in_world(From::sandbox_b, tcp_from_b(ip_server_2)), own_port);
 }
 
-TEST_F(Port, RunsOutWhenTheHostHasTheOnlyOne) {
+TEST_P(Port, RunsOutWhenTheHostHasTheOnlyOne) {
     set_range(own_port, own_port);
     HostSocket socket(SOCK_DGRAM, {}, own_port);
     expect_verdict(From::sandbox_a, udp_from_a(), VERDICT_DROP_NO_PORT);
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
-TEST_F(Port, IsOneOfManyWhenManyFlowsWantTheSame) {
+TEST_P(Port, IsOneOfManyWhenManyFlowsWantTheSame) {
     set_range(own_port, own_port + 255);
     std::set<std::uint16_t> ports;
     for (std::uint16_t i = 0; i < 256; ++i) {
@@ -232,7 +232,7 @@ TEST_F(Port, IsOneOfManyWhenManyFlowsWantTheSame) {
     EXPECT_EQ(*ports.rbegin(), own_port + 255);
 }
 
-TEST_F(Port, IsKeptWhenNothingIsToBeTranslated) {
+TEST_P(Port, IsKeptWhenNothingIsToBeTranslated) {
     configure([](network& network) { network.flags = 0; });
     HostSocket socket(SOCK_STREAM, {}, own_port);
     socket.listening();
@@ -240,6 +240,8 @@ TEST_F(Port, IsKeptWhenNothingIsToBeTranslated) {
     EXPECT_EQ(port_in_world(From::sandbox_b, tcp_from_b()), own_port);
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server, 22)), 22);
 }
+
+RUN_IN_EACH_FAMILY(Port);
 
 }  // namespace
 }  // namespace causeway::test

@@ -20,11 +20,11 @@ flow published_by(Ip ip, std::uint32_t ifindex, const Mac& mac, std::uint16_t po
     return value;
 }
 
-class Published : public DatapathTest {
+class Published : public InEachFamily {
 protected:
     // 203.0.113.1:30080 is A's port 80; UDP, too.
     void SetUp() override {
-        DatapathTest::SetUp();
+        InEachFamily::SetUp();
         publish(published_key(tcp_protocol, address_of(ip_uplink)));
         publish(published_key(udp_protocol, address_of(ip_uplink)));
     }
@@ -52,7 +52,7 @@ protected:
     std::size_t published_ = 0;
 };
 
-TEST_F(Published, IsReachedFromTheWorldAndItsAnswersLeaveUnderTheHostsAddress) {
+TEST_P(Published, IsReachedFromTheWorldAndItsAnswersLeaveUnderTheHostsAddress) {
     expect_packet(From::uplink, from_world / to_host / TCP{5000, host_port}, VERDICT_TO_SANDBOX,
                   at_a / to_a / TCP{5000, service});
     expect_packet(
@@ -64,7 +64,7 @@ TEST_F(Published, IsReachedFromTheWorldAndItsAnswersLeaveUnderTheHostsAddress) {
     EXPECT_EQ(opened_entries(), 2U);
 }
 
-TEST_F(Published, IsReachedFromTheWorldByUdp) {
+TEST_P(Published, IsReachedFromTheWorldByUdp) {
     expect_packet(From::uplink, from_world / to_host / UDP{5000, host_port} / Payload{"odd"}, VERDICT_TO_SANDBOX,
                   at_a / to_a / UDP{5000, service} / Payload{"odd"});
     expect_packet(
@@ -73,7 +73,7 @@ TEST_F(Published, IsReachedFromTheWorldByUdp) {
         from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UDP{host_port, 5000} / Payload{"me"});
 }
 
-TEST_F(Published, IsReachedByEachOfTheHostsAddressesWhenItIsPublishedOnAll) {
+TEST_P(Published, IsReachedByEachOfTheHostsAddressesWhenItIsPublishedOnAll) {
     datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
     publish(published_key(tcp_protocol, address_of("0.0.0.0"_ip)));
     for (Ip address : {ip_uplink, "10.9.0.1"_ip}) {
@@ -82,7 +82,7 @@ TEST_F(Published, IsReachedByEachOfTheHostsAddressesWhenItIsPublishedOnAll) {
     }
 }
 
-TEST_F(Published, IsAFlowThatTheWorldHasOpened) {
+TEST_P(Published, IsAFlowThatTheWorldHasOpened) {
     expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
     const auto sent = datapath_->flow_at(key_of(tcp_protocol, ip_a, service, ip_server, 5000, host_a));
     const auto replied = datapath_->flow_at(key_of(tcp_protocol, ip_server, 5000, ip_uplink, host_port, 0));
@@ -97,14 +97,14 @@ TEST_F(Published, IsAFlowThatTheWorldHasOpened) {
     EXPECT_EQ(datapath_->ageing_turns(), 1U);
 }
 
-TEST_F(Published, IsAFlowThatEndsWhenItIsIdleAndThePortStaysPublished) {
+TEST_P(Published, IsAFlowThatEndsWhenItIsIdleAndThePortStaysPublished) {
     configure([](network& network) { network.timeout[FLOW_TCP_OPENING] = 1; });
     expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
     wait_until([&] { return opened_entries() == 0 && datapath_->usage_of(host_a).flows == 0; });
     expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
 }
 
-TEST_F(Published, IsTheHostsWhenNobodyHasPublishedIt) {
+TEST_P(Published, IsTheHostsWhenNobodyHasPublishedIt) {
     for (const Frame& frame :
          {from_world / to_host / TCP{5000, host_port + 1}, from_world / to_host / TCP{5000, service},
           from_world / to_host / ICMP{.identifier = host_port},
@@ -116,7 +116,7 @@ TEST_F(Published, IsTheHostsWhenNobodyHasPublishedIt) {
     EXPECT_EQ(opened_entries(), 0U);
 }
 
-TEST_F(Published, IsNotOpenedByWhatOpensNoConnection) {
+TEST_P(Published, IsNotOpenedByWhatOpensNoConnection) {
     for (std::uint8_t flags : {std::uint8_t{syn | ack}, rst, std::uint8_t{fin | ack}, std::uint8_t{0}}) {
         expect_verdict(From::uplink, from_world / to_host / TCP{5000, host_port, flags}, VERDICT_PASS_STACK);
     }
@@ -125,7 +125,7 @@ TEST_F(Published, IsNotOpenedByWhatOpensNoConnection) {
 }
 
 // A client that uses its port again: the connection is a new one, and not one that is closing.
-TEST_F(Published, BeginsAnewWhenTheWorldHadClosedItAndOpensItAgain) {
+TEST_P(Published, BeginsAnewWhenTheWorldHadClosedItAndOpensItAgain) {
     const IPv4 back{.source = ip_a, .destination = ip_server};
     expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
     expect_verdict(From::sandbox_a, from_a / back / TCP{service, 5000, syn | ack}, VERDICT_TO_WORLD);
@@ -141,7 +141,7 @@ TEST_F(Published, BeginsAnewWhenTheWorldHadClosedItAndOpensItAgain) {
 }
 
 // Inside, a source address is to be believed: nobody outside may speak as a sandbox or as the gateway.
-TEST_F(Published, IsNotReachedFromTheWorldUnderASandboxsOrTheGatewaysAddress) {
+TEST_P(Published, IsNotReachedFromTheWorldUnderASandboxsOrTheGatewaysAddress) {
     for (Ip claimed : {ip_b, ip_a, ip_gateway}) {
         const IPv4 ip{.source = claimed, .destination = ip_uplink};
         expect_verdict(From::uplink, from_world / ip / TCP{5000, host_port}, VERDICT_PASS_STACK);
@@ -150,13 +150,13 @@ TEST_F(Published, IsNotReachedFromTheWorldUnderASandboxsOrTheGatewaysAddress) {
     EXPECT_EQ(opened_entries(), 0U);
 }
 
-TEST_F(Published, IsAnsweredFromTheAddressThatWasAskedWhenTheTtlIsUsedUp) {
+TEST_P(Published, IsAnsweredFromTheAddressThatWasAskedWhenTheTtlIsUsedUp) {
     expect_verdict(From::uplink,
                    from_world / IPv4{.source = ip_server, .destination = ip_uplink, .ttl = 1} / TCP{5000, host_port},
                    VERDICT_DROP_TTL_EXPIRED);
 }
 
-TEST_F(Published, TakesOfTheSandboxsQuota) {
+TEST_P(Published, TakesOfTheSandboxsQuota) {
     configure([](network& network) { network.flows_max = 2; });
     expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
     expect_verdict(From::uplink, syn_from(5001), VERDICT_TO_SANDBOX);
@@ -167,7 +167,7 @@ TEST_F(Published, TakesOfTheSandboxsQuota) {
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 2U);
 }
 
-TEST_F(Published, IsNoPortForAnotherFlow) {
+TEST_P(Published, IsNoPortForAnotherFlow) {
     EXPECT_NE(port_in_world(From::sandbox_b,
                             from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{.source_port = host_port}),
               host_port);
@@ -179,7 +179,7 @@ TEST_F(Published, IsNoPortForAnotherFlow) {
                    VERDICT_DROP_NO_PORT);
 }
 
-TEST_F(Published, IsNoPortForAnotherFlowWhenItIsPublishedOnAllAddresses) {
+TEST_P(Published, IsNoPortForAnotherFlowWhenItIsPublishedOnAllAddresses) {
     datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
     publish(published_key(tcp_protocol, address_of("0.0.0.0"_ip)));
     EXPECT_NE(port_in_world(From::sandbox_b,
@@ -222,33 +222,33 @@ protected:
     }
 };
 
-TEST_F(Hairpin, ReachesAnotherSandboxByTheUplinksAddress) {
+TEST_P(Hairpin, ReachesAnotherSandboxByTheUplinksAddress) {
     expect_tcp(b, ip_uplink);
     EXPECT_EQ(opened_entries(), 4U);
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 1U);
     EXPECT_EQ(datapath_->usage_of(host_b).flows, 1U);
 }
 
-TEST_F(Hairpin, ReachesTheSandboxItselfByTheUplinksAddress) {
+TEST_P(Hairpin, ReachesTheSandboxItselfByTheUplinksAddress) {
     expect_tcp(a, ip_uplink);
 }
 
-TEST_F(Hairpin, ReachesAnotherSandboxByTheGatewaysAddress) {
+TEST_P(Hairpin, ReachesAnotherSandboxByTheGatewaysAddress) {
     publish_on_all();
     expect_tcp(b, ip_gateway);
 }
 
-TEST_F(Hairpin, ReachesTheSandboxItselfByTheGatewaysAddress) {
+TEST_P(Hairpin, ReachesTheSandboxItselfByTheGatewaysAddress) {
     publish_on_all();
     expect_tcp(a, ip_gateway);
 }
 
-TEST_F(Hairpin, ReachesAnotherSandboxByUdp) {
+TEST_P(Hairpin, ReachesAnotherSandboxByUdp) {
     expect_both_ways(b, ip_uplink, UDP{own_port, host_port}, UDP{own_port, service}, UDP{service, own_port},
                      UDP{host_port, own_port});
 }
 
-TEST_F(Hairpin, GivesTheClientAPortOfTheRangeWhenItsOwnIsNot) {
+TEST_P(Hairpin, GivesTheClientAPortOfTheRangeWhenItsOwnIsNot) {
     const Frame in = from_b / IPv4{.source = ip_b, .destination = ip_uplink} / TCP{1000, host_port};
     const Outcome outcome = expect_verdict(From::sandbox_b, in, VERDICT_TO_SANDBOX);
     const std::uint16_t port = source_port_of(outcome.packet).value_or(0);
@@ -260,19 +260,19 @@ TEST_F(Hairpin, GivesTheClientAPortOfTheRangeWhenItsOwnIsNot) {
                   at_b / IPv4{.source = ip_uplink, .destination = ip_b, .ttl = 63} / TCP{host_port, 1000, syn | ack});
 }
 
-TEST_F(Hairpin, IsDroppedAndAnsweredWhenTheTtlIsUsedUp) {
+TEST_P(Hairpin, IsDroppedAndAnsweredWhenTheTtlIsUsedUp) {
     expect_verdict(From::sandbox_b,
                    from_b / IPv4{.source = ip_b, .destination = ip_uplink, .ttl = 1} / TCP{own_port, host_port},
                    VERDICT_DROP_TTL_EXPIRED);
 }
 
-TEST_F(Hairpin, IsDroppedAndAnsweredWhenTheClientHasNoFlowLeft) {
+TEST_P(Hairpin, IsDroppedAndAnsweredWhenTheClientHasNoFlowLeft) {
     configure([](network& network) { network.flows_max = 0; });
     expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_uplink} / TCP{own_port, host_port},
                    VERDICT_DROP_FLOW_QUOTA);
 }
 
-TEST_F(Hairpin, LeadsToTheHostWhenThePortIsNotPublished) {
+TEST_P(Hairpin, LeadsToTheHostWhenThePortIsNotPublished) {
     const Frame frame = from_b / IPv4{.source = ip_b, .destination = ip_uplink} / TCP{own_port, 22};
     expect_packet(From::sandbox_b, frame, VERDICT_TO_HOST, frame);
     const Frame ping = from_b / IPv4{.source = ip_b, .destination = ip_uplink} / ICMP{.identifier = host_port};
@@ -280,7 +280,7 @@ TEST_F(Hairpin, LeadsToTheHostWhenThePortIsNotPublished) {
     EXPECT_EQ(opened_entries(), 0U);
 }
 
-TEST_F(Hairpin, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmented) {
+TEST_P(Hairpin, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmented) {
     IPv4 in{.source = ip_b, .destination = ip_uplink, .dont_fragment = false};
     IPv4 out{.source = ip_uplink,
              .destination = ip_a,
@@ -290,6 +290,9 @@ TEST_F(Hairpin, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmented) {
     expect_packet(From::sandbox_b, from_b / in / UDP{own_port, host_port}, VERDICT_TO_SANDBOX,
                   at_a / out / UDP{own_port, service});
 }
+
+RUN_IN_EACH_FAMILY(Published);
+RUN_IN_EACH_FAMILY(Hairpin);
 
 }  // namespace
 }  // namespace causeway::test

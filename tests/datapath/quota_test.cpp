@@ -14,7 +14,7 @@ using std::chrono::steady_clock;
 constexpr std::uint16_t own_port = 40000;
 constexpr std::uint32_t flows_of_all = CAUSEWAY_FLOW_ENTRIES_MAX / 2;
 
-class Quota : public DatapathTest {
+class Quota : public InEachFamily {
 protected:
     static Frame asks(std::uint16_t port, std::uint8_t flags = syn) {
         return from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = port, .flags = flags};
@@ -30,7 +30,7 @@ protected:
     }
 };
 
-TEST_F(Quota, IsAsManyFlowsAsTheNetworkSays) {
+TEST_P(Quota, IsAsManyFlowsAsTheNetworkSays) {
     configure([](network& network) { network.flows_max = 3; });
     for (std::uint16_t i = 0; i < 3; ++i) {
         expect_verdict(From::sandbox_a, asks(static_cast<std::uint16_t>(own_port + i)), VERDICT_TO_WORLD);
@@ -45,7 +45,7 @@ TEST_F(Quota, IsAsManyFlowsAsTheNetworkSays) {
     expect_flows(3, 1);
 }
 
-TEST_F(Quota, DoesNotCountWhatStaysOnTheHost) {
+TEST_P(Quota, DoesNotCountWhatStaysOnTheHost) {
     configure([](network& network) { network.flows_max = 0; });
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_b} / UDP{}, VERDICT_TO_SANDBOX);
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_gateway} / UDP{}, VERDICT_TO_HOST);
@@ -53,7 +53,7 @@ TEST_F(Quota, DoesNotCountWhatStaysOnTheHost) {
     expect_flows(0, 0);
 }
 
-TEST_F(Quota, IsGivenBackWhenFlowsEnd) {
+TEST_P(Quota, IsGivenBackWhenFlowsEnd) {
     configure([](network& network) {
         network.flows_max = 2;
         network.timeout[FLOW_TCP_OPENING] = 1;
@@ -67,7 +67,7 @@ TEST_F(Quota, IsGivenBackWhenFlowsEnd) {
 }
 
 // Its slot may have another holder by then, who has taken none of that.
-TEST_F(Quota, IsNotGivenBackToAnotherHolderOfTheSlot) {
+TEST_P(Quota, IsNotGivenBackToAnotherHolderOfTheSlot) {
     configure([](network& network) { network.timeout[FLOW_TCP_OPENING] = 1; });
     expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);
     datapath_->set_usage(host_a, {.ifindex = 77, .flows = 5});
@@ -75,7 +75,7 @@ TEST_F(Quota, IsNotGivenBackToAnotherHolderOfTheSlot) {
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 5U);
 }
 
-TEST_F(Quota, IsNotTakenWhenTheFlowFindsNoPort) {
+TEST_P(Quota, IsNotTakenWhenTheFlowFindsNoPort) {
     configure([](network& network) { network.port_min = network.port_max = own_port; });
     expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);
     for (std::uint16_t i = 1; i < 5; ++i) {
@@ -84,7 +84,7 @@ TEST_F(Quota, IsNotTakenWhenTheFlowFindsNoPort) {
     expect_flows(1, 0);
 }
 
-TEST_F(Quota, IsNotTakenWhenTheTableIsFull) {
+TEST_P(Quota, IsNotTakenWhenTheTableIsFull) {
     load({.flow_entries = 3});
     expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);
     for (std::uint16_t i = 1; i < 5; ++i) {
@@ -94,7 +94,7 @@ TEST_F(Quota, IsNotTakenWhenTheTableIsFull) {
 }
 
 // However generous the network is: so that there is always something left for another.
-TEST_F(Quota, IsAQuarterOfWhatIsFreeAtTheMost) {
+TEST_P(Quota, IsAQuarterOfWhatIsFreeAtTheMost) {
     configure([](network& network) { network.flows_max = UINT32_MAX; });
     datapath_->set_usage(host_a, {.ifindex = host_a, .flows = flows_of_all / 4});
     expect_verdict(From::sandbox_a, asks(own_port), VERDICT_DROP_FLOW_QUOTA);
@@ -105,7 +105,7 @@ TEST_F(Quota, IsAQuarterOfWhatIsFreeAtTheMost) {
 }
 
 // A network's rate: so many at once, and then as they come free.
-TEST_F(Quota, IsARateOfNewFlows) {
+TEST_P(Quota, IsARateOfNewFlows) {
     configure([](network& network) { network.flows_per_second = 10; });
     const auto start = steady_clock::now();
     unsigned open = 0;
@@ -123,7 +123,7 @@ TEST_F(Quota, IsARateOfNewFlows) {
     expect_verdict(From::sandbox_b, b_asks(own_port), VERDICT_TO_WORLD);
 }
 
-TEST_F(Quota, IsARateThatRecovers) {
+TEST_P(Quota, IsARateThatRecovers) {
     configure([](network& network) { network.flows_per_second = 10; });
     std::uint16_t port = own_port;
     const auto opens = [&] {
@@ -136,7 +136,7 @@ TEST_F(Quota, IsARateThatRecovers) {
     wait_until(opens);
 }
 
-TEST_F(Quota, IsNoRateWhenTheNetworkSaysNone) {
+TEST_P(Quota, IsNoRateWhenTheNetworkSaysNone) {
     for (std::uint16_t i = 0; i < 300; ++i) {
         datapath_->run(Program::from_sandbox, asks(static_cast<std::uint16_t>(own_port + i)).bytes(),
                        {.ifindex = host_a});
@@ -145,14 +145,14 @@ TEST_F(Quota, IsNoRateWhenTheNetworkSaysNone) {
 }
 
 // Protocols without ports: one sandbox at a time towards each peer.
-class WithoutPorts : public DatapathTest {
+class WithoutPorts : public InEachFamily {
 protected:
     static IPv4 of(std::uint8_t protocol, Ip source, Ip destination, std::uint8_t ttl = 64) {
         return {.source = source, .destination = destination, .ttl = ttl, .protocol = protocol};
     }
 };
 
-TEST_F(WithoutPorts, ReachTheWorldAndTheAnswersComeBack) {
+TEST_P(WithoutPorts, ReachTheWorldAndTheAnswersComeBack) {
     const Payload text{"whatever it may be"};
     for (std::uint8_t protocol : {gre_protocol, sctp_protocol, std::uint8_t{50}, std::uint8_t{253}}) {
         expect_packet(From::sandbox_a, from_a / of(protocol, ip_a, ip_server) / text, VERDICT_TO_WORLD,
@@ -163,7 +163,7 @@ TEST_F(WithoutPorts, ReachTheWorldAndTheAnswersComeBack) {
     EXPECT_EQ(datapath_->flows().size(), 8U);
 }
 
-TEST_F(WithoutPorts, AreOneSandboxsTowardsAPeer) {
+TEST_P(WithoutPorts, AreOneSandboxsTowardsAPeer) {
     expect_verdict(From::sandbox_a, from_a / of(gre_protocol, ip_a, ip_server) / Payload{"a"}, VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_b, from_b / of(gre_protocol, ip_b, ip_server) / Payload{"b"}, VERDICT_DROP_NO_PORT);
     expect_verdict(From::sandbox_a, from_a / of(gre_protocol, ip_a, ip_server) / Payload{"a"}, VERDICT_TO_WORLD);
@@ -171,7 +171,7 @@ TEST_F(WithoutPorts, AreOneSandboxsTowardsAPeer) {
     expect_verdict(From::sandbox_b, from_b / of(sctp_protocol, ip_b, ip_server) / Payload{"b"}, VERDICT_TO_WORLD);
 }
 
-TEST_F(WithoutPorts, AreAnothersWhenTheOnesFlowHasEnded) {
+TEST_P(WithoutPorts, AreAnothersWhenTheOnesFlowHasEnded) {
     configure([](network& network) { network.timeout[FLOW_UDP] = 1; });
     expect_verdict(From::sandbox_a, from_a / of(gre_protocol, ip_a, ip_server) / Payload{"a"}, VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_b, from_b / of(gre_protocol, ip_b, ip_server) / Payload{"b"}, VERDICT_DROP_NO_PORT);
@@ -179,16 +179,16 @@ TEST_F(WithoutPorts, AreAnothersWhenTheOnesFlowHasEnded) {
     expect_verdict(From::sandbox_b, from_b / of(gre_protocol, ip_b, ip_server) / Payload{"b"}, VERDICT_TO_WORLD);
 }
 
-TEST_F(WithoutPorts, AreTheHostsWhenNobodyAsked) {
+TEST_P(WithoutPorts, AreTheHostsWhenNobodyAsked) {
     const Frame frame = from_world / of(gre_protocol, ip_server, ip_uplink) / Payload{"x"};
     expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
 }
 
 // A search in vain is remembered, so that whoever has filled the range can't burn the CPU.
-class Exhausted : public DatapathTest {
+class Exhausted : public InEachFamily {
 protected:
     void SetUp() override {
-        DatapathTest::SetUp();
+        InEachFamily::SetUp();
         configure([](network& network) { network.port_min = network.port_max = own_port; });
     }
     static Frame asks(Ip destination = ip_server) {
@@ -196,7 +196,7 @@ protected:
     }
 };
 
-TEST_F(Exhausted, IsNotLookedForAgainAtOnceButSoon) {
+TEST_P(Exhausted, IsNotLookedForAgainAtOnceButSoon) {
     const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -211,14 +211,14 @@ TEST_F(Exhausted, IsNotLookedForAgainAtOnceButSoon) {
     EXPECT_GT(datapath_->verdicts()[VERDICT_DROP_NO_PORT], 1U);  // not the moment it was free
 }
 
-TEST_F(Exhausted, IsLookedForTowardsAnotherPeer) {
+TEST_P(Exhausted, IsLookedForTowardsAnotherPeer) {
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{}, VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_b, asks(), VERDICT_DROP_NO_PORT);
     EXPECT_EQ(port_in_world(From::sandbox_b, asks(ip_server_2)), own_port);
 }
 
 // Their ranges are their own: what one network has used up says nothing of another's.
-TEST_F(Exhausted, IsLookedForInAnotherNetworkWhenOneHasNoneLeft) {
+TEST_P(Exhausted, IsLookedForInAnotherNetworkWhenOneHasNoneLeft) {
     network other = this->configuration();
     other.port_min = other.port_max = own_port + 1;
     datapath_->set_network(network_id + 1, other);
@@ -231,7 +231,7 @@ TEST_F(Exhausted, IsLookedForInAnotherNetworkWhenOneHasNoneLeft) {
     EXPECT_EQ(port_in_world(From::sandbox_b, asks()), own_port + 1);
 }
 
-TEST_F(Exhausted, IsForgottenWhenAFlowTowardsThatPeerEnds) {
+TEST_P(Exhausted, IsForgottenWhenAFlowTowardsThatPeerEnds) {
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{}, VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_b, asks(), VERDICT_DROP_NO_PORT);
     configure([](network& network) { network.timeout[FLOW_UDP] = 0; });
@@ -241,7 +241,7 @@ TEST_F(Exhausted, IsForgottenWhenAFlowTowardsThatPeerEnds) {
 }
 
 // Ports that the host's administrator keeps for others.
-class Reserved : public DatapathTest {
+class Reserved : public InEachFamily {
 protected:
     void reserve(std::uint16_t first, std::uint16_t last) {
         for (unsigned port = first; port <= last; ++port) {
@@ -256,7 +256,7 @@ protected:
     host_ports ports_{};
 };
 
-TEST_F(Reserved, AreNeverChosen) {
+TEST_P(Reserved, AreNeverChosen) {
     reserve(own_port, own_port + 99);
     configure([](network& network) {
         network.port_min = own_port;
@@ -266,7 +266,7 @@ TEST_F(Reserved, AreNeverChosen) {
     expect_verdict(From::sandbox_a, tcp(own_port), VERDICT_DROP_NO_PORT);
 }
 
-TEST_F(Reserved, AreNoOthersThanThose) {
+TEST_P(Reserved, AreNoOthersThanThose) {
     reserve(own_port, own_port);
     EXPECT_NE(port_in_world(From::sandbox_a, tcp(own_port)), own_port);
     for (const int near : {own_port - 1, own_port + 1, own_port + 64, own_port - 64}) {
@@ -275,17 +275,22 @@ TEST_F(Reserved, AreNoOthersThanThose) {
     }
 }
 
-TEST_F(Reserved, AreNoIdentifiers) {
+TEST_P(Reserved, AreNoIdentifiers) {
     reserve(own_port, own_port);
     const Frame ping = from_a / IPv4{.source = ip_a, .destination = ip_server} / ICMP{.identifier = own_port};
     EXPECT_EQ(port_in_world(From::sandbox_a, ping), own_port);
 }
 
-TEST_F(Reserved, AreKeptByTheSandboxWhenNothingIsTranslated) {
+TEST_P(Reserved, AreKeptByTheSandboxWhenNothingIsTranslated) {
     reserve(own_port, own_port);
     configure([](network& network) { network.flags = 0; });
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp(own_port)), own_port);
 }
+
+RUN_IN_EACH_FAMILY(Quota);
+RUN_IN_EACH_FAMILY(WithoutPorts);
+RUN_IN_EACH_FAMILY(Exhausted);
+RUN_IN_EACH_FAMILY(Reserved);
 
 }  // namespace
 }  // namespace causeway::test

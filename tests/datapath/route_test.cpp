@@ -20,38 +20,38 @@ Frame syn_from(Ip source, Ip destination) {
     return from_a / IPv4{.source = source, .destination = destination, .ttl = 63} / TCP{};
 }
 
-class Route : public DatapathTest {};
+class Route : public InEachFamily {};
 
-TEST_F(Route, LeadsToTheWorldWhenThereIsADefaultRoute) {
+TEST_P(Route, LeadsToTheWorldWhenThereIsADefaultRoute) {
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from(ip_uplink, ip_server));
 }
 
-TEST_F(Route, LeadsToTheWorldWhenThePeerIsOnTheUplinksOwnLink) {
+TEST_P(Route, LeadsToTheWorldWhenThePeerIsOnTheUplinksOwnLink) {
     expect_packet(From::sandbox_a, syn_to(ip_router), VERDICT_TO_WORLD, syn_from(ip_uplink, ip_router));
 }
 
-TEST_F(Route, NamesTheSourceWhenItHasOne) {
+TEST_P(Route, NamesTheSourceWhenItHasOne) {
     run_ip(
         "address add 203.0.113.7/24 dev up0\n"
         "route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from("203.0.113.7"_ip, ip_server));
 }
 
-TEST_F(Route, NamesTheSourceWhenItLeavesByAnotherUplink) {
-    datapath_->set_uplink(lan_device, {address_of("10.9.0.1"_ip)});
+TEST_P(Route, NamesTheSourceWhenItLeavesByAnotherUplink) {
+    datapath_->set_uplink(lan_device, uplink_at("10.9.0.1"_ip));
     run_ip("route add 198.51.100.0/24 via 10.9.0.254\n");
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from("10.9.0.1"_ip, ip_server));
     expect_packet(From::sandbox_a, syn_to("203.0.113.77"_ip), VERDICT_TO_WORLD, syn_from(ip_uplink, "203.0.113.77"_ip));
 }
 
-TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameTheGatewayDevice) {
+TEST_P(Route, IsChosenByTheHostsRulesWhenTheyNameTheGatewayDevice) {
     run_ip(
         "rule add iif cw0 lookup 100\n"
         "route add blackhole default table 100\n");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
-TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameTheSandboxsAddress) {
+TEST_P(Route, IsChosenByTheHostsRulesWhenTheyNameTheSandboxsAddress) {
     run_ip(
         "rule add from 10.0.0.2 lookup 100\n"
         "route add prohibit default table 100\n");
@@ -60,7 +60,7 @@ TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameTheSandboxsAddress) {
     expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{}, VERDICT_TO_WORLD);
 }
 
-TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameAPort) {
+TEST_P(Route, IsChosenByTheHostsRulesWhenTheyNameAPort) {
     run_ip(
         "rule add ipproto tcp dport 25 lookup 100\n"
         "route add prohibit default table 100\n");
@@ -69,44 +69,44 @@ TEST_F(Route, IsChosenByTheHostsRulesWhenTheyNameAPort) {
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD);
 }
 
-TEST_F(Route, DropsWhenItIsABlackhole) {
+TEST_P(Route, DropsWhenItIsABlackhole) {
     run_ip("route add blackhole 198.51.100.0/24\n");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
-TEST_F(Route, DropsWhenItIsUnreachable) {
+TEST_P(Route, DropsWhenItIsUnreachable) {
     run_ip("route add unreachable 198.51.100.0/24\n");
     route_answer_.code = host_unreachable;
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
-TEST_F(Route, DropsWhenItIsProhibited) {
+TEST_P(Route, DropsWhenItIsProhibited) {
     run_ip("route add prohibit 198.51.100.0/24\n");
     route_answer_.code = prohibited;
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
-TEST_F(Route, DropsWhenTheGatewayDeviceDoesNotForward) {
+TEST_P(Route, DropsWhenTheGatewayDeviceDoesNotForward) {
     set_sysctl("ipv4/conf/cw0/forwarding", "0");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
 // The host's own stack tells the sandbox so, by ICMP.
-TEST_F(Route, LeadsToTheHostWhenThereIsNone) {
+TEST_P(Route, LeadsToTheHostWhenThereIsNone) {
     run_ip("route del default\n");
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_HOST, syn_to(ip_server));
 }
 
-TEST_F(Route, DropsWhenItLeavesByADeviceThatIsNoUplink) {
+TEST_P(Route, DropsWhenItLeavesByADeviceThatIsNoUplink) {
     expect_verdict(From::sandbox_a, syn_to("10.9.0.5"_ip), VERDICT_DROP_NO_UPLINK);
 }
 
-TEST_F(Route, DropsWhenTheDefaultRouteLeavesByADeviceThatIsNoUplink) {
+TEST_P(Route, DropsWhenTheDefaultRouteLeavesByADeviceThatIsNoUplink) {
     run_ip("route replace default via 10.9.0.254\n");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_UPLINK);
 }
 
-TEST_F(Route, DropsWhenTheHostHasNoAddressToTranslateTo) {
+TEST_P(Route, DropsWhenTheHostHasNoAddressToTranslateTo) {
     run_ip(
         "address flush dev cw0\n"
         "address flush dev lan0\n"
@@ -116,7 +116,7 @@ TEST_F(Route, DropsWhenTheHostHasNoAddressToTranslateTo) {
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
-TEST_F(Route, LeadsToTheWorldWhenNothingIsToBeTranslatedAndTheHostHasNoAddress) {
+TEST_P(Route, LeadsToTheWorldWhenNothingIsToBeTranslatedAndTheHostHasNoAddress) {
     configure([](network& network) { network.flags = 0; });
     run_ip(
         "address flush dev cw0\n"
@@ -126,19 +126,19 @@ TEST_F(Route, LeadsToTheWorldWhenNothingIsToBeTranslatedAndTheHostHasNoAddress) 
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from(ip_a, ip_server));
 }
 
-TEST_F(Route, DropsWhenTheTtlIsUsedUp) {
+TEST_P(Route, DropsWhenTheTtlIsUsedUp) {
     expect_verdict(From::sandbox_a, from_a / a_to(ip_server, 1) / TCP{}, VERDICT_DROP_TTL_EXPIRED);
     expect_verdict(From::sandbox_a, from_a / a_to(ip_server, 0) / TCP{}, VERDICT_DROP_TTL_EXPIRED);
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
-TEST_F(Route, TakesOneFromTheTtlWhenItIsTwo) {
+TEST_P(Route, TakesOneFromTheTtlWhenItIsTwo) {
     expect_packet(From::sandbox_a, from_a / a_to(ip_server, 2) / UDP{}, VERDICT_TO_WORLD,
                   from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 1} / UDP{});
 }
 
 // Every TTL, since the checksum is mended and not made: a carry at each end of each byte.
-TEST_F(Route, KeepsTheChecksumRightWhateverTheTtl) {
+TEST_P(Route, KeepsTheChecksumRightWhateverTheTtl) {
     for (unsigned ttl = 2; ttl < 256; ++ttl) {
         const auto before = static_cast<std::uint8_t>(ttl), after = static_cast<std::uint8_t>(ttl - 1);
         expect_packet(From::sandbox_a, from_a / a_to(ip_server, before) / UDP{}, VERDICT_TO_WORLD,
@@ -146,7 +146,7 @@ TEST_F(Route, KeepsTheChecksumRightWhateverTheTtl) {
     }
 }
 
-class Mtu : public DatapathTest {
+class Mtu : public InEachFamily {
 protected:
     static Frame of_size(std::size_t size, bool dont_fragment = true) {  // of the IP packet
         return from_a / IPv4{.source = ip_a, .destination = ip_server, .dont_fragment = dont_fragment} / UDP{} /
@@ -159,12 +159,12 @@ protected:
     }
 };
 
-TEST_F(Mtu, LetsThroughWhenThePacketJustFitsTheRoute) {
+TEST_P(Mtu, LetsThroughWhenThePacketJustFitsTheRoute) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     expect_verdict(From::sandbox_a, of_size(1400), VERDICT_TO_WORLD);
 }
 
-TEST_F(Mtu, DropsAndTellsTheRoutesWhenThePacketIsOneByteLargerThanTheRoute) {
+TEST_P(Mtu, DropsAndTellsTheRoutesWhenThePacketIsOneByteLargerThanTheRoute) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     route_answer_.mtu = 1400;
     expect_verdict(From::sandbox_a, of_size(1401), VERDICT_DROP_TOO_BIG);
@@ -172,14 +172,14 @@ TEST_F(Mtu, DropsAndTellsTheRoutesWhenThePacketIsOneByteLargerThanTheRoute) {
 }
 
 // The host's stack cuts it up: it gets the packet as it is.
-TEST_F(Mtu, LeadsToTheHostWhenThePacketIsTooLargeAndMayBeFragmented) {
+TEST_P(Mtu, LeadsToTheHostWhenThePacketIsTooLargeAndMayBeFragmented) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     expect_packet(From::sandbox_a, of_size(1401, false), VERDICT_TO_HOST, of_size(1401, false));
     expect_verdict(From::sandbox_a, of_size(1400, false), VERDICT_TO_WORLD);
 }
 
 // Fragments of one packet go one way, whatever the size of each: that of the largest that the sandbox may send.
-TEST_F(Mtu, LeadsToTheHostWhenAFragmentIsSmallAndTheRoutesIsBelowTheSandboxs) {
+TEST_P(Mtu, LeadsToTheHostWhenAFragmentIsSmallAndTheRoutesIsBelowTheSandboxs) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     const IPv4 first{.source = ip_a, .destination = ip_server, .dont_fragment = false, .more_fragments = true};
     const IPv4 later{.source = ip_a,
@@ -194,35 +194,38 @@ TEST_F(Mtu, LeadsToTheHostWhenAFragmentIsSmallAndTheRoutesIsBelowTheSandboxs) {
     EXPECT_EQ(datapath_->trains(), 0U);
 }
 
-TEST_F(Mtu, DropsWhenThePacketIsLargerThanTheUplink) {
+TEST_P(Mtu, DropsWhenThePacketIsLargerThanTheUplink) {
     run_ip("link set dev up0 mtu 1300\n");
     route_answer_.mtu = 1300;
     expect_verdict(From::sandbox_a, of_size(1300), VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_a, of_size(1301), VERDICT_DROP_TOO_BIG);
 }
 
-TEST_F(Mtu, IsComparedWithThePacketAndNotTheFrameWhenItIsPadded) {
+TEST_P(Mtu, IsComparedWithThePacketAndNotTheFrameWhenItIsPadded) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     expect_verdict(From::sandbox_a, of_size(1400) / Padding{10}, VERDICT_TO_WORLD);
 }
 
-TEST_F(Mtu, LetsThroughWhenEachSegmentFits) {
+TEST_P(Mtu, LetsThroughWhenEachSegmentFits) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     expect_verdict(From::sandbox_a, segments(3000), VERDICT_TO_WORLD, {.gso_size = 1400 - 52, .gso_segs = 3});
 }
 
-TEST_F(Mtu, DropsWhenEachSegmentIsTooBig) {
+TEST_P(Mtu, DropsWhenEachSegmentIsTooBig) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     route_answer_.mtu = 1400;
     expect_verdict(From::sandbox_a, segments(3000), VERDICT_DROP_TOO_BIG, {.gso_size = 1400 - 51, .gso_segs = 3});
 }
 
-TEST_F(Mtu, DoesNotMatterWhenThePacketStaysOnTheHost) {
+TEST_P(Mtu, DoesNotMatterWhenThePacketStaysOnTheHost) {
     run_ip("link set dev up0 mtu 1300\n");
     expect_verdict(From::sandbox_a, from_a / a_to(ip_uplink) / UDP{} / Payload{std::string(1472, 'x')},
                    VERDICT_TO_HOST);
     expect_verdict(From::sandbox_a, from_a / a_to(ip_b) / UDP{} / Payload{std::string(1472, 'x')}, VERDICT_TO_SANDBOX);
 }
+
+RUN_IN_EACH_FAMILY(Route);
+RUN_IN_EACH_FAMILY(Mtu);
 
 }  // namespace
 }  // namespace causeway::test

@@ -14,10 +14,10 @@ IPv4 a_to(Ip destination) {
     return {.source = ip_a, .destination = destination};
 }
 
-class StaleSource : public DatapathTest {
+class StaleSource : public InEachFamily {
 protected:
     // From then on the host uses another address towards 198.51.100.0/24.
-    static void renumber() {
+    void renumber() {
         run_ip(
             "address add 203.0.113.7/24 dev up0\n"
             "route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
@@ -41,7 +41,7 @@ protected:
 };
 
 // The reset is in sequence, as only that is believed: the fixture knows it to the byte.
-TEST_F(StaleSource, EndsAConnectionByAResetAndTheNextHasTheNewSource) {
+TEST_P(StaleSource, EndsAConnectionByAResetAndTheNextHasTheNewSource) {
     open(tcp(syn));
     renumber();
     expect_verdict(From::sandbox_a, tcp(psh | ack), VERDICT_DROP_STALE_SOURCE);
@@ -50,13 +50,13 @@ TEST_F(StaleSource, EndsAConnectionByAResetAndTheNextHasTheNewSource) {
     expect_new_source(TCP{});
 }
 
-TEST_F(StaleSource, EndsAConnectionByAResetWhenTheSegmentEndsIt) {
+TEST_P(StaleSource, EndsAConnectionByAResetWhenTheSegmentEndsIt) {
     open(tcp(syn));
     renumber();
     expect_verdict(From::sandbox_a, tcp(fin | ack), VERDICT_DROP_STALE_SOURCE);
 }
 
-TEST_F(StaleSource, EndsAConnectionSilentlyWhenTheSegmentAcknowledgesNothingOrResets) {
+TEST_P(StaleSource, EndsAConnectionSilentlyWhenTheSegmentAcknowledgesNothingOrResets) {
     for (std::uint8_t flags : {syn, rst, std::uint8_t{rst | ack}}) {
         run_ip("route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.1\n");
         open(tcp(syn));
@@ -69,7 +69,7 @@ TEST_F(StaleSource, EndsAConnectionSilentlyWhenTheSegmentAcknowledgesNothingOrRe
     }
 }
 
-TEST_F(StaleSource, EndsAConnectionSilentlyWhenTheSegmentHasIpOptions) {
+TEST_P(StaleSource, EndsAConnectionSilentlyWhenTheSegmentHasIpOptions) {
     open(tcp(syn));
     renumber();
     IPv4 ip = a_to(ip_server);
@@ -78,7 +78,7 @@ TEST_F(StaleSource, EndsAConnectionSilentlyWhenTheSegmentHasIpOptions) {
     expect_packet(From::sandbox_a, frame, VERDICT_DROP_STALE_SOURCE, frame);
 }
 
-TEST_F(StaleSource, EndsAConnectionByAResetWhenTheSegmentHasTcpOptions) {
+TEST_P(StaleSource, EndsAConnectionByAResetWhenTheSegmentHasTcpOptions) {
     open(tcp(syn));
     renumber();
     expect_verdict(
@@ -87,7 +87,7 @@ TEST_F(StaleSource, EndsAConnectionByAResetWhenTheSegmentHasTcpOptions) {
         VERDICT_DROP_STALE_SOURCE);
 }
 
-TEST_F(StaleSource, EndsAConnectionByAResetWhenSegmentsComeAsOne) {
+TEST_P(StaleSource, EndsAConnectionByAResetWhenSegmentsComeAsOne) {
     open(tcp(syn));
     renumber();
     expect_verdict(From::sandbox_a,
@@ -95,7 +95,7 @@ TEST_F(StaleSource, EndsAConnectionByAResetWhenSegmentsComeAsOne) {
                    VERDICT_DROP_STALE_SOURCE, {.gso_size = 1000, .gso_segs = 3});
 }
 
-TEST_F(StaleSource, EndsAUdpFlowByAnErrorAndTheNextHasTheNewSource) {
+TEST_P(StaleSource, EndsAUdpFlowByAnErrorAndTheNextHasTheNewSource) {
     open(from_a / a_to(ip_server) / UDP{});
     renumber();
     expect_verdict(From::sandbox_a, from_a / a_to(ip_server) / UDP{} / Payload{"again"}, VERDICT_DROP_STALE_SOURCE);
@@ -103,14 +103,14 @@ TEST_F(StaleSource, EndsAUdpFlowByAnErrorAndTheNextHasTheNewSource) {
     expect_new_source(UDP{});
 }
 
-TEST_F(StaleSource, EndsAPingByAnErrorAndTheNextHasTheNewSource) {
+TEST_P(StaleSource, EndsAPingByAnErrorAndTheNextHasTheNewSource) {
     open(from_a / a_to(ip_server) / ICMP{});
     renumber();
     expect_verdict(From::sandbox_a, from_a / a_to(ip_server) / ICMP{}, VERDICT_DROP_STALE_SOURCE);
     expect_new_source(ICMP{});
 }
 
-TEST_F(StaleSource, GivesTheFlowBackToTheQuota) {
+TEST_P(StaleSource, GivesTheFlowBackToTheQuota) {
     open(tcp(syn));
     renumber();
     expect_verdict(From::sandbox_a, tcp(ack), VERDICT_DROP_STALE_SOURCE);
@@ -118,14 +118,14 @@ TEST_F(StaleSource, GivesTheFlowBackToTheQuota) {
     EXPECT_EQ(datapath_->ageing_turns(), 0U);
 }
 
-TEST_F(StaleSource, IsNoneOfAFlowTowardsAnotherPeer) {
+TEST_P(StaleSource, IsNoneOfAFlowTowardsAnotherPeer) {
     const Frame other = from_a / a_to("192.0.2.9"_ip) / TCP{.flags = ack};
     expect_verdict(From::sandbox_a, other, VERDICT_TO_WORLD);
     renumber();
     expect_verdict(From::sandbox_a, other, VERDICT_TO_WORLD);
 }
 
-TEST_F(StaleSource, IsNoneWhenNothingIsTranslated) {
+TEST_P(StaleSource, IsNoneWhenNothingIsTranslated) {
     configure([](network& network) { network.flags = 0; });
     open(tcp(syn));
     renumber();
@@ -133,7 +133,7 @@ TEST_F(StaleSource, IsNoneWhenNothingIsTranslated) {
 }
 
 // It is the address that the world has asked.
-TEST_F(StaleSource, IsNoneOfAFlowThatTheWorldHasOpened) {
+TEST_P(StaleSource, IsNoneOfAFlowThatTheWorldHasOpened) {
     flow_key published{};
     published.destination = address_of(ip_uplink);
     published.destination_port = network_order(8080);
@@ -154,7 +154,7 @@ TEST_F(StaleSource, IsNoneOfAFlowThatTheWorldHasOpened) {
 }
 
 // Prefixes that are reached under the sandbox's own address.
-class Unmasqueraded : public DatapathTest {
+class Unmasqueraded : public InEachFamily {
 protected:
     void spare(std::size_t place, Ip first, std::uint32_t length) {
         configure([&](network& network) {
@@ -171,7 +171,7 @@ protected:
     }
 };
 
-TEST_F(Unmasqueraded, KeepsTheSandboxsAddressAndFindsTheAnswer) {
+TEST_P(Unmasqueraded, KeepsTheSandboxsAddressAndFindsTheAnswer) {
     spare(0, "198.51.100.0"_ip, 24);
     expect_source(ip_a, ip_server);
     expect_packet(From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_a} / UDP{53, own_port},
@@ -180,7 +180,7 @@ TEST_F(Unmasqueraded, KeepsTheSandboxsAddressAndFindsTheAnswer) {
     expect_source(ip_uplink, "198.51.101.7"_ip);
 }
 
-TEST_F(Unmasqueraded, EndsWhereThePrefixEnds) {
+TEST_P(Unmasqueraded, EndsWhereThePrefixEnds) {
     for (std::uint32_t length = 1; length <= 32; ++length) {
         SCOPED_TRACE(length);
         const std::uint32_t mask = ~0U << (32 - length);
@@ -197,7 +197,7 @@ TEST_F(Unmasqueraded, EndsWhereThePrefixEnds) {
     }
 }
 
-TEST_F(Unmasqueraded, IsEachOfThePrefixes) {
+TEST_P(Unmasqueraded, IsEachOfThePrefixes) {
     for (std::uint32_t i = 0; i < CAUSEWAY_UNMASQUERADED_MAX; ++i) {
         spare(i, Ip{("192.0.2.0"_ip).value + 2 * i}, 32);
     }
@@ -208,7 +208,7 @@ TEST_F(Unmasqueraded, IsEachOfThePrefixes) {
 }
 
 // Nothing of it is the host's: neither the port's range nor the identification.
-TEST_F(Unmasqueraded, KeepsPortAndIdentification) {
+TEST_P(Unmasqueraded, KeepsPortAndIdentification) {
     spare(0, ip_server, 32);
     IPv4 in = a_to(ip_server), out = in;
     in.dont_fragment = out.dont_fragment = false;
@@ -218,9 +218,9 @@ TEST_F(Unmasqueraded, KeepsPortAndIdentification) {
 }
 
 // What may be cut up: numbered by the host, since many share its address.
-using Identification = DatapathTest;
+class Identification : public InEachFamily {};
 
-TEST_F(Identification, IsTheNextOfASequenceWithARightChecksum) {
+TEST_P(Identification, IsTheNextOfASequenceWithARightChecksum) {
     for (std::uint32_t start : {0U, 0xfffdU, 0x1fffeU}) {
         datapath_->set_identification(start);
         for (std::uint32_t i = 0; i < 5; ++i) {
@@ -237,12 +237,12 @@ TEST_F(Identification, IsTheNextOfASequenceWithARightChecksum) {
     }
 }
 
-TEST_F(Identification, IsKeptWhenThePacketMayNotBeFragmented) {
+TEST_P(Identification, IsKeptWhenThePacketMayNotBeFragmented) {
     const IPv4 out{.source = ip_uplink, .destination = ip_server, .ttl = 63};
     expect_packet(From::sandbox_a, from_a / a_to(ip_server) / UDP{}, VERDICT_TO_WORLD, from_a / out / UDP{});
 }
 
-TEST_F(Identification, IsKeptInWhatTheWorldSends) {
+TEST_P(Identification, IsKeptInWhatTheWorldSends) {
     expect_verdict(From::sandbox_a, from_a / a_to(ip_server) / UDP{}, VERDICT_TO_WORLD);
     const IPv4 in{.source = ip_server, .destination = ip_uplink, .identification = 7, .dont_fragment = false};
     const IPv4 out{.source = ip_server, .destination = ip_a, .ttl = 63, .identification = 7, .dont_fragment = false};
@@ -251,7 +251,7 @@ TEST_F(Identification, IsKeptInWhatTheWorldSends) {
 }
 
 // Each segment of those that come as one takes one: the kernel counts on from the first.
-TEST_F(Identification, IsTakenForEachSegmentWhenTheyComeAsOne) {
+TEST_P(Identification, IsTakenForEachSegmentWhenTheyComeAsOne) {
     IPv4 in = a_to(ip_server);
     in.dont_fragment = false;
     IPv4 out{.source = ip_uplink,
@@ -265,6 +265,10 @@ TEST_F(Identification, IsTakenForEachSegmentWhenTheyComeAsOne) {
     out.identification = first_identification + 3;
     expect_packet(From::sandbox_a, from_a / in / TCP{.flags = ack}, VERDICT_TO_WORLD, from_a / out / TCP{.flags = ack});
 }
+
+RUN_IN_EACH_FAMILY(StaleSource);
+RUN_IN_EACH_FAMILY(Unmasqueraded);
+RUN_IN_EACH_FAMILY(Identification);
 
 }  // namespace
 }  // namespace causeway::test

@@ -63,13 +63,13 @@ const Row rows[] = {
 class FromStack : public DatapathTable {};
 
 TEST_P(FromStack, Packet) {
-    expect_row(GetParam());
+    expect_this_row();
 }
-INSTANTIATE_TEST_SUITE_P(, FromStack, testing::ValuesIn(rows), name_of_row);
+INSTANTIATE_TEST_SUITE_P(, FromStack, testing::ValuesIn(in_each_family(rows)), name_of_row);
 
-class Forwarded : public DatapathTest {};
+class Forwarded : public InEachFamily {};
 
-TEST_F(Forwarded, IsOfTheSameFlowAsWhatTheSandboxSendsStraight) {
+TEST_P(Forwarded, IsOfTheSameFlowAsWhatTheSandboxSendsStraight) {
     configure([](network& network) { network.port_min = network.port_max = outside; });
     const IPv4 ip{.source = ip_a, .destination = ip_server};
     expect_verdict(From::sandbox_a, from_a / ip / UDP{inside, 53}, VERDICT_TO_WORLD);
@@ -81,7 +81,7 @@ TEST_F(Forwarded, IsOfTheSameFlowAsWhatTheSandboxSendsStraight) {
                   at_a / IPv4{.source = ip_server, .destination = ip_a, .ttl = 63} / UDP{53, inside});
 }
 
-TEST_F(Forwarded, IsTranslatedFragmentByFragment) {
+TEST_P(Forwarded, IsTranslatedFragmentByFragment) {
     configure([](network& network) { network.port_min = network.port_max = outside; });
     const Payload text{std::string(200, 'x')};
     const auto in = fragments_of(at_router / forwarded / UDP{inside, 53} / text, 80);
@@ -93,25 +93,25 @@ TEST_F(Forwarded, IsTranslatedFragmentByFragment) {
     EXPECT_EQ(datapath_->trains(), 0U);
 }
 
-TEST_F(Forwarded, GoesNoFurtherWhenTheSandboxMayOpenNoFlow) {
+TEST_P(Forwarded, GoesNoFurtherWhenTheSandboxMayOpenNoFlow) {
     configure([](network& network) { network.flows_max = 0; });
     expect_packet(From::forwarder, at_router / forwarded / UDP{}, VERDICT_DROP_FLOW_QUOTA,
                   at_router / forwarded / UDP{});
 }
 
-TEST_F(Forwarded, GoesNoFurtherWhenTheWayHasChanged) {
+TEST_P(Forwarded, GoesNoFurtherWhenTheWayHasChanged) {
     run_ip("route add blackhole 198.51.100.0/24\n");
     expect_verdict(From::forwarder, at_router / forwarded / UDP{}, VERDICT_DROP_NO_ROUTE);
 }
 
-TEST_F(Forwarded, KeepsTheSandboxsAddressWhenNothingIsTranslated) {
+TEST_P(Forwarded, KeepsTheSandboxsAddressWhenNothingIsTranslated) {
     configure([](network& network) { network.flags = 0; });
     expect_packet(From::forwarder, at_router / forwarded / UDP{own_port, 53}, VERDICT_PASS_TRANSLATED,
                   at_router / forwarded / UDP{own_port, 53});
 }
 
 // What the host itself sends brings no device that it came in by.
-TEST_F(Forwarded, IsNotWhatTheHostItselfSends) {
+TEST_P(Forwarded, IsNotWhatTheHostItselfSends) {
     const Bytes packet = (at_router / forwarded / TCP{.flags = rst}).bytes();
     const VerdictCounts before = datapath_->verdicts();
     const Outcome outcome = datapath_->run(Program::from_stack, packet, {.ifindex = uplink_device});
@@ -119,6 +119,8 @@ TEST_F(Forwarded, IsNotWhatTheHostItselfSends) {
     EXPECT_EQ(difference(packet, outcome.packet), "");
     EXPECT_EQ(datapath_->verdicts(), before);
 }
+
+RUN_IN_EACH_FAMILY(Forwarded);
 
 }  // namespace
 }  // namespace causeway::test

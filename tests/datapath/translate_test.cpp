@@ -134,20 +134,20 @@ protected:
 };
 
 TEST_P(FromWorld, Packet) {
-    expect_row(GetParam());
+    expect_this_row();
 }
-INSTANTIATE_TEST_SUITE_P(, FromWorld, testing::ValuesIn(rows), name_of_row);
+INSTANTIATE_TEST_SUITE_P(, FromWorld, testing::ValuesIn(in_each_family(rows)), name_of_row);
 
-class Answer : public DatapathTest {};
+class Answer : public InEachFamily {};
 
-TEST_F(Answer, GetsTheSandboxsOwnPortBackWhenItWasChanged) {
+TEST_P(Answer, GetsTheSandboxsOwnPortBackWhenItWasChanged) {
     const std::uint16_t port = port_in_world(From::sandbox_a, from_a / asked / TCP{.source_port = 1000});
     ASSERT_NE(port, 1000);
     expect_packet(From::uplink, from_world / answered / TCP{80, port, syn | ack}, VERDICT_TO_SANDBOX,
                   at_a / delivered / TCP{80, 1000, syn | ack});
 }
 
-TEST_F(Answer, GetsTheSandboxsOwnIdentifierBackWhenItWasChanged) {
+TEST_P(Answer, GetsTheSandboxsOwnIdentifierBackWhenItWasChanged) {
     const Frame of_b = from_b / IPv4{.source = ip_b, .destination = ip_server} / ICMP{.identifier = 7};
     ASSERT_EQ(port_in_world(From::sandbox_b, of_b), 7);
     const std::uint16_t identifier = port_in_world(From::sandbox_a, from_a / asked / ICMP{.identifier = 7});
@@ -157,7 +157,7 @@ TEST_F(Answer, GetsTheSandboxsOwnIdentifierBackWhenItWasChanged) {
         VERDICT_TO_SANDBOX, at_a / delivered / ICMP{.type = icmp_echo_reply, .identifier = 7} / Payload{"odd"});
 }
 
-TEST_F(Answer, GetsTheSandboxsOwnPortBackWithNoChecksumWhenThereIsNone) {
+TEST_P(Answer, GetsTheSandboxsOwnPortBackWithNoChecksumWhenThereIsNone) {
     const std::uint16_t port = port_in_world(From::sandbox_a, from_a / asked / UDP{.source_port = 1000, .checksum = 0});
     ASSERT_NE(port, 1000);
     expect_packet(From::uplink, from_world / answered / UDP{.source_port = 53, .destination_port = port, .checksum = 0},
@@ -165,7 +165,7 @@ TEST_F(Answer, GetsTheSandboxsOwnPortBackWithNoChecksumWhenThereIsNone) {
                   at_a / delivered / UDP{.source_port = 53, .destination_port = 1000, .checksum = 0});
 }
 
-TEST_F(Answer, ReachesTheSandboxThatAskedWhenTwoUseTheSamePort) {
+TEST_P(Answer, ReachesTheSandboxThatAskedWhenTwoUseTheSamePort) {
     const std::uint16_t port_of_a = port_in_world(From::sandbox_a, from_a / asked / UDP{});
     const std::uint16_t port_of_b =
         port_in_world(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / UDP{});
@@ -179,7 +179,7 @@ TEST_F(Answer, ReachesTheSandboxThatAskedWhenTwoUseTheSamePort) {
 }
 
 // Who sends is told by the link: even two sandboxes with one address have flows of their own.
-TEST_F(Answer, ReachesTheSandboxThatAskedWhenTwoHaveTheSameAddress) {
+TEST_P(Answer, ReachesTheSandboxThatAskedWhenTwoHaveTheSameAddress) {
     datapath_->set_sandbox(host_b, sandbox_at(ip_a, host_b, mac_b));
 
     const std::uint16_t port_of_a = port_in_world(From::sandbox_a, from_a / asked / UDP{});
@@ -192,7 +192,7 @@ TEST_F(Answer, ReachesTheSandboxThatAskedWhenTwoHaveTheSameAddress) {
                   at_b / delivered / dns_answer);
 }
 
-TEST_F(Answer, ReachesTheSandboxUnderItsOwnAddressWhenNothingIsTranslated) {
+TEST_P(Answer, ReachesTheSandboxUnderItsOwnAddressWhenNothingIsTranslated) {
     configure([](network& network) { network.flags = 0; });
     expect_packet(From::sandbox_a, from_a / asked / TCP{}, VERDICT_TO_WORLD, from_a / with_ttl(asked, 63) / TCP{});
     expect_packet(From::uplink, from_world / with_ttl(to(ip_a), 50) / syn_ack, VERDICT_TO_SANDBOX,
@@ -202,19 +202,19 @@ TEST_F(Answer, ReachesTheSandboxUnderItsOwnAddressWhenNothingIsTranslated) {
 }
 
 // A ping is no answer, whatever identifier it has: not even 0, which stands for "no port" in a flow's key.
-TEST_F(Answer, IsNoPingWhenTheSandboxPingedWithIdentifierZero) {
+TEST_P(Answer, IsNoPingWhenTheSandboxPingedWithIdentifierZero) {
     expect_verdict(From::sandbox_a, from_a / asked / ICMP{.identifier = 0}, VERDICT_TO_WORLD);
     expect_verdict(From::uplink, from_world / answered / ICMP{.identifier = 0}, VERDICT_PASS_STACK);
 }
 
-TEST_F(Answer, IsNoPingWhenTheSandboxPingedUnderItsOwnAddressWithIdentifierZero) {
+TEST_P(Answer, IsNoPingWhenTheSandboxPingedUnderItsOwnAddressWithIdentifierZero) {
     configure([](network& network) { network.flags = 0; });
     expect_verdict(From::sandbox_a, from_a / asked / ICMP{.identifier = 0}, VERDICT_TO_WORLD);
     expect_verdict(From::uplink, from_world / to(ip_a) / ICMP{.identifier = 0}, VERDICT_DROP_UNSOLICITED);
 }
 
-TEST_F(Answer, ReachesTheSandboxWhenItComesInByAnotherUplink) {
-    datapath_->set_uplink(lan_device, {address_of("10.9.0.1"_ip)});
+TEST_P(Answer, ReachesTheSandboxWhenItComesInByAnotherUplink) {
+    datapath_->set_uplink(lan_device, uplink_at("10.9.0.1"_ip));
     run_ip("link set dev lan0 address 02:00:00:00:01:01\n");
     expect_verdict(From::sandbox_a, from_a / asked / UDP{}, VERDICT_TO_WORLD);
     expect_packet(From::uplink, from_world / answered / dns_answer, VERDICT_TO_SANDBOX, at_a / delivered / dns_answer,
@@ -222,7 +222,7 @@ TEST_F(Answer, ReachesTheSandboxWhenItComesInByAnotherUplink) {
 }
 
 // Each pair of bytes that a checksum can be off by: mended both ways, it must come out as made anew.
-TEST_F(Answer, HasARightChecksumWhateverThePayload) {
+TEST_P(Answer, HasARightChecksumWhateverThePayload) {
     for (unsigned i = 0; i < 512; ++i) {
         const std::string text{static_cast<char>(i * 131), static_cast<char>(i * 7), static_cast<char>(i)};
         const Payload payload{text};
@@ -234,7 +234,7 @@ TEST_F(Answer, HasARightChecksumWhateverThePayload) {
 }
 
 // To UDP-Lite 0 is no checksum at all (RFC 3828, section 3.1).
-TEST_F(Answer, KeepsAUdpLiteChecksumWhenItComesOutAsZero) {
+TEST_P(Answer, KeepsAUdpLiteChecksumWhenItComesOutAsZero) {
     for (unsigned word = 0; word < 0x10000; word += 1) {
         const Payload payload{{static_cast<char>(word >> 8), static_cast<char>(word)}};
         const Frame out = from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UdpLite{} / payload;
@@ -248,7 +248,7 @@ TEST_F(Answer, KeepsAUdpLiteChecksumWhenItComesOutAsZero) {
 }
 
 // Here the sum comes out as 0, which UDP writes as 0xffff (RFC 768).
-TEST_F(Answer, KeepsAUdpChecksumWhenItComesOutAsZero) {
+TEST_P(Answer, KeepsAUdpChecksumWhenItComesOutAsZero) {
     for (unsigned word = 0; word < 0x10000; word += 1) {
         const Payload payload{{static_cast<char>(word >> 8), static_cast<char>(word)}};
         const Frame out = from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UDP{} / payload;
@@ -260,6 +260,8 @@ TEST_F(Answer, KeepsAUdpChecksumWhenItComesOutAsZero) {
     }
     FAIL() << "no payload makes the sum 0";
 }
+
+RUN_IN_EACH_FAMILY(Answer);
 
 }  // namespace
 }  // namespace causeway::test
