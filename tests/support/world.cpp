@@ -46,7 +46,7 @@ int memory_file(const char* name, const std::string& text = {}) {
 }
 
 std::string contents(int fd) {
-    struct stat file {};
+    struct stat file{};
     if (fstat(fd, &file) != 0) {
         fail("fstat a child's output");
     }

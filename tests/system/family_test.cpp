@@ -167,30 +167,18 @@ TEST_P(Family, FailsCheckWhenAnyPartOfItIsGone) {
             world_.remove_namespace("blue");
         };
         const auto with_length = member.first + "/" + member.length;
-        expect_missing(
-            [&](const Sandbox& s) {
-                ip({"addr", "del", with_length, "dev", "eth0"}, s.netns);
-            },
-            {with_length, "gone"});
-        expect_missing(
-            [&](const Sandbox& s) {
-                ip({member.number, "route", "del", "default"}, s.netns);
-            },
-            {member.all, member.gateway});
+        expect_missing([&](const Sandbox& s) { ip({"addr", "del", with_length, "dev", "eth0"}, s.netns); },
+                       {with_length, "gone"});
+        expect_missing([&](const Sandbox& s) { ip({member.number, "route", "del", "default"}, s.netns); },
+                       {member.all, member.gateway});
         expect_missing([&](const Sandbox&) { erase_entry("endpoints", key_of_address(member.first)); },
                        {member.first, "does not lead to"});
         expect_missing([&](const Sandbox&) { erase_entry("endpoints", key_of_address(member.gateway)); },
                        {member.gateway, "does not lead to cw0"});
-        expect_missing(
-            [&](const Sandbox&) {
-                ip({"addr", "del", member.gateway + "/" + member.length, "dev", "cw0"});
-            },
-            {member.gateway, "cw0"});
-        expect_missing(
-            [&](const Sandbox&) {
-                ip({member.number, "route", "del", member.subnet});
-            },
-            {member.subnet, "cw0", "gone"});
+        expect_missing([&](const Sandbox&) { ip({"addr", "del", member.gateway + "/" + member.length, "dev", "cw0"}); },
+                       {member.gateway, "cw0"});
+        expect_missing([&](const Sandbox&) { ip({member.number, "route", "del", member.subnet}); },
+                       {member.subnet, "cw0", "gone"});
         const std::string family = member.number == "-4" ? "ipv4" : "ipv6";
         expect_missing([&](const Sandbox&) { set_sysctl("net/" + family + "/conf/cw0/forwarding", "0"); },
                        {"net." + family + ".conf.cw0.forwarding"});
