@@ -8,6 +8,7 @@
 #include "tests/system/host.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
 
 namespace causeway::test {
 namespace {
@@ -22,10 +23,13 @@ struct Member {
     std::string number;               // "-4"
     std::string first, second, last;  // addresses of sandboxes
     std::string gateway, subnet, length, all;
+    std::string node, world, service;  // outside
 };
 
-const Member ipv4{"-4", "10.0.0.2", "10.0.0.3", "10.0.0.77", "10.0.0.1", "10.0.0.0/24", "24", "0.0.0.0/0"},
-    ipv6{"-6", "fd00:1::2", "fd00:1::3", "fd00:1::ffff:ffff:ffff:ffff", "fd00:1::1", "fd00:1::/64", "64", "::/0"};
+const Member ipv4{"-4", "10.0.0.2",  "10.0.0.3",   "10.0.0.77",   "10.0.0.1",     "10.0.0.0/24",
+                  "24", "0.0.0.0/0", node_address, world_address, service_address},
+    ipv6{"-6",      "fd00:1::2", "fd00:1::3", "fd00:1::ffff:ffff:ffff:ffff", "fd00:1::1", "fd00:1::/64", "64", "::/0",
+         node_ipv6, world_ipv6,  service_ipv6};
 
 struct Network {
     std::string name;
@@ -56,6 +60,7 @@ protected:
     static Json conf(const Json& patch = Json::object()) { return GetParam().configuration(patch); }
     static const std::vector<Member>& members() { return GetParam().members; }
     static bool has_ipv6() { return members().back().number == "-6"; }
+    static std::vector<Protocol> protocols() { return {Protocol::tcp, Protocol::udp, Protocol::icmp}; }
 };
 
 INSTANTIATE_TEST_SUITE_P(Of, Family,
@@ -129,6 +134,87 @@ TEST_P(Family, ForwardsOnTheGatewayDeviceAlone) {
     }
     EXPECT_EQ(sysctl("net/ipv6/conf/cw0/forwarding"), has_ipv6() ? "1" : "0");
     EXPECT_EQ(sysctl("net/ipv6/conf/up0/accept_ra"), "1") << "the uplink takes router advertisements as before";
+}
+
+TEST_P(Family, IsReachedFromAllWhoMayAndReachesThem) {
+    const auto blue = connect("blue", conf()), red = connect("red", conf());
+    for (const auto& member : members()) {
+        for (const auto protocol : protocols()) {
+            EXPECT_TRUE(meet(protocol, {blue.netns}, {red.netns, {member.second, 80}}));
+            EXPECT_TRUE(meet(protocol, {""}, {red.netns, {member.second, 80}}));
+            EXPECT_TRUE(meet(protocol, {blue.netns}, {"", {member.gateway, 80}}));
+            EXPECT_TRUE(meet(protocol, {blue.netns}, {"", {member.node, 80}}));
+            for (const auto& outside : {member.world, member.service}) {
+                const auto meeting = meet(protocol, {blue.netns}, {world_.world(), {outside, 80}});
+                EXPECT_TRUE(meeting) << outside;
+                EXPECT_EQ(meeting.seen.address, member.node) << "masqueraded";
+            }
+        }
+        EXPECT_TRUE(ping(blue.netns, member.gateway));
+    }
+}
+
+TEST_P(Family, KeepsItsOwnAddressTowardsTheWorldWhenItIsRouted) {
+    Json unmasqueraded = Json::array();
+    for (const auto& member : members()) {
+        ip({"route", "add", member.subnet, "via", member.node}, world_.world());
+        unmasqueraded.push_back(member.world + (member.number == "-4" ? "/32" : "/128"));
+    }
+    const auto blue = connect("blue", conf({{"ipMasq", false}}));
+    for (const auto& member : members()) {
+        const auto meeting = meet(Protocol::tcp, {blue.netns}, {world_.world(), {member.service, 80}});
+        EXPECT_TRUE(meeting);
+        EXPECT_EQ(meeting.seen.address, member.first);
+    }
+    const auto red = connect("red", conf({{"nonMasqueradeCIDRs", unmasqueraded}}));
+    for (const auto& member : members()) {
+        const auto near = meet(Protocol::udp, {red.netns}, {world_.world(), {member.world, 80}});
+        EXPECT_TRUE(near);
+        EXPECT_EQ(near.seen.address, member.second) << "listed";
+        const auto far = meet(Protocol::udp, {red.netns}, {world_.world(), {member.service, 80}});
+        EXPECT_TRUE(far);
+        EXPECT_EQ(far.seen.address, member.node) << "not listed";
+    }
+}
+
+TEST_P(Family, PublishesAPortOnEachOfItsFamilies) {
+    const auto publishing = [](const std::string& host) {
+        return conf(
+            {{"runtimeConfig", {{"portMappings", {{{"hostPort", 8080}, {"containerPort", 80}, {"hostIP", host}}}}}}});
+    };
+    const auto red = world_.add_namespace("red");
+    for (const auto& member : members()) {
+        for (const std::string& host : {std::string(), member.all.substr(0, member.all.find('/')), member.node}) {
+            const auto blue = world_.add_namespace("blue");
+            const auto added = add("blue", blue, publishing(host));
+            ASSERT_TRUE(succeeded(added));
+            EXPECT_TRUE(refused(add("red", red, publishing(host)), 102, {"8080", "container blue"}));
+            std::string own;
+            for (const auto& given : added.json.at("ips")) {
+                own = given.at("gateway") == member.gateway ? given.at("address").get<std::string>() : own;
+            }
+            auto listener = Socket::listener(blue, {own.substr(0, own.find('/')), 80});
+            auto client = Socket::tcp(world_.world(), {member.world, 0});
+            EXPECT_EQ(client.connect({member.node, 8080}), 0) << member.node << " published on " << host;
+            ASSERT_TRUE(succeeded(del("blue", blue, conf())));
+            world_.remove_namespace("blue");
+        }
+    }
+    const std::string absent = members().size() == 2 ? "" : has_ipv6() ? "203.0.113.1" : "2001:db8:71::1";
+    if (!absent.empty()) {
+        EXPECT_TRUE(refused(add("red", red, publishing(absent)), 7, {absent, "the sandbox has no"}));
+    }
+}
+
+TEST_P(Family, IsReachedByTheLinkLocalAddressOfTheGatewayToo) {
+    const auto blue = connect("blue", conf());
+    for (const auto& [address, of] : addresses_on("cw0")) {
+        if (address.starts_with("fe80::8")) {
+            const auto next_hop = address.substr(0, address.find('/'));
+            ip({"-6", "route", "replace", "default", "via", next_hop, "dev", "eth0"}, blue.netns);
+            EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {service_ipv6, 80}}));
+        }
+    }
 }
 
 TEST_P(Family, LeavesNothingWhenTheLastIsGone) {
