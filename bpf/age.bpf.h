@@ -18,15 +18,15 @@
 #define TRAIN_TICKS 4     /* from one look at the fragments that wait to the next */
 #define CLOCK_MONOTONIC 1
 
-static __always_inline struct flow_key reply_key(const struct flow_key *sent, const struct flow *flow)
+static __always_inline void set_reply_key(struct flow_key *key, const struct flow_key *sent, const struct flow *flow)
 {
-	return (struct flow_key){
-		.source = sent->destination,
-		.destination = flow->address,
-		.source_port = sent->destination_port,
-		.destination_port = flow->port,
-		.protocol = sent->protocol,
-	};
+	key->source = sent->destination;
+	key->destination = flow->address;
+	key->source_port = sent->destination_port;
+	key->destination_port = flow->port;
+	key->scope = 0;
+	key->protocol = sent->protocol;
+	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
 }
 
 static __always_inline __u64 timeout_of(__u32 network_id, enum flow_state state)
@@ -70,7 +70,7 @@ static __always_inline bool survives(const struct ageing_turn *turn)
 
 	if (!sent || sent->created != turn->created)
 		return false;
-	reply = reply_key(&turn->key, sent);
+	set_reply_key(&reply, &turn->key, sent);
 	replied = bpf_map_lookup_elem(&flows, &reply);
 	if (replied) {
 		last_seen = sent->last_seen > replied->last_seen ? sent->last_seen : replied->last_seen;

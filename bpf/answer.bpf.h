@@ -176,13 +176,12 @@ __noinline int answer_with_icmpv6(struct __sk_buff *skb, __u32 message, __u32 re
 	return !bpf_skb_store_bytes(skb, ETH_HLEN, &error, sizeof(error), 0) && swap_macs(skb);
 }
 
-/* True: the packet has become the answer. from: the address that speaks for the host there. */
+/* True: the packet has become the answer. from: the address that speaks for the host there, on the stack. */
 static __always_inline bool answer(const struct packet *packet, enum verdict verdict, const struct address *from,
 				   const struct route *route)
 {
 	enum reason reason = reason_of(verdict, route);
 	__u32 family = packet->family, message, rest = 0;
-	struct address source = *from;
 
 	if (!may_be_answered(packet) || reason >= REASON_COUNT || family >= FAMILY_COUNT)
 		return false;
@@ -197,8 +196,8 @@ static __always_inline bool answer(const struct packet *packet, enum verdict ver
 	}
 	if (!message)
 		return false;
-	return family == FAMILY_IPV6 ? answer_with_icmpv6(packet->skb, message, rest, &source)
-				     : answer_with_icmp(packet->skb, message, rest, source.word[3]);
+	return family == FAMILY_IPV6 ? answer_with_icmpv6(packet->skb, message, rest, from)
+				     : answer_with_icmp(packet->skb, message, rest, from->word[3]);
 }
 
 #endif

@@ -16,7 +16,7 @@
 #include "hairpin.bpf.h"
 #include "host.bpf.h"
 #include "nd.bpf.h"
-#include "packet.bpf.h"
+#include "parse.bpf.h"
 #include "route.bpf.h"
 #include "translate.bpf.h"
 #include "verdict.bpf.h"
@@ -37,18 +37,21 @@ static __always_inline enum verdict follow_train(struct packet *packet, __u32 sc
 	return packet->fragment_offset ? join_train(packet, scope, slot) : begin_train(packet, scope, slot);
 }
 
-/* CONTINUE: the packet looks as the world is to see it. source: what the host would use on that way. */
+/* CONTINUE: the packet looks as the world is to see it. */
 static __always_inline enum verdict translate_to_world(struct packet *packet, const struct sandbox *sandbox,
-						       const struct address *source)
+						       const struct route *route)
 {
 	const struct sandbox_link *link = &sandbox->link;
-	enum verdict verdict = follow_train(packet, link->ifindex, link->slot);
+	enum verdict verdict;
 
+	generalise(packet);
+	verdict = follow_train(packet, link->ifindex, link->slot);
 	if (verdict)
 		return verdict;
 	if (is_icmp_error(packet))
-		return translate_error_to_world(packet, link->ifindex);
-	verdict = translate_source(packet, sandbox, source);
+		return translate_error(packet->skb, link->ifindex, packet->train,
+				       packet->train ? packet->train->identification : 0);
+	verdict = translate_source(packet, sandbox, route);
 	leave_train(packet, link->ifindex);
 	return verdict;
 }
@@ -59,7 +62,9 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 {
 	enum verdict verdict;
 
-	verdict = translate_to_world(packet, sandbox, hairpin ? &packet->destination : &route->source);
+	if (hairpin)
+		route->source = packet->destination;
+	verdict = translate_to_world(packet, sandbox, route);
 	if (!verdict)
 		verdict = rewrite_ttl(packet->skb);
 	if (verdict)
@@ -70,25 +75,24 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 /* No router forwards it, so it is the gateway's or nobody's. */
 static __always_inline enum verdict to_link_local(const struct packet *packet, const struct sandbox *sandbox)
 {
-	struct address gateway = link_local_of(sandbox->link.gateway_mac);
-
-	return same_address(&packet->destination, &gateway) ? deliver_to_host(sandbox->gateway_ifindex)
-							    : VERDICT_DROP_NO_ENDPOINT;
+	return is_link_local_of(&packet->destination, sandbox->link.gateway_mac)
+		       ? deliver_to_host(sandbox->gateway_ifindex)
+		       : VERDICT_DROP_NO_ENDPOINT;
 }
 
 /* To what is no sandbox's address; the gateway's needs no look-up of the route. */
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
-					       struct route *route, const struct endpoint *gateway)
+					       struct route *route)
 {
+	bool to_gateway = endpoint_at(&packet->destination), hairpin;
 	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
-	bool hairpin;
 
 	if (is_link_local(&packet->destination))
 		return to_link_local(packet, sandbox);
-
+	generalise(packet);
 	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
 		packet->segment_length = sandbox->mtu;
-	if (!gateway)
+	if (!to_gateway)
 		verdict = find_route(packet, sandbox, route);
 	hairpin = verdict == VERDICT_TO_HOST && !parsed && is_hairpin(packet, sandbox->link.ifindex);
 	if (verdict == VERDICT_TO_HOST && !hairpin) /* takes any protocol, also what can't be translated */
@@ -106,43 +110,63 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 	return parsed ? parsed : to_world(packet, sandbox, route, hairpin);
 }
 
-static __always_inline enum verdict from_sandbox_ip(struct packet *packet, const struct sandbox *sandbox,
-						      struct route *route)
+/*
+ * The long way out: of what opens a flow, is for the host, comes in fragments, or is an error. A sandbox hears at once
+ * why its packet is dropped. A function of its own to the verifier, so it reads the packet anew; the answer is an
+ * outcome.
+ */
+__noinline int leave_sandbox(struct __sk_buff *skb)
 {
-	const struct endpoint *endpoint;
-	enum verdict verdict = parse_ip(packet), guarded;
-
-	if (!verdict && is_nd(packet))
-		return answer_nd(packet->skb);
-	if (verdict && verdict != VERDICT_DROP_EXTENSION_HEADER) /* which its sender is told, if it is the sender */
-		return verdict;
-	guarded = guard_network(packet, sandbox);
-	if (guarded || verdict)
-		return guarded ? guarded : verdict;
-	endpoint = endpoint_at(&packet->destination);
-	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
-		return deliver_to_peer(packet->skb, &endpoint->link);
-	return to_outside(packet, sandbox, route, endpoint);
-}
-
-static __always_inline const struct address *gateway_of(const struct sandbox *sandbox, const struct packet *packet)
-{
-	return packet->family == FAMILY_IPV6 ? &sandbox->gateway[FAMILY_IPV6] : &sandbox->gateway[FAMILY_IPV4];
-}
-
-/* A sandbox hears at once why its packet is dropped. */
-static __always_inline enum verdict from_sandbox_answered(struct __sk_buff *skb, const struct sandbox *sandbox,
-							  bool *answered)
-{
+	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	struct packet packet = {.skb = skb};
 	struct route route = {};
-	enum verdict verdict = from_sandbox_ip(&packet, sandbox, &route);
+	enum verdict verdict = sandbox ? parse_ip(&packet) : VERDICT_DROP_UNKNOWN_SANDBOX;
 
-	if (verdict >= VERDICT_FIRST_DROP)
-		*answered = answer(&packet, verdict, gateway_of(sandbox, &packet), &route) && deliver_back(skb);
-	if (verdict == VERDICT_ND_ANSWERED && !deliver_back(skb))
-		return VERDICT_DROP_REDIRECT;
+	if (!sandbox)
+		return verdict;
+	if (!verdict)
+		verdict = to_outside(&packet, sandbox, &route);
+	if (verdict < VERDICT_FIRST_DROP)
+		return verdict;
+	route.source = packet.family == FAMILY_IPV6 ? sandbox->gateway[FAMILY_IPV6] : sandbox->gateway[FAMILY_IPV4];
+	if (answer(&packet, verdict, &route.source, &route) && deliver_back(skb))
+		return verdict | ANSWERED;
 	return verdict;
+}
+
+static __always_inline enum verdict follow(const struct packet *packet, struct flow *flow)
+{
+	enum verdict verdict;
+
+	note_segment(flow, packet);
+	verdict = translate_sent(packet, flow);
+	if (!verdict)
+		verdict = rewrite_ttl(packet->skb);
+	return verdict ? verdict : deliver_as_before(flow);
+}
+
+/* CONTINUE: what is sent is the sandbox's own, but goes the long way; nothing has changed. */
+static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, const struct sandbox *sandbox)
+{
+	struct packet packet = {.skb = skb};
+	const struct endpoint *endpoint;
+	enum verdict verdict = parse_ip(&packet), guarded;
+	struct flow *flow;
+
+	if (!verdict && is_nd(&packet))
+		return answer_nd(skb);
+	if (verdict && verdict != VERDICT_DROP_EXTENSION_HEADER) /* which its sender is told, the long way */
+		return verdict;
+	guarded = guard_network(&packet, sandbox);
+	if (guarded || verdict)
+		return guarded;
+	endpoint = endpoint_at(&packet.destination);
+	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
+		return deliver_to_peer(skb, &endpoint->link);
+	if (endpoint || is_fragment(&packet) || parse_transport(&packet))
+		return VERDICT_CONTINUE;
+	flow = flow_under_way(&packet, sandbox->link.ifindex);
+	return flow ? follow(&packet, flow) : VERDICT_CONTINUE;
 }
 
 /* TC ingress of each host end: may the sandbox send this, and is it for a sandbox, the host or the world? */
@@ -151,23 +175,22 @@ int from_sandbox(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	__u32 packets = skb->gso_segs ? skb->gso_segs : 1, bytes = skb->len;
-	enum verdict verdict;
-	bool answered = false;
+	__u32 outcome;
 
 	if (!sandbox)
-		return finish(VERDICT_DROP_UNKNOWN_SANDBOX, false);
-	verdict = guard_link(skb, sandbox);
-	if (!verdict && is_ip(skb)) {
-		verdict = from_sandbox_answered(skb, sandbox, &answered);
-	} else if (!verdict && skb->protocol == bpf_htons(ETH_P_ARP)) {
-		verdict = answer_arp(skb, sandbox);
-		if (verdict == VERDICT_ARP_ANSWERED && !deliver_back(skb))
-			verdict = VERDICT_DROP_REDIRECT;
-	} else if (!verdict) {
-		verdict = VERDICT_DROP_ETHERTYPE;
+		return finish(VERDICT_DROP_UNKNOWN_SANDBOX);
+	outcome = guard_link(skb, sandbox);
+	if (!outcome && is_ip(skb)) {
+		outcome = leave_sandbox_shortly(skb, sandbox);
+		if (!outcome)
+			outcome = leave_sandbox(skb);
+	} else if (!outcome) {
+		outcome = skb->protocol == bpf_htons(ETH_P_ARP) ? answer_arp(skb, sandbox) : VERDICT_DROP_ETHERTYPE;
 	}
-	count_sent(sandbox->link.slot, packets, bytes, verdict);
-	return finish(verdict, answered);
+	if ((outcome == VERDICT_ARP_ANSWERED || outcome == VERDICT_ND_ANSWERED) && !deliver_back(skb))
+		outcome = VERDICT_DROP_REDIRECT;
+	count_sent(sandbox->link.slot, packets, bytes, outcome & VERDICT_OF_OUTCOME);
+	return finish(outcome);
 }
 
 /* TC egress of the gateway device: which sandbox does the host mean? Only what the host itself sends is let in. */
@@ -179,16 +202,16 @@ int from_host(struct __sk_buff *skb)
 	enum verdict verdict;
 
 	if (!is_ip(skb))
-		return finish(VERDICT_DROP_ETHERTYPE, false);
+		return finish(VERDICT_DROP_ETHERTYPE);
 	verdict = parse_ip(&packet);
 	if (!verdict)
 		verdict = guard_host(&packet);
 	if (verdict)
-		return finish(verdict, false);
+		return finish(verdict);
 	endpoint = endpoint_at(&packet.destination);
 	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
-		return finish(VERDICT_DROP_NO_ENDPOINT, false);
-	return finish(deliver_through_link(skb, &endpoint->link), false);
+		return finish(VERDICT_DROP_NO_ENDPOINT);
+	return finish(deliver_through_link(skb, &endpoint->link));
 }
 
 static __always_inline enum verdict from_world_unasked(const struct packet *packet, enum verdict verdict)
@@ -209,6 +232,16 @@ static __always_inline enum verdict malformed_from_world(struct packet *packet, 
 	return from_world_unasked(packet, verdict);
 }
 
+static __always_inline enum verdict translate_error_to_sandbox(struct __sk_buff *skb, struct sandbox_link *link)
+{
+	enum verdict verdict = translate_error(skb, 0, false, 0);
+	const struct flow_work *work = room_for_flow();
+
+	if (!verdict && work)
+		*link = work->entry.link;
+	return verdict;
+}
+
 /* CONTINUE: link is where the packet goes, and it looks as the sandbox is to see it. Else nothing has changed. */
 static __always_inline enum verdict translate_to_sandbox(struct packet *packet, struct sandbox_link *link)
 {
@@ -216,7 +249,7 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 	enum verdict verdict;
 
 	if (is_icmp_error(packet))
-		return translate_error_to_sandbox(packet, link);
+		return translate_error_to_sandbox(packet->skb, link);
 	if (anything_published() && endpoint_at(&packet->source))
 		return VERDICT_DROP_UNSOLICITED; /* an inner address from outside: spoofed */
 	flow = flow_from_world(packet);
@@ -234,7 +267,27 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 	return verdict;
 }
 
-static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, bool *answered)
+/* CONTINUE: the packet is no answer to a flow that is there already; nothing has changed. */
+static __always_inline enum verdict answer_to_flow(struct packet *packet)
+{
+	struct flow_work *work = room_for_flow();
+	enum verdict verdict;
+	struct flow *flow;
+
+	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol))
+		return VERDICT_CONTINUE;
+	set_key_as_sent(&work->reply, packet, 0);
+	flow = bpf_map_lookup_elem(&flows, &work->reply);
+	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN)
+		return VERDICT_CONTINUE;
+	verdict = translate_destination(packet, flow);
+	if (!verdict)
+		verdict = rewrite_ttl(packet->skb);
+	return verdict ? verdict : deliver_to_peer(packet->skb, &flow->link);
+}
+
+/* The long way in, as leave_sandbox: of what may open a flow, comes in fragments, is an error, or is the host's. */
+__noinline int enter_from_world(struct __sk_buff *skb)
 {
 	struct packet packet = {.skb = skb};
 	struct sandbox_link link = {};
@@ -252,8 +305,9 @@ static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, bool *
 	verdict = translate_to_sandbox(&packet, &link);
 	if (verdict == VERDICT_DROP_UNSOLICITED || verdict == VERDICT_DROP_NO_FLOW)
 		return from_world_unasked(&packet, verdict);
-	if (verdict == VERDICT_DROP_TTL_EXPIRED)
-		*answered = answer(&packet, verdict, &packet.destination, &(struct route){}) && deliver_back(skb);
+	if (verdict == VERDICT_DROP_TTL_EXPIRED && answer(&packet, verdict, &packet.destination, &(struct route){}) &&
+	    deliver_back(skb))
+		return verdict | ANSWERED;
 	if (!verdict && !link.ifindex) /* of a flow of the host's own */
 		return VERDICT_PASS_TRANSLATED;
 	if (!verdict)
@@ -261,16 +315,27 @@ static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, bool *
 	return verdict ? verdict : deliver_to_peer(skb, &link);
 }
 
+/* CONTINUE: it goes the long way; nothing has changed. */
+static __noinline enum verdict enter_shortly(struct __sk_buff *skb)
+{
+	struct packet packet = {.skb = skb};
+
+	if (parse_ip(&packet) || is_fragment(&packet) || !ip_checksum_holds(&packet) || parse_transport(&packet))
+		return VERDICT_CONTINUE;
+	return answer_to_flow(&packet);
+}
+
 /* TC ingress of each uplink: is it an answer to a sandbox? What isn't ours goes to the stack untouched. */
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	bool answered = false;
-	enum verdict verdict = VERDICT_PASS_STACK;
+	__u32 outcome = VERDICT_PASS_STACK;
 
 	if (is_ip(skb) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
-		verdict = from_uplink_ip(skb, &answered);
-	return finish(verdict, answered);
+		outcome = enter_shortly(skb);
+	if (!outcome)
+		outcome = enter_from_world(skb);
+	return finish(outcome);
 }
 
 static __always_inline enum verdict from_stack_ip(struct packet *packet)
@@ -291,7 +356,7 @@ static __always_inline enum verdict from_stack_ip(struct packet *packet)
 	if (!verdict && find_route(packet, sandbox, &route))
 		verdict = VERDICT_DROP_NO_ROUTE;
 	if (!verdict)
-		verdict = translate_to_world(packet, sandbox, &route.source);
+		verdict = translate_to_world(packet, sandbox, &route);
 	return verdict ? verdict : VERDICT_PASS_TRANSLATED;
 }
 
@@ -308,9 +373,9 @@ int from_stack(struct __sk_buff *skb)
 	if (!is_ip(skb) || sandbox_behind(skb->ingress_ifindex))
 		return TC_ACT_UNSPEC; /* translated by from_sandbox */
 	if (skb->ingress_ifindex)
-		return finish(from_stack_ip(&packet), false);
+		return finish(from_stack_ip(&packet));
 	verdict = from_host_itself(&packet);
-	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict, false);
+	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
 }
 
 /* Run once by whoever has loaded the programs: sets the timer going that ages flows from then on. 0, or -errno. */

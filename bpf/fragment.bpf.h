@@ -258,7 +258,7 @@ static __always_inline bool completes_train(const struct packet *packet, struct 
 }
 
 /* The fragment goes on, translated. */
-static __always_inline void leave_train(const struct packet *packet, __u32 scope)
+static __noinline void leave_train(const struct packet *packet, __u32 scope)
 {
 	struct fragment_train *train = packet->train;
 	struct fragment_key key;

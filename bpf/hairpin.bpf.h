@@ -16,7 +16,7 @@ static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
 
 	if (!anything_published() || !work || is_fragment(packet) || is_icmp_error(packet))
 		return false;
-	work->sent = key_as_sent(packet, scope);
+	set_key_as_sent(&work->sent, packet, scope);
 	return bpf_map_lookup_elem(&flows, &work->sent) || published_at(work, &work->sent);
 }
 

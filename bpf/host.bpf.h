@@ -42,7 +42,7 @@ static __always_inline struct flow *host_flow_of(const struct packet *packet, st
 	const struct flow *in_the_way;
 	struct flow *flow;
 
-	work->sent = key_as_sent(packet, SCOPE_HOST);
+	set_key_as_sent(&work->sent, packet, SCOPE_HOST);
 	flow = opened && *opened ? bpf_map_lookup_elem(&flows, &work->sent) : NULL;
 	if (flow || (packet->protocol == IPPROTO_TCP && packet->seen != SEEN_SYN))
 		return flow;

@@ -68,11 +68,11 @@ static __always_inline bool is_nd(struct packet *packet)
 }
 
 /* The link-local address of the gateway: the interface identifier of its MAC (RFC 4291, appendix A). */
-static __always_inline struct address link_local_of(const __u8 *mac)
+static __always_inline bool is_link_local_of(const struct address *address, const __u8 *mac)
 {
-	return (struct address){{bpf_htonl(0xfe800000), 0,
-				 bpf_htonl((mac[0] ^ 2U) << 24 | mac[1] << 16 | mac[2] << 8 | 0xff),
-				 bpf_htonl(0xfe000000U | mac[3] << 16 | mac[4] << 8 | mac[5])}};
+	return address->word[0] == bpf_htonl(0xfe800000) && !address->word[1] &&
+	       address->word[2] == bpf_htonl((mac[0] ^ 2U) << 24 | mac[1] << 16 | mac[2] << 8 | 0xff) &&
+	       address->word[3] == bpf_htonl(0xfe000000U | mac[3] << 16 | mac[4] << 8 | mac[5]);
 }
 
 /* RFC 4291, section 2.7.1. */
@@ -139,7 +139,6 @@ static __always_inline bool read_message(struct __sk_buff *skb, struct nd_work *
 /* Sections 7.1.1 and 7.2.3: and nobody speaks for another. */
 static __always_inline bool is_honest(const struct solicitation *asked, const struct sandbox *sandbox)
 {
-	struct address gateway = link_local_of(sandbox->link.gateway_mac);
 	bool to_group = is_solicited_node(&asked->destination, &asked->target);
 
 	if (is_multicast(&asked->target) || !(to_group || same_address(&asked->destination, &asked->target)))
@@ -147,17 +146,16 @@ static __always_inline bool is_honest(const struct solicitation *asked, const st
 	if (asked->probe)
 		return to_group;
 	if (is_link_local(&asked->source))
-		return !same_address(&asked->source, &gateway);
+		return !is_link_local_of(&asked->source, sandbox->link.gateway_mac);
 	return is_own_address(&asked->source, sandbox);
 }
 
 /* Whether the target is there, and not the asker; router: it is the gateway. */
 static __always_inline bool is_there(const struct solicitation *asked, const struct sandbox *sandbox, bool *router)
 {
-	struct address gateway = link_local_of(sandbox->link.gateway_mac);
 	const struct endpoint *endpoint;
 
-	*router = same_address(&asked->target, &gateway);
+	*router = is_link_local_of(&asked->target, sandbox->link.gateway_mac);
 	if (*router)
 		return true;
 	endpoint = endpoint_at(&asked->target);
@@ -172,8 +170,8 @@ static __always_inline void prepare_advertisement(struct nd_work *work, const st
 {
 	const struct solicitation *asked = &work->asked;
 	__u32 flags = ND_OVERRIDE | (router ? ND_ROUTER : 0) | (asked->probe ? 0 : ND_SOLICITED);
-	struct address to = asked->probe ? (struct address){{bpf_htonl(0xff020000), 0, 0, bpf_htonl(1)}}
-					 : asked->source;
+	struct address to =
+		asked->probe ? (struct address){{bpf_htonl(0xff020000), 0, 0, bpf_htonl(1)}} : asked->source;
 
 	__builtin_memset(&work->answer, 0, sizeof(work->answer));
 	work->answer.nd.type = ICMPV6_NEIGHBOUR_ADVERTISEMENT;

@@ -41,6 +41,32 @@ struct packet {
 	struct fragment_train *train; /* of a fragment, once it has joined it */
 };
 
+/* 0 -> a packet as parsed | programs | programs | one packet | 100 B a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct packet));
+} packet_copy SEC(".maps");
+
+/*
+ * Makes the verifier forget what it has concluded about the fields, so that it takes all packets that come to this
+ * place for one, and walks the rest once and not once for each kind. Before the packet has a train.
+ */
+static __always_inline void generalise(struct packet *packet)
+{
+	struct packet *copy = bpf_map_lookup_elem(&packet_copy, &(__u32){0});
+	struct __sk_buff *skb = packet->skb;
+
+	if (!copy)
+		return;
+	*copy = *packet;
+	barrier();
+	*packet = *copy;
+	packet->skb = skb; /* what is read back is no pointer to the verifier */
+	packet->train = NULL;
+}
+
 /* The kernel's own header for ARP needs a C library, so this is written out. */
 
 #define ARP_HARDWARE_ETHERNET 1

@@ -13,6 +13,14 @@ struct quote {
 	__u8 protocol;
 };
 
+/* 0 -> what an error quotes, since the stack has no room | programs | programs | one packet | 56 B a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct quote);
+} quotes SEC(".maps");
+
 #define QUOTED_TRANSPORT_MIN 8 /* RFC 792: "64 bits of original data" */
 
 /* Whether the L4 header says whose a packet is, or would if programs read it: then less than all of it is not believed.
@@ -62,24 +70,28 @@ static __always_inline enum verdict parse_quoted_ipv6(struct __sk_buff *skb, str
 	return !verdict && chain->offset_and_more & FRAGMENT_OFFSET_MASK ? VERDICT_DROP_FRAGMENT : verdict;
 }
 
-/* Options and extension headers of the quoted packet are skipped; a later fragment quotes no ports. */
-static __always_inline enum verdict parse_quote(const struct packet *packet, struct quote *quote)
+/* NULL: it quotes no packet that could be told. Options and extension headers of that are skipped. */
+static __always_inline const struct quote *parse_quote(const struct packet *packet)
 {
 	__u32 end = packet->transport_offset + packet->transport_length, needed = 0;
+	struct quote *quote = bpf_map_lookup_elem(&quotes, &(__u32){0});
 	struct __sk_buff *skb = packet->skb;
 	enum verdict verdict;
 
+	if (!quote)
+		return NULL;
+	__builtin_memset(quote, 0, sizeof(*quote));
 	quote->offset = packet->transport_offset + sizeof(struct icmp_header);
 	verdict = packet->family == FAMILY_IPV6 ? parse_quoted_ipv6(skb, quote) : parse_quoted_ipv4(skb, quote);
 	if (verdict)
-		return verdict;
+		return NULL;
 	if (is_named_by_header(quote->protocol))
 		needed = QUOTED_TRANSPORT_MIN;
 	if (quote->protocol == IPPROTO_GRE && quote->transport_length < QUOTED_TRANSPORT_MIN)
-		needed = 0; /* it has no more: its own header is 4 bytes */
-	if (quote->transport_offset + needed > end)
-		return VERDICT_DROP_TRUNCATED; /* what follows is padding */
-	return parse_ports(skb, quote->transport_offset, quote->protocol, &quote->ports);
+		needed = 0;                         /* it has no more: its own header is 4 bytes */
+	if (quote->transport_offset + needed > end) /* what follows is padding */
+		return NULL;
+	return parse_ports(skb, quote->transport_offset, quote->protocol, &quote->ports) ? NULL : quote;
 }
 
 #endif

@@ -271,11 +271,10 @@ static __always_inline enum verdict rewrite_quote(const struct packet *packet, c
 {
 	__be16 old_port = source ? quote->ports.source : quote->ports.destination, port = flow->port;
 	__u32 icmp_checksum = packet->transport_offset + OFFSET_OF(struct icmp_header, checksum);
-	struct address to = flow->address;
-	__u64 difference = address_difference(source ? &quote->source : &quote->destination, &to);
+	__u64 difference = address_difference(source ? &quote->source : &quote->destination, &flow->address);
 	bool ported = has_ports(quote->protocol) || is_icmp(quote->protocol);
 
-	if (!rewrite_quoted_address(packet, quote, source, &to))
+	if (!rewrite_quoted_address(packet, quote, source, &flow->address))
 		return VERDICT_DROP_REWRITE;
 	if (quote->protocol == IPPROTO_ICMP) /* no pseudo header */
 		difference = 0;

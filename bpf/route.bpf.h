@@ -5,19 +5,88 @@
 
 #include <linux/errno.h>
 
+#include <bpf/bpf_core_read.h>
+
 #include "icmp.bpf.h"
 
 #define AF_INET 2
 #define AF_INET6 10
 #define FIB_LOOKUP_SRC (1U << 4) /* BPF_FIB_LOOKUP_SRC, from Linux 6.7 on */
-#define FIB_NO_SRC_ADDR 9         /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, likewise */
+#define FIB_NO_SRC_ADDR 9        /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, likewise */
+
+/* The kernel's own, as far as they are read here; the loader finds where the fields are. */
+
+struct netns_ipv4 {
+	struct {
+		int counter;
+	} rt_genid;
+} __attribute__((preserve_access_index));
+
+struct fib_rules_ops {
+	unsigned int fib_rules_seq;
+} __attribute__((preserve_access_index));
+
+struct rt6_statistics {
+	__u32 fib_discarded_routes;
+} __attribute__((preserve_access_index));
+
+struct netns_ipv6 {
+	struct {
+		int counter;
+	} fib6_sernum;
+	struct rt6_statistics *rt6_stats;
+	struct fib_rules_ops *fib6_rules_ops;
+} __attribute__((preserve_access_index));
+
+struct net {
+	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
+} __attribute__((preserve_access_index));
+
+struct net_device {
+	struct {
+		struct net *net;
+	} nd_net;
+} __attribute__((preserve_access_index));
+
+struct sk_buff {
+	struct net_device *dev;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *skb) __ksym __weak; /* from Linux 6.2 on */
+
+/*
+ * What the kernel counts whenever a route, rule, address, device or setting has changed that routes depend on, and so
+ * what it holds its own kept routes against. Of IPv6 it counts routes that come, routes that go and rules apart,
+ * and what happens to a device with IPv4's; each only grows. False: this kernel does not tell.
+ */
+static __always_inline bool route_generation(const struct packet *packet, __u32 *generation)
+{
+	struct sk_buff *kernels;
+	struct net *net;
+
+	if (!bpf_cast_to_kern_ctx)
+		return false;
+	kernels = bpf_cast_to_kern_ctx(packet->skb);
+	net = kernels->dev->nd_net.net;
+	*generation = net->ipv4.rt_genid.counter;
+	if (packet->family == FAMILY_IPV4)
+		return true;
+	if (!bpf_core_field_exists(net->ipv6.fib6_rules_ops) || !bpf_core_field_exists(net->ipv6.fib6_sernum))
+		return false;
+	*generation += net->ipv6.fib6_sernum.counter + net->ipv6.rt6_stats->fib_discarded_routes +
+		       net->ipv6.fib6_rules_ops->fib_rules_seq;
+	return true;
+}
 
 struct route {
 	struct bpf_redir_neigh next_hop;
 	struct address source; /* that the host would use itself */
 	__u32 ifindex;         /* of the uplink */
-	__u16 mtu;             /* with DROP_TOO_BIG */
-	__u8 refusal;          /* with DROP_NO_ROUTE: enum reason; REASON_NONE: the route wants silence */
+	__u32 generation;
+	bool has_generation;
+	__u16 mtu;
+	__u8 refusal; /* with DROP_NO_ROUTE: enum reason; REASON_NONE: the route wants silence */
 };
 
 /* TO_HOST: the address is the host's own, or none that it routes; its stack delivers it or says so. */
@@ -66,8 +135,8 @@ static __always_inline void ask_fib(struct bpf_fib_lookup *fib, const struct pac
 }
 
 /*
- * A kernel that can't name the source address refuses the flag at once, and one that has none of IPv6 says so: then the
- * uplink's recorded one serves, and the packet's own stays where an answer would be.
+ * A kernel that can't name the source address refuses the flag at once: then the uplink's recorded one serves, and the
+ * packet's own stays where an answer would be. One that has none of IPv6 says so.
  */
 static __always_inline long look_up_fib(const struct packet *packet, struct bpf_fib_lookup *fib, __u32 gateway_ifindex)
 {
@@ -78,10 +147,14 @@ static __always_inline long look_up_fib(const struct packet *packet, struct bpf_
 	if (answer != -EINVAL && answer != FIB_NO_SRC_ADDR)
 		return answer;
 	ask_fib(fib, packet, gateway_ifindex);
-	return bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+	if (answer == -EINVAL)
+		return bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+	answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+	__builtin_memset(fib->ipv6_src, 0, sizeof(fib->ipv6_src));
+	return answer;
 }
 
-/* Where a device has no address that reaches further, the kernel names ::1 or one of the link. */
+/* Where no address reaches further, the kernel names ::1 or one of the link. */
 static __always_inline bool is_source(const struct address *address)
 {
 	bool loopback = !(address->word[0] | address->word[1] | address->word[2]) && address->word[3] == bpf_htonl(1);
@@ -98,7 +171,46 @@ static __always_inline struct address source_of_fib(const struct packet *packet,
 		return fib->ipv4_src != packet->source.word[3] ? address_of_ipv4(fib->ipv4_src)
 							       : uplink->address[FAMILY_IPV4];
 	source = (struct address){{fib->ipv6_src[0], fib->ipv6_src[1], fib->ipv6_src[2], fib->ipv6_src[3]}};
-	return is_source(&source) && !same_address(&source, &packet->source) ? source : uplink->address[FAMILY_IPV6];
+	if (same_address(&source, &packet->source))
+		return uplink->address[FAMILY_IPV6];
+	return is_source(&source) ? source : (struct address){};
+}
+
+/*
+ * Whether a packet to that IPv6 address would be the host's own. Of a host's several addresses the kernel may name
+ * another from one day to the next, and does so for none of its own connections.
+ */
+static __noinline bool is_hosts(struct __sk_buff *skb, const struct address *address, __u32 gateway_ifindex)
+{
+	struct bpf_fib_lookup fib = {.family = AF_INET6, .ifindex = gateway_ifindex};
+
+	__builtin_memcpy(fib.ipv6_src, address, sizeof(*address));
+	__builtin_memcpy(fib.ipv6_dst, address, sizeof(*address));
+	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
+}
+
+/* A flow of that way needs no look-up while the generation lasts. */
+static __always_inline void keep_route(struct flow *flow, const struct route *route)
+{
+	flow->route_ifindex = 0; /* for whoever reads meanwhile */
+	barrier();
+	flow->next_hop = route->next_hop.nh_family == AF_INET
+				 ? address_of_ipv4(route->next_hop.ipv4_nh)
+				 : (struct address){{route->next_hop.ipv6_nh[0], route->next_hop.ipv6_nh[1],
+						     route->next_hop.ipv6_nh[2], route->next_hop.ipv6_nh[3]}};
+	flow->route_mtu = route->mtu;
+	flow->route_generation = route->generation;
+	barrier();
+	flow->route_ifindex = route->has_generation ? route->ifindex : 0;
+}
+
+/* Whether what was kept is still what the kernel would find for this packet. */
+static __always_inline bool route_holds(const struct packet *packet, const struct flow *flow)
+{
+	__u32 generation;
+
+	return flow->route_ifindex && packet->segment_length <= flow->route_mtu &&
+	       route_generation(packet, &generation) && generation == flow->route_generation;
 }
 
 /*
@@ -108,10 +220,15 @@ static __always_inline struct address source_of_fib(const struct packet *packet,
 static __noinline enum verdict find_route(const struct packet *packet, const struct sandbox *sandbox,
 					  struct route *route)
 {
-	struct bpf_fib_lookup fib;
-	long answer = look_up_fib(packet, &fib, sandbox->gateway_ifindex);
-	enum verdict verdict = verdict_of_fib(answer);
 	const struct uplink *uplink;
+	struct bpf_fib_lookup fib;
+	enum verdict verdict;
+	long answer;
+
+	/* Before the look-up that it is to hold for; one that asked for no size says nothing of the next packet's. */
+	route->has_generation = packet->segment_length && route_generation(packet, &route->generation);
+	answer = look_up_fib(packet, &fib, sandbox->gateway_ifindex);
+	verdict = verdict_of_fib(answer);
 
 	route->mtu = fib.mtu_result;
 	route->refusal = refusal_of_fib(answer);

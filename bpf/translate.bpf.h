@@ -13,16 +13,16 @@
 #include "rewrite.bpf.h"
 #include "route.bpf.h"
 
-static __always_inline struct flow_key key_as_sent(const struct packet *packet, __u32 scope)
+/* In place: a copy would need the stack. */
+static __always_inline void set_key_as_sent(struct flow_key *key, const struct packet *packet, __u32 scope)
 {
-	return (struct flow_key){
-		.source = packet->source,
-		.destination = packet->destination,
-		.source_port = packet->ports.source,
-		.destination_port = packet->ports.destination,
-		.scope = scope,
-		.protocol = packet->protocol,
-	};
+	key->source = packet->source;
+	key->destination = packet->destination;
+	key->source_port = packet->ports.source;
+	key->destination_port = packet->ports.destination;
+	key->scope = scope;
+	key->protocol = packet->protocol;
+	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
 }
 
 /* The one record of a segment in its own direction; the other direction's is never written. */
@@ -30,7 +30,7 @@ static __always_inline void note_segment(struct flow *flow, const struct packet 
 {
 	__u32 news = packet->seen & ~flow->seen;
 
-	flow->last_seen = bpf_ktime_get_ns();
+	flow->last_seen = bpf_ktime_get_coarse_ns();
 	if (news)
 		__sync_fetch_and_or(&flow->seen, news);
 }
@@ -117,7 +117,7 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 {
 	struct flow *replied;
 
-	work->reply = reply_key(&work->sent, flow);
+	set_reply_key(&work->reply, &work->sent, flow);
 	replied = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!replied || !((flow->seen | replied->seen) & (SEEN_FIN | SEEN_RST)))
 		return;
@@ -125,16 +125,22 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 	replied->seen = 0;
 }
 
-/* The host has another address on that way now: nothing that is sent as before would be answered. */
-static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet, const struct address *source)
+/*
+ * The host has another address on that way now: nothing that is sent as before would be answered. With IPv6, it no
+ * longer has the one it had.
+ */
+static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet,
+				     const struct sandbox *sandbox, const struct address *source)
 {
-	return !(flow->flags & FLOW_FROM_WORLD) && !same_address(&flow->address, source) &&
-	       !same_address(&flow->address, &packet->source);
+	if (flow->flags & FLOW_FROM_WORLD || same_address(&flow->address, source) ||
+	    same_address(&flow->address, &packet->source))
+		return false;
+	return packet->family == FAMILY_IPV4 || !is_hosts(packet->skb, &flow->address, sandbox->gateway_ifindex);
 }
 
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
 {
-	work->reply = reply_key(&work->sent, flow);
+	set_reply_key(&work->reply, &work->sent, flow);
 	forget_pair(&work->sent, &work->reply);
 	return VERDICT_DROP_STALE_SOURCE;
 }
@@ -149,12 +155,38 @@ static __always_inline enum verdict translate_identification(const struct packet
 	return rewrite_identification(packet, bpf_htons(next_identification(packet->skb->gso_segs)));
 }
 
+static __always_inline enum verdict translate_sent(const struct packet *packet, const struct flow *flow)
+{
+	enum verdict verdict = VERDICT_CONTINUE;
+
+	if (!same_address(&flow->address, &packet->source))
+		verdict = translate_identification(packet);
+	return verdict ? verdict : rewrite_end(packet, true, &flow->address, flow->port);
+}
+
 /*
- * From a sandbox to the world: finds or opens the packet's flow, and gives it the source the world is to see. source:
- * what the host would use on that way.
+ * The flow of a packet that may take the short way, as most do: of what is under way already, and by a route that still
+ * holds. Or NULL.
+ */
+static __always_inline struct flow *flow_under_way(const struct packet *packet, __u32 scope)
+{
+	struct flow_work *work = room_for_flow();
+	struct flow *flow;
+
+	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol))
+		return NULL;
+	set_key_as_sent(&work->sent, packet, scope);
+	flow = bpf_map_lookup_elem(&flows, &work->sent);
+	if (!flow || flow->flags & FLOW_MAPPED || !route_holds(packet, flow) || !ip_checksum_holds(packet))
+		return NULL;
+	return flow;
+}
+
+/*
+ * From a sandbox to the world: finds or opens the packet's flow, and gives it the source that the world is to see.
  */
 static __always_inline enum verdict translate_source(const struct packet *packet, const struct sandbox *sandbox,
-						     const struct address *source)
+						     const struct route *route)
 {
 	struct flow_work *work = room_for_flow();
 	enum verdict verdict = VERDICT_CONTINUE;
@@ -162,26 +194,23 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 
 	if (!work || (is_icmp(packet->protocol) && packet->ports.icmp != ICMP_QUERY))
 		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
-	work->sent = key_as_sent(packet, sandbox->link.ifindex);
+	set_key_as_sent(&work->sent, packet, sandbox->link.ifindex);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
 	if (!flow) {
-		verdict = opens_flow(packet) ? open_flow(packet->skb, source) : VERDICT_DROP_NO_FLOW;
+		verdict = opens_flow(packet) ? open_flow(packet->skb, &route->source) : VERDICT_DROP_NO_FLOW;
 		flow = bpf_map_lookup_elem(&flows, &work->sent);
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
-	if (is_stale(flow, packet, source))
+	if (is_stale(flow, packet, sandbox, &route->source))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);
 	note_segment(flow, packet);
+	keep_route(flow, route);
 	if (flow->flags & FLOW_MAPPED)
 		keep_mapping(work);
-	if (!same_address(&flow->address, &packet->source))
-		verdict = translate_identification(packet);
-	else
-		verdict = VERDICT_CONTINUE;
-	return verdict ? verdict : rewrite_end(packet, true, &flow->address, flow->port);
+	return translate_sent(packet, flow);
 }
 
 /*
@@ -221,7 +250,7 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 
 	if (!work)
 		return false;
-	work->reply = key_as_sent(packet, 0);
+	set_key_as_sent(&work->reply, packet, 0);
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }
 
@@ -233,7 +262,7 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet)
 
 	if (!work || (is_icmp(packet->protocol) && packet->ports.icmp != ICMP_REPLY))
 		return NULL;
-	work->reply = key_as_sent(packet, 0);
+	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	return flow || !anything_published() ? flow : open_from_world(packet, work);
 }
@@ -271,54 +300,46 @@ static __always_inline enum verdict translate_destination(const struct packet *p
 }
 
 /* The entry whose packets go the other way than the quoted one did; an error about no flow has none. */
-static __always_inline struct flow *flow_quoted(const struct packet *packet, struct quote *quote, __u32 scope)
+static __always_inline struct flow *flow_quoted(const struct quote *quote, struct flow_work *work, __u32 scope)
 {
-	struct flow_key key = {.scope = scope};
+	struct flow_key *key = &work->published;
 
-	if (parse_quote(packet, quote))
+	if (quote->ports.icmp == ICMP_ERROR) /* no error about an error */
 		return NULL;
-	key.source = quote->destination;
-	key.destination = quote->source;
-	key.source_port = quote->ports.destination;
-	key.destination_port = quote->ports.source;
-	key.protocol = quote->protocol;
-	if (quote->ports.icmp == ICMP_ERROR)
-		return NULL; /* no error about an error */
-	return bpf_map_lookup_elem(&flows, &key);
+	__builtin_memset(key, 0, sizeof(*key));
+	key->source = quote->destination;
+	key->destination = quote->source;
+	key->source_port = quote->ports.destination;
+	key->destination_port = quote->ports.source;
+	key->scope = scope;
+	key->protocol = quote->protocol;
+	return bpf_map_lookup_elem(&flows, key);
 }
 
 /*
- * An ICMP error of a sandbox about what the world sent it: the world is to find its own packet quoted. Such errors
- * neither keep a flow alive nor end it (RFC 5508, REQ-6).
+ * An ICMP error about a packet of a flow: its receiver is to find its own packet quoted. Such errors neither keep a
+ * flow alive nor end it (RFC 5508, REQ-6). scope: of what its sender sends, so 0 for the world; identification: of its
+ * train, if it is of one. CONTINUE: the flow's link is in flow_work. NO_FLOW: it concerns no sandbox. A function of its
+ * own to the verifier, so it reads the packet anew; the answer is an enum verdict.
  */
-static __noinline enum verdict translate_error_to_world(const struct packet *packet, __u32 scope)
+__noinline int translate_error(struct __sk_buff *skb, __u32 scope, bool of_train, __be32 identification)
 {
-	struct quote quote = {};
-	const struct flow *flow = flow_quoted(packet, &quote, scope);
+	struct flow_work *work = room_for_flow();
+	struct packet packet = {.skb = skb};
+	const struct quote *quote = !work || parse_ip(&packet) ? NULL : parse_quote(&packet);
+	const struct flow *flow = quote ? flow_quoted(quote, work, scope) : NULL;
 	enum verdict verdict;
 
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
-	verdict = rewrite_quote(packet, &quote, false, flow);
-	if (!verdict && !same_address(&flow->address, &packet->source))
-		verdict = translate_identification(packet);
-	return verdict ? verdict : rewrite_address(packet, true, &flow->address);
-}
-
-/* The other way. CONTINUE: link is filled in. NO_FLOW: it concerns no sandbox. */
-static __noinline enum verdict translate_error_to_sandbox(const struct packet *packet, struct sandbox_link *link)
-{
-	struct quote quote = {};
-	const struct flow *flow = flow_quoted(packet, &quote, 0);
-	enum verdict verdict;
-
-	if (!flow)
-		return VERDICT_DROP_NO_FLOW;
-	if (packet->ttl <= 1)
+	if (!scope && packet.ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;
-	*link = flow->link;
-	verdict = rewrite_quote(packet, &quote, true, flow);
-	return verdict ? verdict : rewrite_address(packet, false, &flow->address);
+	work->entry.link = flow->link;
+	verdict = rewrite_quote(&packet, quote, !scope, flow);
+	if (!verdict && scope && !same_address(&flow->address, &packet.source))
+		verdict =
+			of_train ? rewrite_identification(&packet, identification) : translate_identification(&packet);
+	return verdict ? verdict : rewrite_address(&packet, scope, &flow->address);
 }
 
 #endif

@@ -232,7 +232,7 @@ TEST_P(Fragments, AreHeldOfAsManyPacketsAsASandboxMayAndAnothersAreToo) {
 TEST_P(Fragments, AreHeldOfAnotherSandboxAndOfTheWorldWhenOneHoldsAllItCan) {
     for (std::uint16_t i = 0; i < CAUSEWAY_HELD_MAX + 100; ++i) {
         const Frame frame = later(i / CAUSEWAY_HELD_OF_ONE_MAX, i % CAUSEWAY_HELD_OF_ONE_MAX + 1);
-        datapath_->run(Program::from_sandbox, frame.bytes(), {.ifindex = host_a});
+        datapath_->run(Program::from_sandbox, bytes_of(frame), {.ifindex = host_a});
     }
     expect_verdict(From::sandbox_b, later(1, 1, from_b, ip_b), VERDICT_FRAGMENT_HELD);
     const IPv4 to_sandbox{.source = ip_server, .destination = ip_a, .protocol = udp_protocol, .fragment_offset = 1};

@@ -41,13 +41,13 @@ const Row guard_rows[] = {
     drop("DropsWhenARoutedMulticastAddressIsInAUnicastFrame", from_a, ip_a, "239.1.2.3"_ip, VERDICT_DROP_MULTICAST),
     drop("DropsWhenTheBroadcastAddressIsInAUnicastFrame", from_a, ip_a, "255.255.255.255"_ip, VERDICT_DROP_MULTICAST),
 
-    {"DropsWhenABootRequestIsBroadcast", From::sandbox_a,
-     Ethernet{.source = mac_a, .destination = mac_broadcast} / IPv4{.destination = "255.255.255.255"_ip} /
-         UDP{.source_port = 68, .destination_port = 67},
-     VERDICT_DROP_SPOOFED_ADDRESS},
-    {"DropsWhenTheEthertypeIsIPv6", From::sandbox_a,
-     Ethernet{.source = mac_a, .destination = mac_gateway, .type = ethertype_ipv6} / Payload{std::string(40, '\x60')},
-     VERDICT_DROP_ETHERTYPE},
+    only_ipv4({"DropsWhenABootRequestIsBroadcast", From::sandbox_a,
+               Ethernet{.source = mac_a, .destination = mac_broadcast} / IPv4{.destination = "255.255.255.255"_ip} /
+                   UDP{.source_port = 68, .destination_port = 67},
+               VERDICT_DROP_SPOOFED_ADDRESS}),
+    {"DropsWhenTheEthertypeAndTheVersionDiffer", From::sandbox_a,
+     Ethernet{.source = mac_a, .destination = mac_gateway, .type = ethertype_ipv6} / Payload{std::string(40, '\x45')},
+     VERDICT_DROP_BAD_HEADER},
     {"DropsWhenTheEthertypeIsUnknown", From::sandbox_a,
      Ethernet{.source = mac_a, .destination = mac_gateway, .type = 0x88cc} / Payload{"neighbour, discover me"},
      VERDICT_DROP_ETHERTYPE},

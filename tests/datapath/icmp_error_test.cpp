@@ -290,7 +290,10 @@ TEST_P(AboutTcp, IsTheHostsWhenTheQuoteIsNoPacket) {
     short_header.header_words = 4;
     long_header.header_words = 15;
     later_fragment.fragment_offset = 1;
-    for (const IPv4& bad : {of_version_6, short_header, long_header, later_fragment}) {
+    for (const IPv4& bad : {of_version_6, later_fragment, short_header, long_header}) {
+        if (family() == Family::ipv6 && bad.header_words) {
+            continue;  // its header has no length
+        }
         const Frame frame = from_world / ip / IcmpError{} / bad / tcp;
         expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
     }
@@ -406,7 +409,8 @@ TEST_P(AboutTcp, ReachesAnotherSandboxAsItIsWhenItIsForIt) {
 // RFC 1122, section 3.2.2: no error about an error, whatever it is.
 TEST_P(AboutTcp, IsNotAnsweredWhenItIsDropped) {
     const IPv4 ip{.source = ip_a, .destination = ip_unused}, quoted{.source = ip_unused, .destination = ip_a};
-    for (const int type : {3, 4, 5, 11, 12}) {
+    const std::vector<int> types = family() == Family::ipv6 ? std::vector{3, 11, 12} : std::vector{3, 4, 5, 11, 12};
+    for (const int type : types) {
         const Frame frame = from_a / ip / IcmpError{.type = static_cast<std::uint8_t>(type)} / quoted / UDP{53, inside};
         expect_packet(From::sandbox_a, frame, VERDICT_DROP_NO_ENDPOINT, frame);
     }

@@ -5,7 +5,8 @@
 //   hostB ---- sandbox 10.0.0.3        up0  203.0.113.1/24 ---- router 203.0.113.254, the default route
 //                                      lan0 10.9.0.1/24, a device that is no uplink of causeway
 //
-// With IPv6 it has those addresses too, as tests/support/family.hpp translates them, and speaks of its own accord to nobody.
+// With IPv6 it has those addresses too, as tests/support/family.hpp translates them, and speaks of its own accord to
+// nobody.
 //
 // What fails here throws: a test whose host cannot be built has failed.
 #pragma once

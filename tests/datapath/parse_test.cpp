@@ -37,31 +37,31 @@ const Row ip_rows[] = {
      from_a / with(to_b, [](IPv4& ip) { ip.total_length = 41; }) / TCP{}, VERDICT_DROP_TRUNCATED},
     {"DropsWhenTheTotalLengthIsTheLargest", From::sandbox_a,
      from_a / with(to_b, [](IPv4& ip) { ip.total_length = 0xffff; }) / TCP{}, VERDICT_DROP_TRUNCATED},
-    {"DropsWhenTheTotalLengthIsLessThanTheHeader", From::sandbox_a,
-     from_a / with(to_b, [](IPv4& ip) { ip.total_length = 19; }) / TCP{}, VERDICT_DROP_BAD_HEADER},
-    {"DropsWhenTheTotalLengthEndsInTheOptions", From::sandbox_a,
-     from_a /
-         with(to_b,
-              [](IPv4& ip) {
-                  ip.options = no_operations(8);
-                  ip.total_length = 27;
-              }) /
-         TCP{},
-     VERDICT_DROP_BAD_HEADER},
-    {"DropsWhenTheTotalLengthIsZero", From::sandbox_a,
-     from_a / with(to_b, [](IPv4& ip) { ip.total_length = 0; }) / TCP{}, VERDICT_DROP_BAD_HEADER},
+    only_ipv4({"DropsWhenTheTotalLengthIsLessThanTheHeader", From::sandbox_a,
+               from_a / with(to_b, [](IPv4& ip) { ip.total_length = 19; }) / TCP{}, VERDICT_DROP_BAD_HEADER}),
+    only_ipv4({"DropsWhenTheTotalLengthEndsInTheOptions", From::sandbox_a,
+               from_a /
+                   with(to_b,
+                        [](IPv4& ip) {
+                            ip.options = no_operations(8);
+                            ip.total_length = 27;
+                        }) /
+                   TCP{},
+               VERDICT_DROP_BAD_HEADER}),
+    only_ipv4({"DropsWhenTheTotalLengthIsZero", From::sandbox_a,
+               from_a / with(to_b, [](IPv4& ip) { ip.total_length = 0; }) / TCP{}, VERDICT_DROP_BAD_HEADER}),
     {"DropsWhenTheVersionIsSix", From::sandbox_a, from_a / with(to_b, [](IPv4& ip) { ip.version = 6; }) / TCP{},
      VERDICT_DROP_BAD_HEADER},
     {"DropsWhenTheVersionIsZero", From::sandbox_a, from_a / with(to_b, [](IPv4& ip) { ip.version = 0; }) / TCP{},
      VERDICT_DROP_BAD_HEADER},
-    {"DropsWhenTheHeaderIsShorterThanFiveWords", From::sandbox_a,
-     from_a / with(to_b, [](IPv4& ip) { ip.header_words = 4; }) / TCP{}, VERDICT_DROP_BAD_HEADER},
-    {"DropsWhenTheHeaderHasNoWords", From::sandbox_a,
-     from_a / with(to_b, [](IPv4& ip) { ip.header_words = 0; }) / TCP{}, VERDICT_DROP_BAD_HEADER},
-    {"DropsWhenTheHeaderIsLongerThanThePacket", From::sandbox_a,
-     from_a / with(to_b, [](IPv4& ip) { ip.header_words = 15; }) / TCP{}, VERDICT_DROP_BAD_HEADER},
-    {"DropsWhenTheReservedFlagIsSet", From::sandbox_a,
-     from_a / with(to_b, [](IPv4& ip) { ip.reserved_flag = true; }) / TCP{}, VERDICT_DROP_BAD_HEADER},
+    only_ipv4({"DropsWhenTheHeaderIsShorterThanFiveWords", From::sandbox_a,
+               from_a / with(to_b, [](IPv4& ip) { ip.header_words = 4; }) / TCP{}, VERDICT_DROP_BAD_HEADER}),
+    only_ipv4({"DropsWhenTheHeaderHasNoWords", From::sandbox_a,
+               from_a / with(to_b, [](IPv4& ip) { ip.header_words = 0; }) / TCP{}, VERDICT_DROP_BAD_HEADER}),
+    only_ipv4({"DropsWhenTheHeaderIsLongerThanThePacket", From::sandbox_a,
+               from_a / with(to_b, [](IPv4& ip) { ip.header_words = 15; }) / TCP{}, VERDICT_DROP_BAD_HEADER}),
+    only_ipv4({"DropsWhenTheReservedFlagIsSet", From::sandbox_a,
+               from_a / with(to_b, [](IPv4& ip) { ip.reserved_flag = true; }) / TCP{}, VERDICT_DROP_BAD_HEADER}),
     {"ReadsOnWhenTheHeaderIsAllThereIs", From::sandbox_a, from_a / with(to_b, [](IPv4& ip) { ip.protocol = 253; }),
      VERDICT_TO_SANDBOX, at_b / with(to_b, [](IPv4& ip) { ip.protocol = 253; })},
     {"ReadsOnWhenTheFrameIsPadded", From::sandbox_a, from_a / to_b / UDP{} / Payload{"hi"} / Padding{16},
@@ -127,9 +127,9 @@ const Row transport_rows[] = {
                  from_a / in_world / TCP{.options = {2, 4, 5, 180, 4, 2, 1, 1}} / Payload{"x"}),
     to_the_world("LeavesAUdpChecksumOfZeroWhenItTranslates", from_a / to_world / UDP{.checksum = 0} / Payload{"x"},
                  from_a / in_world / UDP{.checksum = 0} / Payload{"x"}),
-    to_the_world("LeavesAWrongChecksumWrongWhenItTranslates",
-                 from_a / to_world / UDP{.checksum = 0x1234} / Payload{"x"},
-                 from_a / in_world / UDP{.checksum = 0xe033} / Payload{"x"}),
+    only_ipv4(to_the_world("LeavesAWrongChecksumWrongWhenItTranslates",
+                           from_a / to_world / UDP{.checksum = 0x1234} / Payload{"x"},
+                           from_a / in_world / UDP{.checksum = 0xe033} / Payload{"x"})),
     to_the_world("KeepsThePaddingWhenTheFrameIsPadded", from_a / to_world / UDP{} / Padding{18},
                  from_a / in_world / UDP{} / Padding{18}),
     to_the_world("ReadsOnWhenTheUdpPayloadIsEmpty", from_a / to_world / UDP{}, from_a / in_world / UDP{}),
@@ -138,15 +138,15 @@ const Row transport_rows[] = {
     to_the_world("ReadsOnWhenTheTypeOfServiceIsSet",
                  from_a / with(to_world, [](IPv4& ip) { ip.type_of_service = 0xb8; }) / TCP{},
                  from_a / with(in_world, [](IPv4& ip) { ip.type_of_service = 0xb8; }) / TCP{}),
-    to_the_world("ReadsOnWhenThePacketMayBeFragmented",
-                 from_a / with(to_world, [](IPv4& ip) { ip.dont_fragment = false; }) / TCP{},
-                 from_a /
-                     with(in_world,
-                          [](IPv4& ip) {
-                              ip.dont_fragment = false;
-                              ip.identification = first_identification;
-                          }) /
-                     TCP{}),
+    only_ipv4(to_the_world("ReadsOnWhenThePacketMayBeFragmented",
+                           from_a / with(to_world, [](IPv4& ip) { ip.dont_fragment = false; }) / TCP{},
+                           from_a /
+                               with(in_world,
+                                    [](IPv4& ip) {
+                                        ip.dont_fragment = false;
+                                        ip.identification = first_identification;
+                                    }) /
+                               TCP{})),
 
     to_the_world("ReadsOnWhenTheProtocolHasNoPorts",
                  from_a / with(to_world, [](IPv4& ip) { ip.protocol = gre_protocol; }) / Payload{"tunnel"},
@@ -160,9 +160,9 @@ const Row transport_rows[] = {
         from_a / with(in_world, [](IPv4& ip) { ip.protocol = sctp_protocol; }) /
             Payload{"ports, but a CRC of its own"}),
     // The checksum of DCCP is where that of UDP is (RFC 4340, section 5.1); ports there are none for causeway.
-    to_the_world("MendsTheChecksumWhenTheProtocolIsDccp",
-                 from_a / with(to_world, [](IPv4& ip) { ip.protocol = 33; }) / UDP{.checksum = 0x1234},
-                 from_a / with(in_world, [](IPv4& ip) { ip.protocol = 33; }) / UDP{.checksum = 0xe033}),
+    only_ipv4(to_the_world("MendsTheChecksumWhenTheProtocolIsDccp",
+                           from_a / with(to_world, [](IPv4& ip) { ip.protocol = 33; }) / UDP{.checksum = 0x1234},
+                           from_a / with(in_world, [](IPv4& ip) { ip.protocol = 33; }) / UDP{.checksum = 0xe033})),
     to_the_world("FindsThePortsWhenItIsUdpLite", from_a / to_world / UdpLite{} / Payload{"odd"},
                  from_a / in_world / UdpLite{} / Payload{"odd"}),
     to_the_world("FindsThePortsWhenItIsUdpLiteAndOnlyTheHeaderIsCovered",
@@ -172,17 +172,19 @@ const Row transport_rows[] = {
      (from_a / with(to_world, [](IPv4& ip) { ip.total_length = ip_size + udp_size - 1; }) / UdpLite{})
          .cut(ethernet_size + ip_size + udp_size - 1),
      VERDICT_DROP_TRUNCATED},
-    to_the_world("TranslatesAnIcmpTimestampRequest",
-                 from_a / to_world / ICMP{.type = icmp_timestamp_request} / Payload{"twelve bytes"},
-                 from_a / in_world / ICMP{.type = icmp_timestamp_request} / Payload{"twelve bytes"}),
-    to_the_world("TranslatesAnIcmpInformationRequest", from_a / to_world / ICMP{.type = icmp_information_request},
-                 from_a / in_world / ICMP{.type = icmp_information_request}),
-    to_the_world("TranslatesAnIcmpMaskRequest", from_a / to_world / ICMP{.type = icmp_mask_request} / Payload{"mask"},
-                 from_a / in_world / ICMP{.type = icmp_mask_request} / Payload{"mask"}),
-    {"DropsWhenTheIcmpTypeIsSourceQuench", From::sandbox_a, from_a / to_world / IcmpError{.type = 4} / to_b / UDP{},
-     VERDICT_DROP_PROTOCOL},
-    {"DropsWhenTheIcmpTypeIsARedirect", From::sandbox_a, from_a / to_world / IcmpError{.type = 5} / to_b / UDP{},
-     VERDICT_DROP_PROTOCOL},
+    only_ipv4(to_the_world("TranslatesAnIcmpTimestampRequest",
+                           from_a / to_world / ICMP{.type = icmp_timestamp_request} / Payload{"twelve bytes"},
+                           from_a / in_world / ICMP{.type = icmp_timestamp_request} / Payload{"twelve bytes"})),
+    only_ipv4(to_the_world("TranslatesAnIcmpInformationRequest",
+                           from_a / to_world / ICMP{.type = icmp_information_request},
+                           from_a / in_world / ICMP{.type = icmp_information_request})),
+    only_ipv4(to_the_world("TranslatesAnIcmpMaskRequest",
+                           from_a / to_world / ICMP{.type = icmp_mask_request} / Payload{"mask"},
+                           from_a / in_world / ICMP{.type = icmp_mask_request} / Payload{"mask"})),
+    only_ipv4({"DropsWhenTheIcmpTypeIsSourceQuench", From::sandbox_a,
+               from_a / to_world / IcmpError{.type = 4} / to_b / UDP{}, VERDICT_DROP_PROTOCOL}),
+    only_ipv4({"DropsWhenTheIcmpTypeIsARedirect", From::sandbox_a,
+               from_a / to_world / IcmpError{.type = 5} / to_b / UDP{}, VERDICT_DROP_PROTOCOL}),
     {"DropsWhenTheIcmpTypeIsARouterAdvertisement", From::sandbox_a, from_a / to_world / ICMP{.type = 9},
      VERDICT_DROP_PROTOCOL},
     {"DropsWhenTheIcmpTypeIsUnknown", From::sandbox_a, from_a / to_world / ICMP{.type = 42}, VERDICT_DROP_PROTOCOL},

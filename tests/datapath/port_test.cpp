@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
 #include <set>
 #include <system_error>
 
@@ -14,20 +15,35 @@ namespace {
 
 constexpr std::uint16_t own_port = 40000, range_first = 30000, range_last = 60000;  // as the fixture configures it
 
-sockaddr_in socket_address(Ip ip, std::uint16_t port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(ip.value);
-    address.sin_port = htons(port);
-    return address;
-}
+// An address and port of either family, for the system calls.
+struct SocketAddress {
+    SocketAddress(Family family, Ip ip, std::uint16_t port) {
+        if (family == Family::ipv6) {
+            auto& in6 = reinterpret_cast<sockaddr_in6&>(storage);
+            in6.sin6_family = AF_INET6;
+            std::memcpy(&in6.sin6_addr, ip6_of(ip).bytes.data(), sizeof(in6.sin6_addr));
+            in6.sin6_port = htons(port);
+            return;
+        }
+        auto& in = reinterpret_cast<sockaddr_in&>(storage);
+        in.sin_family = AF_INET;
+        in.sin_addr.s_addr = htonl(ip.value);
+        in.sin_port = htons(port);
+    }
+
+    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+
+    sockaddr_storage storage{};
+};
 
 // A socket of the host's own, in the node's namespace.
 class HostSocket {
 public:
-    HostSocket(int type, Ip ip, std::uint16_t port) : fd_(socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
-        const sockaddr_in address = socket_address(ip, port);
-        require(bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), "bind");
+    HostSocket(Family family, int type, Ip ip, std::uint16_t port)
+        : fd_(socket(family == Family::ipv6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
+          family_(family) {
+        const SocketAddress address(family, ip, port);
+        require(bind(fd_.get(), address.get(), sizeof(address.storage)), "bind");
     }
 
     HostSocket& listening() {
@@ -36,9 +52,8 @@ public:
     }
 
     HostSocket& connecting(Ip ip, std::uint16_t port) {  // never answered
-        const sockaddr_in address = socket_address(ip, port);
-        if (connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 &&
-            errno != EINPROGRESS) {
+        const SocketAddress address(family_, ip, port);
+        if (connect(fd_.get(), address.get(), sizeof(address.storage)) != 0 && errno != EINPROGRESS) {
             require(-1, "connect");
         }
         return *this;
@@ -52,6 +67,7 @@ private:
     }
 
     UniqueFd fd_;
+    Family family_;
 };
 
 Frame tcp_from_a(Ip destination = ip_server, std::uint16_t port = own_port) {
@@ -148,40 +164,40 @@ TEST_P(Port, IsKeptWhenAnotherSandboxHasItForAnotherProtocol) {
 }
 
 TEST_P(Port, IsAnotherWhenTheHostListensOnIt) {
-    HostSocket(SOCK_STREAM, {}, own_port + 1).listening();  // closed again: free
-    HostSocket socket(SOCK_STREAM, {}, own_port);
+    HostSocket(family(), SOCK_STREAM, {}, own_port + 1).listening();  // closed again: free
+    HostSocket socket(family(), SOCK_STREAM, {}, own_port);
     socket.listening();
     expect_another_port(From::sandbox_a, tcp_from_a());
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server, own_port + 1)), own_port + 1);
 }
 
 TEST_P(Port, IsAnotherWhenTheHostListensOnItAtTheUplinksAddress) {
-    HostSocket socket(SOCK_STREAM, ip_uplink, own_port);
+    HostSocket socket(family(), SOCK_STREAM, ip_uplink, own_port);
     socket.listening();
     expect_another_port(From::sandbox_a, tcp_from_a());
 }
 
 TEST_P(Port, IsKeptWhenTheHostListensOnItAtAnotherAddress) {
-    HostSocket socket(SOCK_STREAM, ip_gateway, own_port);
+    HostSocket socket(family(), SOCK_STREAM, ip_gateway, own_port);
     socket.listening();
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
 }
 
 TEST_P(Port, IsAnotherWhenTheHostConnectsToThatPeerFromIt) {
-    HostSocket socket(SOCK_STREAM, ip_uplink, own_port);
+    HostSocket socket(family(), SOCK_STREAM, ip_uplink, own_port);
     socket.connecting(ip_server, 80);
     expect_another_port(From::sandbox_a, tcp_from_a());
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a(ip_server_2)), own_port);
 }
 
 TEST_P(Port, IsAnotherWhenAHostsUdpSocketHasIt) {
-    HostSocket socket(SOCK_DGRAM, {}, own_port);
+    HostSocket socket(family(), SOCK_DGRAM, {}, own_port);
     expect_another_port(From::sandbox_a, udp_from_a());
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
 }
 
 TEST_P(Port, IsAnotherWhenAHostsUdpSocketIsConnectedToThatPeerFromIt) {
-    HostSocket socket(SOCK_DGRAM, ip_uplink, own_port);
+    HostSocket socket(family(), SOCK_DGRAM, ip_uplink, own_port);
     socket.connecting(ip_server, 53);
     expect_another_port(From::sandbox_a, udp_from_a());
     EXPECT_EQ(port_in_world(From::sandbox_a, udp_from_a(ip_server_2)), own_port);
@@ -190,7 +206,7 @@ TEST_P(Port, IsAnotherWhenAHostsUdpSocketIsConnectedToThatPeerFromIt) {
 // A search for a port must pass over the host's sockets too, not only the first attempt.
 TEST_P(Port, IsTheOnlyFreeOneWhenTheHostAndAnotherSandboxHaveTheRest) {
     set_range(own_port, own_port + 2);
-    HostSocket socket(SOCK_STREAM, {}, own_port + 1);
+    HostSocket socket(family(), SOCK_STREAM, {}, own_port + 1);
     socket.listening();
     EXPECT_EQ(port_in_world(From::sandbox_b, tcp_from_b()), own_port);
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port + 2);
@@ -216,7 +232,7 @@ TEST_P(Port, DoesNotRunOutTowardsAnotherPeerWhenItDidTowardsOne) {
 
 TEST_P(Port, RunsOutWhenTheHostHasTheOnlyOne) {
     set_range(own_port, own_port);
-    HostSocket socket(SOCK_DGRAM, {}, own_port);
+    HostSocket socket(family(), SOCK_DGRAM, {}, own_port);
     expect_verdict(From::sandbox_a, udp_from_a(), VERDICT_DROP_NO_PORT);
     EXPECT_TRUE(datapath_->flows().empty());
 }
@@ -234,7 +250,7 @@ TEST_P(Port, IsOneOfManyWhenManyFlowsWantTheSame) {
 
 TEST_P(Port, IsKeptWhenNothingIsToBeTranslated) {
     configure([](network& network) { network.flags = 0; });
-    HostSocket socket(SOCK_STREAM, {}, own_port);
+    HostSocket socket(family(), SOCK_STREAM, {}, own_port);
     socket.listening();
     EXPECT_EQ(port_in_world(From::sandbox_a, tcp_from_a()), own_port);
     EXPECT_EQ(port_in_world(From::sandbox_b, tcp_from_b()), own_port);

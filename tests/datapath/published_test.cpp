@@ -10,11 +10,11 @@ constexpr std::uint16_t own_port = 40000, host_port = 30080, service = 80;
 const IPv4 to_host{.source = ip_server, .destination = ip_uplink, .ttl = 50},
     to_a{.source = ip_server, .destination = ip_a, .ttl = 49};
 
-flow published_by(Ip ip, std::uint32_t ifindex, const Mac& mac, std::uint16_t port) {
+flow published_by_a(const address& own) {
     flow value{};
-    value.address = address_of(ip);
-    value.port = network_order(port);
-    value.link = sandbox_at(ip, ifindex, mac).link;
+    value.address = own;
+    value.port = network_order(service);
+    value.link = sandbox_at(ip_a, host_a, mac_a).link;
     value.flags = FLOW_OPEN;
     value.network = network_id;
     return value;
@@ -38,7 +38,7 @@ protected:
     }
 
     void publish(const flow_key& key) {
-        datapath_->set_flow(key, published_by(ip_a, host_a, mac_a, service));
+        datapath_->set_flow(key, published_by_a(address_of(ip_a)));
         datapath_->set_publishing(1);
         published_ = datapath_->flows().size();
     }
@@ -280,7 +280,9 @@ TEST_P(Hairpin, LeadsToTheHostWhenThePortIsNotPublished) {
     EXPECT_EQ(opened_entries(), 0U);
 }
 
-TEST_P(Hairpin, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmented) {
+class HairpinOfIPv4 : public Hairpin {};
+
+TEST_P(HairpinOfIPv4, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmented) {
     IPv4 in{.source = ip_b, .destination = ip_uplink, .dont_fragment = false};
     IPv4 out{.source = ip_uplink,
              .destination = ip_a,
@@ -293,6 +295,7 @@ TEST_P(Hairpin, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmented) {
 
 RUN_IN_EACH_FAMILY(Published);
 RUN_IN_EACH_FAMILY(Hairpin);
+RUN_IN_IPV4(HairpinOfIPv4);
 
 }  // namespace
 }  // namespace causeway::test

@@ -111,7 +111,7 @@ TEST_P(Quota, IsARateOfNewFlows) {
     unsigned open = 0;
     for (std::uint16_t i = 0; i < 100; ++i) {
         const auto port = static_cast<std::uint16_t>(own_port + i);
-        open += datapath_->run(Program::from_sandbox, asks(port).bytes(), {.ifindex = host_a}).action == 7 &&
+        open += datapath_->run(Program::from_sandbox, bytes_of(asks(port)), {.ifindex = host_a}).action == 7 &&
                 datapath_->flow_at(key_of(tcp_protocol, ip_a, port, ip_server, 80, host_a));
     }
     const std::chrono::duration<double> passed = steady_clock::now() - start;
@@ -128,7 +128,7 @@ TEST_P(Quota, IsARateThatRecovers) {
     std::uint16_t port = own_port;
     const auto opens = [&] {
         const Frame frame = asks(++port);
-        datapath_->run(Program::from_sandbox, frame.bytes(), {.ifindex = host_a});
+        datapath_->run(Program::from_sandbox, bytes_of(frame), {.ifindex = host_a});
         return datapath_->flow_at(key_of(tcp_protocol, ip_a, port, ip_server, 80, host_a)).has_value();
     };
     while (opens()) {
@@ -138,7 +138,7 @@ TEST_P(Quota, IsARateThatRecovers) {
 
 TEST_P(Quota, IsNoRateWhenTheNetworkSaysNone) {
     for (std::uint16_t i = 0; i < 300; ++i) {
-        datapath_->run(Program::from_sandbox, asks(static_cast<std::uint16_t>(own_port + i)).bytes(),
+        datapath_->run(Program::from_sandbox, bytes_of(asks(static_cast<std::uint16_t>(own_port + i))),
                        {.ifindex = host_a});
     }
     expect_flows(300, 0);
@@ -197,15 +197,16 @@ protected:
 };
 
 TEST_P(Exhausted, IsNotLookedForAgainAtOnceButSoon) {
-    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(own_port);
+    const bool ipv6 = family() == Family::ipv6;
+    const int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_in6 address{};
+    address.sin6_family = ipv6 ? AF_INET6 : AF_INET;
+    address.sin6_port = htons(own_port);  // where sockaddr_in has it, too; and that is the rest of it
     ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
     expect_verdict(From::sandbox_b, asks(), VERDICT_DROP_NO_PORT);
     close(fd);
     wait_until([&] {
-        datapath_->run(Program::from_sandbox, asks().bytes(), {.ifindex = host_b});
+        datapath_->run(Program::from_sandbox, bytes_of(asks()), {.ifindex = host_b});
         return !datapath_->flows().empty();
     });
     EXPECT_GT(datapath_->verdicts()[VERDICT_DROP_NO_PORT], 1U);  // not the moment it was free

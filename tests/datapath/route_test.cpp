@@ -111,7 +111,7 @@ TEST_P(Route, DropsWhenTheHostHasNoAddressToTranslateTo) {
         "address flush dev cw0\n"
         "address flush dev lan0\n"
         "address flush dev up0\n"
-        "route add default dev up0\n");
+        "route replace default dev up0\n");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_SOURCE);
     EXPECT_TRUE(datapath_->flows().empty());
 }
@@ -122,7 +122,7 @@ TEST_P(Route, LeadsToTheWorldWhenNothingIsToBeTranslatedAndTheHostHasNoAddress) 
         "address flush dev cw0\n"
         "address flush dev lan0\n"
         "address flush dev up0\n"
-        "route add default dev up0\n");
+        "route replace default dev up0\n");
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from(ip_a, ip_server));
 }
 
@@ -146,12 +146,77 @@ TEST_P(Route, KeepsTheChecksumRightWhateverTheTtl) {
     }
 }
 
+// What is known of a flow's way holds no longer than the kernel's routes do: what changes them counts for the next
+// packet.
+struct RouteChange {
+    const char* name;
+    const char* commands;  // of ip
+    const char* sysctl;    // set to 0
+    verdict next;
+    RouteAnswer answer;
+};
+
+const RouteChange route_changes[] = {
+    {"ARouteIsAdded", "route add blackhole 198.51.100.0/24\n", nullptr, VERDICT_DROP_NO_ROUTE, {}},
+    {"ARouteIsReplaced", "route replace default via 10.9.0.254\n", nullptr, VERDICT_DROP_NO_UPLINK, {}},
+    {"TheLastRouteGoes", "route del default\n", nullptr, VERDICT_TO_HOST, {}},
+    {"ARouteSaysProhibit",
+     "route add prohibit 198.51.100.0/24\n",
+     nullptr,
+     VERDICT_DROP_NO_ROUTE,
+     {.code = prohibited}},
+    {"ARuleIsAdded",
+     "route add blackhole default table 100\n"
+     "rule add iif cw0 lookup 100\n",
+     nullptr,
+     VERDICT_DROP_NO_ROUTE,
+     {}},
+    {"ARoutesMtuBecomesSmaller",
+     "route replace default via 203.0.113.254 mtu lock 1300\n",
+     nullptr,
+     VERDICT_DROP_TOO_BIG,
+     {.mtu = 1300}},
+    {"TheUplinksMtuBecomesSmaller", "link set dev up0 mtu 1300\n", nullptr, VERDICT_DROP_TOO_BIG, {.mtu = 1300}},
+    {"TheUplinkGoesDown", "link set dev up0 down\n", nullptr, VERDICT_TO_HOST, {}},
+    {"ForwardingIsSwitchedOff", "", "ipv4/conf/cw0/forwarding", VERDICT_DROP_NO_ROUTE, {}},
+};
+
+using FamilyChange = std::tuple<Family, RouteChange>;
+
+class ChangedRoute : public DatapathTest, public testing::WithParamInterface<FamilyChange> {
+protected:
+    Family family() const override { return std::get<Family>(GetParam()); }
+};
+
+TEST_P(ChangedRoute, CountsForTheNextPacketOfAFlow) {
+    const auto& change = std::get<RouteChange>(GetParam());
+    const Frame segment = from_a / a_to(ip_server) / TCP{.flags = ack} / Payload{std::string(1400, 'x')};
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, segment, VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, segment, VERDICT_TO_WORLD);
+    run_ip(change.commands);
+    if (change.sysctl != nullptr) {
+        set_sysctl(change.sysctl, "0");
+    }
+    route_answer_ = change.answer;
+    expect_verdict(From::sandbox_a, segment, change.next);
+}
+INSTANTIATE_TEST_SUITE_P(, ChangedRoute,
+                         testing::Combine(testing::Values(Family::ipv4, Family::ipv6),
+                                          testing::ValuesIn(route_changes)),
+                         [](const auto& row) {
+                             return std::string("When") + std::get<RouteChange>(row.param).name +
+                                    (std::get<Family>(row.param) == Family::ipv6 ? "_IPv6" : "");
+                         });
+
 class Mtu : public InEachFamily {
 protected:
-    static Frame of_size(std::size_t size, bool dont_fragment = true) {  // of the IP packet
+    Frame of_size(std::size_t size, bool dont_fragment = true) const {  // of the IP packet
         return from_a / IPv4{.source = ip_a, .destination = ip_server, .dont_fragment = dont_fragment} / UDP{} /
-               Payload{std::string(size - 28, 'x')};
+               Payload{std::string(size - 28 - longer(), 'x')};
     }
+
+    std::uint32_t longer() const { return family() == Family::ipv6 ? 20 : 0; }
 
     static Frame segments(std::size_t payload) {
         return from_a / a_to(ip_server) / TCP{.flags = ack, .options = Bytes(12, 1)} /
@@ -171,15 +236,18 @@ TEST_P(Mtu, DropsAndTellsTheRoutesWhenThePacketIsOneByteLargerThanTheRoute) {
     EXPECT_TRUE(datapath_->flows().empty());
 }
 
+// No router cuts IPv6 up.
+class MtuOfIPv4 : public Mtu {};
+
 // The host's stack cuts it up: it gets the packet as it is.
-TEST_P(Mtu, LeadsToTheHostWhenThePacketIsTooLargeAndMayBeFragmented) {
+TEST_P(MtuOfIPv4, LeadsToTheHostWhenThePacketIsTooLargeAndMayBeFragmented) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     expect_packet(From::sandbox_a, of_size(1401, false), VERDICT_TO_HOST, of_size(1401, false));
     expect_verdict(From::sandbox_a, of_size(1400, false), VERDICT_TO_WORLD);
 }
 
 // Fragments of one packet go one way, whatever the size of each: that of the largest that the sandbox may send.
-TEST_P(Mtu, LeadsToTheHostWhenAFragmentIsSmallAndTheRoutesIsBelowTheSandboxs) {
+TEST_P(MtuOfIPv4, LeadsToTheHostWhenAFragmentIsSmallAndTheRoutesIsBelowTheSandboxs) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     const IPv4 first{.source = ip_a, .destination = ip_server, .dont_fragment = false, .more_fragments = true};
     const IPv4 later{.source = ip_a,
@@ -208,13 +276,15 @@ TEST_P(Mtu, IsComparedWithThePacketAndNotTheFrameWhenItIsPadded) {
 
 TEST_P(Mtu, LetsThroughWhenEachSegmentFits) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
-    expect_verdict(From::sandbox_a, segments(3000), VERDICT_TO_WORLD, {.gso_size = 1400 - 52, .gso_segs = 3});
+    expect_verdict(From::sandbox_a, segments(3000), VERDICT_TO_WORLD,
+                   {.gso_size = 1400 - 52 - longer(), .gso_segs = 3});
 }
 
 TEST_P(Mtu, DropsWhenEachSegmentIsTooBig) {
     run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
     route_answer_.mtu = 1400;
-    expect_verdict(From::sandbox_a, segments(3000), VERDICT_DROP_TOO_BIG, {.gso_size = 1400 - 51, .gso_segs = 3});
+    expect_verdict(From::sandbox_a, segments(3000), VERDICT_DROP_TOO_BIG,
+                   {.gso_size = 1400 - 51 - longer(), .gso_segs = 3});
 }
 
 TEST_P(Mtu, DoesNotMatterWhenThePacketStaysOnTheHost) {
@@ -226,6 +296,7 @@ TEST_P(Mtu, DoesNotMatterWhenThePacketStaysOnTheHost) {
 
 RUN_IN_EACH_FAMILY(Route);
 RUN_IN_EACH_FAMILY(Mtu);
+RUN_IN_IPV4(MtuOfIPv4);
 
 }  // namespace
 }  // namespace causeway::test

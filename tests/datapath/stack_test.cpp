@@ -112,7 +112,7 @@ TEST_P(Forwarded, KeepsTheSandboxsAddressWhenNothingIsTranslated) {
 
 // What the host itself sends brings no device that it came in by.
 TEST_P(Forwarded, IsNotWhatTheHostItselfSends) {
-    const Bytes packet = (at_router / forwarded / TCP{.flags = rst}).bytes();
+    const Bytes packet = bytes_of(at_router / forwarded / TCP{.flags = rst});
     const VerdictCounts before = datapath_->verdicts();
     const Outcome outcome = datapath_->run(Program::from_stack, packet, {.ifindex = uplink_device});
     EXPECT_EQ(outcome.action, -1);  // TC_ACT_UNSPEC

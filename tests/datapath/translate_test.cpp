@@ -91,10 +91,11 @@ const Row rows[] = {
          Ethernet{.source = mac_router, .destination = mac_broadcast} / answered / syn_ack),
     pass("IsTheHostsWhenItIsArp", Ethernet{.source = mac_router, .destination = mac_broadcast} /
                                       Arp{.sender_mac = mac_router, .sender = ip_router, .target = ip_uplink}),
-    pass("IsTheHostsWhenItIsIPv6", Ethernet{.source = mac_router, .destination = mac_uplink, .type = ethertype_ipv6} /
-                                       Payload{std::string(40, '\x60')}),
+    pass("IsTheHostsWhenItIsIPv6OfNoVersion",
+         Ethernet{.source = mac_router, .destination = mac_uplink, .type = ethertype_ipv6} /
+             Payload{std::string(40, '\x40')}),
     pass("IsTheHostsWhenItsHeaderIsMalformed",
-         from_world / IPv4{.source = ip_server, .destination = ip_uplink, .header_words = 4} / syn_ack),
+         from_world / IPv4{.source = ip_server, .destination = ip_uplink, .version = 5} / syn_ack),
     pass("IsTheHostsWhenItIsTruncated", (from_world / answered / syn_ack).cut(53)),
     drop("IsDroppedWhenItsTcpHeaderIsMalformed",
          from_world / answered /
@@ -238,8 +239,9 @@ TEST_P(Answer, KeepsAUdpLiteChecksumWhenItComesOutAsZero) {
     for (unsigned word = 0; word < 0x10000; word += 1) {
         const Payload payload{{static_cast<char>(word >> 8), static_cast<char>(word)}};
         const Frame out = from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UdpLite{} / payload;
-        const Bytes bytes = out.bytes();
-        if (bytes[40] == 0xff && bytes[41] == 0xff) {
+        const Bytes bytes = bytes_of(out);
+        const std::size_t checksum = family() == Family::ipv6 ? 60 : 40;
+        if (bytes[checksum] == 0xff && bytes[checksum + 1] == 0xff) {
             expect_packet(From::sandbox_a, from_a / asked / UdpLite{} / payload, VERDICT_TO_WORLD, out);
             return;
         }
@@ -252,8 +254,9 @@ TEST_P(Answer, KeepsAUdpChecksumWhenItComesOutAsZero) {
     for (unsigned word = 0; word < 0x10000; word += 1) {
         const Payload payload{{static_cast<char>(word >> 8), static_cast<char>(word)}};
         const Frame out = from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UDP{} / payload;
-        const Bytes bytes = out.bytes();
-        if (bytes[40] == 0xff && bytes[41] == 0xff) {
+        const Bytes bytes = bytes_of(out);
+        const std::size_t checksum = family() == Family::ipv6 ? 60 : 40;
+        if (bytes[checksum] == 0xff && bytes[checksum + 1] == 0xff) {
             expect_packet(From::sandbox_a, from_a / asked / UDP{} / payload, VERDICT_TO_WORLD, out);
             return;
         }
