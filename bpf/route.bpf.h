@@ -153,8 +153,8 @@ static __always_inline void ask_fib(struct bpf_fib_lookup *fib, const struct pac
 }
 
 /*
- * A kernel that can't name the source address refuses the flag at once, and one that has none of IPv6 says so: then the
- * uplink's recorded one serves, and the packet's own stays where an answer would be.
+ * A kernel that can't name the source address refuses the flag at once: then the uplink's recorded one serves, and the
+ * packet's own stays where an answer would be. One that has none of IPv6 says so.
  */
 static __always_inline long look_up_fib(const struct packet *packet, struct bpf_fib_lookup *fib, __u32 gateway_ifindex)
 {
@@ -165,10 +165,14 @@ static __always_inline long look_up_fib(const struct packet *packet, struct bpf_
 	if (answer != -EINVAL && answer != FIB_NO_SRC_ADDR)
 		return answer;
 	ask_fib(fib, packet, gateway_ifindex);
-	return bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+	if (answer == -EINVAL)
+		return bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+	answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+	__builtin_memset(fib->ipv6_src, 0, sizeof(fib->ipv6_src));
+	return answer;
 }
 
-/* Where a device has no address that reaches further, the kernel names ::1 or one of the link. */
+/* Where no address reaches further, the kernel names ::1 or one of the link. */
 static __always_inline bool is_source(const struct address *address)
 {
 	bool loopback = !(address->word[0] | address->word[1] | address->word[2]) && address->word[3] == bpf_htonl(1);
@@ -185,7 +189,25 @@ static __always_inline struct address source_of_fib(const struct packet *packet,
 		return fib->ipv4_src != packet->source.word[3] ? address_of_ipv4(fib->ipv4_src)
 							       : uplink->address[FAMILY_IPV4];
 	source = (struct address){{fib->ipv6_src[0], fib->ipv6_src[1], fib->ipv6_src[2], fib->ipv6_src[3]}};
-	return is_source(&source) && !same_address(&source, &packet->source) ? source : uplink->address[FAMILY_IPV6];
+	if (same_address(&source, &packet->source))
+		return uplink->address[FAMILY_IPV6];
+	return is_source(&source) ? source : (struct address){};
+}
+
+/*
+ * Whether a packet to that IPv6 address would be the host's own. Of a host's several addresses the kernel may name
+ * another from one day to the next, and does so for none of its own connections. A function of its own to the
+ * verifier, so the answer is an int.
+ */
+__noinline int is_hosts(struct __sk_buff *skb, const struct address *address, __u32 gateway_ifindex)
+{
+	struct bpf_fib_lookup fib = {.family = AF_INET6, .ifindex = gateway_ifindex};
+
+	if (!address)
+		return 0;
+	__builtin_memcpy(fib.ipv6_src, address, sizeof(*address));
+	__builtin_memcpy(fib.ipv6_dst, address, sizeof(*address));
+	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 
 /* A flow of that way needs no look-up while the generation lasts. */

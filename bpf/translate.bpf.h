@@ -125,11 +125,17 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 	replied->seen = 0;
 }
 
-/* The host has another address on that way now: nothing that is sent as before would be answered. */
-static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet, const struct address *source)
+/*
+ * The host has another address on that way now: nothing that is sent as before would be answered. With IPv6, it no
+ * longer has the one it had.
+ */
+static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet,
+				     const struct sandbox *sandbox, const struct address *source)
 {
-	return !(flow->flags & FLOW_FROM_WORLD) && !same_address(&flow->address, source) &&
-	       !same_address(&flow->address, &packet->source);
+	if (flow->flags & FLOW_FROM_WORLD || same_address(&flow->address, source) ||
+	    same_address(&flow->address, &packet->source))
+		return false;
+	return packet->family == FAMILY_IPV4 || !is_hosts(packet->skb, &flow->address, sandbox->gateway_ifindex);
 }
 
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
@@ -156,6 +162,42 @@ static __always_inline enum verdict translate_sent(const struct packet *packet, 
 	if (!same_address(&flow->address, &packet->source))
 		verdict = translate_identification(packet);
 	return verdict ? verdict : rewrite_end(packet, true, &flow->address, flow->port);
+}
+
+/*
+ * The same for the packet in packet_copy, its address and port to be in flow_work. A function of its own to the
+ * verifier, for which all packets come to it alike; of_train and identification: as in translate_error.
+ */
+__noinline int translate_copy(struct __sk_buff *skb, bool of_train, __be32 identification)
+{
+	struct packet *copy = bpf_map_lookup_elem(&packet_copy, &(__u32){0});
+	struct flow_work *work = room_for_flow();
+	enum verdict verdict = VERDICT_CONTINUE;
+	struct packet packet;
+
+	if (!copy || !work)
+		return VERDICT_DROP_REWRITE;
+	packet = *copy;
+	packet.skb = skb;
+	packet.train = NULL;
+	if (!same_address(&work->entry.address, &packet.source))
+		verdict =
+			of_train ? rewrite_identification(&packet, identification) : translate_identification(&packet);
+	return verdict ? verdict : rewrite_end(&packet, true, &work->entry.address, work->entry.port);
+}
+
+static __always_inline enum verdict translate_sent_apart(const struct packet *packet, const struct flow *flow,
+							 struct flow_work *work)
+{
+	struct packet *copy = bpf_map_lookup_elem(&packet_copy, &(__u32){0});
+	const struct fragment_train *train = packet->train;
+
+	if (!copy)
+		return VERDICT_DROP_REWRITE;
+	*copy = *packet;
+	work->entry.address = flow->address;
+	work->entry.port = flow->port;
+	return translate_copy(packet->skb, train, train ? train->identification : 0);
 }
 
 /*
@@ -196,15 +238,15 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
-	if (is_stale(flow, packet, &route->source))
+	if (is_stale(flow, packet, sandbox, &route->source))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);
 	note_segment(flow, packet);
 	keep_route(flow, route);
 	if (flow->flags & FLOW_MAPPED)
-		keep_mapping(work);
-	return translate_sent(packet, flow);
+		keep_mapping();
+	return translate_sent_apart(packet, flow, work);
 }
 
 /*

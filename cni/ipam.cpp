@@ -140,6 +140,9 @@ std::expected<void, Error> add_address(const Json& ip, const NetConf& conf, Ipam
         return unusable(conf, "has no address with a prefix length: " + ip.dump());
     }
     auto range = Range::of_subnet({address->first(), address->length});
+    if (!can_be_given(*address)) {
+        return unusable(conf, "has an address that no interface may be given: " + address->text());
+    }
     if (!range) {
         return unusable(conf, "has an address without a subnet to be in: " + address->text());
     }

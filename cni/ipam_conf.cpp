@@ -48,14 +48,6 @@ std::expected<std::vector<Prefix>, Error> read_excluded(const Json& json, const 
     return excluded;
 }
 
-// RFC 4291, section 2.4: neither the unspecified and the loopback address, IPv4's in IPv6's form, link-local addresses,
-// which every link has, nor groups.
-bool can_be_given(const Prefix& subnet) {
-    const auto overlaps = [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); };
-    return subnet.address.is_ipv4() ||
-           !(overlaps("::/127") || overlaps("::fffe:0:0/95") || overlaps("fe80::/10") || overlaps("ff00::/8"));
-}
-
 std::expected<Range, Error> read_range(const Json& json) {
     if (!json.is_object()) {
         return invalid("ipam.ranges", json, "is not an object with a subnet");
@@ -235,6 +227,12 @@ std::expected<Dns, Error> read_dns(const Json& conf, const Json& ipam) {
 }
 
 }  // namespace
+
+bool can_be_given(const Prefix& subnet) {
+    const auto overlaps = [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); };
+    return subnet.address.is_ipv4() ||
+           !(overlaps("::/127") || overlaps("::fffe:0:0/95") || overlaps("fe80::/10") || overlaps("ff00::/8"));
+}
 
 std::expected<IpamConf, Error> read_ipam_conf(const Json& conf) {
     IpamConf result;

@@ -8,11 +8,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <regex>
+#include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace causeway::test {
@@ -85,6 +89,34 @@ void enter_private_mounts() {
     static_cast<void>(done);
 }
 
+std::string text_of(const char* path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The kernel makes an IPv6 address its own a moment after it was added.
+void await_local_routes() {
+    for (int looks = 0; looks < 1000; ++looks) {
+        std::istringstream known(text_of("/proc/thread-self/net/if_inet6"));
+        const std::string routes = text_of("/proc/thread-self/net/ipv6_route");
+        bool all = true;
+        for (std::string line; std::getline(known, line);) {
+            all = all && routes.find(line.substr(0, 32) + " 80 ") != std::string::npos;  // 128 bits
+        }
+        if (all) {
+            return;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    throw std::runtime_error("an IPv6 address is not the host's own, not even after a second");
+}
+
+// IPv6 addresses are there at once, whether the link is up yet or not.
+std::string without_probes(const std::string& commands, Family family) {
+    static const std::regex line("(address (add|replace) [^\n]*)");
+    return family == Family::ipv6 ? std::regex_replace(commands, line, "$1 nodad") : commands;
+}
+
 // Neither probes for duplicates, nor solicitations, nor reports of listeners.
 void let_ipv6_be() {
     set_sysctl("ipv6/conf/all/accept_dad", "0");
@@ -99,12 +131,6 @@ void let_ipv6_be() {
 
 }  // namespace
 
-// IPv6 addresses are there at once, whether the link is up yet or not.
-static std::string without_probes(const std::string& commands, Family family) {
-    static const std::regex line("(address (add|replace) [^\n]*)");
-    return family == Family::ipv6 ? std::regex_replace(commands, line, "$1 nodad") : commands;
-}
-
 void run_ip(const std::string& commands, Family family) {
     FILE* pipe = popen(family == Family::ipv6 ? "ip -6 -batch -" : "ip -batch -", "w");
     const std::string translated = without_probes(in_family(commands, family), family);
@@ -112,6 +138,9 @@ void run_ip(const std::string& commands, Family family) {
     std::fputs(translated.c_str(), pipe);
     if (pclose(pipe) != 0) {
         throw std::runtime_error("ip failed in:\n" + translated);
+    }
+    if (family == Family::ipv6) {
+        await_local_routes();
     }
 }
 

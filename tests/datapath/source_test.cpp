@@ -18,11 +18,18 @@ IPv4 a_to(Ip destination) {
 
 class StaleSource : public InEachFamily {
 protected:
-    // From then on the host uses another address towards 198.51.100.0/24.
+    // From then on the host uses another address towards 198.51.100.0/24, and with IPv6 no longer has the one it had.
     void renumber() {
+        use_another();
+        if (family() == Family::ipv6) {
+            run_ip("address del 203.0.113.1/24 dev up0\n");
+        }
+    }
+
+    void use_another() {
         run_ip(
-            "address add 203.0.113.7/24 dev up0\n"
-            "route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
+            "address replace 203.0.113.7/24 dev up0\n"
+            "route replace 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
     }
 
     static Frame tcp(std::uint8_t flags) {
@@ -60,11 +67,11 @@ TEST_P(StaleSource, EndsAConnectionByAResetWhenTheSegmentEndsIt) {
 
 TEST_P(StaleSource, EndsAConnectionSilentlyWhenTheSegmentAcknowledgesNothingOrResets) {
     for (std::uint8_t flags : {syn, rst, std::uint8_t{rst | ack}}) {
-        run_ip("route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.1\n");
-        open(tcp(syn));
         run_ip(
-            "address replace 203.0.113.7/24 dev up0\n"
-            "route replace 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
+            "address replace 203.0.113.1/24 dev up0\n"
+            "route add 198.51.100.0/24 via 203.0.113.254 src 203.0.113.1\n");
+        open(tcp(syn));
+        renumber();
         expect_packet(From::sandbox_a, tcp(flags), VERDICT_DROP_STALE_SOURCE, tcp(flags));
         EXPECT_TRUE(datapath_->flows().empty());
         run_ip("route del 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
@@ -123,8 +130,34 @@ TEST_P(StaleSource, GivesTheFlowBackToTheQuota) {
 TEST_P(StaleSource, IsNoneOfAFlowTowardsAnotherPeer) {
     const Frame other = from_a / a_to("192.0.2.9"_ip) / TCP{.flags = ack};
     expect_verdict(From::sandbox_a, other, VERDICT_TO_WORLD);
-    renumber();
+    use_another();
     expect_verdict(From::sandbox_a, other, VERDICT_TO_WORLD);
+}
+
+// What the kernel chooses among several addresses may change from one day to the next, as with temporary ones; its own
+// connections stay with theirs. New flows take the new one.
+class StaleSourceOfIPv6 : public StaleSource {};
+
+TEST_P(StaleSourceOfIPv6, IsNoneWhileTheHostHasTheAddress) {
+    open(tcp(syn));
+    use_another();
+    const TCP segment{.flags = ack};
+    expect_packet(From::sandbox_a, from_a / a_to(ip_server) / segment, VERDICT_TO_WORLD,
+                  from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / segment);
+    expect_new_source(TCP{.source_port = own_port + 1});
+    run_ip("address del 203.0.113.1/24 dev up0\n");
+    expect_verdict(From::sandbox_a, tcp(ack), VERDICT_DROP_STALE_SOURCE);
+}
+
+// RFC 6724, section 5, rule 3.
+TEST_P(StaleSourceOfIPv6, IsADeprecatedAddressForNoNewFlow) {
+    run_ip("address add 203.0.113.7/24 dev up0 preferred_lft 0\n");
+    expect_packet(From::sandbox_a, from_a / a_to(ip_server) / UDP{}, VERDICT_TO_WORLD,
+                  from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UDP{});
+    run_ip(
+        "address replace 203.0.113.7/24 dev up0 preferred_lft forever\n"
+        "address change 203.0.113.1/24 dev up0 preferred_lft 0 valid_lft 1000\n");
+    expect_new_source(UDP{.source_port = own_port + 1});
 }
 
 TEST_P(StaleSource, IsNoneWhenNothingIsTranslated) {
@@ -268,6 +301,7 @@ TEST_P(Identification, IsTakenForEachSegmentWhenTheyComeAsOne) {
 }
 
 RUN_IN_EACH_FAMILY(StaleSource);
+RUN_IN_IPV6(StaleSourceOfIPv6);
 RUN_IN_EACH_FAMILY(Unmasqueraded);
 RUN_IN_IPV4(Identification);
 

@@ -34,6 +34,12 @@ Frame ping_server(std::uint16_t identifier) {
     return from_a / IPv4{.source = ip_a, .destination = ip_server} / ICMP{.identifier = identifier};
 }
 
+// By unicast.
+Frame solicits(const Ip6& target, std::uint8_t hop_limit = 255) {
+    return from_a / IPv6{.source = ip6_of(ip_a), .destination = target, .hop_limit = hop_limit} /
+           Neighbour{.target = target, .source_link = mac_a};
+}
+
 struct Case {
     enum verdict verdict;
     From from;
@@ -59,6 +65,7 @@ const Case cases[] = {
      "",
      {fragment(1)}},
     {VERDICT_ARP_ANSWERED, From::sandbox_a, from_a / Arp{.sender_mac = mac_a, .sender = ip_a, .target = ip_gateway}},
+    {VERDICT_ND_ANSWERED, From::sandbox_a, solicits(ip6_of(ip_gateway))},
     {VERDICT_DROP_TRUNCATED, From::sandbox_a, to_server.cut(53)},
     {VERDICT_DROP_BAD_HEADER, From::sandbox_a,
      from_a / IPv4{.source = ip_a, .destination = ip_server, .version = 6} / TCP{}},
@@ -68,11 +75,16 @@ const Case cases[] = {
          IPv4{.source = ip_uplink, .destination = ip_server} / TCP{},
      "",
      {to_server}},
+    {VERDICT_DROP_EXTENSION_HEADER, From::sandbox_a,
+     from_a / IPv6{.source = ip6_of(ip_a), .destination = ip6_of(ip_b)} / Extension{} / Extension{.kind = hop_by_hop} /
+         UDP{}},
     {VERDICT_DROP_ETHERTYPE, From::sandbox_a,
      Ethernet{.source = mac_a, .destination = mac_gateway, .type = 0x88cc} / Payload{"x"}},
     {VERDICT_DROP_BAD_ARP, From::sandbox_a, from_a / Arp{.operation = arp_reply, .sender_mac = mac_a, .sender = ip_a}},
     {VERDICT_DROP_ARP_NO_ANSWER, From::sandbox_a,
      from_a / Arp{.sender_mac = mac_a, .sender = ip_a, .target = ip_unused}},
+    {VERDICT_DROP_BAD_ND, From::sandbox_a, solicits(ip6_of(ip_gateway), 64)},
+    {VERDICT_DROP_ND_NO_ANSWER, From::sandbox_a, solicits(ip6_of(ip_unused))},
     {VERDICT_DROP_UNKNOWN_SANDBOX, From::unknown_link, to_server},
     {VERDICT_DROP_SPOOFED_MAC, From::sandbox_a, from_b / IPv4{.source = ip_a, .destination = ip_server} / TCP{}},
     {VERDICT_DROP_SPOOFED_ADDRESS, From::sandbox_a, from_a / IPv4{.source = ip_b, .destination = ip_server} / TCP{}},
@@ -136,6 +148,7 @@ class Verdict : public DatapathTest, public testing::WithParamInterface<Case> {}
 TEST_P(Verdict, IsReached) {
     const Case& one = GetParam();
     load({.flow_entries = one.flow_entries});
+    route_answer_.pointer = 48;  // the second header of the packet with too many
     run_ip(one.routes);
     configure(one.change);
     auto sandbox = sandbox_at(ip_a, host_a, mac_a);

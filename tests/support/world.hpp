@@ -8,7 +8,9 @@
 //
 //          node (the program's own namespace)                      world
 //     up0  203.0.113.1/24  02:00:cb:00:71:01  ──── veth ────  203.0.113.2/24  02:00:cb:00:71:02  dn0
-//     default via 203.0.113.2                                 198.51.100.1/32                    lo
+//          2001:db8:71::1/64                                  2001:db8:71::2/64
+//     default via 203.0.113.2, 2001:db8:71::2                 198.51.100.1/32                    lo
+//                                                             2001:db8:64::1/128
 //
 // Nothing is to be cleaned up: namespaces, mounts, pins and children all die with the program, however it ends.
 // What goes wrong is thrown as std::runtime_error; a child that fails is no error but an Output.
@@ -28,6 +30,9 @@ namespace causeway::test {
 inline constexpr const char* node_address = "203.0.113.1";
 inline constexpr const char* world_address = "203.0.113.2";
 inline constexpr const char* service_address = "198.51.100.1";  // in world, one hop further than world_address
+inline constexpr const char* node_ipv6 = "2001:db8:71::1";
+inline constexpr const char* world_ipv6 = "2001:db8:71::2";
+inline constexpr const char* service_ipv6 = "2001:db8:64::1";
 
 // How a child ended: its exit status, 128 + signal if one killed it, 124 if its time was up, 126 if it could not
 // enter its namespace, 127 if there is no such program. The last two have the reason in `err`.

@@ -64,6 +64,23 @@ TEST_F(Chain, AttachesTheInterfaceThatIsGivenAndLeavesIt) {
     EXPECT_TRUE(succeeded(ask("ADD", before_)));
 }
 
+TEST_F(Chain, GivesAndTakesBackAddressesAndRoutesOfBothFamilies) {
+    const auto keeper = connect("keeper", dual_configuration());
+    ip({"addr", "add", "fd00:9::5/64", "dev", "eth0", "nodad"}, netns_);
+    const auto before = Snapshot::take({netns_, keeper.netns});
+    const auto conf = dual_configuration({{"prevResult", before_}});
+    const auto added = add("blue", netns_, conf);
+    ASSERT_TRUE(succeeded(added));
+    EXPECT_EQ(added.json.at("ips").size(), 2U);
+    EXPECT_TRUE(succeeded(answer_to({.command = "CHECK",
+                                     .id = "blue",
+                                     .netns = netns_,
+                                     .conf = dual_configuration({{"prevResult", added.json}})})));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {keeper.netns, {"fd00:1::2", 80}}));
+    EXPECT_TRUE(succeeded(del("blue", netns_, conf)));
+    EXPECT_TRUE(before.holds());
+}
+
 TEST_F(Chain, LeavesOthersAddressesAndProgramsOnTheInterface) {
     const auto keeper = connect("keeper");
     ip({"addr", "add", "172.16.0.5/24", "dev", "eth0"}, netns_);

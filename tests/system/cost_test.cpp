@@ -97,5 +97,23 @@ TEST_F(Cost, OfADelIsTheSameHoweverManyFlowsThereAre) {
     EXPECT_TRUE(eventually([] { return ctl_json({"flows"}).size() == 10000; })) << "those of who is gone do not";
 }
 
+// A second address is a claim, an entry and its undoing, and the uplink's own address of that family.
+TEST_F(Cost, IsTheDocumentedOneForBothFamiliesToo) {
+    const auto conf = dual_configuration();
+    const auto keeper = connect("keeper", conf);
+    const auto netns = world_.add_namespace("blue");
+    const Call add{.command = "ADD", .id = "blue", .netns = netns, .conf = conf};
+    const auto counts = counts_of(add);
+    EXPECT_LE(counts.map_operations, 45);
+    EXPECT_LE(counts.netlink_requests, 16);
+    EXPECT_EQ(counts.forks, 0);
+    ASSERT_TRUE(succeeded(answer_to(add)));
+    auto del = add;
+    del.command = "DEL";
+    const auto del_counts = counts_of(del);
+    EXPECT_LE(del_counts.map_operations, 31);
+    EXPECT_LE(del_counts.netlink_requests, 2);
+}
+
 }  // namespace
 }  // namespace causeway::test

@@ -113,6 +113,29 @@ TEST_F(Ctl, TakesTheNetworkFromItsOptions) {
     EXPECT_EQ(meeting.seen.address, "10.5.0.2");
 }
 
+TEST_F(Ctl, TakesASubnetOfEachFamily) {
+    const auto before = Snapshot::take();
+    expect_ok(ctl({"sandbox", "add", "--subnet", "10.5.0.0/24", "--subnet", "fd00:5::/64", "blue"}));
+    const auto rows = ctl_json({"endpoints"});
+    ASSERT_EQ(rows.size(), 2U);
+    EXPECT_EQ(rows[0].at("address"), "10.5.0.2");
+    EXPECT_EQ(rows[1].at("address"), "fd00:5::2");
+    const auto blue = world_.path("blue");
+    EXPECT_TRUE(ping(blue, "fd00:5::1"));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue}, {world_.world(), {service_address, 80}}));
+    const auto meeting = meet(Protocol::icmp, {blue}, {world_.world(), {service_ipv6, 0}});
+    EXPECT_TRUE(meeting);
+    const auto flows = ctl_json({"flows", "--protocol", "icmpv6", "--peer", service_ipv6});
+    ASSERT_EQ(flows.size(), 1U);
+    EXPECT_EQ(flows[0].at("state"), "icmp");
+    EXPECT_EQ(flows[0].at("source"), "[fd00:5::2]:" + std::to_string(meeting.client.port));
+    EXPECT_EQ(flows[0].at("translated"), "[" + std::string(node_ipv6) + "]:" + std::to_string(meeting.seen.port));
+    EXPECT_EQ(ctl({"flows", "delete", "--peer", service_ipv6}).status, 0);
+    EXPECT_EQ(ctl_json({"flows", "--peer", service_ipv6}).size(), 0U);
+    expect_ok(ctl({"sandbox", "del", "blue"}));
+    EXPECT_TRUE(before.holds());
+}
+
 TEST_F(Ctl, ListsEndpointsWithWhatWentThroughThem) {
     const auto blue = connect("blue"), red = connect("red");
     ASSERT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}}));

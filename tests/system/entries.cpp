@@ -57,7 +57,8 @@ Bytes key_of_device(const std::string& device) {
 
 Bytes key_of_address(const std::string& address) {
     Bytes bytes(16);
-    if (inet_pton(AF_INET6, ("::ffff:" + address).c_str(), bytes.data()) != 1) {
+    if (inet_pton(AF_INET6, (address.find(':') == std::string::npos ? "::ffff:" + address : address).c_str(),
+                  bytes.data()) != 1) {
         throw std::runtime_error("no IPv4 address: " + address);
     }
     return bytes;

@@ -20,6 +20,7 @@ struct Group {
     std::string name;
     std::vector<int> calls;
     int error;
+    Json (*configuration)(const Json& patch) = test::configuration;
 };
 void PrintTo(const Group& group, std::ostream* stream) {
     *stream << group.name;
@@ -46,7 +47,8 @@ protected:
 
     // One ADD after another, whose first call of the group fails, then the second, to the last that there is.
     void fail_each_call(const Snapshot& before, const std::function<void()>& others_are_well) {
-        const Call call{.command = "ADD", .id = "blue", .netns = netns_};
+        const auto conf = GetParam().configuration({});
+        const Call call{.command = "ADD", .id = "blue", .netns = netns_, .conf = conf};
         int failed = 0;
         for (int nth = 1;; ++nth) {
             const Fault fault{Fault::Kind::error, nth, GetParam().error, GetParam().calls};
@@ -56,7 +58,7 @@ protected:
             if (answer.ok()) {
                 EXPECT_TRUE(ping(netns_, "10.0.0.1"));
                 EXPECT_TRUE(meet(Protocol::udp, {netns_}, {world_.world(), {world_address, 53}}));
-                EXPECT_TRUE(succeeded(del("blue", netns_)));
+                EXPECT_TRUE(succeeded(del("blue", netns_, conf)));
             } else {
                 failed++;
                 EXPECT_TRUE(refused(answer, answer.code()));
@@ -65,7 +67,7 @@ protected:
             }
             EXPECT_TRUE(before.holds());
             others_are_well();
-            if (faulted.call.empty() || (HasFailure() && !(del("blue", netns_).ok() && before.holds()))) {
+            if (faulted.call.empty() || (HasFailure() && !(del("blue", netns_, conf).ok() && before.holds()))) {
                 break;  // also where what one has left behind would be held against the next
             }
         }
@@ -93,6 +95,12 @@ constexpr auto name_of = [](const auto& group) { return group.param.name; };
 
 INSTANTIATE_TEST_SUITE_P(Each, FailedAdd, testing::ValuesIn(groups), name_of);
 INSTANTIATE_TEST_SUITE_P(Each, FailedLaterAdd, testing::ValuesIn(groups), name_of);
+// What IPv6 adds: a second address in each step, and settings by files.
+INSTANTIATE_TEST_SUITE_P(OfBothFamilies, FailedAdd,
+                         testing::Values(Group{"Bpf", {SYS_bpf}, EPERM, dual_configuration},
+                                         Group{"Netlink", {SYS_sendto, SYS_recvfrom}, ENOBUFS, dual_configuration},
+                                         Group{"Files", {SYS_openat, SYS_setns}, EACCES, dual_configuration}),
+                         name_of);
 INSTANTIATE_TEST_SUITE_P(WithoutMemory, FailedLaterAdd, testing::Values(Group{"Bpf", {SYS_bpf}, ENOMEM}), name_of);
 
 // What the kernel refuses for reasons of its own: a step each.

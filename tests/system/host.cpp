@@ -22,6 +22,21 @@ Json second_configuration(const Json& patch) {
     return conf;
 }
 
+Json ipv6_configuration(const Json& patch) {
+    Json conf = configuration(Json::parse(R"({"ipam": {
+        "ranges": [[{"subnet": "fd00:1::/64"}]], "routes": [{"dst": "::/0"}]}})"));
+    conf.merge_patch(patch);
+    return conf;
+}
+
+Json dual_configuration(const Json& patch) {
+    Json conf = configuration(Json::parse(R"({"ipam": {
+        "ranges": [[{"subnet": "10.0.0.0/24"}], [{"subnet": "fd00:1::/64"}]],
+        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}})"));
+    conf.merge_patch(patch);
+    return conf;
+}
+
 RunOptions Call::options() const {
     RunOptions options{.stdin_text = conf.dump(), .clean_environment = true};
     const auto put = [&](const char* name, const std::string& value) {

@@ -22,6 +22,10 @@ Json configuration(const Json& patch = Json::object());
 // The same for a second network: its own name, device and subnet 10.0.1.0/24.
 Json second_configuration(const Json& patch = Json::object());
 
+// The first network with IPv6 fd00:1::/64 in place of IPv4, or beside it, and routes to everywhere of each.
+Json ipv6_configuration(const Json& patch = Json::object());
+Json dual_configuration(const Json& patch = Json::object());
+
 // One call of the plugin, as the specification has it.
 struct Call {
     std::string command, id, netns;
@@ -57,7 +61,7 @@ testing::AssertionResult refused(const Answer& answer, int code, const std::vect
 
 struct Sandbox {
     std::string id, netns, interface;
-    std::string address;   // without its prefix length
+    std::string address;   // the first one, without its prefix length
     std::string host_end;  // name
     std::string mac;
     Json reply;

@@ -174,13 +174,30 @@ TEST_F(Delegation, GivesBackWhatItCannotUse) {
     const auto before = Snapshot::take({netns});
     for (const auto* answer : {"{}", "no JSON", R"({"ips": []})", R"({"ips": [{"address": "10.0.0.300/24"}]})",
                                R"({"ips": [{"address": "10.0.0.5/24", "gateway": "10.0.9.1"}]})",
-                               R"({"ips": [{"address": "10.0.0.5/24"}, {"address": "10.0.0.6/24"}]})"}) {
+                               R"({"ips": [{"address": "10.0.0.5/24"}, {"address": "fd00:1::5"}]})"}) {
         answer_with(answer);
         std::filesystem::remove("/run/asked");
         EXPECT_TRUE(refused(ask("ADD", "blue"), 6, {"notes"})) << answer;
         EXPECT_THAT(asked(), ElementsAre("ADD blue", "DEL blue")) << answer;
         EXPECT_TRUE(before.holds());
     }
+}
+
+TEST_F(Delegation, GivesASandboxAllThatThePluginChose) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take();
+    answer_with(R"({"ips": [{"address": "fd00:1::5/64"}, {"address": "10.0.0.5/24", "gateway": "10.0.0.254"},
+                            {"address": "10.0.0.6/24"}], "routes": [{"dst": "::/0"}, {"dst": "0.0.0.0/0"}]})");
+    const auto added = ask("ADD", "blue");
+    ASSERT_TRUE(succeeded(added));
+    EXPECT_EQ(added.json.at("ips").size(), 3U);
+    EXPECT_EQ(added.json.at("routes"),
+              Json::parse(R"([{"dst": "::/0", "gw": "fd00:1::1"}, {"dst": "0.0.0.0/0", "gw": "10.0.0.254"}])"));
+    EXPECT_EQ(ctl_json({"endpoints"}).size(), 3U);
+    EXPECT_TRUE(ping(netns, "10.0.0.254"));
+    EXPECT_TRUE(succeeded(ask("CHECK", "blue", {{"prevResult", added.json}})));
+    EXPECT_TRUE(succeeded(ask("DEL", "blue")));
+    EXPECT_TRUE(before.holds());
 }
 
 TEST_F(Delegation, PassesAnErrorOnWithItsCode) {

@@ -103,6 +103,30 @@ TEST_F(Repair, FollowsAnUplinkThatHasAnotherAddress) {
     }
 }
 
+TEST_F(Repair, FollowsAnUplinkThatHasAnotherAddressOfEitherFamily) {
+    const auto blue = connect("blue", dual_configuration());
+    ip({"addr", "add", "2001:db8:71::77/64", "dev", "up0", "nodad"});
+    ip({"addr", "del", std::string(node_ipv6) + "/64", "dev", "up0"});
+    const auto red = connect("red", dual_configuration());
+    for (const auto& sandbox : {blue, red}) {
+        const auto meeting = meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_ipv6, 80}});
+        EXPECT_TRUE(meeting) << sandbox.id;
+        EXPECT_EQ(meeting.seen.address, "2001:db8:71::77");
+        EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_address, 80}}));
+    }
+}
+
+TEST_F(Repair, GivesANetworkOfIPv4ItsIPv6) {
+    const auto blue = connect("blue");
+    const auto red = connect("red", dual_configuration());
+    expect_connected(blue);
+    EXPECT_TRUE(ping(red.netns, "fd00:1::1"));
+    EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, {world_.world(), {service_ipv6, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}}));
+    const auto green = connect("green");  // as the old configuration has it: nothing is taken away
+    EXPECT_TRUE(ping(red.netns, "fd00:1::1"));
+}
+
 TEST_F(Repair, TakesTheNewSettingsOfAConfiguration) {
     const auto blue = connect("blue");
     const auto red = connect("red", configuration({{"ipMasq", false}}));

@@ -18,12 +18,19 @@ constexpr const char* questions =
     "addr show\n"
     "route show table all\n"
     "rule show\n";
+constexpr const char* ipv6_questions =
+    "addr show\n"
+    "route show table all\n"
+    "rule show\n";
 
-// Without what the kernel settles by itself a little later: carrier and queue of a link.
+// Without what the kernel settles by itself a little later: carrier and queue of a link, and IPv6's addresses and
+// routes that each link has by itself.
 std::string devices_of(const std::string& netns) {
-    static const std::regex unsettled("NO-CARRIER,|,LOWER_UP| (qdisc|state) [^ ]+");
-    const auto text = must_run({"ip", "-4", "-o", "-d", "-batch", "-"}, {.stdin_text = questions, .netns = netns});
-    return std::regex_replace(text, unsettled, "");
+    static const std::regex unsettled("NO-CARRIER,|,LOWER_UP| (qdisc|state) [^ ]+| tentative"),
+        by_itself("(^|\n)[^\n]*(inet6 fe80:|fe80::|ff00::|anycast)[^\n]*(?=\n)");
+    const auto ipv4 = must_run({"ip", "-4", "-o", "-d", "-batch", "-"}, {.stdin_text = questions, .netns = netns});
+    const auto ipv6 = must_run({"ip", "-6", "-o", "-d", "-batch", "-"}, {.stdin_text = ipv6_questions, .netns = netns});
+    return std::regex_replace(ipv4 + std::regex_replace(ipv6, by_itself, ""), unsettled, "");
 }
 
 std::string paths_under(const std::string& root) {
@@ -48,8 +55,10 @@ std::string contents_of(const std::string& path) {
 // /proc/sys/net is that of whoever looks.
 std::string forwarding() {
     std::string lines = "all " + contents_of("/proc/sys/net/ipv4/ip_forward");
-    for (const auto& device : std::filesystem::directory_iterator("/proc/sys/net/ipv4/conf")) {
-        lines += device.path().filename().string() + " " + contents_of(device.path() / "forwarding");
+    for (const std::string family : {"ipv4", "ipv6"}) {
+        for (const auto& device : std::filesystem::directory_iterator("/proc/sys/net/" + family + "/conf")) {
+            lines += family + " " + device.path().filename().string() + " " + contents_of(device.path() / "forwarding");
+        }
     }
     return lines;
 }

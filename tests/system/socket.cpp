@@ -21,25 +21,50 @@ namespace {
     throw std::runtime_error(what + ": " + std::strerror(errno));
 }
 
-sockaddr_in name_of(const End& end) {
-    sockaddr_in name{.sin_family = AF_INET, .sin_port = htons(end.port), .sin_addr = {}, .sin_zero = {}};
-    if (inet_pton(AF_INET, end.address.c_str(), &name.sin_addr) != 1) {
-        throw std::runtime_error(end.address + " is no IPv4 address");
+// As the kernel has an end, of either family.
+union Name {
+    sockaddr any;
+    sockaddr_in ipv4;
+    sockaddr_in6 ipv6;
+};
+
+socklen_t size_of(const Name& name) {
+    return name.any.sa_family == AF_INET6 ? sizeof(name.ipv6) : sizeof(name.ipv4);
+}
+
+Name name_of(const End& end) {
+    Name name{};
+    int read = 0;
+    if (end.is_ipv6()) {
+        name.ipv6.sin6_family = AF_INET6;
+        name.ipv6.sin6_port = htons(end.port);
+        read = inet_pton(AF_INET6, end.address.c_str(), &name.ipv6.sin6_addr);
+    } else {
+        name.ipv4.sin_family = AF_INET;
+        name.ipv4.sin_port = htons(end.port);
+        read = inet_pton(AF_INET, end.address.c_str(), &name.ipv4.sin_addr);
+    }
+    if (read != 1) {
+        throw std::runtime_error(end.address + " is no IP address");
     }
     return name;
 }
 
-End end_of(const sockaddr_in& name) {
-    char text[INET_ADDRSTRLEN] = "";
-    inet_ntop(AF_INET, &name.sin_addr, text, sizeof(text));
-    return {text, ntohs(name.sin_port)};
+End end_of(const Name& name) {
+    char text[INET6_ADDRSTRLEN] = "";
+    if (name.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &name.ipv6.sin6_addr, text, sizeof(text));
+        return {text, ntohs(name.ipv6.sin6_port)};
+    }
+    inet_ntop(AF_INET, &name.ipv4.sin_addr, text, sizeof(text));
+    return {text, ntohs(name.ipv4.sin_port)};
 }
 
 template <typename Ask>
 End asked(Ask ask, int fd) {
-    sockaddr_in name{};
+    Name name{};
     socklen_t size = sizeof(name);
-    if (ask(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+    if (ask(fd, &name.any, &size) != 0) {
         fail("ask a socket for its ends");
     }
     return end_of(name);
@@ -66,9 +91,9 @@ Visit::~Visit() {
     close(home_);
 }
 
-Socket Socket::open(const std::string& netns, int type, int protocol) {
+Socket Socket::open(const std::string& netns, int type, int protocol, bool ipv6) {
     const Visit visit(netns);
-    Socket socket(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+    Socket socket(::socket(ipv6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
     if (socket.fd_ < 0) {
         fail("open a socket");
     }
@@ -76,13 +101,13 @@ Socket Socket::open(const std::string& netns, int type, int protocol) {
 }
 
 Socket Socket::udp(const std::string& netns, const End& local) {
-    auto socket = open(netns, SOCK_DGRAM);
+    auto socket = open(netns, SOCK_DGRAM, 0, local.is_ipv6());
     socket.bind(local);
     return socket;
 }
 
 Socket Socket::tcp(const std::string& netns, const End& local) {
-    auto socket = open(netns, SOCK_STREAM);
+    auto socket = open(netns, SOCK_STREAM, 0, local.is_ipv6());
     if (local != End{}) {
         socket.set(SOL_SOCKET, SO_REUSEADDR, 1);
         socket.bind(local);
@@ -121,7 +146,7 @@ End Socket::peer() const {
 
 void Socket::bind(const End& local) {
     const auto name = name_of(local);
-    if (::bind(fd_, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0) {
+    if (::bind(fd_, &name.any, size_of(name)) != 0) {
         fail("bind to " + local.address + ":" + std::to_string(local.port));
     }
 }
@@ -153,7 +178,7 @@ bool Socket::ready(short events, std::chrono::milliseconds time) const {
 
 int Socket::connect(const End& remote, std::chrono::milliseconds time) {
     const auto name = name_of(remote);
-    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0) {
+    if (::connect(fd_, &name.any, size_of(name)) == 0) {
         return 0;
     }
     if (errno != EINPROGRESS) {
@@ -190,8 +215,8 @@ bool Socket::send(std::string_view text) {
 
 bool Socket::send_to(const End& remote, std::string_view text) {
     const auto name = name_of(remote);
-    return sendto(fd_, text.data(), text.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&name),
-                  sizeof(name)) == static_cast<ssize_t>(text.size());
+    return sendto(fd_, text.data(), text.size(), MSG_NOSIGNAL, &name.any, size_of(name)) ==
+           static_cast<ssize_t>(text.size());
 }
 
 std::optional<Datagram> Socket::receive(std::chrono::milliseconds time) {
@@ -199,9 +224,9 @@ std::optional<Datagram> Socket::receive(std::chrono::milliseconds time) {
         return std::nullopt;
     }
     std::string text(65536, '\0');
-    sockaddr_in name{};
+    Name name{};
     socklen_t size = sizeof(name);
-    const auto got = recvfrom(fd_, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&name), &size);
+    const auto got = recvfrom(fd_, text.data(), text.size(), 0, &name.any, &size);
     if (got < 0) {
         return std::nullopt;
     }

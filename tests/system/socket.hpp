@@ -18,6 +18,7 @@ struct End {
     std::string address = "0.0.0.0";
     std::uint16_t port = 0;
 
+    bool is_ipv6() const { return address.find(':') != std::string::npos; }
     auto operator<=>(const End&) const = default;
 };
 
@@ -41,7 +42,8 @@ struct Datagram {
 // Non-blocking underneath. What the network does is a value; what the test does wrong is thrown.
 class Socket {
 public:
-    static Socket open(const std::string& netns, int type, int protocol = 0);
+    static Socket open(const std::string& netns, int type, int protocol = 0, bool ipv6 = false);
+    // Of the family of their local ends.
     static Socket udp(const std::string& netns, const End& local = {});
     static Socket tcp(const std::string& netns, const End& local = {});
     static Socket listener(const std::string& netns, const End& local);

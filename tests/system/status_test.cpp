@@ -117,6 +117,27 @@ TEST_F(Status, MentionsWhatTheNextAddWillRepair) {
     EXPECT_THAT(status().text, IsEmpty());
 }
 
+// Linux, Documentation/networking/ip-sysctl.rst, accept_ra: where somebody has forwarding on all devices.
+TEST_F(Status, MentionsAnUplinkThatTakesNoRouterAdvertisementsAnyMore) {
+    const auto blue = connect("blue", ipv6_configuration());
+    EXPECT_THAT(status(ipv6_configuration()).text, IsEmpty());
+    set_sysctl("net/ipv6/conf/all/forwarding", "1");
+    expect_remark("net.ipv6.conf.up0.accept_ra to 2", ipv6_configuration());
+    EXPECT_THAT(status(second_configuration()).text, IsEmpty()) << "no matter to a network of IPv4";
+    set_sysctl("net/ipv6/conf/up0/accept_ra", "2");
+    EXPECT_THAT(status(ipv6_configuration()).text, IsEmpty());
+}
+
+TEST_F(Status, TellsThatTheMtuIsTooSmallForIPv6) {
+    EXPECT_TRUE(refused(status(dual_configuration({{"mtu", 1279}})), 50, {"mtu: 1279", "1280"}));
+    EXPECT_TRUE(succeeded(status(configuration({{"mtu", 1279}}))));
+    ip({"link", "set", "up0", "mtu", "1279"});
+    EXPECT_TRUE(refused(status(dual_configuration({{"uplinks", {"up0"}}})), 50, {"1279 of the uplink up0"}));
+    EXPECT_TRUE(refused(add("blue", world_.add_namespace("blue"), dual_configuration({{"uplinks", {"up0"}}})), 7,
+                        {"1279 of the uplink up0"}));
+    EXPECT_TRUE(succeeded(status(dual_configuration({{"mtu", 1280}, {"uplinks", {"up0"}}}))));
+}
+
 TEST_F(Status, MentionsThatThereIsNoUplink) {
     ip({"link", "del", "up0"});
     expect_remark("no uplink");

@@ -21,6 +21,11 @@ Meeting missed(const std::string& why) {
     return {.met = false, .why = why, .client = {}, .seen = {}};
 }
 
+// What a client binds to, of the server's family.
+End own_end(const Place& client, const Place& server) {
+    return client.end == End{} && server.end.is_ipv6() ? End{"::", 0} : client.end;
+}
+
 Socket prepared(Socket socket, const Place& client) {
     if (client.prepare) {
         client.prepare(socket);
@@ -30,7 +35,7 @@ Socket prepared(Socket socket, const Place& client) {
 
 Meeting meet_tcp(const Place& client, const Place& server, std::chrono::milliseconds time) {
     auto listener = Socket::listener(server.netns, server.end);
-    auto socket = prepared(Socket::tcp(client.netns, client.end), client);
+    auto socket = prepared(Socket::tcp(client.netns, own_end(client, server)), client);
     const int refusal = socket.connect(server.end, time);
     auto accepted = listener.accept(refusal == 0 ? time : std::chrono::milliseconds(0));
     if (!accepted) {
@@ -55,7 +60,7 @@ Meeting meet_tcp(const Place& client, const Place& server, std::chrono::millisec
 
 Meeting meet_udp(const Place& client, const Place& server, std::chrono::milliseconds time) {
     auto service = Socket::udp(server.netns, server.end);
-    auto socket = prepared(Socket::udp(client.netns, client.end), client);
+    auto socket = prepared(Socket::udp(client.netns, own_end(client, server)), client);
     if (const int error = socket.connect(server.end)) {  // so that only answers from there are heard
         return missed(std::string("UDP connect: ") + std::strerror(error));
     }
@@ -74,9 +79,19 @@ Meeting meet_udp(const Place& client, const Place& server, std::chrono::millisec
     return meeting;
 }
 
-std::string echo_request(std::uint16_t identifier) {
+// RFC 4443, sections 4.1 and 4.2: the same header with other types. The kernel fills in that checksum.
+struct Echo {
+    int protocol;
+    std::uint8_t request, reply;
+    bool with_ip_header;  // as raw sockets give what they receive
+};
+Echo echo_towards(const End& end) {
+    return end.is_ipv6() ? Echo{IPPROTO_ICMPV6, 128, 129, false} : Echo{IPPROTO_ICMP, ICMP_ECHO, ICMP_ECHOREPLY, true};
+}
+
+std::string echo_request(std::uint8_t type, std::uint16_t identifier) {
     icmphdr header{};
-    header.type = ICMP_ECHO;
+    header.type = type;
     header.un.echo.id = htons(identifier);
     header.un.echo.sequence = htons(1);
     const std::string text = "is anybody there";
@@ -88,9 +103,9 @@ std::string echo_request(std::uint16_t identifier) {
     return {bytes.begin(), bytes.end()};
 }
 
-// The next ICMP message of the type from a raw socket, which sees all of them with their IP headers.
-std::optional<End> next_icmp(Socket& socket, std::uint8_t type, std::uint16_t identifier, bool any_identifier,
-                             std::chrono::milliseconds time) {
+// The next ICMP message of the type from a raw socket, which sees all of them.
+std::optional<End> next_icmp(Socket& socket, const Echo& echo, std::uint8_t type, std::uint16_t identifier,
+                             bool any_identifier, std::chrono::milliseconds time) {
     const auto deadline = std::chrono::steady_clock::now() + time;
     for (;;) {
         const auto left =
@@ -99,7 +114,7 @@ std::optional<End> next_icmp(Socket& socket, std::uint8_t type, std::uint16_t id
         if (!packet) {
             return std::nullopt;
         }
-        const std::size_t offset = (static_cast<std::uint8_t>(packet->text[0]) & 0x0fU) * 4U;
+        const std::size_t offset = echo.with_ip_header ? (static_cast<std::uint8_t>(packet->text[0]) & 0x0fU) * 4U : 0;
         icmphdr header{};
         if (packet->text.size() < offset + sizeof(header)) {
             continue;
@@ -115,19 +130,21 @@ std::optional<End> next_icmp(Socket& socket, std::uint8_t type, std::uint16_t id
 Meeting meet_icmp(const Place& client, const Place& server, std::chrono::milliseconds time) {
     static std::atomic<std::uint16_t> next = 20000;
     const std::uint16_t identifier = client.end.port != 0 ? client.end.port : next++;
-    auto socket = prepared(Socket::open(client.netns, SOCK_RAW, IPPROTO_ICMP), client);
-    auto watch = Socket::open(server.netns, SOCK_RAW, IPPROTO_ICMP);
-    socket.bind({client.end.address, 0});
+    const auto echo = echo_towards(server.end);
+    const bool ipv6 = server.end.is_ipv6();
+    auto socket = prepared(Socket::open(client.netns, SOCK_RAW, echo.protocol, ipv6), client);
+    auto watch = Socket::open(server.netns, SOCK_RAW, echo.protocol, ipv6);
+    socket.bind({own_end(client, server).address, 0});
     if (const int error = socket.connect({server.end.address, 0})) {
         return missed(std::string("ICMP connect: ") + std::strerror(error));
     }
-    socket.send(echo_request(identifier));
-    const auto request = next_icmp(watch, ICMP_ECHO, identifier, true, time);
+    socket.send(echo_request(echo.request, identifier));
+    const auto request = next_icmp(watch, echo, echo.request, identifier, true, time);
     if (!request) {
         return missed("ICMP: the request did not arrive");
     }
     Meeting meeting{.met = true, .why = "", .client = {socket.local().address, identifier}, .seen = *request};
-    if (!next_icmp(socket, ICMP_ECHOREPLY, identifier, false, time)) {
+    if (!next_icmp(socket, echo, echo.reply, identifier, false, time)) {
         meeting.met = false;
         meeting.why = "ICMP: the answer did not arrive";
     }
@@ -190,14 +207,16 @@ Meeting knock(Protocol protocol, const Place& client, const Place& server) {
 
 bool ping(const std::string& netns, const std::string& address, std::chrono::milliseconds time) {
     constexpr std::uint16_t identifier = 4242;
-    auto socket = Socket::open(netns, SOCK_RAW, IPPROTO_ICMP);
-    return socket.connect({address, 0}) == 0 && socket.send(echo_request(identifier)) &&
-           next_icmp(socket, ICMP_ECHOREPLY, identifier, false, time).has_value();
+    const End end{address, 0};
+    const auto echo = echo_towards(end);
+    auto socket = Socket::open(netns, SOCK_RAW, echo.protocol, end.is_ipv6());
+    return socket.connect({address, 0}) == 0 && socket.send(echo_request(echo.request, identifier)) &&
+           next_icmp(socket, echo, echo.reply, identifier, false, time).has_value();
 }
 
 Line open_line(const Place& client, const Place& server) {
     auto listener = Socket::listener(server.netns, server.end);
-    auto socket = prepared(Socket::tcp(client.netns, client.end), client);
+    auto socket = prepared(Socket::tcp(client.netns, own_end(client, server)), client);
     const int refusal = socket.connect(server.end);
     auto accepted = listener.accept();
     if (refusal != 0 || !accepted) {

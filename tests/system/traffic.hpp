@@ -17,7 +17,8 @@ namespace causeway::test {
 enum class Protocol { tcp, udp, icmp };
 void PrintTo(Protocol protocol, std::ostream* stream);
 
-// A server's end is where it listens and is spoken to; a client's, what it binds to (by default nothing).
+// A server's end is where it listens and is spoken to; a client's, what it binds to (by default nothing), of the same
+// family.
 struct Place {
     std::string netns;
     End end{};

@@ -105,6 +105,8 @@ INSTANTIATE_TEST_SUITE_P(
         Unusable{"TheAddressIsANumber", R"({"ips": [{"address": 10}]})"},
         Unusable{"TheAddressIsMissing", R"({"ips": [{"gateway": "10.7.0.1"}]})"},
         Unusable{"TheAddressHasNoLength", R"({"ips": [{"address": "10.7.0.5"}]})"},
+        Unusable{"TheAddressIsOfTheLinkAlone", R"({"ips": [{"address": "fe80::5/64"}]})"},
+        Unusable{"TheAddressIsAGroup", R"({"ips": [{"address": "ff02::5/64"}]})"},
         Unusable{"TheGatewayIsOfAnotherFamily", R"({"ips": [{"address": "2001:db8::5/64", "gateway": "10.7.0.1"}]})"},
         Unusable{"TheAddressIsAloneInItsSubnet", R"({"ips": [{"address": "10.7.0.5/32"}]})"},
         Unusable{"TheGatewayIsOutside", R"({"ips": [{"address": "10.7.0.5/24", "gateway": "10.8.0.1"}]})"},

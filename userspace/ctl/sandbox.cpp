@@ -125,6 +125,7 @@ void add_sandbox(CLI::App& app, Action& chosen) {
     add->add_option("--device", options->device, "its gateway device")->capture_default_str();
     add->add_option("--subnet", options->subnets,
                     "its subnet, IPv4 or IPv6; the gateway is the first address. Several: an address of each")
+        ->allow_extra_args(false)
         ->capture_default_str();
     add->add_option("--uplink", options->uplinks,
                     "a device that leads to the world; default: all with a global address");
