@@ -12,7 +12,7 @@
  * what comes in there as meant for it. Silence for an address that nobody has, and for the asker's own: that
  * is how it learns that its address is not a duplicate (RFC 5227, section 2.1.1).
  */
-static __always_inline enum verdict answer_arp(struct __sk_buff *skb, const struct sandbox *sandbox)
+static __noinline enum verdict answer_arp(struct __sk_buff *skb, const struct sandbox *sandbox)
 {
 	struct ethhdr *ethernet = bytes_at(skb, 0, ETH_HLEN + sizeof(struct arp_ipv4));
 	struct arp_ipv4 *arp = (void *)(ethernet + 1);

@@ -36,18 +36,22 @@ static __always_inline enum verdict follow_train(struct packet *packet, __u32 sc
 	return packet->fragment_offset ? join_train(packet, scope, slot) : begin_train(packet, scope, slot);
 }
 
-/* CONTINUE: the packet looks as the world is to see it. source: what the host would use on that way. */
+/* CONTINUE: the packet looks as the world is to see it. */
 static __always_inline enum verdict translate_to_world(struct packet *packet, const struct sandbox *sandbox,
-						       const struct address *source)
+						       const struct route *route)
 {
 	const struct sandbox_link *link = &sandbox->link;
-	enum verdict verdict = follow_train(packet, link->ifindex, link->slot);
+	enum verdict verdict;
 
+	generalise(packet);
+	verdict = follow_train(packet, link->ifindex, link->slot);
 	if (verdict)
 		return verdict;
 	if (is_icmp_error(packet))
-		return translate_error_to_world(packet, link->ifindex);
-	verdict = translate_source(packet, sandbox, source);
+		return translate_error(packet->skb, link->ifindex,
+				       packet->train ? OF_TRAIN | bpf_ntohs(packet->train->identification) : 0,
+				       error_sums_hold(packet));
+	verdict = translate_source(packet, sandbox, route);
 	leave_train(packet, link->ifindex);
 	return verdict;
 }
@@ -58,7 +62,9 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 {
 	enum verdict verdict;
 
-	verdict = translate_to_world(packet, sandbox, hairpin ? &packet->destination : &route->source);
+	if (hairpin)
+		route->source = packet->destination;
+	verdict = translate_to_world(packet, sandbox, route);
 	if (!verdict)
 		verdict = rewrite_ttl(packet->skb);
 	if (verdict)
@@ -68,14 +74,15 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 
 /* To what is no sandbox's address; the gateway's needs no look-up of the route. */
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
-					       struct route *route, const struct endpoint *gateway)
+					       struct route *route)
 {
+	bool to_gateway = endpoint_at(&packet->destination), hairpin;
 	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
-	bool hairpin;
 
+	generalise(packet);
 	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
 		packet->segment_length = sandbox->mtu;
-	if (!gateway)
+	if (!to_gateway)
 		verdict = find_route(packet, sandbox, route);
 	hairpin = verdict == VERDICT_TO_HOST && !parsed && is_hairpin(packet, sandbox->link.ifindex);
 	if (verdict == VERDICT_TO_HOST && !hairpin) /* takes any protocol, also what can't be translated */
@@ -93,33 +100,56 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 	return parsed ? parsed : to_world(packet, sandbox, route, hairpin);
 }
 
-static __always_inline enum verdict from_sandbox_ipv4(struct packet *packet, const struct sandbox *sandbox,
-						      struct route *route)
+/*
+ * The long way out: of what opens a flow, is for the host, comes in fragments, or is an error. A sandbox hears at once
+ * why its packet is dropped. A function of its own to the verifier, so it reads the packet anew; the answer is an
+ * outcome.
+ */
+__noinline int leave_sandbox(struct __sk_buff *skb)
 {
-	const struct endpoint *endpoint;
-	enum verdict verdict = parse_ipv4(packet);
-
-	if (!verdict)
-		verdict = guard_network(packet, sandbox);
-	if (verdict)
-		return verdict;
-	endpoint = endpoint_at(&packet->destination);
-	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
-		return deliver_to_peer(packet->skb, &endpoint->link);
-	return to_outside(packet, sandbox, route, endpoint);
-}
-
-/* A sandbox hears at once why its packet is dropped. */
-static __always_inline enum verdict from_sandbox_answered(struct __sk_buff *skb, const struct sandbox *sandbox,
-							  bool *answered)
-{
+	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	struct packet packet = {.skb = skb};
 	struct route route = {};
-	enum verdict verdict = from_sandbox_ipv4(&packet, sandbox, &route);
+	enum verdict verdict = sandbox ? parse_ipv4(&packet) : VERDICT_DROP_UNKNOWN_SANDBOX;
 
-	if (verdict >= VERDICT_FIRST_DROP)
-		*answered = answer(&packet, verdict, &sandbox->gateway, &route) && deliver_back(skb);
+	if (verdict || !sandbox)
+		return verdict;
+	verdict = to_outside(&packet, sandbox, &route);
+	if (verdict >= VERDICT_FIRST_DROP && answer(&packet, verdict, &sandbox->gateway, &route) && deliver_back(skb))
+		return verdict | ANSWERED;
 	return verdict;
+}
+
+static __always_inline enum verdict follow(const struct packet *packet, struct flow *flow)
+{
+	enum verdict verdict;
+
+	note_segment(flow, packet);
+	verdict = translate_sent(packet, flow);
+	if (!verdict)
+		verdict = rewrite_ttl(packet->skb);
+	return verdict ? verdict : deliver_as_before(flow);
+}
+
+/* CONTINUE: what is sent is the sandbox's own, but goes the long way; nothing has changed. */
+static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, const struct sandbox *sandbox)
+{
+	struct packet packet = {.skb = skb};
+	const struct endpoint *endpoint;
+	enum verdict verdict = parse_ipv4(&packet);
+	struct flow *flow;
+
+	if (!verdict)
+		verdict = guard_network(&packet, sandbox);
+	if (verdict)
+		return verdict;
+	endpoint = endpoint_at(&packet.destination);
+	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
+		return deliver_to_peer(skb, &endpoint->link);
+	if (endpoint || is_fragment(&packet) || parse_transport(&packet))
+		return VERDICT_CONTINUE;
+	flow = flow_under_way(&packet, sandbox->link.ifindex);
+	return flow ? follow(&packet, flow) : VERDICT_CONTINUE;
 }
 
 /* TC ingress of each host end: may the sandbox send this, and is it for a sandbox, the host or the world? */
@@ -128,23 +158,24 @@ int from_sandbox(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	__u32 packets = skb->gso_segs ? skb->gso_segs : 1, bytes = skb->len;
-	enum verdict verdict;
-	bool answered = false;
+	__u32 outcome;
 
 	if (!sandbox)
-		return finish(VERDICT_DROP_UNKNOWN_SANDBOX, false);
-	verdict = guard_link(skb, sandbox);
-	if (!verdict && skb->protocol == bpf_htons(ETH_P_IP)) {
-		verdict = from_sandbox_answered(skb, sandbox, &answered);
-	} else if (!verdict && skb->protocol == bpf_htons(ETH_P_ARP)) {
-		verdict = answer_arp(skb, sandbox);
-		if (verdict == VERDICT_ARP_ANSWERED && !deliver_back(skb))
-			verdict = VERDICT_DROP_REDIRECT;
-	} else if (!verdict) {
-		verdict = VERDICT_DROP_ETHERTYPE;
+		return finish(VERDICT_DROP_UNKNOWN_SANDBOX);
+	outcome = guard_link(skb, sandbox);
+	if (!outcome && skb->protocol == bpf_htons(ETH_P_IP)) {
+		outcome = leave_sandbox_shortly(skb, sandbox);
+		if (!outcome)
+			outcome = leave_sandbox(skb);
+	} else if (!outcome && skb->protocol == bpf_htons(ETH_P_ARP)) {
+		outcome = answer_arp(skb, sandbox);
+		if (outcome == VERDICT_ARP_ANSWERED && !deliver_back(skb))
+			outcome = VERDICT_DROP_REDIRECT;
+	} else if (!outcome) {
+		outcome = VERDICT_DROP_ETHERTYPE;
 	}
-	count_sent(sandbox->link.slot, packets, bytes, verdict);
-	return finish(verdict, answered);
+	count_sent(sandbox->link.slot, packets, bytes, outcome & VERDICT_OF_OUTCOME);
+	return finish(outcome);
 }
 
 /* TC egress of the gateway device: which sandbox does the host mean? Only what the host itself sends is let in. */
@@ -156,16 +187,16 @@ int from_host(struct __sk_buff *skb)
 	enum verdict verdict;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return finish(VERDICT_DROP_ETHERTYPE, false);
+		return finish(VERDICT_DROP_ETHERTYPE);
 	verdict = parse_ipv4(&packet);
 	if (!verdict)
 		verdict = guard_host(&packet);
 	if (verdict)
-		return finish(verdict, false);
+		return finish(verdict);
 	endpoint = endpoint_at(&packet.destination);
 	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
-		return finish(VERDICT_DROP_NO_ENDPOINT, false);
-	return finish(deliver_through_link(skb, &endpoint->link), false);
+		return finish(VERDICT_DROP_NO_ENDPOINT);
+	return finish(deliver_through_link(skb, &endpoint->link));
 }
 
 static __always_inline enum verdict from_world_unasked(const struct packet *packet, enum verdict verdict)
@@ -184,6 +215,16 @@ static __always_inline enum verdict malformed_from_world(struct packet *packet, 
 	    !parse_ports(packet->skb, packet->transport_offset, packet->protocol, &packet->ports) && is_of_flow(packet))
 		return verdict;
 	return from_world_unasked(packet, verdict);
+}
+
+static __always_inline enum verdict translate_error_to_sandbox(const struct packet *packet, struct sandbox_link *link)
+{
+	enum verdict verdict = translate_error(packet->skb, 0, 0, error_sums_hold(packet));
+	const struct flow_work *work = room_for_flow();
+
+	if (!verdict && work)
+		*link = work->entry.link;
+	return verdict;
 }
 
 /* CONTINUE: link is where the packet goes, and it looks as the sandbox is to see it. Else nothing has changed. */
@@ -211,7 +252,27 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 	return verdict;
 }
 
-static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool *answered)
+/* CONTINUE: the packet is no answer to a flow that is there already; nothing has changed. */
+static __always_inline enum verdict answer_to_flow(struct packet *packet)
+{
+	struct flow_work *work = room_for_flow();
+	enum verdict verdict;
+	struct flow *flow;
+
+	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol))
+		return VERDICT_CONTINUE;
+	work->reply = key_as_sent(packet, 0);
+	flow = bpf_map_lookup_elem(&flows, &work->reply);
+	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_departed(flow->link.slot, flow->created))
+		return VERDICT_CONTINUE;
+	verdict = translate_destination(packet, flow);
+	if (!verdict)
+		verdict = rewrite_ttl(packet->skb);
+	return verdict ? verdict : deliver_to_peer(packet->skb, &flow->link);
+}
+
+/* The long way in, as leave_sandbox: of what may open a flow, comes in fragments, is an error, or is the host's. */
+__noinline int enter_from_world(struct __sk_buff *skb)
 {
 	struct packet packet = {.skb = skb};
 	struct sandbox_link link = {};
@@ -227,8 +288,9 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool
 	verdict = translate_to_sandbox(&packet, &link);
 	if (verdict == VERDICT_DROP_UNSOLICITED || verdict == VERDICT_DROP_NO_FLOW)
 		return from_world_unasked(&packet, verdict);
-	if (verdict == VERDICT_DROP_TTL_EXPIRED)
-		*answered = answer(&packet, verdict, &packet.destination, &(struct route){}) && deliver_back(skb);
+	if (verdict == VERDICT_DROP_TTL_EXPIRED && answer(&packet, verdict, &packet.destination, &(struct route){}) &&
+	    deliver_back(skb))
+		return verdict | ANSWERED;
 	if (!verdict && !link.ifindex) /* of a flow of the host's own */
 		return VERDICT_PASS_TRANSLATED;
 	if (!verdict)
@@ -236,16 +298,27 @@ static __always_inline enum verdict from_uplink_ipv4(struct __sk_buff *skb, bool
 	return verdict ? verdict : deliver_to_peer(skb, &link);
 }
 
+/* CONTINUE: it goes the long way; nothing has changed. */
+static __noinline enum verdict enter_shortly(struct __sk_buff *skb)
+{
+	struct packet packet = {.skb = skb};
+
+	if (parse_ipv4(&packet) || is_fragment(&packet) || !ip_checksum_holds(&packet) || parse_transport(&packet))
+		return VERDICT_CONTINUE;
+	return answer_to_flow(&packet);
+}
+
 /* TC ingress of each uplink: is it an answer to a sandbox? What isn't ours goes to the stack untouched. */
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	bool answered = false;
-	enum verdict verdict = VERDICT_PASS_STACK;
+	__u32 outcome = VERDICT_PASS_STACK;
 
 	if (skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
-		verdict = from_uplink_ipv4(skb, &answered);
-	return finish(verdict, answered);
+		outcome = enter_shortly(skb);
+	if (!outcome)
+		outcome = enter_from_world(skb);
+	return finish(outcome);
 }
 
 static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
@@ -266,7 +339,7 @@ static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
 	if (!verdict && find_route(packet, sandbox, &route))
 		verdict = VERDICT_DROP_NO_ROUTE;
 	if (!verdict)
-		verdict = translate_to_world(packet, sandbox, &route.source);
+		verdict = translate_to_world(packet, sandbox, &route);
 	return verdict ? verdict : VERDICT_PASS_TRANSLATED;
 }
 
@@ -283,9 +356,9 @@ int from_stack(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(ETH_P_IP) || sandbox_behind(skb->ingress_ifindex))
 		return TC_ACT_UNSPEC; /* translated by from_sandbox */
 	if (skb->ingress_ifindex)
-		return finish(from_stack_ipv4(&packet), false);
+		return finish(from_stack_ipv4(&packet));
 	verdict = from_host_itself(&packet);
-	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict, false);
+	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
 }
 
 /* Run once by whoever has loaded the programs: sets the timer going that ages flows from then on. 0, or -errno. */

@@ -52,6 +52,19 @@ static __always_inline enum verdict deliver_to_world(struct route *route)
 			  VERDICT_TO_WORLD);
 }
 
+static __always_inline enum verdict deliver_as_before(const struct flow *flow)
+{
+	struct bpf_redir_neigh next_hop = {.nh_family = AF_INET6};
+
+	if (is_ipv4(&flow->next_hop)) {
+		next_hop.nh_family = AF_INET;
+		next_hop.ipv4_nh = flow->next_hop.word[3];
+	} else {
+		__builtin_memcpy(next_hop.ipv6_nh, &flow->next_hop, sizeof(flow->next_hop));
+	}
+	return redirected(bpf_redirect_neigh(flow->route_ifindex, &next_hop, sizeof(next_hop), 0), VERDICT_TO_WORLD);
+}
+
 /* What has become an answer goes back where it came from. */
 static __always_inline bool deliver_back(struct __sk_buff *skb)
 {

@@ -45,6 +45,32 @@ struct packet {
 	struct fragment_train *train; /* of a fragment, once it has joined it */
 };
 
+/* 0 -> a packet as parsed | programs | programs | one packet | 100 B a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct packet));
+} packet_copy SEC(".maps");
+
+/*
+ * Makes the verifier forget what it has concluded about the fields, so that it takes all packets that come to this
+ * place for one, and walks the rest once and not once for each kind. Before the packet has a train.
+ */
+static __always_inline void generalise(struct packet *packet)
+{
+	struct packet *copy = bpf_map_lookup_elem(&packet_copy, &(__u32){0});
+	struct __sk_buff *skb = packet->skb;
+
+	if (!copy)
+		return;
+	*copy = *packet;
+	barrier();
+	*packet = *copy;
+	packet->skb = skb; /* what is read back is no pointer to the verifier */
+	packet->train = NULL;
+}
+
 /* The kernel's own headers for ARP and ICMP need a C library, so these two are written out. */
 
 #define ARP_HARDWARE_ETHERNET 1
@@ -124,6 +150,11 @@ static __always_inline bool is_fragment(const struct packet *packet)
 static __always_inline struct address address_of_ipv4(__be32 address)
 {
 	return (struct address){{0, 0, bpf_htonl(0xffff), address}};
+}
+
+static __always_inline bool is_ipv4(const struct address *address)
+{
+	return !address->word[0] && !address->word[1] && address->word[2] == bpf_htonl(0xffff);
 }
 
 static __always_inline bool same_address(const struct address *a, const struct address *b)
@@ -223,13 +254,16 @@ static __always_inline enum verdict parse_ipv4(struct packet *packet)
 #define IPV4_HEADER_MAX 60
 
 /* Of an IP header at that offset. A function of its own to the verifier, so the answer is an int: 0 if not. */
-__noinline int ip_sum_holds(struct __sk_buff *skb, __u32 offset, __u32 header_length)
+__noinline int ip_sum_holds(struct __sk_buff *skb, __u32 offset)
 {
 	__u8 header[IPV4_HEADER_MAX] = {};
+	__u32 length;
 	__u64 sum;
 
-	if (header_length < sizeof(struct iphdr) || header_length > sizeof(header) ||
-	    bpf_skb_load_bytes(skb, offset, header, header_length))
+	if (bpf_skb_load_bytes(skb, offset, header, 1))
+		return 0;
+	length = (header[0] & 0xf) * 4;
+	if (length < sizeof(struct iphdr) || length > sizeof(header) || bpf_skb_load_bytes(skb, offset, header, length))
 		return 0;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)header, sizeof(header), 0);
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -279,7 +313,7 @@ static __always_inline bool ip_checksum_holds(const struct packet *packet)
 	__u64 sum;
 
 	if (header_length != sizeof(struct iphdr))
-		return ip_sum_holds(packet->skb, ETH_HLEN, header_length);
+		return ip_sum_holds(packet->skb, ETH_HLEN);
 	if (!word)
 		return false;
 	sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];

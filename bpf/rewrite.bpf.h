@@ -28,6 +28,11 @@ static __always_inline __u16 checksum_after(__u16 checksum, __u16 from, __u16 to
 	return ~sum;
 }
 
+static __always_inline __u16 checksum_after_address(__u16 checksum, __be32 from, __be32 to)
+{
+	return checksum_after(checksum_after(checksum, from, to), from >> 16, to >> 16);
+}
+
 /* A routed hop (RFC 1812, section 5.3.1). The caller has seen that the TTL is above 1. */
 static __always_inline enum verdict rewrite_ttl(struct __sk_buff *skb)
 {
@@ -47,20 +52,11 @@ static __always_inline enum verdict rewrite_ttl(struct __sk_buff *skb)
  * Where a protocol's checksum is in its header, or 0: it has none that NAT changes. SCTP's covers no address
  * (RFC 9260, section 6.8). DCCP: RFC 4340, section 5.1.
  */
-static __always_inline __u32 checksum_place(__u8 protocol)
-{
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return OFFSET_OF(struct tcphdr, check);
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-	case IPPROTO_DCCP:
-		return OFFSET_OF(struct udphdr, check);
-	case IPPROTO_ICMP:
-		return OFFSET_OF(struct icmp_header, checksum);
-	}
-	return 0;
-}
+static const __u8 checksum_places[256] = {
+	[IPPROTO_TCP] = OFFSET_OF(struct tcphdr, check),          [IPPROTO_UDP] = OFFSET_OF(struct udphdr, check),
+	[IPPROTO_UDPLITE] = OFFSET_OF(struct udphdr, check),      [IPPROTO_DCCP] = OFFSET_OF(struct udphdr, check),
+	[IPPROTO_ICMP] = OFFSET_OF(struct icmp_header, checksum),
+};
 
 /* Where a protocol's port is in its header; of ICMP the identifier. Only for protocols that have one. */
 static __always_inline __u32 port_place(__u8 protocol, bool source)
@@ -84,10 +80,10 @@ static __always_inline enum verdict rewrite_address(const struct packet *packet,
 						    const struct address *address)
 {
 	const struct address *old = source ? &packet->source : &packet->destination;
-	__u32 place = ETH_HLEN + (source ? OFFSET_OF(struct iphdr, saddr) : OFFSET_OF(struct iphdr, daddr));
-	__u32 checksum = checksum_place(packet->protocol);
-	__be32 from = old->word[3], to = address->word[3], *address_place;
+	__u32 checksum = checksum_places[packet->protocol];
+	__be32 from = old->word[3], to = address->word[3];
 	struct __sk_buff *skb = packet->skb;
+	struct iphdr *ip;
 
 	if (from == to)
 		return VERDICT_CONTINUE;
@@ -95,12 +91,14 @@ static __always_inline enum verdict rewrite_address(const struct packet *packet,
 	    bpf_l4_csum_replace(skb, packet->transport_offset + checksum, from, to,
 				checksum_flags(packet->protocol) | BPF_F_PSEUDO_HDR | sizeof(to)))
 		return VERDICT_DROP_REWRITE;
-	if (bpf_l3_csum_replace(skb, ETH_HLEN + OFFSET_OF(struct iphdr, check), from, to, sizeof(to)))
+	ip = bytes_at(skb, ETH_HLEN, sizeof(*ip));
+	if (!ip)
 		return VERDICT_DROP_REWRITE;
-	address_place = bytes_at(skb, place, sizeof(*address_place));
-	if (!address_place)
-		return VERDICT_DROP_REWRITE;
-	*address_place = to;
+	ip->check = checksum_after_address(ip->check, from, to);
+	if (source)
+		ip->saddr = to;
+	else
+		ip->daddr = to;
 	return VERDICT_CONTINUE;
 }
 
@@ -108,7 +106,7 @@ static __always_inline enum verdict rewrite_address(const struct packet *packet,
 static __always_inline enum verdict rewrite_port(const struct packet *packet, bool source, __be16 port)
 {
 	__be16 old = source ? packet->ports.source : packet->ports.destination, *port_place_in_packet;
-	__u32 checksum = packet->transport_offset + checksum_place(packet->protocol);
+	__u32 checksum = packet->transport_offset + checksum_places[packet->protocol];
 	struct __sk_buff *skb = packet->skb;
 
 	if (old == port || packet->fragment_offset)
@@ -151,13 +149,13 @@ static __always_inline enum verdict rewrite_quoted_checksum(const struct packet 
 							    __u32 difference)
 {
 	__u32 icmp_checksum = packet->transport_offset + OFFSET_OF(struct icmp_header, checksum);
-	__u32 place = quote->transport_offset + checksum_place(quote->protocol);
+	__u32 place = quote->transport_offset + checksum_places[quote->protocol];
 	struct __sk_buff *skb = packet->skb;
 	__u16 before, after;
 
 	if (place + sizeof(before) > packet->transport_offset + packet->transport_length) /* padding, if anything */
 		return VERDICT_CONTINUE;
-	if (!checksum_place(quote->protocol) || bpf_skb_load_bytes(skb, place, &before, sizeof(before)))
+	if (!checksum_places[quote->protocol] || bpf_skb_load_bytes(skb, place, &before, sizeof(before)))
 		return VERDICT_CONTINUE;
 	if (!before && quote->protocol == IPPROTO_UDP)
 		return VERDICT_CONTINUE;
@@ -188,7 +186,7 @@ static __always_inline enum verdict rewrite_quote(const struct packet *packet, c
 
 	if (!ip)
 		return VERDICT_DROP_REWRITE;
-	ip->check = checksum_after(checksum_after(ip->check, from, to), from >> 16, to >> 16);
+	ip->check = checksum_after_address(ip->check, from, to);
 	if (source)
 		ip->saddr = to;
 	else

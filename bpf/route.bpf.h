@@ -5,17 +5,61 @@
 
 #include <linux/errno.h>
 
+#include <bpf/bpf_core_read.h>
+
 #include "packet.bpf.h"
 
 #define AF_INET 2
+#define AF_INET6 10
 #define FIB_LOOKUP_SRC (1U << 4) /* BPF_FIB_LOOKUP_SRC, from Linux 6.7 on */
+
+/* The kernel's own, as far as they are read here; the loader finds where the fields are. */
+
+struct netns_ipv4 {
+	struct {
+		int counter;
+	} rt_genid;
+} __attribute__((preserve_access_index));
+
+struct net {
+	struct netns_ipv4 ipv4;
+} __attribute__((preserve_access_index));
+
+struct net_device {
+	struct {
+		struct net *net;
+	} nd_net;
+} __attribute__((preserve_access_index));
+
+struct sk_buff {
+	struct net_device *dev;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *skb) __ksym __weak; /* from Linux 6.2 on */
+
+/*
+ * What the kernel counts whenever a route, rule, address, device or setting has changed that routes depend on, and so
+ * what it holds its own kept routes against. False: this kernel does not tell.
+ */
+static __always_inline bool route_generation(struct __sk_buff *skb, __u32 *generation)
+{
+	struct sk_buff *kernels;
+
+	if (!bpf_cast_to_kern_ctx)
+		return false;
+	kernels = bpf_cast_to_kern_ctx(skb);
+	*generation = kernels->dev->nd_net.net->ipv4.rt_genid.counter;
+	return true;
+}
 
 struct route {
 	struct bpf_redir_neigh next_hop;
 	struct address source; /* that the host would use itself */
 	__u32 ifindex;         /* of the uplink */
-	__u16 mtu;             /* with DROP_TOO_BIG */
-	__u8 refusal;          /* with DROP_NO_ROUTE: enum unreachable_code; 0: the route wants silence */
+	__u32 generation;
+	bool has_generation;
+	__u16 mtu;
+	__u8 refusal; /* with DROP_NO_ROUTE: enum unreachable_code; 0: the route wants silence */
 };
 
 /* TO_HOST: the address is the host's own, or none that it routes; its stack delivers it or says so. */
@@ -55,6 +99,30 @@ static __always_inline long look_up_fib(struct __sk_buff *skb, struct bpf_fib_lo
  * The lookup is made as if the packet had come in through the gateway device, so "ip rule" sees it so, and only
  * that device needs forwarding switched on. CONTINUE: route is filled in.
  */
+/* A flow of that way needs no look-up while the generation lasts. */
+static __always_inline void keep_route(struct flow *flow, const struct route *route)
+{
+	flow->route_ifindex = 0; /* for whoever reads meanwhile */
+	barrier();
+	flow->next_hop = route->next_hop.nh_family == AF_INET
+				 ? address_of_ipv4(route->next_hop.ipv4_nh)
+				 : (struct address){{route->next_hop.ipv6_nh[0], route->next_hop.ipv6_nh[1],
+						     route->next_hop.ipv6_nh[2], route->next_hop.ipv6_nh[3]}};
+	flow->route_mtu = route->mtu;
+	flow->route_generation = route->generation;
+	barrier();
+	flow->route_ifindex = route->has_generation ? route->ifindex : 0;
+}
+
+/* Whether what was kept is still what the kernel would find for this packet. */
+static __always_inline bool route_holds(const struct packet *packet, const struct flow *flow)
+{
+	__u32 generation;
+
+	return flow->route_ifindex && packet->segment_length <= flow->route_mtu &&
+	       route_generation(packet->skb, &generation) && generation == flow->route_generation;
+}
+
 static __noinline enum verdict find_route(const struct packet *packet, const struct sandbox *sandbox,
 					  struct route *route)
 {
@@ -69,9 +137,14 @@ static __noinline enum verdict find_route(const struct packet *packet, const str
 		.ipv4_src = packet->source.word[3],
 		.ipv4_dst = packet->destination.word[3],
 	};
-	long answer = look_up_fib(packet->skb, &fib);
-	enum verdict verdict = verdict_of_fib(answer);
 	const struct uplink *uplink;
+	enum verdict verdict;
+	long answer;
+
+	/* Before the look-up that it is to hold for; one that asked for no size says nothing of the next packet's. */
+	route->has_generation = packet->segment_length && route_generation(packet->skb, &route->generation);
+	answer = look_up_fib(packet->skb, &fib);
+	verdict = verdict_of_fib(answer);
 
 	route->mtu = fib.mtu_result;
 	route->refusal = refusal_of_fib(answer);

@@ -30,7 +30,7 @@ static __always_inline void note_segment(struct flow *flow, const struct packet 
 {
 	__u32 news = packet->seen & ~flow->seen;
 
-	flow->last_seen = bpf_ktime_get_ns();
+	flow->last_seen = bpf_ktime_get_coarse_ns();
 	if (news)
 		__sync_fetch_and_or(&flow->seen, news);
 }
@@ -151,12 +151,38 @@ static __always_inline enum verdict translate_identification(const struct packet
 	return rewrite_identification(packet->skb, next_identification(packet->skb->gso_segs));
 }
 
+static __always_inline enum verdict translate_sent(const struct packet *packet, const struct flow *flow)
+{
+	enum verdict verdict = VERDICT_CONTINUE;
+
+	if (!same_address(&flow->address, &packet->source))
+		verdict = translate_identification(packet);
+	return verdict ? verdict : rewrite_end(packet, true, &flow->address, flow->port);
+}
+
 /*
- * From a sandbox to the world: finds or opens the packet's flow, and gives it the source the world is to see. source:
- * what the host would use on that way.
+ * The flow of a packet that may take the short way, as most do: of what is under way already, and by a route that still
+ * holds. Or NULL.
+ */
+static __always_inline struct flow *flow_under_way(const struct packet *packet, __u32 scope)
+{
+	struct flow_work *work = room_for_flow();
+	struct flow *flow;
+
+	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol))
+		return NULL;
+	work->sent = key_as_sent(packet, scope);
+	flow = bpf_map_lookup_elem(&flows, &work->sent);
+	if (!flow || flow->flags & FLOW_MAPPED || !route_holds(packet, flow) || !ip_checksum_holds(packet))
+		return NULL;
+	return flow;
+}
+
+/*
+ * From a sandbox to the world: finds or opens the packet's flow, and gives it the source that the world is to see.
  */
 static __always_inline enum verdict translate_source(const struct packet *packet, const struct sandbox *sandbox,
-						     const struct address *source)
+						     const struct route *route)
 {
 	struct flow_work *work = room_for_flow();
 	enum verdict verdict = VERDICT_CONTINUE;
@@ -167,23 +193,20 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	work->sent = key_as_sent(packet, sandbox->link.ifindex);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
 	if (!flow) {
-		verdict = opens_flow(packet) ? open_flow(packet->skb, source) : VERDICT_DROP_NO_FLOW;
+		verdict = opens_flow(packet) ? open_flow(packet->skb, &route->source) : VERDICT_DROP_NO_FLOW;
 		flow = bpf_map_lookup_elem(&flows, &work->sent);
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
-	if (is_stale(flow, packet, source))
+	if (is_stale(flow, packet, &route->source))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);
 	note_segment(flow, packet);
+	keep_route(flow, route);
 	if (flow->flags & FLOW_MAPPED)
 		keep_mapping(work);
-	if (!same_address(&flow->address, &packet->source))
-		verdict = translate_identification(packet);
-	else
-		verdict = VERDICT_CONTINUE;
-	return verdict ? verdict : rewrite_end(packet, true, &flow->address, flow->port);
+	return translate_sent(packet, flow);
 }
 
 /*
@@ -288,48 +311,41 @@ static __always_inline struct flow *flow_quoted(const struct packet *packet, str
 }
 
 /* RFC 5508, REQ-3 and REQ-3a. That the quoted packet's transport checksum is wrong says nothing: REQ-3c. */
-static __always_inline bool error_sums_hold(const struct packet *packet, const struct quote *quote)
+static __always_inline bool error_sums_hold(const struct packet *packet)
 {
 	return icmp_sum_holds(packet->skb, packet->transport_offset, packet->transport_length) &&
-	       ip_sum_holds(packet->skb, quote->offset, quote->transport_offset - quote->offset);
+	       ip_sum_holds(packet->skb, packet->transport_offset + sizeof(struct icmp_header));
 }
+
+#define OF_TRAIN 0x10000 /* beside an identification, in host order */
 
 /*
- * An ICMP error of a sandbox about what the world sent it: the world is to find its own packet quoted. Such errors
- * neither keep a flow alive nor end it (RFC 5508, REQ-6).
+ * An ICMP error about a packet of a flow: its receiver is to find its own packet quoted. Such errors neither keep a
+ * flow alive nor end it (RFC 5508, REQ-6). scope: of what its sender sends, so 0 for the world; identification: of its
+ * train, if it has one; sums_hold: as above, asked before, since the stack has no room for it here. CONTINUE: the
+ * flow's link is in flow_work. NO_FLOW: it concerns no sandbox. A function of its own to the verifier, so it reads the
+ * packet anew; the answer is an enum verdict.
  */
-static __noinline enum verdict translate_error_to_world(const struct packet *packet, __u32 scope)
+__noinline int translate_error(struct __sk_buff *skb, __u32 scope, __u32 identification, bool sums_hold)
 {
+	struct flow_work *work = room_for_flow();
+	struct packet packet = {.skb = skb};
 	struct quote quote = {};
-	const struct flow *flow = flow_quoted(packet, &quote, scope);
-	enum verdict verdict;
-
-	if (!flow)
-		return VERDICT_DROP_NO_FLOW;
-	if (!error_sums_hold(packet, &quote))
-		return VERDICT_DROP_BAD_CHECKSUM;
-	verdict = rewrite_quote(packet, &quote, false, flow);
-	if (!verdict && !same_address(&flow->address, &packet->source))
-		verdict = translate_identification(packet);
-	return verdict ? verdict : rewrite_address(packet, true, &flow->address);
-}
-
-/* The other way. CONTINUE: link is filled in. NO_FLOW: it concerns no sandbox. */
-static __noinline enum verdict translate_error_to_sandbox(const struct packet *packet, struct sandbox_link *link)
-{
-	struct quote quote = {};
-	const struct flow *flow = flow_quoted(packet, &quote, 0);
+	const struct flow *flow = !work || parse_ipv4(&packet) ? NULL : flow_quoted(&packet, &quote, scope);
 	enum verdict verdict;
 
 	if (!flow || is_departed(flow->link.slot, flow->created))
 		return VERDICT_DROP_NO_FLOW;
-	if (!error_sums_hold(packet, &quote))
+	if (!sums_hold)
 		return VERDICT_DROP_BAD_CHECKSUM;
-	if (packet->ttl <= 1)
+	if (!scope && packet.ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;
-	*link = flow->link;
-	verdict = rewrite_quote(packet, &quote, true, flow);
-	return verdict ? verdict : rewrite_address(packet, false, &flow->address);
+	work->entry.link = flow->link;
+	verdict = rewrite_quote(&packet, &quote, !scope, flow);
+	if (!verdict && scope && !same_address(&flow->address, &packet.source))
+		verdict = identification & OF_TRAIN ? rewrite_identification(skb, bpf_htons(identification))
+						    : translate_identification(&packet);
+	return verdict ? verdict : rewrite_address(&packet, scope, &flow->address);
 }
 
 #endif

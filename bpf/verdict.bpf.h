@@ -38,12 +38,15 @@ static __always_inline void count_received(struct __sk_buff *skb, __u32 slot)
 	seen->received_bytes += skb->len;
 }
 
-/*
- * TC_ACT_UNSPEC is also TCX_NEXT: a packet that isn't ours goes on to the next program, then the stack. answered: a
- * dropped packet has become an answer to its sender, and is redirected there.
- */
-static __always_inline int finish(enum verdict verdict, bool answered)
+/* An outcome is a verdict, with this where the dropped packet has become an answer to its sender, and is redirected. */
+#define ANSWERED 0x100
+#define VERDICT_OF_OUTCOME 0xff
+
+/* TC_ACT_UNSPEC is also TCX_NEXT: a packet that isn't ours goes on to the next program, then the stack. */
+static __always_inline int finish(__u32 outcome)
 {
+	enum verdict verdict = outcome & VERDICT_OF_OUTCOME;
+
 	count_verdict(verdict);
 	switch (verdict) {
 	case VERDICT_PASS_STACK:
@@ -53,7 +56,7 @@ static __always_inline int finish(enum verdict verdict, bool answered)
 	case VERDICT_FRAGMENTS_REPLAYED:
 		return TC_ACT_SHOT;
 	default:
-		return verdict < VERDICT_FIRST_DROP || answered ? TC_ACT_REDIRECT : TC_ACT_SHOT;
+		return verdict < VERDICT_FIRST_DROP || outcome & ANSWERED ? TC_ACT_REDIRECT : TC_ACT_SHOT;
 	}
 }
 

@@ -13,11 +13,13 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
 #include <memory>
+#include <thread>
 
 #include "datapath.skel.h"
 
@@ -209,11 +211,15 @@ std::expected<void, Error> start_ageing(const datapath_skeleton& skeleton) {
     options.sz = sizeof(options);
     options.data_in = packet.data();
     options.data_size_in = packet.size();
-    constexpr int tries = 100;  // the kernel takes a timer's memory from what is at hand just now, and waits for none
+    constexpr int tries = 100;  // the kernel takes a timer's memory from what is at hand just now, and waits for none;
+    constexpr auto pause = std::chrono::milliseconds(1);  // others' allocations bring it more
     int number = ENOMEM;
     for (int i = 0; i < tries && number == ENOMEM; i++) {
         const int result = bpf_prog_test_run_opts(bpf_program__fd(skeleton.progs.start_ageing), &options);
         number = result != 0 ? -result : -static_cast<int>(options.retval);
+        if (number == ENOMEM) {
+            std::this_thread::sleep_for(pause);
+        }
     }
     if (number != 0) {
         return std::unexpected(kernel_error(number, "start the timer that ages flows"));

@@ -185,7 +185,11 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
     TRY(publish(datapath, spec.ports, attachment,
-                {.created = now, .address = address.raw(), .flags = FLOW_OPEN, .link = link, .network = network.id}));
+                {.created = now,
+                 .address = address.raw(),
+                 .flags = FLOW_OPEN,
+                 .link = link,
+                 .network = static_cast<__u16>(network.id)}));
     return datapath.endpoints.put(address.raw(), place, "the address " + address.text());
 }
 

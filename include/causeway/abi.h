@@ -241,14 +241,18 @@ struct flow_key {
 
 struct flow {
 	__u64 created;          /* CLOCK_MONOTONIC, ns */
-	__u64 last_seen;        /* of this direction */
+	__u64 last_seen;        /* of this direction; as the kernel's coarse clock has it, so up to 10 ms before */
 	struct address address; /* as sent: the new source; as replied: the new destination */
 	__be16 port;            /* likewise */
 	__u8 flags;             /* enum flow_flag */
 	__u8 reserved;
 	struct sandbox_link link; /* of the sandbox whose flow it is */
-	__u32 network;
-	__u32 seen; /* enum flow_seen, of this direction */
+	__u16 network;
+	__u16 route_mtu;
+	__u32 seen;              /* enum flow_seen, of this direction */
+	struct address next_hop; /* as sent: of the way that the host's routes had for it at that generation */
+	__u32 route_generation;
+	__u32 route_ifindex; /* uplink; 0: no way is kept */
 };
 
 /* A flow to be looked at when its turn comes. Value of the queue `ageing_turns`. */
@@ -381,7 +385,7 @@ CAUSEWAY_SIZE(struct sandbox, 76);
 CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
-CAUSEWAY_SIZE(struct flow, 64);
+CAUSEWAY_SIZE(struct flow, 88); /* 96 would take the kernel's next larger object */
 CAUSEWAY_SIZE(struct ageing_turn, 56);
 CAUSEWAY_SIZE(struct ageing, 48);
 CAUSEWAY_SIZE(struct publication_key, 16);

@@ -7,9 +7,11 @@
 #include <bpf/libbpf.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <system_error>
+#include <thread>
 
 #include "datapath.skel.h"
 
@@ -89,6 +91,9 @@ void LoadedDatapath::start_ageing() {
     int result = -ENOMEM;
     for (int attempt = 0; attempt < 100 && result == -ENOMEM; ++attempt) {
         result = run(bpf_program__fd(skeleton_->progs.start_ageing), Bytes(64), {}).action;
+        if (result == -ENOMEM) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
     }
     require(result, "start ageing");
 }

@@ -146,6 +146,59 @@ TEST_F(Route, KeepsTheChecksumRightWhateverTheTtl) {
     }
 }
 
+// What is known of a flow's way holds no longer than the kernel's routes do: what changes them counts for the next
+// packet.
+struct RouteChange {
+    const char* name;
+    const char* commands;  // of ip
+    const char* sysctl;    // set to 0
+    verdict next;
+    RouteAnswer answer;
+};
+
+const RouteChange route_changes[] = {
+    {"ARouteIsAdded", "route add blackhole 198.51.100.0/24\n", nullptr, VERDICT_DROP_NO_ROUTE, {}},
+    {"ARouteIsReplaced", "route replace default via 10.9.0.254\n", nullptr, VERDICT_DROP_NO_UPLINK, {}},
+    {"TheLastRouteGoes", "route del default\n", nullptr, VERDICT_TO_HOST, {}},
+    {"ARouteSaysProhibit",
+     "route add prohibit 198.51.100.0/24\n",
+     nullptr,
+     VERDICT_DROP_NO_ROUTE,
+     {.code = prohibited}},
+    {"ARuleIsAdded",
+     "route add blackhole default table 100\n"
+     "rule add iif cw0 lookup 100\n",
+     nullptr,
+     VERDICT_DROP_NO_ROUTE,
+     {}},
+    {"ARoutesMtuBecomesSmaller",
+     "route replace default via 203.0.113.254 mtu lock 600\n",
+     nullptr,
+     VERDICT_DROP_TOO_BIG,
+     {.mtu = 600}},
+    {"TheUplinksMtuBecomesSmaller", "link set dev up0 mtu 600\n", nullptr, VERDICT_DROP_TOO_BIG, {.mtu = 600}},
+    {"TheUplinkGoesDown", "link set dev up0 down\n", nullptr, VERDICT_TO_HOST, {}},
+    {"ForwardingIsSwitchedOff", "", "ipv4/conf/cw0/forwarding", VERDICT_DROP_NO_ROUTE, {}},
+};
+
+class ChangedRoute : public DatapathTest, public testing::WithParamInterface<RouteChange> {};
+
+TEST_P(ChangedRoute, CountsForTheNextPacketOfAFlow) {
+    const auto& change = GetParam();
+    const Frame segment = from_a / a_to(ip_server) / TCP{.flags = ack} / Payload{std::string(800, 'x')};
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, segment, VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, segment, VERDICT_TO_WORLD);
+    run_ip(change.commands);
+    if (change.sysctl != nullptr) {
+        set_sysctl(change.sysctl, "0");
+    }
+    route_answer_ = change.answer;
+    expect_verdict(From::sandbox_a, segment, change.next);
+}
+INSTANTIATE_TEST_SUITE_P(, ChangedRoute, testing::ValuesIn(route_changes),
+                         [](const auto& row) { return std::string("When") + row.param.name; });
+
 class Mtu : public DatapathTest {
 protected:
     static Frame of_size(std::size_t size, bool dont_fragment = true) {  // of the IP packet
