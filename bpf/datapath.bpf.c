@@ -31,7 +31,7 @@ static __always_inline enum verdict parse_ports_of(struct packet *packet)
 /* Fragments get their ports from the first one of their packet. CONTINUE: it may be translated. */
 static __always_inline enum verdict follow_train(struct packet *packet, __u32 scope, __u32 slot)
 {
-	if (!is_fragment(packet))
+	if (!is_fragment(packet) || packet->train)
 		return VERDICT_CONTINUE;
 	return packet->fragment_offset ? join_train(packet, scope, slot) : begin_train(packet, scope, slot);
 }
@@ -65,6 +65,8 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 	if (hairpin)
 		route->source = packet->destination;
 	verdict = translate_to_world(packet, sandbox, route);
+	if (!verdict && hairpin && is_icmp_error(packet))
+		return turn_error_in(packet->skb);
 	if (!verdict)
 		verdict = rewrite_ttl(packet->skb);
 	if (verdict)
@@ -72,19 +74,39 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 	return hairpin ? turn_in(packet) : deliver_to_world(route);
 }
 
+/*
+ * Whether what is for one of the host's addresses goes to a sandbox, or the verdict of a fragment that waits. All of a
+ * packet's fragments go one way, and only the first says which. One that there is no room to keep is the host's: it may
+ * have room.
+ */
+static __always_inline enum verdict find_hairpin(struct packet *packet, const struct sandbox *sandbox, bool *hairpin)
+{
+	enum verdict verdict = VERDICT_CONTINUE;
+
+	if (anything_published())
+		verdict = follow_train(packet, sandbox->link.ifindex, sandbox->link.slot);
+	*hairpin = !verdict && is_hairpin(packet, sandbox->link.ifindex);
+	if (!verdict && !*hairpin)
+		leave_train(packet, sandbox->link.ifindex);
+	return verdict >= VERDICT_FIRST_DROP ? VERDICT_CONTINUE : verdict;
+}
+
 /* To what is no sandbox's address; the gateway's needs no look-up of the route. */
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
 					       struct route *route)
 {
-	bool to_gateway = endpoint_at(&packet->destination), hairpin;
-	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
+	bool to_gateway = endpoint_at(&packet->destination), hairpin = false;
+	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST, waits = VERDICT_CONTINUE;
 
 	generalise(packet);
 	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
 		packet->segment_length = sandbox->mtu;
 	if (!to_gateway)
 		verdict = find_route(packet, sandbox, route);
-	hairpin = verdict == VERDICT_TO_HOST && !parsed && is_hairpin(packet, sandbox->link.ifindex);
+	if (verdict == VERDICT_TO_HOST && !parsed)
+		waits = find_hairpin(packet, sandbox, &hairpin);
+	if (waits)
+		return waits;
 	if (verdict == VERDICT_TO_HOST && !hairpin) /* takes any protocol, also what can't be translated */
 		return deliver_to_host(sandbox->gateway_ifindex);
 	if (verdict == VERDICT_DROP_TOO_BIG && packet->ttl <= 1)

@@ -319,6 +319,15 @@ static __always_inline bool error_sums_hold(const struct packet *packet)
 
 #define OF_TRAIN 0x10000 /* beside an identification, in host order */
 
+/* 0 if not. A function of its own to the verifier. */
+__noinline int error_is_about_flow(struct __sk_buff *skb, __u32 scope)
+{
+	struct packet packet = {.skb = skb};
+	struct quote quote = {};
+
+	return !parse_ipv4(&packet) && flow_quoted(&packet, &quote, scope);
+}
+
 /*
  * An ICMP error about a packet of a flow: its receiver is to find its own packet quoted. Such errors neither keep a
  * flow alive nor end it (RFC 5508, REQ-6). scope: of what its sender sends, so 0 for the world; identification: of its
