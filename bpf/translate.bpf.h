@@ -236,6 +236,7 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }
 
+/* Or would be, by a port that is published, if it were well-formed. */
 static __always_inline bool is_of_flow(const struct packet *packet)
 {
 	struct flow_work *work = room_for_flow();
@@ -243,7 +244,7 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 	if (!work)
 		return false;
 	work->reply = key_as_sent(packet, 0);
-	return bpf_map_lookup_elem(&flows, &work->reply);
+	return bpf_map_lookup_elem(&flows, &work->reply) || (anything_published() && published_at(work, &work->reply));
 }
 
 /* The flow of what the world sends: one that a sandbox has opened, or one to a port that it has published. */

@@ -116,6 +116,16 @@ TEST_F(Published, IsTheHostsWhenNobodyHasPublishedIt) {
     EXPECT_EQ(opened_entries(), 0U);
 }
 
+// The host would answer it, and so end what the client has just begun.
+TEST_F(Published, TakesNothingMalformedAndTheHostDoesNotAnswerItEither) {
+    IPv4 reserved = to_host;
+    reserved.reserved_flag = true;
+    expect_verdict(From::uplink, from_world / reserved / TCP{5000, host_port}, VERDICT_DROP_BAD_HEADER);
+    expect_verdict(From::uplink, from_world / reserved / UDP{5000, host_port}, VERDICT_DROP_BAD_HEADER);
+    expect_verdict(From::uplink, from_world / reserved / UDP{5000, host_port + 1}, VERDICT_PASS_STACK);
+    EXPECT_EQ(opened_entries(), 0U);
+}
+
 TEST_F(Published, IsNotOpenedByWhatOpensNoConnection) {
     for (std::uint8_t flags : {std::uint8_t{syn | ack}, rst, std::uint8_t{fin | ack}, std::uint8_t{0}}) {
         expect_verdict(From::uplink, from_world / to_host / TCP{5000, host_port, flags}, VERDICT_PASS_STACK);
