@@ -37,6 +37,7 @@ static __always_inline struct answer answer_to(enum verdict verdict, const struc
 	case VERDICT_DROP_NO_ROUTE:
 		return (struct answer){route->refusal ? ICMP_UNREACHABLE : 0, route->refusal, 0};
 	case VERDICT_DROP_NO_ENDPOINT:
+	case VERDICT_DROP_ISOLATED: /* as if nobody had that address */
 	case VERDICT_DROP_NO_UPLINK:
 	case VERDICT_DROP_NO_SOURCE:
 		return (struct answer){ICMP_UNREACHABLE, UNREACHABLE_HOST, 0};

@@ -15,6 +15,7 @@
 #include "guard.bpf.h"
 #include "hairpin.bpf.h"
 #include "host.bpf.h"
+#include "loopback.bpf.h"
 #include "packet.bpf.h"
 #include "route.bpf.h"
 #include "translate.bpf.h"
@@ -95,13 +96,16 @@ static __always_inline enum verdict find_hairpin(struct packet *packet, const st
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
 					       struct route *route)
 {
-	bool to_gateway = endpoint_at(&packet->destination), hairpin = false;
+	const struct endpoint *endpoint = endpoint_at(&packet->destination);
 	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST, waits = VERDICT_CONTINUE;
+	bool hairpin = false;
 
 	generalise(packet);
+	if (endpoint && is_isolated_from(sandbox, endpoint))
+		return VERDICT_DROP_ISOLATED;
 	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
 		packet->segment_length = sandbox->mtu;
-	if (!to_gateway)
+	if (!endpoint)
 		verdict = find_route(packet, sandbox, route);
 	if (verdict == VERDICT_TO_HOST && !parsed)
 		waits = find_hairpin(packet, sandbox, &hairpin);
@@ -130,14 +134,16 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 __noinline int leave_sandbox(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
+	struct route *route = room_for_route();
 	struct packet packet = {.skb = skb};
-	struct route route = {};
-	enum verdict verdict = sandbox ? parse_ipv4(&packet) : VERDICT_DROP_UNKNOWN_SANDBOX;
+	enum verdict verdict = parse_ipv4(&packet);
 
-	if (verdict || !sandbox)
+	if (verdict)
 		return verdict;
-	verdict = to_outside(&packet, sandbox, &route);
-	if (verdict >= VERDICT_FIRST_DROP && answer(&packet, verdict, &sandbox->gateway, &route) && deliver_back(skb))
+	if (!sandbox || !route)
+		return VERDICT_DROP_UNKNOWN_SANDBOX;
+	verdict = to_outside(&packet, sandbox, route);
+	if (verdict >= VERDICT_FIRST_DROP && answer(&packet, verdict, &sandbox->gateway, route) && deliver_back(skb))
 		return verdict | ANSWERED;
 	return verdict;
 }
@@ -166,7 +172,7 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	if (verdict)
 		return verdict;
 	endpoint = endpoint_at(&packet.destination);
-	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
+	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX && !is_isolated_from(sandbox, endpoint))
 		return deliver_to_peer(skb, &endpoint->link);
 	if (endpoint || is_fragment(&packet) || parse_transport(&packet))
 		return VERDICT_CONTINUE;
@@ -345,7 +351,7 @@ int from_uplink(struct __sk_buff *skb)
 
 static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
 {
-	struct route route = {};
+	struct route *route = room_for_route();
 	const struct endpoint *endpoint;
 	const struct sandbox *sandbox;
 	enum verdict verdict = parse_ipv4(packet);
@@ -358,10 +364,10 @@ static __always_inline enum verdict from_stack_ipv4(struct packet *packet)
 		return VERDICT_PASS_STACK;
 	verdict = parse_ports_of(packet);
 	packet->segment_length = 0; /* it fits: the stack has seen to that */
-	if (!verdict && find_route(packet, sandbox, &route))
+	if (!verdict && (!route || find_route(packet, sandbox, route)))
 		verdict = VERDICT_DROP_NO_ROUTE;
 	if (!verdict)
-		verdict = translate_to_world(packet, sandbox, &route);
+		verdict = translate_to_world(packet, sandbox, route);
 	return verdict ? verdict : VERDICT_PASS_TRANSLATED;
 }
 
@@ -380,6 +386,22 @@ int from_stack(struct __sk_buff *skb)
 	if (skb->ingress_ifindex)
 		return finish(from_stack_ipv4(&packet));
 	verdict = from_host_itself(&packet);
+	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
+}
+
+/* TC egress of `lo`: does the host mean a sandbox's published port, or is it such a one's answer to the host? */
+SEC("tc")
+int from_loopback(struct __sk_buff *skb)
+{
+	struct packet packet = {.skb = skb, .at_egress = true};
+	const struct sandbox *sandbox = NULL;
+	enum verdict verdict;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return TC_ACT_UNSPEC;
+	if (skb->ingress_ifindex)
+		sandbox = sandbox_behind(skb->ingress_ifindex);
+	verdict = sandbox ? back_to_itself(&packet, sandbox) : from_host_to_itself(&packet);
 	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
 }
 

@@ -149,6 +149,35 @@ struct {
 	__type(value, __u32);
 } publishing SEC(".maps");
 
+/* port modulo the size -> whether one of these was ever published, so that little of what the host sends to itself is
+ * looked up | control plane | from_loopback | unload | 32 KB */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CAUSEWAY_PUBLISHED_PLACES);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u32);
+} published_ports SEC(".maps");
+
+/* 0 -> the ports under which sandboxes see the host, when it uses what they publish | control plane | from_loopback |
+ * unload | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct loopback_ports);
+} loopback SEC(".maps");
+
+/* claim and number -> a port that the attachment has published | control plane | control plane | DEL | ~90 B a port */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct publication_key);
+	__type(value, struct publication);
+} publications SEC(".maps");
+
 /* 0 -> whether the host ever sent from a port that was taken, so that few of its packets are looked up | programs |
  * programs | unload | one */
 struct {
@@ -182,16 +211,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } departures SEC(".maps");
-
-/* attachment and number -> a port that it publishes, as a key of `flows` | control plane | control plane | DEL | ~112 B
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
-	__type(key, struct publication_key);
-	__type(value, struct flow_key);
-} publications SEC(".maps");
 
 /* slot -> packets and bytes; an array, since each packet counts twice | programs | causewayctl | unload | 640 KB a CPU
  */

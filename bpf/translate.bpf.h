@@ -346,6 +346,8 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 scope, __u32 identif
 
 	if (!flow || is_departed(flow->link.slot, flow->created))
 		return VERDICT_DROP_NO_FLOW;
+	if (!scope && flow->flags & FLOW_LOOPBACK) /* its link is not where the host's socket is */
+		return VERDICT_DROP_NO_FLOW;
 	if (!sums_hold)
 		return VERDICT_DROP_BAD_CHECKSUM;
 	if (!scope && packet.ttl <= 1)

@@ -71,6 +71,7 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
         }
     }
     network.uplinks = TRY(texts_at(conf, "uplinks"));
+    network.isolated = TRY(optional_value<bool>(conf, "isolate", &Json::is_boolean, "true or false")).value_or(false);
     network.nat = TRY(read_nat_conf(conf));
     TRY(read_tables(conf, network));
     return {};

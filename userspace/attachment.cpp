@@ -14,6 +14,7 @@
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
 #include "userspace/pool.hpp"
+#include "userspace/publication.hpp"
 
 namespace causeway {
 
@@ -218,13 +219,20 @@ std::expected<void, Error> claim_port_block(const Datapath& datapath, Attachment
 
 namespace {
 
+std::expected<void, Error> withdraw(const Datapath& datapath, std::uint64_t claim, std::uint32_t ifindex) {
+    TRY(unpublish(datapath, TRY(publications_of(claim)), ifindex));
+    return forget_publications(claim);
+}
+
 std::expected<void, Error> undo_one(const Datapath& datapath, Netlink& netlink, const Attachment& attachment) {
     const auto& [key, record] = attachment;
     const std::string who = name_of(id_of(key));
     std::uint32_t ifindex = 0;
     Failures failures;
     failures.note(cut(datapath, netlink, attachment, ifindex));
-    failures.note(unpublish(datapath, record, ifindex));
+    if ((record.flags & ATTACHMENT_PUBLISHES) != 0) {
+        failures.note(withdraw(datapath, record.claim, ifindex));
+    }
     if (datapath.slots.find(record.slot) == record.claim) {
         failures.note(leave_flows(datapath, record, ifindex, who));
         failures.note(datapath.slots.erase(record.slot, "the slot of " + who));
@@ -254,6 +262,9 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
 std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink) {
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
     const auto datapath = Datapath::open();  // anew: it may have changed before the lock was had
+    if (datapath) {
+        TRY(close_loopback_if_unused(*datapath));
+    }
     if (datapath && !datapath->attachments.empty()) {
         return {};
     }

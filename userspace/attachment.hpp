@@ -54,7 +54,8 @@ bool is_host_end_name(const std::string& name);
 // is gone. Goes on after a failure and reports all. Needs the lock.
 std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments);
 
-// After the last record networks and datapath go too: the host is then as before the first. Takes the lock exclusively.
+// After the last record networks and datapath go too: the host is then as before the first. After the last published
+// port the program on `lo` goes. Takes the lock exclusively.
 std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink);
 
 }  // namespace causeway

@@ -138,8 +138,13 @@ std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {
     return BpfMap<address, rest>{TRY(open_pin("resting")), "resting"};
 }
 
-std::expected<BpfMap<publication_key, flow_key>, Error> Datapath::open_publications() {
-    return BpfMap<publication_key, flow_key>{TRY(open_pin("publications")), "publications"};
+std::expected<Publishing, Error> Datapath::open_publishing() {
+    return Publishing{
+        {TRY(open_pin("publications")), "publications"},
+        {TRY(open_pin("published_ports")), "published_ports"},
+        {TRY(open_pin("loopback")), "loopback"},
+        TRY(open_pin("from_loopback")),
+    };
 }
 
 std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> Datapath::open_departures() {

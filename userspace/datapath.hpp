@@ -40,6 +40,14 @@ private:
     Mode mode_;
 };
 
+// What only those need who publish ports, or have published some.
+struct Publishing {
+    BpfMap<publication_key, publication> publications;
+    BpfMap<std::uint32_t, std::uint32_t> places;  // of published_ports
+    BpfMap<std::uint32_t, loopback_ports> loopback;
+    UniqueFd from_loopback;
+};
+
 // The room that a configuration asks for. What it does not say is the default where the datapath is loaded for it, and
 // whatever it is where that is loaded already.
 struct TableSpec {
@@ -66,10 +74,10 @@ struct Datapath {
     // Through the pins. number ENOENT where the datapath isn't loaded.
     static std::expected<Datapath, Error> open();
 
-    // Opened by those alone who need them: addresses that rest; ports that are published; DELs that have left flows.
+    // Opened by those alone who need them: addresses that rest; DELs that have left flows; ports that are published.
     static std::expected<BpfMap<address, rest>, Error> open_resting();
-    static std::expected<BpfMap<publication_key, flow_key>, Error> open_publications();
     static std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> open_departures();
+    static std::expected<Publishing, Error> open_publishing();
 
     // Whether open_or_load could load one: no other version's is there, nor half of this one's.
     static std::expected<void, Error> check_loadable();

@@ -9,6 +9,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "userspace/attachment.hpp"
+#include "userspace/failures.hpp"
+
 namespace causeway {
 
 namespace {
@@ -82,6 +85,15 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const PortMappi
 
 }  // namespace
 
+std::expected<void, Error> verify_published(const Datapath& datapath, const PortMapping& mapping,
+                                            std::uint32_t host_end) {
+    const auto entry = datapath.flows.find(key_of(mapping, mapping.host.value_or(Address{})));
+    if (!entry || entry->link.ifindex != host_end || entry->port != htons(mapping.sandbox_port)) {
+        return fail(Code::check_failed, "the published port " + text_of(mapping) + " is gone");
+    }
+    return {};
+}
+
 std::expected<host_ports, Error> reserved_ports() {
     host_ports ports{};
     std::ifstream file(reserved_path);
@@ -108,40 +120,28 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
     return datapath.ports.put(0, now, "the reserved ports");
 }
 
-std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   Attachment& attachment, flow entry) {
+std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports, flow entry) {
     if (ports.empty()) {
         return {};
     }
-    const auto publications = TRY(Datapath::open_publications());
-    attachment.record.flags |= ATTACHMENT_PUBLISHES;
-    TRY(save(datapath, attachment));
-    publication_key number{.claim = attachment.record.claim, .number = 0, .reserved = 0};
     for (const auto& mapping : ports) {
         entry.port = htons(mapping.sandbox_port);
-        TRY(publications.put(number, key_of(mapping, mapping.host.value_or(Address{})),
-                             "the port " + text_of(mapping)));
         TRY(publish_one(datapath, mapping, entry));
-        number.number++;
     }
     return datapath.publishing.put(0, 1, "that ports are published");
 }
 
-std::expected<void, Error> unpublish(const Datapath& datapath, const attachment& record, std::uint32_t ifindex) {
-    if ((record.flags & ATTACHMENT_PUBLISHES) == 0) {
-        return {};
-    }
-    const auto publications = TRY(Datapath::open_publications());
-    publication_key number{.claim = record.claim, .number = 0, .reserved = 0};
-    for (auto key = publications.find(number); key; key = publications.find(number)) {
-        const auto entry = datapath.flows.find(*key);
+std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                     std::uint32_t ifindex) {
+    Failures failures;
+    for (const auto& mapping : ports) {
+        const auto key = key_of(mapping, mapping.host.value_or(Address{}));
+        const auto entry = datapath.flows.find(key);
         if (entry && entry->link.ifindex == ifindex) {  // and not the one that the port was refused for
-            TRY(datapath.flows.erase(*key, "a published port"));
+            failures.note(datapath.flows.erase(key, "the published port " + text_of(mapping)));
         }
-        TRY(publications.erase(number, "a published port"));
-        number.number++;
     }
-    return {};
+    return failures.result();
 }
 
 }  // namespace causeway

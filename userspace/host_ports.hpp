@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "userspace/attachment.hpp"
+#include "userspace/address.hpp"
 #include "userspace/datapath.hpp"
 
 namespace causeway {
@@ -31,10 +31,14 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
 // entry: as the ports' entries in `flows` are to be, but for the sandbox's port. What is about to be published is on
 // record. Code::conflict names the sandbox that has the port already; Code::unsupported_field: SCTP, whose checksum
 // covers ports in a way that programs can't mend.
-std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   Attachment& attachment, flow entry);
+std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports, flow entry);
 
-// Takes back what is on record as published, where the entry leads to this host end. Flows that it has opened stay.
-std::expected<void, Error> unpublish(const Datapath& datapath, const attachment& record, std::uint32_t ifindex);
+// Takes back those whose entry leads to this host end. Flows that they have opened stay.
+std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                     std::uint32_t ifindex);
+
+// Whether it leads through that host end. Code::check_failed.
+std::expected<void, Error> verify_published(const Datapath& datapath, const PortMapping& mapping,
+                                            std::uint32_t host_end);
 
 }  // namespace causeway

@@ -17,6 +17,11 @@ std::string inner_end_of(const std::string& device) {
     return device + "-in";
 }
 
+std::uint16_t with_isolation(std::uint16_t link_flags, const network& record) {
+    const bool isolated = (record.flags & NETWORK_ISOLATED) != 0;
+    return static_cast<std::uint16_t>(isolated ? link_flags | LINK_ISOLATED : link_flags & ~LINK_ISOLATED);
+}
+
 namespace {
 
 constexpr std::uint32_t default_mtu = 1500;
@@ -57,7 +62,7 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
     network record = present;
     copy_text(record.name, spec.name);
     copy_text(record.device, spec.device);
-    record.flags = flags_of(spec.nat);
+    record.flags = flags_of(spec.nat) | (spec.isolated ? static_cast<std::uint32_t>(NETWORK_ISOLATED) : 0U);
     record.port_min = spec.nat.port_min;
     record.port_max = spec.nat.port_max;
     record.port_block = spec.nat.port_block;
@@ -299,16 +304,19 @@ std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& ne
     return netlink.commit(batch);
 }
 
-// Sandboxes name the gateway device by its index, which is another one after the device was made again.
-std::expected<void, Error> point_sandboxes_at(const Datapath& datapath, const Network& network) {
+// What sandboxes that are there repeat of their network: the gateway device by its index, which is another one after
+// the device was made again, and whether they are isolated, which the configuration may say anew.
+std::expected<void, Error> update_sandboxes(const Datapath& datapath, const Network& network) {
     std::vector<std::pair<std::uint32_t, sandbox>> stale;
-    TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, const sandbox& entry) {
-        if (entry.network == network.id && entry.gateway_ifindex != network.record.ifindex) {
+    TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, sandbox entry) {
+        const auto before = entry;
+        entry.gateway_ifindex = network.record.ifindex;
+        entry.link.flags = with_isolation(entry.link.flags, network.record);
+        if (entry.network == network.id && std::memcmp(&entry, &before, sizeof(entry)) != 0) {
             stale.emplace_back(ifindex, entry);
         }
     }));
-    for (auto& [ifindex, entry] : stale) {
-        entry.gateway_ifindex = network.record.ifindex;
+    for (const auto& [ifindex, entry] : stale) {
         TRY(datapath.sandboxes.put(ifindex, entry, "a sandbox"));
     }
     return {};
@@ -382,7 +390,7 @@ std::expected<Network, Error> create_network(const Datapath& datapath, Netlink& 
         TRY(netlink.delete_link(network.record.device));  // what a killed ADD left, or nothing
         TRY(create_device(datapath, netlink, network.record));
         TRY(put_gateways(datapath, network));
-        TRY(point_sandboxes_at(datapath, network));
+        TRY(update_sandboxes(datapath, network));
         return datapath.networks.put(network.id, network.record, entry_of(network.record));
     }();
     if (!made) {
@@ -498,6 +506,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     } else {
         TRY(complete_device(datapath, netlink, network.record));
         TRY(put_gateways(datapath, network));
+        TRY(update_sandboxes(datapath, network));
         TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
     }
     if (spec.nat.mapping == Mapping::endpoint_independent) {

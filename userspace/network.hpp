@@ -41,6 +41,7 @@ struct NetworkSpec {
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
     std::vector<Range> ranges;
     std::uint32_t rest = 0;  // seconds that an address is not given out again
+    bool isolated = false;   // its sandboxes don't see each other
     NatSpec nat;
     TableSpec tables;
 };
@@ -55,6 +56,9 @@ struct Network {
 // The longest device name that leaves room for the inner end's suffix.
 inline constexpr std::size_t device_name_max = 12;
 std::string inner_end_of(const std::string& device);
+
+// A sandbox's link_flag, with what its network says of isolation.
+std::uint16_t with_isolation(std::uint16_t link_flags, const network& record);
 
 // The network if it is there, as the spec has it and complete, else nothing. Changes nothing but uplinks that have
 // come since, or have another address now. Needs the lock, shared.

@@ -14,6 +14,7 @@
 
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
+#include "userspace/publication.hpp"
 #include "userspace/rollback.hpp"
 
 namespace causeway {
@@ -107,8 +108,11 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     attachment.record.network = network.id;
     copy_text(attachment.record.host_end, host_end_name(attachment.record.claim));
     copy_text(attachment.record.netns, spec.netns);
+    if (!spec.ports.empty()) {
+        attachment.record.flags |= ATTACHMENT_PUBLISHES;
+    }
     if (connection.given) {
-        attachment.record.flags = ATTACHMENT_GIVEN;
+        attachment.record.flags |= ATTACHMENT_GIVEN;
         attachment.record.ifindex = connection.host_end.ifindex;
         copy_text(attachment.record.host_end, connection.host_end.name);
     }
@@ -166,7 +170,9 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     attachment.record.ifindex = ifindex;
     TRY(save(datapath, attachment));
 
-    sandbox_link link{.ifindex = ifindex, .slot = attachment.record.slot};
+    sandbox_link link{.ifindex = ifindex,
+                      .slot = static_cast<std::uint16_t>(attachment.record.slot),
+                      .flags = with_isolation(0, record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
@@ -184,7 +190,8 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     const auto now = Datapath::now();  // what the slot's flows were before is of somebody who is gone
     TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
-    TRY(publish(datapath, spec.ports, attachment,
+    TRY(record_publications(datapath, attachment.record.claim, spec.ports));
+    TRY(publish(datapath, spec.ports,
                 {.created = now,
                  .address = address.raw(),
                  .flags = FLOW_OPEN,
@@ -311,10 +318,14 @@ std::expected<void, Error> disconnect_chosen(
         return std::unexpected(datapath.error());
     }
     Failures failures;
+    bool last = !datapath;
     if (datapath) {
-        failures.note(undo(*datapath, netlink, TRY(choose(*datapath))));
+        const auto chosen = TRY(choose(*datapath));
+        failures.note(undo(*datapath, netlink, chosen));
+        const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
+        last = datapath->attachments.empty() || (std::ranges::any_of(chosen, publishes) && TRY(nothing_is_published()));
     }
-    if (!datapath || datapath->attachments.empty()) {
+    if (last) {
         failures.note(unload_if_unused(lock, netlink));
     }
     return failures.result();

@@ -9,6 +9,7 @@
 
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
+#include "userspace/publication.hpp"
 
 namespace causeway {
 
@@ -56,6 +57,16 @@ std::expected<void, Error> verify_entries(const Datapath& datapath, const attach
                     place->link.ifindex == record.ifindex && std::ranges::equal(place->link.mac, identity->link.mac),
                 "the address " + address.text() + " does not lead to " + host_end));
     return require(datapath.slots.find(record.slot) == record.claim, host_end + " has no counters");
+}
+
+std::expected<void, Error> verify_publications(const Datapath& datapath, const attachment& record) {
+    if ((record.flags & ATTACHMENT_PUBLISHES) == 0) {
+        return {};
+    }
+    for (const auto& mapping : TRY(publications_of(record.claim))) {
+        TRY(verify_published(datapath, mapping, record.ifindex));
+    }
+    return verify_loopback(datapath);
 }
 
 std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& netlink, const attachment& record,
@@ -167,6 +178,7 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     TRY(require(network && network->name[0] != '\0', "the network of " + name_of(id) + " is gone"));
     TRY(verify_host_end(*datapath, netlink, *record, *network, expected));
     TRY(verify_entries(*datapath, *record, *network));
+    TRY(verify_publications(*datapath, *record));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
     TRY(verify_uplinks(*datapath, netlink));
     return verify_inside(id, netns, *record, datapath->sandboxes.find(record->ifindex).value_or(sandbox{}), expected);

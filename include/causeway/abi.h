@@ -23,6 +23,7 @@
 #define CAUSEWAY_SUBNETS_MAX 8           /* subnets of one network */
 #define CAUSEWAY_UPLINKS_MAX 64          /* devices that lead to the world */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
+#define CAUSEWAY_PUBLISHED_PLACES 4096   /* of published_ports: a port's place is its remainder */
 #define CAUSEWAY_SANDBOXES_MAX 65536     /* that table_sizes.sandboxes may ask for */
 #define CAUSEWAY_SANDBOXES_DEFAULT 16384 /* where nobody asks */
 #define CAUSEWAY_FLOWS_MIN 16            /* that table_sizes.flows may ask for */
@@ -73,6 +74,7 @@ struct address {
 	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
 	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
 	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
+	X(DROP_ISOLATED, "to another sandbox of a network whose sandboxes are isolated")                               \
 	X(DROP_UNSOLICITED, "from outside to a sandbox that did not ask")                                              \
 	X(DROP_TTL_EXPIRED, "TTL used up")                                                                             \
 	X(DROP_NO_ROUTE, "the host has no route, or its route forbids")                                                \
@@ -103,6 +105,7 @@ enum network_flag {
 	NETWORK_ENDPOINT_INDEPENDENT = 1 << 1, /* and an endpoint the same port towards every peer (RFC 4787, REQ-1) */
 	NETWORK_OPEN_TO_ALL = 1 << 2,          /* to which any peer may send (RFC 4787, REQ-8) */
 	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
+	NETWORK_ISOLATED = 1 << 4,             /* its sandboxes don't see each other */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
@@ -144,10 +147,15 @@ struct network {
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
 
+enum link_flag {
+	LINK_ISOLATED = 1 << 0, /* sends to no other sandbox of its network */
+};
+
 /* The way to a sandbox: through which host end, and how a frame for it begins. */
 struct sandbox_link {
 	__u32 ifindex; /* host end, or gateway device */
-	__u32 slot;    /* index of `traffic` */
+	__u16 slot;    /* index of `traffic` */
+	__u16 flags;   /* enum link_flag */
 	__u8 mac[6];   /* the sandbox's: destination of what goes there, source of what comes */
 	__u8 gateway_mac[6];
 };
@@ -169,6 +177,11 @@ struct sandbox {
 /* The one value of `host_ports`. */
 struct host_ports {
 	__u64 reserved[1024]; /* never chosen for a flow: bit n of word w is port 64 w + n */
+};
+
+/* The one value of `loopback`: for what the host sends to published ports; inclusive, host order. */
+struct loopback_ports {
+	__u16 min, max; /* the kernel gives none of them to a socket by itself */
 };
 
 /* What a sandbox takes of what all share. Index of `usage`: its slot; CAUSEWAY_WORLD_SLOT: what comes from outside. */
@@ -221,6 +234,7 @@ enum flow_flag {
 	FLOW_FROM_WORLD = 1 << 0, /* the world opened it, and so chose the address */
 	FLOW_MAPPED = 1 << 1,     /* has its port from an endpoint-independent mapping */
 	FLOW_OPEN = 1 << 2,       /* an entry without a peer's port: whoever it matches may open a flow */
+	FLOW_LOOPBACK = 1 << 3,   /* the host's own, to a published port by one of its addresses */
 };
 
 /*
@@ -333,7 +347,7 @@ enum attachment_state {
 
 enum attachment_flag {
 	ATTACHMENT_GIVEN = 1 << 0,     /* both ends were there before: another plugin's of the chain, and stay */
-	ATTACHMENT_PUBLISHES = 1 << 1, /* has entries in `publications` */
+	ATTACHMENT_PUBLISHES = 1 << 1, /* has ports in `publications`, or is about to */
 };
 
 struct attachment {
@@ -350,11 +364,18 @@ struct attachment {
 	char netns[CAUSEWAY_NETNS_LEN];
 };
 
-/* One of the ports that an attachment publishes, numbered from 0. Key of `publications`; value: its key in `flows`. */
+/* Userspace's record of a published port. Key of `publications`, by number from 0 on. */
 struct publication_key {
-	__u64 claim;
+	__u64 claim; /* of the attachment that has published it */
 	__u32 number;
 	__u32 reserved;
+};
+
+struct publication {
+	struct address host; /* where; none: on each of the host's addresses */
+	__u16 host_port, sandbox_port;
+	__u8 protocol;
+	__u8 reserved[3];
 };
 
 /* Last address given out from a range. Key of `cursors`: the range's first address. */
@@ -388,8 +409,9 @@ CAUSEWAY_SIZE(struct flow_key, 44);
 CAUSEWAY_SIZE(struct flow, 88); /* 96 would take the kernel's next larger object */
 CAUSEWAY_SIZE(struct ageing_turn, 56);
 CAUSEWAY_SIZE(struct ageing, 48);
-CAUSEWAY_SIZE(struct publication_key, 16);
 CAUSEWAY_SIZE(struct attachment_key, 256);
+CAUSEWAY_SIZE(struct publication_key, 16);
+CAUSEWAY_SIZE(struct publication, 24);
 CAUSEWAY_SIZE(struct attachment, 8 + 16 + 24 + 16 + 256);
 
 #endif

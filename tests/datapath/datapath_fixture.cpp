@@ -32,7 +32,8 @@ network new_network() {
 }
 
 sandbox_link link_of(std::uint32_t ifindex, const Mac& mac) {
-    sandbox_link value{.ifindex = ifindex, .slot = ifindex};  // a slot is any number of one's own
+    sandbox_link value{.ifindex = ifindex,
+                       .slot = static_cast<std::uint16_t>(ifindex)};  // a slot is any number of one's own
     copy(value.mac, mac);
     copy(value.gateway_mac, mac_gateway);
     return value;

@@ -58,6 +58,7 @@ std::optional<IcmpError> error_of(enum verdict verdict, const RouteAnswer& route
         case VERDICT_DROP_NO_ROUTE:
             return route.code ? std::optional(IcmpError{.code = *route.code}) : std::nullopt;
         case VERDICT_DROP_NO_ENDPOINT:
+        case VERDICT_DROP_ISOLATED:
         case VERDICT_DROP_NO_UPLINK:
         case VERDICT_DROP_NO_SOURCE:
             return IcmpError{.code = host_unreachable};

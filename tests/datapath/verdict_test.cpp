@@ -43,6 +43,7 @@ struct Case {
     const char* later_routes = "";   // for `ip`, between those and the packet
     std::uint32_t flow_entries = 2 * CAUSEWAY_FLOWS_DEFAULT;
     void (*change)(network&) = [](network&) {};
+    std::uint16_t link_flags = 0;  // of A
 };
 
 const Case cases[] = {
@@ -116,6 +117,10 @@ const Case cases[] = {
      .in = to_server,
      .before = {from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = 40001}},
      .change = [](network& network) { network.port_min = network.port_max = 40001; }},
+    {.verdict = VERDICT_DROP_ISOLATED,
+     .from = From::sandbox_a,
+     .in = from_a / IPv4{.source = ip_a, .destination = ip_b} / TCP{},
+     .link_flags = LINK_ISOLATED},
     {.verdict = VERDICT_DROP_TABLE_FULL, .from = From::sandbox_a, .in = to_server, .flow_entries = 1},
 };
 
@@ -133,6 +138,9 @@ TEST_P(Verdict, IsReached) {
     load({.flow_entries = one.flow_entries});
     run_ip(one.routes);
     configure(one.change);
+    auto sandbox = sandbox_at(ip_a, host_a, mac_a);
+    sandbox.link.flags = one.link_flags;
+    datapath_->set_sandbox(host_a, sandbox);
     for (const Frame& frame : one.before) {
         datapath_->run(Program::from_sandbox, frame.bytes(), {.ifindex = host_a});
     }

@@ -63,6 +63,7 @@ INSTANTIATE_TEST_SUITE_P(
     Rest, NetConfKey,
     testing::Values(
         Refused{"IpMasqIsText", "/ipMasq", "true", "ipMasq"}, Refused{"IpMasqIsANumber", "/ipMasq", 1, "ipMasq"},
+        Refused{"IsolateIsText", "/isolate", "yes", "isolate"},
         Refused{"UplinksAreText", "/uplinks", "eth0", "uplinks"},
         Refused{"UplinksAreAnObject", "/uplinks", {{"eth0", true}}, "uplinks"},
         Refused{"AnUplinkIsANumber", "/uplinks", Json::array({"eth0", 5}), "uplinks"},
