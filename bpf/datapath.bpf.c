@@ -33,7 +33,7 @@ static __always_inline enum verdict parse_ports_of(struct packet *packet)
 /* Fragments get their ports from the first one of their packet. CONTINUE: it may be translated. */
 static __always_inline enum verdict follow_train(struct packet *packet, __u32 scope, __u32 slot)
 {
-	if (!is_fragment(packet))
+	if (!is_fragment(packet) || packet->train)
 		return VERDICT_CONTINUE;
 	return packet->fragment_offset ? join_train(packet, scope, slot) : begin_train(packet, scope, slot);
 }
@@ -51,7 +51,7 @@ static __always_inline enum verdict translate_to_world(struct packet *packet, co
 		return verdict;
 	if (is_icmp_error(packet))
 		return translate_error(packet->skb, link->ifindex, packet->train,
-				       packet->train ? packet->train->identification : 0);
+				       packet->train ? packet->train->identification : 0, error_sums_hold(packet));
 	verdict = translate_source(packet, sandbox, route);
 	leave_train(packet, link->ifindex);
 	return verdict;
@@ -66,6 +66,8 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 	if (hairpin)
 		route->source = packet->destination;
 	verdict = translate_to_world(packet, sandbox, route);
+	if (!verdict && hairpin && is_icmp_error(packet))
+		return turn_error_in(packet->skb);
 	if (!verdict)
 		verdict = rewrite_ttl(packet->skb);
 	if (verdict)
@@ -81,13 +83,30 @@ static __always_inline enum verdict to_link_local(const struct packet *packet, c
 		       : VERDICT_DROP_NO_ENDPOINT;
 }
 
+/*
+ * Whether what is for one of the host's addresses goes to a sandbox, or the verdict of a fragment that waits. All of a
+ * packet's fragments go one way, and only the first says which. One that there is no room to keep is the host's: it may
+ * have room.
+ */
+static __always_inline enum verdict find_hairpin(struct packet *packet, const struct sandbox *sandbox, bool *hairpin)
+{
+	enum verdict verdict = VERDICT_CONTINUE;
+
+	if (anything_published())
+		verdict = follow_train(packet, sandbox->link.ifindex, sandbox->link.slot);
+	*hairpin = !verdict && is_hairpin(packet, sandbox->link.ifindex);
+	if (!verdict && !*hairpin)
+		leave_train(packet, sandbox->link.ifindex);
+	return verdict >= VERDICT_FIRST_DROP ? VERDICT_CONTINUE : verdict;
+}
+
 /* To what is no sandbox's address; the gateway's needs no look-up of the route. */
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
 					       struct route *route)
 {
 	const struct endpoint *endpoint = endpoint_at(&packet->destination);
-	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
-	bool hairpin;
+	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST, waits = VERDICT_CONTINUE;
+	bool hairpin = false;
 
 	if (is_link_local(&packet->destination))
 		return to_link_local(packet, sandbox);
@@ -98,7 +117,10 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 		packet->segment_length = sandbox->mtu;
 	if (!endpoint)
 		verdict = find_route(packet, sandbox, route);
-	hairpin = verdict == VERDICT_TO_HOST && !parsed && is_hairpin(packet, sandbox->link.ifindex);
+	if (verdict == VERDICT_TO_HOST && !parsed)
+		waits = find_hairpin(packet, sandbox, &hairpin);
+	if (waits)
+		return waits;
 	if (verdict == VERDICT_TO_HOST && !hairpin) /* takes any protocol, also what can't be translated */
 		return deliver_to_host(sandbox->gateway_ifindex);
 	if (verdict == VERDICT_DROP_TOO_BIG && packet->ttl <= 1)
@@ -236,9 +258,9 @@ static __always_inline enum verdict malformed_from_world(struct packet *packet, 
 	return from_world_unasked(packet, verdict);
 }
 
-static __always_inline enum verdict translate_error_to_sandbox(struct __sk_buff *skb, struct sandbox_link *link)
+static __always_inline enum verdict translate_error_to_sandbox(const struct packet *packet, struct sandbox_link *link)
 {
-	enum verdict verdict = translate_error(skb, 0, false, 0);
+	enum verdict verdict = translate_error(packet->skb, 0, false, 0, error_sums_hold(packet));
 	const struct flow_work *work = room_for_flow();
 
 	if (!verdict && work)
@@ -253,7 +275,7 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 	enum verdict verdict;
 
 	if (is_icmp_error(packet))
-		return translate_error_to_sandbox(packet->skb, link);
+		return translate_error_to_sandbox(packet, link);
 	if (anything_published() && endpoint_at(&packet->source))
 		return VERDICT_DROP_UNSOLICITED; /* an inner address from outside: spoofed */
 	flow = flow_from_world(packet);

@@ -10,12 +10,15 @@
 #include "deliver.bpf.h"
 #include "translate.bpf.h"
 
+/* Ports are known: of a fragment, once it has joined its train. */
 static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
 {
 	struct flow_work *work = room_for_flow();
 
-	if (!anything_published() || !work || is_fragment(packet) || is_icmp_error(packet))
+	if (!anything_published() || !work)
 		return false;
+	if (is_icmp_error(packet)) /* about a packet that was turned: an error about any other is about no flow */
+		return error_is_about_flow(packet->skb, scope);
 	set_key_as_sent(&work->sent, packet, scope);
 	return bpf_map_lookup_elem(&flows, &work->sent) || published_at(work, &work->sent);
 }
@@ -31,16 +34,20 @@ static __always_inline enum verdict turn_to_loopback(const struct packet *packet
 	return verdict ? verdict : deliver_to_loopback();
 }
 
-/* The source is translated; now the packet is as one from the world. */
+/*
+ * The source is translated; now the packet is as one from the world. Of a fragment its train has told the ports, and
+ * the flow, whose key as sent is in flow_work, tells the one that has changed.
+ */
 static __noinline enum verdict turn_in(struct packet *packet)
 {
+	struct flow_work *work = room_for_flow();
 	enum verdict verdict = parse_ip(packet);
 	struct flow *flow;
 
-	if (!verdict)
-		verdict = parse_transport(packet);
-	if (verdict)
-		return verdict;
+	flow = work ? bpf_map_lookup_elem(&flows, &work->sent) : NULL;
+	if (verdict || !flow)
+		return verdict ? verdict : VERDICT_DROP_NO_FLOW;
+	packet->ports.source = flow->port;
 	flow = flow_from_world(packet);
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
@@ -51,6 +58,19 @@ static __noinline enum verdict turn_in(struct packet *packet)
 		return verdict;
 	return packet->at_egress ? deliver_through_link(packet->skb, &flow->link)
 				 : deliver_to_peer(packet->skb, &flow->link);
+}
+
+/* An error likewise: its quoted packet is as the other sandbox's flow knows it by now. */
+static __noinline enum verdict turn_error_in(struct __sk_buff *skb)
+{
+	enum verdict verdict = translate_error(skb, 0, false, 0, true);
+	struct flow_work *work = room_for_flow();
+
+	if (!verdict)
+		verdict = rewrite_ttl(skb);
+	if (verdict || !work)
+		return verdict ? verdict : VERDICT_DROP_NO_FLOW;
+	return deliver_to_peer(skb, &work->entry.link);
 }
 
 #endif

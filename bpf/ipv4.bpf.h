@@ -49,13 +49,16 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 #define IPV4_HEADER_MAX 60
 
 /* Of an IP header at that offset. A function of its own to the verifier, so the answer is an int: 0 if not. */
-__noinline int ipv4_sum_holds(struct __sk_buff *skb, __u32 offset, __u32 header_length)
+__noinline int ipv4_sum_holds(struct __sk_buff *skb, __u32 offset)
 {
 	__u8 header[IPV4_HEADER_MAX] = {};
+	__u32 length;
 	__u64 sum;
 
-	if (header_length < sizeof(struct iphdr) || header_length > sizeof(header) ||
-	    bpf_skb_load_bytes(skb, offset, header, header_length))
+	if (bpf_skb_load_bytes(skb, offset, header, 1))
+		return 0;
+	length = (header[0] & 0xf) * 4;
+	if (length < sizeof(struct iphdr) || length > sizeof(header) || bpf_skb_load_bytes(skb, offset, header, length))
 		return 0;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)header, sizeof(header), 0);
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -70,7 +73,7 @@ static __always_inline bool ipv4_checksum_holds(const struct packet *packet)
 	__u64 sum;
 
 	if (header_length != sizeof(struct iphdr))
-		return ipv4_sum_holds(packet->skb, ETH_HLEN, header_length);
+		return ipv4_sum_holds(packet->skb, ETH_HLEN);
 	if (!word)
 		return false;
 	sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];

@@ -276,6 +276,7 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }
 
+/* Or would be, by a port that is published, if it were well-formed. */
 static __always_inline bool is_of_flow(const struct packet *packet)
 {
 	struct flow_work *work = room_for_flow();
@@ -283,7 +284,7 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 	if (!work)
 		return false;
 	set_key_as_sent(&work->reply, packet, 0);
-	return bpf_map_lookup_elem(&flows, &work->reply);
+	return bpf_map_lookup_elem(&flows, &work->reply) || (anything_published() && published_at(work, &work->reply));
 }
 
 /* The flow of what the world sends: one that a sandbox has opened, or one to a port that it has published. */
@@ -351,24 +352,35 @@ static __always_inline struct flow *flow_quoted(const struct quote *quote, struc
 }
 
 /* RFC 5508, REQ-3 and REQ-3a. That the quoted packet's transport checksum is wrong says nothing: REQ-3c. */
-static __always_inline bool error_sums_hold(const struct packet *packet, const struct quote *quote)
+static __always_inline bool error_sums_hold(const struct packet *packet)
 {
 	__u32 length = packet->transport_length, pseudo = 0;
 
 	if (packet->family == FAMILY_IPV6)
 		pseudo = sum_of_pseudo_header(&packet->source, &packet->destination, length, IPPROTO_ICMPV6);
-	else if (!ipv4_sum_holds(packet->skb, quote->offset, quote->transport_offset - quote->offset))
+	else if (!ipv4_sum_holds(packet->skb, packet->transport_offset + sizeof(struct icmp_header)))
 		return false;
 	return icmp_sum_holds(packet->skb, packet->transport_offset, length, pseudo);
+}
+
+/* 0 if not. A function of its own to the verifier. */
+__noinline int error_is_about_flow(struct __sk_buff *skb, __u32 scope)
+{
+	struct flow_work *work = room_for_flow();
+	struct packet packet = {.skb = skb};
+	const struct quote *quote = !work || parse_ip(&packet) ? NULL : parse_quote(&packet);
+
+	return quote && flow_quoted(quote, work, scope);
 }
 
 /*
  * An ICMP error about a packet of a flow: its receiver is to find its own packet quoted. Such errors neither keep a
  * flow alive nor end it (RFC 5508, REQ-6). scope: of what its sender sends, so 0 for the world; identification: of its
- * train, if it is of one. CONTINUE: the flow's link is in flow_work. NO_FLOW: it concerns no sandbox. A function of its
- * own to the verifier, so it reads the packet anew; the answer is an enum verdict.
+ * train, if it is of one; sums_hold: as above, asked before, since the stack has no room for it here. CONTINUE: the
+ * flow's link is in flow_work. NO_FLOW: it concerns no sandbox. A function of its own to the verifier, so it reads the
+ * packet anew; the answer is an enum verdict.
  */
-__noinline int translate_error(struct __sk_buff *skb, __u32 scope, bool of_train, __be32 identification)
+__noinline int translate_error(struct __sk_buff *skb, __u32 scope, bool of_train, __be32 identification, bool sums_hold)
 {
 	struct flow_work *work = room_for_flow();
 	struct packet packet = {.skb = skb};
@@ -376,11 +388,11 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 scope, bool of_train
 	const struct flow *flow = quote ? flow_quoted(quote, work, scope) : NULL;
 	enum verdict verdict;
 
-	if (!flow)
+	if (!flow || is_departed(flow->link.slot, flow->created))
 		return VERDICT_DROP_NO_FLOW;
-	if (!scope && is_departed(flow->link.slot, flow->created))
+	if (!scope && flow->flags & FLOW_LOOPBACK) /* its link is not where the host's socket is */
 		return VERDICT_DROP_NO_FLOW;
-	if (!error_sums_hold(&packet, quote))
+	if (!sums_hold)
 		return VERDICT_DROP_BAD_CHECKSUM;
 	if (!scope && packet.ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;

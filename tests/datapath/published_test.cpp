@@ -116,6 +116,18 @@ TEST_P(Published, IsTheHostsWhenNobodyHasPublishedIt) {
     EXPECT_EQ(opened_entries(), 0U);
 }
 
+// The host would answer it, and so end what the client has just begun.
+class PublishedOfIPv4 : public Published {};
+
+TEST_P(PublishedOfIPv4, TakesNothingMalformedAndTheHostDoesNotAnswerItEither) {
+    IPv4 reserved = to_host;
+    reserved.reserved_flag = true;
+    expect_verdict(From::uplink, from_world / reserved / TCP{5000, host_port}, VERDICT_DROP_BAD_HEADER);
+    expect_verdict(From::uplink, from_world / reserved / UDP{5000, host_port}, VERDICT_DROP_BAD_HEADER);
+    expect_verdict(From::uplink, from_world / reserved / UDP{5000, host_port + 1}, VERDICT_PASS_STACK);
+    EXPECT_EQ(opened_entries(), 0U);
+}
+
 TEST_P(Published, IsNotOpenedByWhatOpensNoConnection) {
     for (std::uint8_t flags : {std::uint8_t{syn | ack}, rst, std::uint8_t{fin | ack}, std::uint8_t{0}}) {
         expect_verdict(From::uplink, from_world / to_host / TCP{5000, host_port, flags}, VERDICT_PASS_STACK);
@@ -294,6 +306,7 @@ TEST_P(HairpinOfIPv4, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmen
 }
 
 RUN_IN_EACH_FAMILY(Published);
+RUN_IN_IPV4(PublishedOfIPv4);
 RUN_IN_EACH_FAMILY(Hairpin);
 RUN_IN_IPV4(HairpinOfIPv4);
 

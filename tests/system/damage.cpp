@@ -111,7 +111,7 @@ void spoil(Bytes& frame, const Damage& damage) {
 std::vector<Bytes> pieces_of(const Bytes& frame, const Cut& cut) {
     constexpr std::size_t pieces_at_most = 40;
     std::mt19937_64 random(cut.seed);
-    auto pieces = pieces_of(frame, std::max(cut.size, frame.size() / pieces_at_most / 8 * 8));
+    auto pieces = pieces_of(frame, std::max(cut.size, (frame.size() / pieces_at_most + 7) / 8 * 8));
     if (pieces.size() < 2) {
         return {frame};
     }

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
+#include <map>
+#include <set>
 
 #include "tests/system/datagram.hpp"
 #include "tests/system/traffic_mix.hpp"
@@ -138,6 +140,17 @@ bool begins_with_part_of_a_tcp_header(const std::vector<Bytes>& pieces) {
     });
 }
 
+// The server of a published port says SYN on a connection that has ended.
+bool begins_anew_from_published_port(const Difference& difference) {
+    const auto* ours = only(difference.ours, 0);
+    const auto* flow = difference.step.flow;
+    const auto& frame = difference.sent.front();
+    const auto transport = 14 + std::size_t{frame[14]} % 16 * 4;
+    return flow && flow->published && difference.is_of(tcp_number) && difference.step.outward &&
+           frame.size() > transport + 13 && frame[transport + 13] == syn && ours && ours->back() == flow->sandbox &&
+           only(difference.kernels, 0);
+}
+
 struct Accepted {
     const char* reason;
     bool (*is_this)(const Difference&);
@@ -241,6 +254,11 @@ constexpr std::array accepted{
              [](const Difference& difference) {
                  return difference.step.error >= 0 && difference.step.in_pieces && difference.ours.nothing();
              }},
+    Accepted{"a connection that a published port's server begins anew keeps the published port, as one that its client "
+             "begins anew does; the kernel takes it for any other of the sandbox's",
+             begins_anew_from_published_port, true},
+    Accepted{"an ICMP error that quotes an IP header with a wrong checksum is dropped (RFC 5508, REQ-3a)",
+             [](const Difference& difference) { return difference.step.bad_quote && difference.ours.nothing(); }},
     Accepted{"source quench is dropped: RFC 6633 has deprecated it",
              [](const Difference& difference) { return difference.step.error == 4 && difference.ours.nothing(); }},
     Accepted{"fragments of what never is whole go on as they come, and no receiver makes anything of them",
@@ -301,9 +319,13 @@ std::string second_node(World& world) {
 
 class DifferentialTraffic : public Translating {
 protected:
-    void SetUp() override {
-        const Terms terms{.patch = {{"mtu", 1500}, {"quota", {{"flows", 100000}, {"flowsPerSecond", 1000000}}}}};
-        const std::vector ours{join("blue", terms), join("red", terms)};
+    // patch: of the network's configuration; published: blue's ports.
+    void build(const Json& patch = Json::object(), const std::vector<Published>& published = {}) {
+        Terms terms{.patch = {{"mtu", 1500}, {"quota", {{"flows", 100000}, {"flowsPerSecond", 1000000}}}}};
+        terms.patch.update(patch);
+        const auto others = terms;
+        terms.published = published;
+        const std::vector ours{join("blue", terms), join("red", others)};
         const auto node = second_node(world_);
         Masquerade masquerade(world_, node, terms);
         const std::vector kernels{masquerade.connect("oracle-blue"), masquerade.connect("oracle-red")};
@@ -331,21 +353,42 @@ protected:
         return made(side, side.road().settle(), step.opens ? step.flow : nullptr);
     }
 
+    void expect_alike(TrafficMix mix);
+
+    // Of "tcp 10.0.0.2:80", as causeway has them; nothing of the kernel's. Other protocols have no ports of the range.
+    std::map<std::string, std::set<int>> ports_by_endpoint() const {
+        std::map<std::string, std::set<int>> ports;
+        for (const auto& flow : is_causeway() ? ctl_json({"flows"}) : Json::array()) {
+            const std::string protocol = flow.at("protocol"), source = flow.at("source"), seen = flow.at("translated");
+            if (protocol == "tcp" || protocol == "udp") {
+                ports[protocol + " " + source].insert(std::stoi(seen.substr(seen.find(':') + 1)));
+            }
+        }
+        EXPECT_EQ(ports.empty(), !is_causeway());
+        return ports;
+    }
+
     std::vector<Crossing> roads_;
     std::vector<Side> sides_;
 };
 
-TEST_P(DifferentialTraffic, ComesOutTheSame) {
-    TrafficMix mix(seed());
+void DifferentialTraffic::expect_alike(TrafficMix mix) {
     std::size_t packets = 0, steps = 0, differences = 0;
     std::map<std::string, std::size_t> seen;  // by reason
     while (packets < packets_at_least) {
         const auto step = mix.next();
         std::vector<Bytes> sent, sent_to_kernel;
+        if (step.flow && step.flow->published) {
+            sides_[0].know(*step.flow);
+            sides_[1].know(*step.flow);
+        }
         const auto ours = sent_through(sides_[0], step, sent), kernels = sent_through(sides_[1], step, sent_to_kernel);
         packets += sent.size();
         ++steps;
         if (alike(ours, kernels)) {
+            if (step.flow && step.flow->published && !step.outward && step.error < 0) {
+                step.flow->arrived |= !ours.like[step.sandbox + 1].empty();
+            }
             continue;
         }
         const Difference difference{step, sent, sides_[0], ours, kernels};
@@ -369,6 +412,43 @@ TEST_P(DifferentialTraffic, ComesOutTheSame) {
     for (const auto& [reason, count] : seen) {
         std::cout << count << " times: " << reason << "\n";
     }
+}
+
+TEST_P(DifferentialTraffic, ComesOutTheSame) {
+    build();
+    expect_alike(TrafficMix(seed()));
+}
+
+// One port towards all peers, where the kernel's are as they come.
+TEST_P(DifferentialTraffic, ComesOutTheSameWithEndpointIndependentMappings) {
+    build({{"mapping", "endpoint-independent"}});
+    expect_alike(TrafficMix(seed()));
+    for (const auto& [endpoint, seen] : ports_by_endpoint()) {
+        EXPECT_EQ(seen.size(), 1U) << endpoint << " has one port towards all";
+    }
+}
+
+TEST_P(DifferentialTraffic, ComesOutTheSameWithBlocksOfPorts) {
+    build({{"portBlock", 1000}});
+    expect_alike(TrafficMix(seed()));
+    std::map<std::string, std::set<int>> blocks;  // by address
+    for (const auto& [endpoint, seen] : ports_by_endpoint()) {
+        for (const int port : seen) {
+            blocks[endpoint.substr(endpoint.find(' '), endpoint.find(':') - endpoint.find(' '))].insert((port - 1024) /
+                                                                                                        1000);
+        }
+    }
+    for (const auto& [address, numbers] : blocks) {
+        EXPECT_EQ(numbers.size(), 1U) << address << " has ports of one block";
+    }
+}
+
+// Connections that the world opens, beside those of the sandboxes: the kernel has a rule of destination translation for
+// each.
+TEST_P(DifferentialTraffic, ComesOutTheSameWithPublishedPorts) {
+    const std::vector<Published> published{{"tcp", 30080, 7777}, {"udp", 30080, 7777}, {"udp", 30053, 7778}};
+    build(Json::object(), published);
+    expect_alike(TrafficMix(seed(), published));
 }
 
 // The kernel with itself shows that the comparison finds nothing where there is nothing.

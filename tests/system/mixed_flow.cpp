@@ -135,6 +135,10 @@ const Flow* Side::flow_behind(std::uint8_t protocol, std::uint16_t port, Ip peer
     return found == flows_.end() ? nullptr : found->second;
 }
 
+void Side::know(const Flow& flow) {
+    flows_[{flow.protocol, flow.external.at(number_), flow.peer.value, flow.peer_port}] = &flow;
+}
+
 void Side::learn(Flow& flow, const std::vector<Bytes>& at_world) {
     for (const auto& frame : at_world) {
         const std::size_t transport = ethernet_size + std::size_t{frame.at(14)} % 16 * 4;

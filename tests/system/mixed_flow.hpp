@@ -29,8 +29,10 @@ struct Flow {
     int stage = 0;                               // of TCP's beginning: SYN, SYN and ACK, ACK
     bool reset = false;                          // a RST was sent, by either end
     bool retired = false;                        // its translators are no longer of one mind
+    bool published = false;                      // the world opens it, by a port that the sandbox has published
+    bool arrived = false;                        // of such a flow: a first packet has
 
-    bool open() const { return !retired && external[0] != 0 && external[1] != 0; }
+    bool open() const { return !retired && external[0] != 0 && external[1] != 0 && (!published || arrived); }
 };
 
 // One of the two translators with its road.
@@ -40,6 +42,8 @@ public:
 
     Crossing& road() const { return road_; }
     std::uint16_t port_in_the_world(const Flow& flow) const;
+    // A flow whose port is no secret: it is published.
+    void know(const Flow& flow);
     // Notes the port that this flow was given, from what came out in the world.
     void learn(Flow& flow, const std::vector<Bytes>& at_world);
     // The flow behind a port of the node's, towards this peer; nullptr: none.

@@ -2,7 +2,9 @@
 // What a network's configuration asks of its translation: one port for all peers, published ports, blocks of ports,
 // destinations without translation; and the node's own connections beside it.
 #include <gmock/gmock.h>
+#include <sys/socket.h>
 
+#include <cerrno>
 #include <set>
 
 #include "tests/system/host.hpp"
@@ -152,6 +154,46 @@ TEST_P(PublishedPorts, AreReachedFromSandboxesByTheNodesAndTheGatewaysAddress) {
     }
 }
 
+class PublishedUdpPorts : public PublishedPorts {};
+
+// Too large for one packet, to the server and back.
+TEST_P(PublishedUdpPorts, TakeWhatComesInFragmentsFromSandboxes) {
+    const auto blue = connect("blue", publishing()), red = connect("red");
+    auto service = Socket::udp(blue.netns, {"0.0.0.0", 80});
+    for (const auto* address : {node_address, "10.0.0.1"}) {
+        auto client = Socket::udp(red.netns);
+        const std::string question(5000, '?'), answer(6000, '!');
+        ASSERT_TRUE(client.send_to({address, 8080}, question));
+        const auto asked = service.receive();
+        ASSERT_TRUE(asked) << ctl({"stats", "-i", "0"}).out;
+        EXPECT_EQ(asked->text, question);
+        ASSERT_TRUE(service.send_to(asked->from, answer));
+        const auto answered = client.receive();
+        ASSERT_TRUE(answered) << ctl({"stats", "-i", "0"}).out;
+        EXPECT_EQ(answered->text, answer);
+    }
+}
+
+TEST_P(PublishedPorts, ThatNobodyListensOnAreRefusedAtOnceToSandboxesToo) {
+    const auto blue = connect("blue", publishing()), red = connect("red");
+    for (const auto* address : {node_address, "10.0.0.1"}) {
+        auto client = GetParam() == Protocol::tcp ? Socket::tcp(red.netns) : Socket::udp(red.netns);
+        const int refusal = client.connect({address, 8080});
+        if (GetParam() == Protocol::tcp) {
+            EXPECT_EQ(refusal, ECONNREFUSED);
+            continue;
+        }
+        client.send("is there anybody?");
+        EXPECT_TRUE(eventually([&] {
+            int error = 0;
+            socklen_t size = sizeof(error);
+            getsockopt(client.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+            return error == ECONNREFUSED;
+        })) << "the error of blue's stack comes back through the node\n"
+            << ctl({"stats", "-i", "0"}).out;
+    }
+}
+
 TEST_P(PublishedPorts, AreOfOneAddressWhereItIsNamed) {
     const auto blue = connect("blue", publishing({{"hostIP", "10.0.0.1"}})), red = connect("red");
     EXPECT_TRUE(client_seen({red.netns}, blue, "10.0.0.1"));
@@ -170,6 +212,8 @@ TEST_P(PublishedPorts, BelongToOneSandboxAndTheSecondIsToldToWhich) {
 
 INSTANTIATE_TEST_SUITE_P(Each, PublishedPorts, testing::Values(Protocol::tcp, Protocol::udp),
                          testing::PrintToStringParamName());
+
+INSTANTIATE_TEST_SUITE_P(Each, PublishedUdpPorts, testing::Values(Protocol::udp), testing::PrintToStringParamName());
 
 TEST_F(WithOptions, SctpPortsCannotBePublishedAndNothingIsLeft) {
     const auto netns = world_.add_namespace("blue");

@@ -72,11 +72,31 @@ Flow& TrafficMix::some_flow(std::uint8_t protocol) {
     }
     for (std::size_t tries = 0; tries < 1000; ++tries) {
         auto& flow = *std::next(flows_.begin(), static_cast<std::ptrdiff_t>(pick(flows_.size())));
-        if (!flow.retired) {
+        if (!flow.retired && (!flow.published || flow.arrived)) {
             return flow;
         }
     }
     throw std::runtime_error("the translators agree on no flow any more");
+}
+
+// Of a client in the world with a port that no other flow speaks to.
+Flow& TrafficMix::some_published_flow() {
+    const auto& [protocol, host_port, port] = one_of(published_);
+    Flow wanted{.protocol = protocol == "tcp" ? tcp_number : udp_number,
+                .sandbox = 0,
+                .peer = one_of(peers),
+                .port = port,
+                .peer_port = static_cast<std::uint16_t>(61000 + pick(30)),
+                .external = {host_port, host_port},
+                .published = true};
+    const auto same = std::ranges::find_if(flows_, [&](const Flow& flow) {
+        return flow.published && flow.protocol == wanted.protocol && flow.peer == wanted.peer &&
+               flow.peer_port == wanted.peer_port;
+    });
+    if (same == flows_.end()) {
+        return flows_.emplace_back(wanted);
+    }
+    return same->retired ? some_published_flow() : *same;
 }
 
 void TrafficMix::retire(Flow& flow) {
@@ -126,10 +146,10 @@ TrafficMix::Filled TrafficMix::tcp(Flow& flow, bool outward, std::string& words)
     auto flags = one_of(usual);
     if (chance(25)) {
         flags = one_of(rare);
-    } else if (flow.stage < 2 && outward) {
+    } else if (flow.stage < 2 && outward != flow.published) {
         flags = syn;
         flow.stage = 1;
-    } else if (flow.stage < 3 && !outward) {
+    } else if (flow.stage < 3 && outward == flow.published) {
         flags = syn_ack;
         flow.stage = 2;
     } else if (flow.stage == 2) {
@@ -202,7 +222,8 @@ TrafficMix::Draft TrafficMix::packet_of(Flow& flow, bool outward) {
     Draft draft;
     draft.step.words = text_of(flow.protocol) + (outward ? " from sandbox " : " to sandbox ") +
                        std::to_string(flow.sandbox) + (flow.open() ? "" : ", the first");
-    draft.step.outward = draft.step.opens = outward;
+    draft.step.outward = outward;
+    draft.step.opens = outward && !flow.published;
     draft.step.sandbox = flow.sandbox;
     draft.step.flow = &flow;
     draft.ip.protocol = flow.protocol;
@@ -218,12 +239,17 @@ TrafficMix::Draft TrafficMix::error_about(Flow& flow, bool outward) {
     constexpr std::size_t cuts[] = {8, 8, 12, 20, 28, SIZE_MAX, SIZE_MAX, 4};
     const auto kind = one_of(error_kinds);
     const auto cut = one_of(cuts);
-    const IPv4 inner{.ttl = 60, .protocol = flow.protocol, .options = chance(6) ? Bytes{1, 1, 1, 0} : Bytes{}};
+    const IPv4 inner{.ttl = 60,
+                     .protocol = flow.protocol,
+                     .options = chance(6) ? Bytes{1, 1, 1, 0} : Bytes{},
+                     .checksum = chance(20) ? std::optional<std::uint16_t>(0x1234) : std::nullopt};
     Draft draft;
     draft.step.words = "ICMP " + std::to_string(kind.type) + "/" + std::to_string(kind.code) +
                        (outward ? " from sandbox " : " to sandbox ") + std::to_string(flow.sandbox) + " about " +
                        (cut == SIZE_MAX ? "all" : std::to_string(cut) + " bytes") + " of " + text_of(flow.protocol) +
-                       (flow.open() ? "" : " that was never sent");
+                       (flow.open() ? "" : " that was never sent") +
+                       (inner.checksum ? ", whose IP checksum is wrong" : "");
+    draft.step.bad_quote = inner.checksum.has_value();
     draft.step.outward = outward;
     draft.step.sandbox = flow.sandbox;
     draft.step.flow = &flow;
@@ -247,7 +273,7 @@ TrafficMix::Draft TrafficMix::error_about(Flow& flow, bool outward) {
     return draft;
 }
 
-// From the world to nobody who asked: the node itself, at a port that no flow has.
+// From the world to nobody who asked: the node itself, from a port (or with what has none, a peer) that no flow has.
 TrafficMix::Draft TrafficMix::unsolicited() {
     constexpr std::uint8_t protocols[] = {udp_number, tcp_number, icmp_number, udp_lite_number, gre_number};
     constexpr std::uint8_t some_flags[] = {syn, syn | ack, ack, rst, fin | ack};
@@ -263,13 +289,13 @@ TrafficMix::Draft TrafficMix::unsolicited() {
     draft.fill = [=](Frame frame, const Side&) {
         switch (protocol) {
             case udp_number:
-                return frame / UDP{.source_port = 53, .destination_port = port} / Payload{text};
+                return frame / UDP{.source_port = 54, .destination_port = port} / Payload{text};
             case tcp_number:
-                return frame / TCP{.source_port = 80, .destination_port = port, .flags = flags, .acknowledged = 7};
+                return frame / TCP{.source_port = 81, .destination_port = port, .flags = flags, .acknowledged = 7};
             case icmp_number:
                 return frame / ICMP{.type = type, .identifier = port} / Payload{text};
             case udp_lite_number:
-                return frame / UdpLite{.source_port = 53, .destination_port = port} / Payload{text};
+                return frame / UdpLite{.source_port = 54, .destination_port = port} / Payload{text};
             default:
                 return frame / Payload{std::string("\0\0\x08\0a packet", 12) + text};
         }
@@ -332,7 +358,8 @@ Step TrafficMix::finished(const Draft& draft) {
     step.in_pieces = cut.has_value();
     step.two_for_one_place = cut && cut->fate == Cut::Fate::overlap;
     step.damaged = damage.has_value();
-    const auto peer = step.flow ? step.flow->peer : draft.ip.protocol == gre_number ? stranger_ip : one_of(peers);
+    const bool portless = draft.ip.protocol == gre_number || draft.ip.protocol == icmp_number;
+    const auto peer = step.flow ? step.flow->peer : portless ? stranger_ip : one_of(peers);
     const bool has_destination = draft.ip.destination != Ip{};
     step.frames = [=, ip = draft.ip, fill = draft.fill, outward = step.outward,
                    sandbox = step.sandbox](const Side& side) -> std::vector<Bytes> {
@@ -358,7 +385,9 @@ Step TrafficMix::next() {
     Draft draft;
     const auto kind = pick(100);
     auto* live = open_flow();
-    if (kind < 40 || !live) {
+    if (!published_.empty() && chance(8)) {
+        draft = packet_of(some_published_flow(), false);
+    } else if (kind < 40 || !live) {
         draft = packet_of(some_flow(some_protocol()), true);
     } else if (kind < 70) {
         draft = packet_of(*live, false);

@@ -6,6 +6,7 @@
 #include <list>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/system/damage.hpp"
@@ -22,13 +23,15 @@ struct Step {
     bool opens = false;    // a packet of the flow's own, from the sandbox: what comes out tells its port
     bool damaged = false, in_pieces = false, two_for_one_place = false;
     int error = -1;          // type of the ICMP error that it is
+    bool bad_quote = false;  // which quotes an IP header with a wrong checksum
     std::size_t quotes = 0;  // bytes of the quoted transport that the error asks for
     std::function<std::vector<Bytes>(const Side&)> frames;
 };
 
 class TrafficMix {
 public:
-    explicit TrafficMix(std::uint64_t seed) : random_(seed) {}
+    explicit TrafficMix(std::uint64_t seed, std::vector<Published> published = {})
+        : random_(seed), published_(std::move(published)) {}
 
     Step next();
     // Sends no more packets of this flow, nor of those that have no port to be told apart from it by.
@@ -55,6 +58,7 @@ private:
     }
 
     Flow& some_flow(std::uint8_t protocol);
+    Flow& some_published_flow();
     Flow* open_flow();
     std::uint8_t some_protocol();
     std::string some_text(std::size_t largest);
@@ -72,6 +76,7 @@ private:
     Cut some_cut();
 
     std::mt19937_64 random_;
+    std::vector<Published> published_;
     std::list<Flow> flows_;  // pointers to them stay
     std::uint16_t identification_ = 0;
 };

@@ -94,8 +94,17 @@ void Masquerade::set_timeouts(const Terms& terms) const {
 }
 
 void Masquerade::set_rules(const Terms& terms) const {
+    std::string leading_in;
+    for (const auto& [protocol, host_port, port] : terms.published) {
+        leading_in += "        iifname \"up0\" ip daddr 203.0.113.1 " + protocol + " dport " +
+                      std::to_string(host_port) + " dnat to 10.0.0.2:" + std::to_string(port) + "\n";
+    }
     const std::string rules = R"(
 table ip translation {
+    chain destinations {
+        type nat hook prerouting priority dstnat
+)" + leading_in + R"(
+    }
     chain sources {
         type nat hook postrouting priority srcnat
         oifname != "up0" accept
@@ -107,6 +116,7 @@ table ip translation {
         type filter hook forward priority filter; policy drop
         ct state invalid drop
         iifname "cw0" accept
+        ct status dnat accept
         ct state established,related accept
     }
 })";
@@ -140,6 +150,11 @@ Json configuration_of(const Terms& terms) {
     conf["portRange"] = terms.ports;
     for (const auto& [name, settings] : conntrack_timeouts) {
         conf["timeouts"][name] = seconds_of(terms, name);
+    }
+    for (const auto& [protocol, host_port, port] : terms.published) {
+        conf["capabilities"]["portMappings"] = true;
+        conf["runtimeConfig"]["portMappings"].push_back(
+            {{"hostPort", host_port}, {"containerPort", port}, {"protocol", protocol}});
     }
     return conf;
 }

@@ -28,11 +28,18 @@ struct Party {
     std::string device = "eth0";
 };
 
+// A port of the node's that leads to one of the first sandbox's, for the world.
+struct Published {
+    std::string protocol;  // "tcp", "udp"
+    std::uint16_t host_port, port;
+};
+
 // What a test asks for, beside the defaults.
 struct Terms {
     std::string ports = "1024-65535";
     std::map<std::string, unsigned> timeouts{};  // of the configuration's names, in seconds; all others are an hour
     Json patch = Json::object();                 // more of causeway's configuration
+    std::vector<Published> published{};          // by the sandbox that asks for it; with the kernel the first
 };
 
 inline const std::string gateway_address = "10.0.0.1";
