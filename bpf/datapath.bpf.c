@@ -18,6 +18,7 @@
 #include "loopback.bpf.h"
 #include "packet.bpf.h"
 #include "route.bpf.h"
+#include "shaper.bpf.h"
 #include "translate.bpf.h"
 #include "verdict.bpf.h"
 
@@ -137,6 +138,8 @@ int from_sandbox(struct __sk_buff *skb)
 	if (!sandbox)
 		return finish(VERDICT_DROP_UNKNOWN_SANDBOX, false);
 	verdict = guard_link(skb, sandbox);
+	if (!verdict && sandbox->link.flags & LINK_POLICED && !is_within_shape(skb, sandbox->link.slot))
+		verdict = VERDICT_DROP_SHAPED;
 	if (!verdict && skb->protocol == bpf_htons(ETH_P_IP)) {
 		verdict = from_sandbox_answered(skb, sandbox, &answered);
 	} else if (!verdict && skb->protocol == bpf_htons(ETH_P_ARP)) {

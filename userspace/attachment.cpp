@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "userspace/bandwidth.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/netns.hpp"
@@ -114,6 +115,16 @@ std::expected<std::optional<Link>, Error> host_end_of(Netlink& netlink, const at
                                          : std::unexpected(link.error());
 }
 
+// The queue that its bandwidth has at a device that stays.
+std::expected<void, Error> take_queue_back(Netlink& netlink, const Link& link) {
+    if (!TRY(netlink.queue_rate(link.ifindex))) {
+        return {};
+    }
+    Batch batch;
+    batch.remove_queue(link.ifindex, "remove the queue of " + link.name);
+    return netlink.commit(batch);
+}
+
 // The interface stays, with what others have given it; the routes by the gateway go before the address that reaches it.
 std::expected<void, Error> take_address_back(const attachment_key& key, const attachment& record) {
     const auto netns = Netns::open(record.netns);
@@ -124,6 +135,9 @@ std::expected<void, Error> take_address_back(const attachment_key& key, const at
     const auto link = inside.link_named(key.interface);
     if (!link) {
         return link.error().number == ENODEV ? std::expected<void, Error>{} : std::unexpected(link.error());
+    }
+    if ((record.flags & ATTACHMENT_SHAPED) != 0) {
+        TRY(take_queue_back(inside, *link));
     }
     Batch batch;
     const auto routes = TRY(inside.routes(AF_INET));
@@ -143,10 +157,14 @@ std::expected<void, Error> take_address_back(const attachment_key& key, const at
     return inside.commit(batch);
 }
 
-std::expected<void, Error> let_go(const Datapath& datapath, const attachment_key& key, const attachment& record,
+std::expected<void, Error> let_go(const Datapath& datapath, Netlink& netlink, const Attachment& attachment,
                                   const Link& link) {
+    const auto& [key, record] = attachment;
     Failures failures;
     failures.note(detach(own_device_hook, link.ifindex, Direction::ingress, datapath.from_sandbox.get(), link.name));
+    if ((record.flags & ATTACHMENT_SHAPED) != 0) {
+        failures.note(take_queue_back(netlink, link));
+    }
     failures.note(take_address_back(key, record));
     return failures.result();
 }
@@ -164,7 +182,7 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
     failures.note(datapath.sandboxes.erase(ifindex, who));
     if (link && *link) {
         const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
-        failures.note(given ? let_go(datapath, key, record, **link) : netlink.delete_link(**link));
+        failures.note(given ? let_go(datapath, netlink, attachment, **link) : netlink.delete_link(**link));
     }
     return failures.result();
 }
@@ -208,6 +226,9 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
         const auto& [key, record] = attachments[i];
         const std::string who = name_of(id_of(key));
         auto& [failures, ifindex] = progress[i];
+        if ((record.flags & ATTACHMENT_SHAPED) != 0) {
+            failures.note(forget_bandwidth(datapath, record));
+        }
         failures.note(release(datapath.slots, record.slot, record.claim, "the slot of " + who));
         if ((record.flags & ATTACHMENT_PUBLISHES) != 0) {
             failures.note(forget_publications(record.claim));

@@ -61,6 +61,14 @@ struct LinkChange {
     bool no_ipv6_link_local = false;  // addr_gen_mode none: no link-local address, so no DAD and no MLD
 };
 
+// Of a queue that makes packets wait, as the kernel counts them: with their Ethernet headers.
+struct Rate {
+    std::uint64_t bytes_per_second = 0;
+    std::uint64_t burst = 0;  // bytes; fits 32 bits
+
+    bool operator==(const Rate&) const = default;
+};
+
 // Requests that go to the kernel in one system call. Each carries the step's name for its error.
 class Batch {
 public:
@@ -76,6 +84,9 @@ public:
     void remove_route(const Route& route, std::string step);
     // A program on the ingress of a device of causeway's own, by cls_bpf; see attach.hpp for filter.
     void attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step);
+    // What leaves by the device waits for its turn (the kernel's tbf). It must have no queue that somebody has set up.
+    void add_queue(std::uint32_t ifindex, const Rate& rate, const std::string& step);
+    void remove_queue(std::uint32_t ifindex, const std::string& step);
 
 private:
     friend class Netlink;
@@ -97,6 +108,8 @@ public:
     std::expected<std::vector<LinkAddress>, Error> local_addresses();
     std::expected<std::vector<Route>, Error> routes(int family);  // unicast, of every table
     std::expected<std::vector<Link>, Error> links();
+    // Of the queue that add_queue has made there; none where it has another one, or none.
+    std::expected<std::optional<std::uint64_t>, Error> queue_rate(std::uint32_t ifindex);  // bytes a second
 
     // Both ends in one request, each where it belongs: near here, far in its own namespace (here when null).
     // EEXIST when either name is taken. Neither exists after an error.

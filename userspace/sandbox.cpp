@@ -109,6 +109,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     if (!spec.ports.empty()) {
         attachment.record.flags |= ATTACHMENT_PUBLISHES;
     }
+    if (spec.bandwidth.any()) {
+        attachment.record.flags |= ATTACHMENT_SHAPED;
+    }
     if (connection.given) {
         attachment.record.flags |= ATTACHMENT_GIVEN;
         attachment.record.ifindex = connection.host_end.ifindex;
@@ -146,6 +149,12 @@ std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& at
                         : claim_address(datapath, network.ranges, claimant, network.rest != 0);
 }
 
+// What is held up at the host end must pass it; what is held up at the sandbox's, the programs watch.
+std::uint16_t flags_of(const Bandwidth& bandwidth) {
+    const unsigned queued = bandwidth.to_sandbox ? LINK_QUEUED : 0, policed = bandwidth.from_sandbox ? LINK_POLICED : 0;
+    return static_cast<std::uint16_t>(queued | policed);
+}
+
 // Both ends and their places in the maps: all of it before either end is up.
 std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
                                 const SandboxSpec& spec, const Network& network, Attachment& attachment,
@@ -167,7 +176,7 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
 
     sandbox_link link{.ifindex = ifindex,
                       .slot = static_cast<std::uint16_t>(attachment.record.slot),
-                      .flags = with_isolation(0, record)};
+                      .flags = with_isolation(flags_of(spec.bandwidth), record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
@@ -183,6 +192,10 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
     TRY(datapath.usage_of.put(link.slot, {.ifindex = ifindex}, "the usage of " + name_of(spec.id)));
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
+    if (spec.bandwidth.any()) {
+        TRY(record_bandwidth(datapath, attachment, spec.bandwidth, network.mtu));
+        connection.queues = TRY(queues_of(link.slot));
+    }
     TRY(record_publications(datapath, attachment.record.claim, spec.ports));
     TRY(publish(datapath, spec.ports, address, link, network.id));
     return datapath.endpoints.put(address.raw(), place, "the address " + address.text());
@@ -201,7 +214,7 @@ void disable_ipv6(const std::string& device, Batch& batch, std::uint32_t ifindex
 std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
                                   Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
-    const auto& [gateway_device, host_end, sandbox_end, given, assignment, routes, ports] = connection;
+    const auto& [gateway_device, host_end, sandbox_end, given, assignment, routes, ports, queues] = connection;
     const std::string where = " in " + spec.netns;
     Batch outside;
     if (given) {  // others may have something on its hook
@@ -211,12 +224,18 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
                                "attach to the ingress hook of " + host_end.name);
         disable_ipv6(host_end.name, outside, host_end.ifindex);
     }
+    if (queues.host_end) {
+        outside.add_queue(host_end.ifindex, *queues.host_end, "add a queue to " + host_end.name);
+    }
     outside.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
     TRY(netlink.commit(outside));
     Batch batch;
     batch.change_link(loopback, {.up = true}, "set up lo" + where);
     batch.add_address(sandbox_end.ifindex, assignment.address,
                       "add the address " + assignment.address.text() + " to " + sandbox_end.name + where);
+    if (queues.sandbox_end) {
+        batch.add_queue(sandbox_end.ifindex, *queues.sandbox_end, "add a queue to " + sandbox_end.name + where);
+    }
     batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
     for (auto route : spec.routes) {
         if (route.gateway.is_none()) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "userspace/attachment.hpp"
+#include "userspace/bandwidth.hpp"
 #include "userspace/host_ports.hpp"
 #include "userspace/network.hpp"
 
@@ -25,6 +26,7 @@ struct SandboxSpec {
     std::optional<Assignment> assignment;  // by somebody else; none: of the network's ranges
     std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
     std::vector<PortMapping> ports;        // no two of them claim one port of one address
+    Bandwidth bandwidth;
     // The interface is there, one end of a veth pair that another plugin of the chain has made; it may be on one of
     // these devices of the host. Nothing is made then, and disconnect leaves both ends.
     std::optional<std::vector<std::string>> given;
@@ -40,6 +42,7 @@ struct Connection {
     Assignment assignment;
     std::vector<Route> routes;  // gateways filled in
     PortRange ports;            // of its own towards the world; 0: the network's
+    Queues queues;              // by its bandwidth
 };
 
 // Loads the datapath and makes the network where they are missing. On failure all is as before.

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "userspace/bandwidth.hpp"
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
 #include "userspace/publication.hpp"
@@ -67,6 +68,20 @@ std::expected<void, Error> verify_publications(const Datapath& datapath, const a
         TRY(verify_published(datapath, mapping, record.ifindex));
     }
     return verify_loopback(datapath);
+}
+
+// end: of which the netlink socket's namespace has the device with that index.
+std::expected<void, Error> verify_queue(Netlink& netlink, const attachment& record, std::optional<Rate> Queues::* end,
+                                        const std::string& what, std::optional<std::uint32_t> ifindex = std::nullopt) {
+    const auto wanted = (record.flags & ATTACHMENT_SHAPED) != 0 ? TRY(queues_of(record.slot)).*end : std::nullopt;
+    if (!wanted) {
+        return {};
+    }
+    const auto rate = TRY(netlink.queue_rate(ifindex.value_or(record.ifindex)));
+    TRY(require(rate.has_value(), "the queue of " + what + ", by which it has its bandwidth, is gone"));
+    return require(*rate == wanted->bytes_per_second, "the queue of " + what + " lets " + std::to_string(*rate) +
+                                                          " bytes a second pass, and not " +
+                                                          std::to_string(wanted->bytes_per_second));
 }
 
 std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& netlink, const attachment& record,
@@ -157,6 +172,7 @@ std::expected<void, Error> verify_inside(const SandboxId& id, const std::string&
                                                            " may send: ask for a MAC at ADD"));
     TRY(require(!expected.mtu || link.mtu == *expected.mtu, "the MTU of " + what + " is " + std::to_string(link.mtu)));
     TRY(require(TRY(must_find(inside, "lo", "lo" + where)).up, "lo" + where + " is not up"));
+    TRY(verify_queue(inside, record, &Queues::sandbox_end, what, link.ifindex));
     return verify_layer_three(inside, link, where, Address(record.address), expected);
 }
 
@@ -179,6 +195,7 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     TRY(verify_host_end(*datapath, netlink, *record, *network, expected));
     TRY(verify_entries(*datapath, *record, *network));
     TRY(verify_publications(*datapath, *record));
+    TRY(verify_queue(netlink, *record, &Queues::host_end, std::string("the host end ") + record->host_end));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
     TRY(verify_uplinks(*datapath, netlink));
     return verify_inside(id, netns, *record, datapath->sandboxes.find(record->ifindex).value_or(sandbox{}), expected);

@@ -64,6 +64,21 @@ TEST_F(Chain, AttachesTheInterfaceThatIsGivenAndLeavesIt) {
     EXPECT_TRUE(succeeded(ask("ADD", before_)));
 }
 
+TEST_F(Chain, TakesItsQueuesBackFromTheInterface) {
+    const auto keeper = connect("keeper");
+    const auto queues = [&] {
+        return must_run({"tc", "qdisc", "show", "dev", "given0"}) +
+               must_run({"tc", "qdisc", "show", "dev", "eth0"}, {.netns = netns_});
+    };
+    auto conf = configuration({{"prevResult", before_}, {"ingressRate", 80000000}, {"ingressBurst", 800000}});
+    conf.merge_patch({{"egressRate", 80000000}, {"egressBurst", 800000}});
+    ASSERT_TRUE(succeeded(add("blue", netns_, conf)));
+    EXPECT_THAT(queues(), testing::ContainsRegex("tbf 6377:.*rate 80Mbit burst 100000b.*\n.*\n.*tbf 6377:"));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {keeper.netns, {keeper.address, 80}}));
+    EXPECT_TRUE(succeeded(del("blue", netns_, conf)));
+    EXPECT_THAT(queues(), testing::Not(testing::HasSubstr("tbf")));
+}
+
 TEST_F(Chain, LeavesOthersAddressesAndProgramsOnTheInterface) {
     const auto keeper = connect("keeper");
     ip({"addr", "add", "172.16.0.5/24", "dev", "eth0"}, netns_);
