@@ -10,6 +10,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/net_namespace.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -122,6 +123,8 @@ Link link_in(const nlmsghdr& message) {
             std::memcpy(link.mac.bytes.data(), mnl_attr_get_payload(&attribute), link.mac.bytes.size());
         } else if (type == IFLA_LINK) {
             link.peer = mnl_attr_get_u32(&attribute);
+        } else if (type == IFLA_LINK_NETNSID) {
+            link.peer_netns = static_cast<std::int32_t>(mnl_attr_get_u32(&attribute));
         } else if (type == IFLA_LINKINFO) {
             link.kind = kind_in(attribute);
         } else if (type == IFLA_AF_SPEC) {
@@ -513,6 +516,23 @@ std::expected<std::vector<Link>, Error> Netlink::links() {
     std::vector<Link> found;
     TRY(exchange(request, "list devices", [&](const nlmsghdr& reply) { found.push_back(link_in(reply)); }));
     return found;
+}
+
+std::expected<std::optional<std::int32_t>, Error> Netlink::number_of(const Netns& netns) {
+    Batch::Message message;
+    auto& request = message.start(RTM_GETNSID, 0);
+    mnl_nlmsg_put_extra_header(&request, sizeof(rtgenmsg));
+    mnl_attr_put_u32(&request, NETNSA_FD, static_cast<std::uint32_t>(netns.fd()));
+    std::optional<std::int32_t> number;
+    TRY(exchange(request, "look up the number of the network namespace " + netns.path(), [&](const nlmsghdr& reply) {
+        for_each_attribute(reply, sizeof(rtgenmsg), [&](const nlattr& attribute, int type) {
+            const auto found = static_cast<std::int32_t>(mnl_attr_get_u32(&attribute));
+            if (type == NETNSA_NSID && found >= 0) {
+                number = found;
+            }
+        });
+    }));
+    return number;
 }
 
 std::expected<std::optional<std::uint64_t>, Error> Netlink::queue_rate(std::uint32_t ifindex) {

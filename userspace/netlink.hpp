@@ -28,10 +28,11 @@ struct Link {
     Mac mac;
     std::uint32_t mtu = 0;
     bool up = false;
-    bool ethernet = false;       // ARPHRD_ETHER
-    bool forwards_ipv4 = false;  // net.ipv4.conf.<link>.forwarding
-    std::string kind;            // "veth", "tun", ...; empty: a device of the machine's
-    std::uint32_t peer = 0;      // ifindex of the other end, in its own namespace; 0: none
+    bool ethernet = false;                   // ARPHRD_ETHER
+    bool forwards_ipv4 = false;              // net.ipv4.conf.<link>.forwarding
+    std::string kind;                        // "veth", "tun", ...; empty: a device of the machine's
+    std::uint32_t peer = 0;                  // ifindex of the other end, in its own namespace; 0: none
+    std::optional<std::int32_t> peer_netns;  // as this namespace numbers it; none: this one
 };
 
 struct LinkAddress {
@@ -108,6 +109,8 @@ public:
     std::expected<std::vector<LinkAddress>, Error> local_addresses();
     std::expected<std::vector<Route>, Error> routes(int family);  // unicast, of every table
     std::expected<std::vector<Link>, Error> links();
+    // How this namespace numbers another one; none where it never had to.
+    std::expected<std::optional<std::int32_t>, Error> number_of(const Netns& netns);
     // Of the queue that add_queue has made there; none where it has another one, or none.
     std::expected<std::optional<std::uint64_t>, Error> queue_rate(std::uint32_t ifindex);  // bytes a second
 

@@ -57,6 +57,8 @@ std::expected<void, Error> verify_entries(const Datapath& datapath, const attach
     TRY(require(place && place->kind == ENDPOINT_SANDBOX && place->claim == record.claim &&
                     place->link.ifindex == record.ifindex && std::ranges::equal(place->link.mac, identity->link.mac),
                 "the address " + address.text() + " does not lead to " + host_end));
+    TRY(require(record.block == 0 || datapath.port_blocks.find(record.block) == record.claim,
+                "the port block from " + std::to_string(record.block) + " on is not " + host_end + "'s"));
     return require(datapath.slots.find(record.slot) == record.claim, host_end + " has no counters");
 }
 
