@@ -165,7 +165,9 @@ std::expected<void, Error> let_go(const Datapath& datapath, Netlink& netlink, co
     if ((record.flags & ATTACHMENT_SHAPED) != 0) {
         failures.note(take_queue_back(netlink, link));
     }
-    failures.note(take_address_back(key, record));
+    if ((record.flags & ATTACHMENT_BARE) == 0) {
+        failures.note(take_address_back(key, record));
+    }
     return failures.result();
 }
 

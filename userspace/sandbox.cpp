@@ -75,16 +75,16 @@ std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, con
     return Prepared{std::move(datapath), network, created};
 }
 
-// The pair whose one end the sandbox has already. A device without such a peer (a tap) can't be delivered to: the
-// datapath hands packets to the other end of a veth pair.
-std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
-                                      Connection& connection) {
+// The pair whose one end the sandbox has already.
+std::expected<void, Error> find_given_pair(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
+                                           Connection& connection) {
     const std::string where = spec.id.interface + " in " + spec.netns;
     connection.given = true;
     connection.sandbox_end = TRY(inside.link_named(spec.id.interface));
     const auto& inner = connection.sandbox_end;
     const auto host_end = netlink.link_at(inner.kind == "veth" ? inner.peer : 0);
-    if (!host_end || host_end->kind != "veth" || std::ranges::find(*spec.given, host_end->name) == spec.given->end()) {
+    if (!host_end || host_end->kind != "veth" ||
+        std::ranges::find(spec.given->on_host, host_end->name) == spec.given->on_host.end()) {
         return fail(
             Code::invalid_configuration,
             "prevResult.interfaces: " + where + " is not one end of a veth pair whose other end it names on the host");
@@ -95,6 +95,30 @@ std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const S
     }
     connection.host_end = *host_end;
     return {};
+}
+
+// The tap among the devices, if there is one: its sandbox (a VM) is no namespace's.
+std::expected<void, Error> find_given_tap(Netlink& netlink, const SandboxSpec& spec, Connection& connection) {
+    for (const auto& name : spec.given->on_host) {
+        const auto link = netlink.link_named(name);
+        if (link && link->kind == "tun" && link->ethernet) {
+            connection.given = connection.bare = true;
+            connection.host_end = *link;
+            connection.sandbox_end.name = spec.id.interface;
+            connection.sandbox_end.mtu = link->mtu;
+            return {};
+        }
+        if (!link && link.error().number != ENODEV) {
+            return std::unexpected(link.error());
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
+                                      Connection& connection) {
+    return spec.given->in_sandbox ? find_given_pair(netlink, inside, spec, connection)
+                                  : find_given_tap(netlink, spec, connection);
 }
 
 // A record of a connect that was killed is undone; one that stands is an error.
@@ -113,7 +137,8 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
         attachment.record.flags |= ATTACHMENT_SHAPED;
     }
     if (connection.given) {
-        attachment.record.flags |= ATTACHMENT_GIVEN;
+        attachment.record.flags |=
+            static_cast<std::uint16_t>(ATTACHMENT_GIVEN | (connection.bare ? ATTACHMENT_BARE : 0));
         attachment.record.ifindex = connection.host_end.ifindex;
         copy_text(attachment.record.host_end, connection.host_end.name);
     }
@@ -149,9 +174,11 @@ std::expected<Assignment, Error> assign(const Datapath& datapath, Attachment& at
                         : claim_address(datapath, network.ranges, claimant, network.rest != 0);
 }
 
-// What is held up at the host end must pass it; what is held up at the sandbox's, the programs watch.
-std::uint16_t flags_of(const Bandwidth& bandwidth) {
-    const unsigned queued = bandwidth.to_sandbox ? LINK_QUEUED : 0, policed = bandwidth.from_sandbox ? LINK_POLICED : 0;
+// What is held up at the host end must pass it, and so must what has no peer; what is held up at the sandbox's, the
+// programs watch.
+std::uint16_t flags_of(const Bandwidth& bandwidth, bool bare) {
+    const unsigned queued = bandwidth.to_sandbox || bare ? LINK_QUEUED : 0,
+                   policed = bandwidth.from_sandbox ? LINK_POLICED : 0;
     return static_cast<std::uint16_t>(queued | policed);
 }
 
@@ -163,6 +190,9 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     const Address address = connection.assignment.address.address;
     Mac gateway_mac;
     std::ranges::copy(record.mac, gateway_mac.bytes.begin());
+    if (connection.bare) {
+        connection.sandbox_end.mac = spec.mac ? *spec.mac : spec.given->mac.value_or(Mac::of_address(address));
+    }
     const Mac mac = connection.given ? connection.sandbox_end.mac : spec.mac.value_or(Mac::of_address(address));
     const std::string host_end = attachment.record.host_end;
     if (!connection.given) {
@@ -176,7 +206,7 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
 
     sandbox_link link{.ifindex = ifindex,
                       .slot = static_cast<std::uint16_t>(attachment.record.slot),
-                      .flags = with_isolation(flags_of(spec.bandwidth), record)};
+                      .flags = with_isolation(flags_of(spec.bandwidth, connection.bare), record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
@@ -211,10 +241,20 @@ void disable_ipv6(const std::string& device, Batch& batch, std::uint32_t ifindex
     }
 }
 
+void fill_in_gateways(const SandboxSpec& spec, Connection& connection) {
+    for (auto route : spec.routes) {
+        if (route.gateway.is_none()) {
+            route.gateway = connection.assignment.gateway;
+        }
+        route.ifindex = connection.sandbox_end.ifindex;
+        connection.routes.push_back(route);
+    }
+}
+
 std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
                                   Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
-    const auto& [gateway_device, host_end, sandbox_end, given, assignment, routes, ports, queues] = connection;
+    const auto& [gateway_device, host_end, sandbox_end, given, bare, assignment, routes, ports, queues] = connection;
     const std::string where = " in " + spec.netns;
     Batch outside;
     if (given) {  // others may have something on its hook
@@ -229,6 +269,10 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
     }
     outside.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
     TRY(netlink.commit(outside));
+    fill_in_gateways(spec, connection);
+    if (bare) {  // whoever is behind it sets itself up
+        return {};
+    }
     Batch batch;
     batch.change_link(loopback, {.up = true}, "set up lo" + where);
     batch.add_address(sandbox_end.ifindex, assignment.address,
@@ -237,13 +281,8 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
         batch.add_queue(sandbox_end.ifindex, *queues.sandbox_end, "add a queue to " + sandbox_end.name + where);
     }
     batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
-    for (auto route : spec.routes) {
-        if (route.gateway.is_none()) {
-            route.gateway = assignment.gateway;
-        }
-        route.ifindex = sandbox_end.ifindex;
+    for (const auto& route : routes) {
         batch.add_route(route, "add the route to " + route.destination.text() + " by " + route.gateway.text() + where);
-        connection.routes.push_back(route);
     }
     TRY(inside.commit(batch));
     // The host end was set up while its peer was down, and drops until the kernel has noticed the carrier; asking for

@@ -18,6 +18,15 @@
 
 namespace causeway {
 
+// What another plugin of the chain says that it has made: one end of a veth pair in the sandbox, and the other end on
+// the host; or a tap on the host, and behind it what has no end in any namespace. Nothing is made then, and disconnect
+// leaves it all.
+struct GivenDevices {
+    std::vector<std::string> on_host;  // among others, the host end
+    bool in_sandbox = false;           // the interface is in the sandbox's namespace
+    std::optional<Mac> mac;            // of what is behind a tap
+};
+
 struct SandboxSpec {
     SandboxId id;
     std::string netns;                     // path, shorter than CAUSEWAY_NETNS_LEN
@@ -27,9 +36,7 @@ struct SandboxSpec {
     std::vector<Route> routes;             // in the sandbox; without a gateway: through the network's
     std::vector<PortMapping> ports;        // no two of them claim one port of one address
     Bandwidth bandwidth;
-    // The interface is there, one end of a veth pair that another plugin of the chain has made; it may be on one of
-    // these devices of the host. Nothing is made then, and disconnect leaves both ends.
-    std::optional<std::vector<std::string>> given;
+    std::optional<GivenDevices> given;  // none: the pair is to be made
 };
 
 struct PortRange {
@@ -39,6 +46,7 @@ struct PortRange {
 struct Connection {
     Link gateway_device, host_end, sandbox_end;
     bool given = false;  // both ends
+    bool bare = false;   // given, and the sandbox's end is in no namespace: only its name and MAC are known
     Assignment assignment;
     std::vector<Route> routes;  // gateways filled in
     PortRange ports;            // of its own towards the world; 0: the network's

@@ -200,7 +200,12 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     TRY(verify_queue(netlink, *record, &Queues::host_end, std::string("the host end ") + record->host_end));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
     TRY(verify_uplinks(*datapath, netlink));
-    return verify_inside(id, netns, *record, datapath->sandboxes.find(record->ifindex).value_or(sandbox{}), expected);
+    const auto identity = datapath->sandboxes.find(record->ifindex).value_or(sandbox{});
+    if ((record->flags & ATTACHMENT_BARE) != 0) {
+        return require(!expected.mac || *expected.mac == mac_of(identity.link.mac),
+                       "only the MAC " + mac_of(identity.link.mac).text() + " may send by " + record->host_end);
+    }
+    return verify_inside(id, netns, *record, identity, expected);
 }
 
 }  // namespace causeway

@@ -334,8 +334,9 @@ enum attachment_state {
 };
 
 enum attachment_flag {
-	ATTACHMENT_GIVEN = 1 << 0,     /* both ends were there before: another plugin's of the chain, and stay */
-	ATTACHMENT_SHAPED = 1 << 2,    /* has an entry in `shapers`, or is about to */
+	ATTACHMENT_GIVEN = 1 << 0,  /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_BARE = 1 << 3,   /* given, and without a peer: what is behind it, no namespace of this host's has */
+	ATTACHMENT_SHAPED = 1 << 2, /* has an entry in `shapers`, or is about to */
 	ATTACHMENT_PUBLISHES = 1 << 1, /* has ports in `publications`, or is about to */
 };
 
