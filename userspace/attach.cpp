@@ -80,11 +80,15 @@ int programs_of(std::uint32_t ifindex, Direction direction, ProgramIds& ids) {
 void detach_predecessors(std::uint32_t ifindex, Direction direction, int program) {
     ProgramIds ids{};
     const auto own = id_of(program);
+    const auto own_name = name_of(program);
+    if (own == 0 || own_name.empty()) {  // who can't tell his own from others' takes none away
+        return;
+    }
     for (int i = 0, count = programs_of(ifindex, direction, ids); i < count; i++) {
         const UniqueFd other(ids.at(static_cast<std::size_t>(i)) != own
                                  ? bpf_prog_get_fd_by_id(ids.at(static_cast<std::size_t>(i)))
                                  : -1);
-        if (other && name_of(other.get()) == name_of(program)) {
+        if (other && name_of(other.get()) == own_name) {
             bpf_prog_detach2(other.get(), static_cast<int>(ifindex), tcx_type(direction));
         }
     }
