@@ -19,6 +19,7 @@
 #include "nd.bpf.h"
 #include "parse.bpf.h"
 #include "route.bpf.h"
+#include "shaper.bpf.h"
 #include "translate.bpf.h"
 #include "verdict.bpf.h"
 
@@ -50,8 +51,8 @@ static __always_inline enum verdict translate_to_world(struct packet *packet, co
 	if (verdict)
 		return verdict;
 	if (is_icmp_error(packet))
-		return translate_error(packet->skb, link->ifindex, packet->train,
-				       packet->train ? packet->train->identification : 0, error_sums_hold(packet));
+		return translate_error(packet->skb, link->ifindex, packet->train ? packet->train->identification : 0,
+				       error_sums_hold(packet));
 	verdict = translate_source(packet, sandbox, route);
 	leave_train(packet, link->ifindex);
 	return verdict;
@@ -206,6 +207,8 @@ int from_sandbox(struct __sk_buff *skb)
 	if (!sandbox)
 		return finish(VERDICT_DROP_UNKNOWN_SANDBOX);
 	outcome = guard_link(skb, sandbox);
+	if (!outcome && sandbox->link.flags & LINK_POLICED && !is_within_shape(skb, sandbox->link.slot))
+		outcome = VERDICT_DROP_SHAPED;
 	if (!outcome && is_ip(skb)) {
 		outcome = leave_sandbox_shortly(skb, sandbox);
 		if (!outcome)
@@ -260,7 +263,7 @@ static __always_inline enum verdict malformed_from_world(struct packet *packet, 
 
 static __always_inline enum verdict translate_error_to_sandbox(const struct packet *packet, struct sandbox_link *link)
 {
-	enum verdict verdict = translate_error(packet->skb, 0, false, 0, error_sums_hold(packet));
+	enum verdict verdict = translate_error(packet->skb, 0, 0, error_sums_hold(packet));
 	const struct flow_work *work = room_for_flow();
 
 	if (!verdict && work)

@@ -15,7 +15,10 @@ static __always_inline enum verdict redirected(long action, enum verdict verdict
 	return action == TC_ACT_REDIRECT ? verdict : VERDICT_DROP_REDIRECT;
 }
 
-/* From an ingress hook: straight into the sandbox's namespace, with no second trip through a backlog queue. */
+/*
+ * From an ingress hook: straight into the sandbox's namespace, with no second trip through a backlog queue; nor through
+ * the host end's own, so not where that has something to do.
+ */
 static __always_inline enum verdict deliver_to_peer(struct __sk_buff *skb, const struct sandbox_link *link)
 {
 	enum verdict verdict = rewrite_macs(skb, link);
@@ -23,6 +26,8 @@ static __always_inline enum verdict deliver_to_peer(struct __sk_buff *skb, const
 	if (verdict)
 		return verdict;
 	count_received(skb, link->slot);
+	if (link->flags & LINK_QUEUED)
+		return redirected(bpf_redirect(link->ifindex, 0), VERDICT_TO_SANDBOX);
 	return redirected(bpf_redirect_peer(link->ifindex, 0), VERDICT_TO_SANDBOX);
 }
 

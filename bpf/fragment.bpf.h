@@ -37,11 +37,13 @@ static __always_inline __u32 next_identification(__u32 count)
 	return last ? __sync_fetch_and_add(last, count ? count : 1) : 0;
 }
 
+/* Never 0, which stands for none. */
 static __always_inline __be32 identification_of_train(__u8 protocol)
 {
 	__u32 next = next_identification(1);
+	__be32 identification = protocol ? bpf_htons(next) : bpf_htonl(next);
 
-	return protocol ? bpf_htons(next) : bpf_htonl(next);
+	return identification ? identification : bpf_htons(1);
 }
 
 static const __u8 empty_train[sizeof(struct fragment_train)]; /* the stack has no room for one */

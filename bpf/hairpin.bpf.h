@@ -63,7 +63,7 @@ static __noinline enum verdict turn_in(struct packet *packet)
 /* An error likewise: its quoted packet is as the other sandbox's flow knows it by now. */
 static __noinline enum verdict turn_error_in(struct __sk_buff *skb)
 {
-	enum verdict verdict = translate_error(skb, 0, false, 0, true);
+	enum verdict verdict = translate_error(skb, 0, 0, true);
 	struct flow_work *work = room_for_flow();
 
 	if (!verdict)

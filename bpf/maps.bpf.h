@@ -81,6 +81,16 @@ struct {
 	__type(value, struct usage);
 } usage SEC(".maps");
 
+/* slot -> the bandwidth of its sandbox, where it has one | control plane; from_sandbox the time | from_sandbox | DEL |
+ * ~110 B */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct shaper);
+} shapers SEC(".maps");
+
 /* packet in fragments -> what its first one told | programs | programs | its last fragment, or ageing | ~230 B */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -166,9 +166,9 @@ static __always_inline enum verdict translate_sent(const struct packet *packet, 
 
 /*
  * The same for the packet in packet_copy, its address and port to be in flow_work. A function of its own to the
- * verifier, for which all packets come to it alike; of_train and identification: as in translate_error.
+ * verifier, for which all packets come to it alike; identification: as in translate_error.
  */
-__noinline int translate_copy(struct __sk_buff *skb, bool of_train, __be32 identification)
+__noinline int translate_copy(struct __sk_buff *skb, __be32 identification)
 {
 	struct packet *copy = bpf_map_lookup_elem(&packet_copy, &(__u32){0});
 	struct flow_work *work = room_for_flow();
@@ -181,8 +181,8 @@ __noinline int translate_copy(struct __sk_buff *skb, bool of_train, __be32 ident
 	packet.skb = skb;
 	packet.train = NULL;
 	if (!same_address(&work->entry.address, &packet.source))
-		verdict =
-			of_train ? rewrite_identification(&packet, identification) : translate_identification(&packet);
+		verdict = identification ? rewrite_identification(&packet, identification)
+					 : translate_identification(&packet);
 	return verdict ? verdict : rewrite_end(&packet, true, &work->entry.address, work->entry.port);
 }
 
@@ -197,7 +197,7 @@ static __always_inline enum verdict translate_sent_apart(const struct packet *pa
 	*copy = *packet;
 	work->entry.address = flow->address;
 	work->entry.port = flow->port;
-	return translate_copy(packet->skb, train, train ? train->identification : 0);
+	return translate_copy(packet->skb, train ? train->identification : 0);
 }
 
 /*
@@ -376,11 +376,11 @@ __noinline int error_is_about_flow(struct __sk_buff *skb, __u32 scope)
 /*
  * An ICMP error about a packet of a flow: its receiver is to find its own packet quoted. Such errors neither keep a
  * flow alive nor end it (RFC 5508, REQ-6). scope: of what its sender sends, so 0 for the world; identification: of its
- * train, if it is of one; sums_hold: as above, asked before, since the stack has no room for it here. CONTINUE: the
+ * train, 0 if it is of none; sums_hold: as above, asked before, since the stack has no room for it here. CONTINUE: the
  * flow's link is in flow_work. NO_FLOW: it concerns no sandbox. A function of its own to the verifier, so it reads the
  * packet anew; the answer is an enum verdict.
  */
-__noinline int translate_error(struct __sk_buff *skb, __u32 scope, bool of_train, __be32 identification, bool sums_hold)
+__noinline int translate_error(struct __sk_buff *skb, __u32 scope, __be32 identification, bool sums_hold)
 {
 	struct flow_work *work = room_for_flow();
 	struct packet packet = {.skb = skb};
@@ -399,8 +399,8 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 scope, bool of_train
 	work->entry.link = flow->link;
 	verdict = rewrite_quote(&packet, quote, !scope, flow);
 	if (!verdict && scope && !same_address(&flow->address, &packet.source))
-		verdict =
-			of_train ? rewrite_identification(&packet, identification) : translate_identification(&packet);
+		verdict = identification ? rewrite_identification(&packet, identification)
+					 : translate_identification(&packet);
 	return verdict ? verdict : rewrite_address(&packet, scope, &flow->address);
 }
 

@@ -35,7 +35,8 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
                         .mac = asked.mac,
                         .routes = conf.routes,
                         .ports = std::move(asked.ports),
-                        .quota = asked.quota};
+                        .quota = asked.quota,
+                        .bandwidth = asked.bandwidth};
     if (conf.previous_result) {
         sandbox.given = TRY(given_in(*conf.previous_result, request.interface, request.netns));
     }

@@ -63,14 +63,14 @@ Json add_result(const NetConf& conf, const std::string& netns, const Connection&
     result["cniVersion"] = conf.version;
     auto& interfaces = list_in(result, "interfaces");
     interfaces.push_back(interface_json(conf.version, connection.gateway_device, ""));
-    std::size_t index = 0;
-    if (connection.given) {
-        index = static_cast<std::size_t>(
-            std::distance(interfaces.cbegin(), find_interface(interfaces, connection.sandbox_end.name, netns)));
-    } else {
+    if (!connection.given) {
         interfaces.push_back(interface_json(conf.version, connection.host_end, ""));
+    }
+    const Json::const_iterator named =
+        connection.given ? find_interface(interfaces, connection.sandbox_end.name, netns) : interfaces.cend();
+    const auto index = std::distance(interfaces.cbegin(), named);
+    if (named == interfaces.cend()) {
         interfaces.push_back(interface_json(conf.version, connection.sandbox_end, netns));
-        index = interfaces.size() - 1;
     }
     for (const auto& [address, gateway] : connection.assignments) {
         Json ip{{"interface", index}, {"address", address.text()}, {"gateway", gateway.text()}};
@@ -89,21 +89,19 @@ Json add_result(const NetConf& conf, const std::string& netns, const Connection&
     return result;
 }
 
-std::expected<std::optional<std::vector<std::string>>, Error> given_in(const Json& previous_result,
-                                                                       const std::string& interface,
-                                                                       const std::string& netns) {
+std::expected<GivenDevices, Error> given_in(const Json& previous_result, const std::string& interface,
+                                            const std::string& netns) {
     try {
         const auto interfaces = previous_result.value("interfaces", Json::array());
-        if (find_interface(interfaces, interface, netns) == interfaces.end()) {
-            return std::nullopt;
-        }
-        std::vector<std::string> devices;
+        GivenDevices given{.in_sandbox = find_interface(interfaces, interface, netns) != interfaces.end()};
         for (const auto& one : interfaces) {
             if (one.value("sandbox", "").empty()) {
-                devices.push_back(one.value("name", ""));
+                given.on_host.push_back(one.value("name", ""));
+            } else if (one.value("name", "") == interface && !one.value("mac", "").empty()) {
+                given.mac = TRY(Mac::parse(one.value("mac", "")));
             }
         }
-        return devices;
+        return given;
     } catch (const Json::exception& exception) {
         return fail(Code::invalid_configuration, std::string("prevResult: can't be read: ") + exception.what());
     }

@@ -16,11 +16,10 @@ Json version_result(const std::string& asked_version);
 
 Json error_result(const std::string& version, const Error& error);
 
-// The devices of the host that a chain's previous result names, where it also names this interface in the sandbox:
-// then it is there already. Code::invalid_configuration.
-std::expected<std::optional<std::vector<std::string>>, Error> given_in(const Json& previous_result,
-                                                                       const std::string& interface,
-                                                                       const std::string& netns);
+// The devices of the host that a chain's previous result names, and whether it also names this interface in the
+// sandbox: then it is there already. Code::invalid_configuration.
+std::expected<GivenDevices, Error> given_in(const Json& previous_result, const std::string& interface,
+                                            const std::string& netns);
 
 // What a CHECK's previous result says of this interface; Code::invalid_configuration where it says nothing.
 std::expected<Expected, Error> expected_from(const Json& previous_result, const std::string& interface,

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <vector>
 
+#include "cni/bandwidth_conf.hpp"
 #include "cni/port_conf.hpp"
 #include "cni/quota_conf.hpp"
 
@@ -24,8 +25,9 @@ bool is_nothing(const Json& value) {
 }
 
 // Information that asks for nothing; and what is read here or in ipam_conf.
-constexpr std::array known{
-    "ips", "mac", "dns", "ipranges", "portmappings", "cgrouppath", "io.kubernetes.cri.pod-annotations", "quota"};
+constexpr std::array known{"ips",       "mac",        "dns",
+                           "ipranges",  "quota",      "portmappings",
+                           "bandwidth", "cgrouppath", "io.kubernetes.cri.pod-annotations"};
 
 std::expected<void, Error> refuse_unknown(const Json& conf) {
     const auto given = conf.find("runtimeConfig");
@@ -163,6 +165,7 @@ std::expected<RuntimeConf, Error> read_runtime_conf(const Json& conf, std::strin
     TRY(refuse_unknown(conf));
     TRY(apply_object(runtime, "runtimeConfig.", result));
     result.dns = TRY(read_runtime_dns(runtime));
+    result.bandwidth = TRY(read_bandwidth(conf, runtime.value("bandwidth", Json())));
     result.ports = TRY(read_port_mappings(runtime.value("portmappings", Json())));
     return result;
 }

@@ -23,6 +23,7 @@ struct RuntimeConf {
     std::optional<Dns> dns;
     std::vector<PortMapping> ports;
     Quota quota;
+    Bandwidth bandwidth;  // of the configuration too
 };
 
 // conf: the whole network configuration; arguments: CNI_ARGS. For ADD alone: nothing else depends on it, and DEL must

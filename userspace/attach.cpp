@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 
+#include "userspace/unique_fd.hpp"
+
 namespace causeway {
 
 namespace {
@@ -59,6 +61,39 @@ int attach_clsact(std::uint32_t ifindex, Direction direction, int program) {
     return bpf_tc_attach(&hook, &options);
 }
 
+std::string name_of(int program) {
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof(info);
+    return bpf_obj_get_info_by_fd(program, &info, &size) == 0 ? info.name : "";
+}
+
+using ProgramIds = std::array<std::uint32_t, 64>;
+
+// How many there are; an errno below 0.
+int programs_of(std::uint32_t ifindex, Direction direction, ProgramIds& ids) {
+    auto count = static_cast<std::uint32_t>(ids.size());
+    const int result = bpf_prog_query(static_cast<int>(ifindex), tcx_type(direction), 0, nullptr, ids.data(), &count);
+    return result == 0 ? static_cast<int>(count) : -errno;
+}
+
+// A program of the same name is of a load whose pins are lost: it would go on by maps that nobody writes any more.
+void detach_predecessors(std::uint32_t ifindex, Direction direction, int program) {
+    ProgramIds ids{};
+    const auto own = id_of(program);
+    const auto own_name = name_of(program);
+    if (own == 0 || own_name.empty()) {  // who can't tell his own from others' takes none away
+        return;
+    }
+    for (int i = 0, count = programs_of(ifindex, direction, ids); i < count; i++) {
+        const UniqueFd other(ids.at(static_cast<std::size_t>(i)) != own
+                                 ? bpf_prog_get_fd_by_id(ids.at(static_cast<std::size_t>(i)))
+                                 : -1);
+        if (other && name_of(other.get()) == own_name) {
+            bpf_prog_detach2(other.get(), static_cast<int>(ifindex), tcx_type(direction));
+        }
+    }
+}
+
 }  // namespace
 
 // Asked with a device that can't be (index 0): a kernel with TCX looks for the device, one without refuses the type.
@@ -74,6 +109,9 @@ std::expected<void, Error> attach(Hook hook, std::uint32_t ifindex, Direction di
     int result = 0;
     if (hook == Hook::tcx) {
         result = bpf_prog_attach(program, static_cast<int>(ifindex), tcx_type(direction), 0) == 0 ? 0 : -errno;
+        if (result == 0) {
+            detach_predecessors(ifindex, direction, program);
+        }
     } else {
         result = attach_clsact(ifindex, direction, program);
     }
@@ -125,10 +163,10 @@ std::expected<bool, Error> attached(Hook hook, std::uint32_t ifindex, Direction 
     if (hook == Hook::clsact) {
         return TRY(clsact_program(ifindex, direction, device)) == wanted;
     }
-    std::array<std::uint32_t, 64> ids{};
-    std::uint32_t count = ids.size();
-    if (bpf_prog_query(static_cast<int>(ifindex), tcx_type(direction), 0, nullptr, ids.data(), &count) != 0) {
-        return std::unexpected(errno_error(step_of("query", direction, device)));
+    ProgramIds ids{};
+    const int count = programs_of(ifindex, direction, ids);
+    if (count < 0) {
+        return std::unexpected(kernel_error(-count, step_of("query", direction, device)));
     }
     return std::find(ids.begin(), ids.begin() + count, wanted) != ids.begin() + count;
 }

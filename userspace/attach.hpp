@@ -26,7 +26,8 @@ inline constexpr Hook own_device_hook = Hook::clsact;
 // The handle and the priority of cls_bpf filters of causeway's: one that other tools seldom take.
 inline constexpr std::uint32_t own_filter = 0x6377;
 
-// Attached already: no error, nothing changes. device: its name, for the error.
+// Attached already: no error, nothing changes. One that an earlier load of causeway has left there goes. device: its
+// name, for the error.
 std::expected<void, Error> attach(Hook hook, std::uint32_t ifindex, Direction direction, int program,
                                   const std::string& device);
 // Not attached, or no such device: no error.

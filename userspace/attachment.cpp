@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "userspace/bandwidth.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/host_ports.hpp"
@@ -142,6 +143,16 @@ std::expected<std::optional<Link>, Error> host_end_of(Netlink& netlink, const at
                                          : std::unexpected(link.error());
 }
 
+// The queue that its bandwidth has at a device that stays.
+std::expected<void, Error> take_queue_back(Netlink& netlink, const Link& link) {
+    if (!TRY(netlink.queue_rate(link.ifindex))) {
+        return {};
+    }
+    Batch batch;
+    batch.remove_queue(link.ifindex, "remove the queue of " + link.name);
+    return netlink.commit(batch);
+}
+
 void remove_from(const Link& link, const Prefix& prefix, const std::vector<Route>& routes, const std::string& where,
                  Batch& batch) {
     for (const auto& route : routes) {
@@ -164,6 +175,9 @@ std::expected<void, Error> take_addresses_back(const Attachment& attachment) {
     if (!link) {
         return link.error().number == ENODEV ? std::expected<void, Error>{} : std::unexpected(link.error());
     }
+    if ((record.flags & ATTACHMENT_SHAPED) != 0) {
+        TRY(take_queue_back(inside, *link));
+    }
     Batch batch;
     const auto ours = attachment.addresses();
     for (const int family : {AF_INET, AF_INET6}) {
@@ -180,10 +194,17 @@ std::expected<void, Error> take_addresses_back(const Attachment& attachment) {
     return inside.commit(batch);
 }
 
-std::expected<void, Error> let_go(const Datapath& datapath, const Attachment& attachment, const Link& link) {
+std::expected<void, Error> let_go(const Datapath& datapath, Netlink& netlink, const Attachment& attachment,
+                                  const Link& link) {
+    const auto flags = attachment.record.flags;
     Failures failures;
     failures.note(detach(own_device_hook, link.ifindex, Direction::ingress, datapath.from_sandbox.get(), link.name));
-    failures.note(take_addresses_back(attachment));
+    if ((flags & ATTACHMENT_SHAPED) != 0) {
+        failures.note(take_queue_back(netlink, link));
+    }
+    if ((flags & ATTACHMENT_BARE) == 0) {
+        failures.note(take_addresses_back(attachment));
+    }
     return failures.result();
 }
 
@@ -200,7 +221,7 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
     failures.note(datapath.sandboxes.erase(ifindex, who));
     if (link && *link) {
         const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
-        failures.note(given ? let_go(datapath, attachment, **link) : netlink.delete_link(**link));
+        failures.note(given ? let_go(datapath, netlink, attachment, **link) : netlink.delete_link(**link));
     }
     return failures.result();
 }
@@ -251,6 +272,9 @@ std::expected<void, Error> undo_one(const Datapath& datapath, Netlink& netlink, 
     failures.note(cut(datapath, netlink, attachment, ifindex));
     if ((record.flags & ATTACHMENT_PUBLISHES) != 0) {
         failures.note(withdraw(datapath, record.claim, ifindex));
+    }
+    if ((record.flags & ATTACHMENT_SHAPED) != 0) {
+        failures.note(forget_bandwidth(datapath, record));
     }
     if (datapath.slots.find(record.slot) == record.claim) {
         failures.note(leave_flows(datapath, record, ifindex, who));

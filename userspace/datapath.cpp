@@ -138,6 +138,10 @@ std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {
     return BpfMap<address, rest>{TRY(open_pin("resting")), "resting"};
 }
 
+std::expected<BpfMap<std::uint32_t, shaper>, Error> Datapath::open_shapers() {
+    return BpfMap<std::uint32_t, shaper>{TRY(open_pin("shapers")), "shapers"};
+}
+
 std::expected<Publishing, Error> Datapath::open_publishing() {
     return Publishing{
         {TRY(open_pin("publications")), "publications"},

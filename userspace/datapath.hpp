@@ -79,6 +79,9 @@ struct Datapath {
     static std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> open_departures();
     static std::expected<Publishing, Error> open_publishing();
 
+    // Opened by those alone whose sandbox has a bandwidth.
+    static std::expected<BpfMap<std::uint32_t, shaper>, Error> open_shapers();
+
     // Whether open_or_load could load one: no other version's is there, nor half of this one's.
     static std::expected<void, Error> check_loadable();
 

@@ -11,6 +11,7 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/net_namespace.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -124,6 +125,8 @@ Link link_in(const nlmsghdr& message) {
             std::memcpy(link.mac.bytes.data(), mnl_attr_get_payload(&attribute), link.mac.bytes.size());
         } else if (type == IFLA_LINK) {
             link.peer = mnl_attr_get_u32(&attribute);
+        } else if (type == IFLA_LINK_NETNSID) {
+            link.peer_netns = static_cast<std::int32_t>(mnl_attr_get_u32(&attribute));
         } else if (type == IFLA_LINKINFO) {
             link.kind = kind_in(attribute);
         } else if (type == IFLA_AF_SPEC) {
@@ -330,6 +333,50 @@ void Batch::attach_ingress(std::uint32_t ifindex, int program, std::uint32_t fil
     mnl_attr_nest_end(&request, options);
 }
 
+namespace {
+
+constexpr std::uint32_t own_queue = 0x63770000;  // handle of causeway's own
+
+tcmsg& put_queue(nlmsghdr& request, std::uint32_t ifindex) {
+    auto* message = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(tcmsg)));
+    message->tcm_ifindex = static_cast<int>(ifindex);
+    message->tcm_parent = TC_H_ROOT;
+    return *message;
+}
+
+// Who waits longer than that is dropped: so no sender's queue grows beyond what it takes to keep the device busy. One
+// packet that is still to be cut up has to fit whatever the rate.
+std::uint32_t queue_length(const Rate& rate) {
+    constexpr std::uint64_t a_second_by = 40, largest_packet = 65536 + 4096, most = ~std::uint32_t{0};
+    const auto bytes = rate.bytes_per_second / a_second_by + std::min(rate.burst, largest_packet);
+    return static_cast<std::uint32_t>(std::min(bytes, most));
+}
+
+}  // namespace
+
+void Batch::add_queue(std::uint32_t ifindex, const Rate& rate, const std::string& step) {
+    constexpr std::uint64_t most = ~std::uint32_t{0};
+    auto& request = messages_.emplace_back(step).start(RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    put_queue(request, ifindex).tcm_handle = own_queue;
+    mnl_attr_put_strz(&request, TCA_KIND, "tbf");
+    auto* options = mnl_attr_nest_start(&request, TCA_OPTIONS);
+    tc_tbf_qopt parameters{};
+    parameters.rate.rate = static_cast<std::uint32_t>(std::min(rate.bytes_per_second, most));
+    parameters.rate.linklayer = TC_LINKLAYER_ETHERNET;
+    parameters.limit = queue_length(rate);
+    mnl_attr_put(&request, TCA_TBF_PARMS, sizeof(parameters), &parameters);
+    mnl_attr_put_u32(&request, TCA_TBF_BURST, static_cast<std::uint32_t>(std::min(rate.burst, most)));
+    if (rate.bytes_per_second > most) {
+        mnl_attr_put_u64(&request, TCA_TBF_RATE64, rate.bytes_per_second);
+    }
+    mnl_attr_nest_end(&request, options);
+}
+
+void Batch::remove_queue(std::uint32_t ifindex, const std::string& step) {
+    auto& request = messages_.emplace_back(step).start(RTM_DELQDISC, NLM_F_ACK);
+    put_queue(request, ifindex).tcm_handle = own_queue;
+}
+
 void Netlink::Close::operator()(mnl_socket* socket) const {
     mnl_socket_close(socket);
 }
@@ -476,6 +523,53 @@ std::expected<std::vector<Link>, Error> Netlink::links() {
     std::vector<Link> found;
     TRY(exchange(request, "list devices", [&](const nlmsghdr& reply) { found.push_back(link_in(reply)); }));
     return found;
+}
+
+std::expected<std::optional<std::int32_t>, Error> Netlink::number_of(const Netns& netns) {
+    Batch::Message message;
+    auto& request = message.start(RTM_GETNSID, 0);
+    mnl_nlmsg_put_extra_header(&request, sizeof(rtgenmsg));
+    mnl_attr_put_u32(&request, NETNSA_FD, static_cast<std::uint32_t>(netns.fd()));
+    std::optional<std::int32_t> number;
+    TRY(exchange(request, "look up the number of the network namespace " + netns.path(), [&](const nlmsghdr& reply) {
+        for_each_attribute(reply, sizeof(rtgenmsg), [&](const nlattr& attribute, int type) {
+            const auto found = static_cast<std::int32_t>(mnl_attr_get_u32(&attribute));
+            if (type == NETNSA_NSID && found >= 0) {
+                number = found;
+            }
+        });
+    }));
+    return number;
+}
+
+std::expected<std::optional<std::uint64_t>, Error> Netlink::queue_rate(std::uint32_t ifindex) {
+    Batch::Message message;
+    // To the asker too, not only to those who listen; and a queue of no kind is not told of at all.
+    auto& request = message.start(RTM_GETQDISC, NLM_F_ECHO | NLM_F_ACK);
+    put_queue(request, ifindex);
+    std::optional<std::uint64_t> rate;
+    const auto read_option = [&](const nlattr& attribute, int type) {
+        if (type == TCA_TBF_PARMS && !rate) {
+            rate = static_cast<const tc_tbf_qopt*>(mnl_attr_get_payload(&attribute))->rate.rate;
+        } else if (type == TCA_TBF_RATE64) {
+            rate = mnl_attr_get_u64(&attribute);
+        }
+    };
+    const auto found =
+        exchange(request, "look up the queue of the device " + std::to_string(ifindex), [&](const nlmsghdr& reply) {
+            if (static_cast<const tcmsg*>(mnl_nlmsg_get_payload(&reply))->tcm_handle != own_queue) {
+                return;
+            }
+            for_each_attribute(reply, sizeof(tcmsg), [&](const nlattr& attribute, int type) {
+                if (type == TCA_OPTIONS) {
+                    for_each_attribute_in(attribute, read_option);
+                }
+            });
+        });
+    if (!found && found.error().number != ENOENT) {
+        return std::unexpected(found.error());
+    }
+    return rate;
 }
 
 std::expected<void, Error> Netlink::create_veth(const VethEnd& near, const VethEnd& far, const Netns* far_netns) {

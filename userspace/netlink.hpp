@@ -28,11 +28,12 @@ struct Link {
     Mac mac;
     std::uint32_t mtu = 0;
     bool up = false;
-    bool ethernet = false;       // ARPHRD_ETHER
-    bool forwards_ipv4 = false;  // net.ipv4.conf.<link>.forwarding
-    bool forwards_ipv6 = false;  // net.ipv6.conf.<link>.forwarding
-    std::string kind;            // "veth", "tun", ...; empty: a device of the machine's
-    std::uint32_t peer = 0;      // ifindex of the other end, in its own namespace; 0: none
+    bool ethernet = false;                   // ARPHRD_ETHER
+    bool forwards_ipv4 = false;              // net.ipv4.conf.<link>.forwarding
+    bool forwards_ipv6 = false;              // net.ipv6.conf.<link>.forwarding
+    std::string kind;                        // "veth", "tun", ...; empty: a device of the machine's
+    std::uint32_t peer = 0;                  // ifindex of the other end, in its own namespace; 0: none
+    std::optional<std::int32_t> peer_netns;  // as this namespace numbers it; none: this one
 };
 
 struct LinkAddress {
@@ -62,6 +63,14 @@ struct LinkChange {
     bool no_ipv6_link_local = false;  // addr_gen_mode none: no link-local address, so no DAD and no MLD
 };
 
+// Of a queue that makes packets wait, as the kernel counts them: with their Ethernet headers.
+struct Rate {
+    std::uint64_t bytes_per_second = 0;
+    std::uint64_t burst = 0;  // bytes; fits 32 bits
+
+    bool operator==(const Rate&) const = default;
+};
+
 // Requests that go to the kernel in one system call. Each carries the step's name for its error.
 class Batch {
 public:
@@ -77,6 +86,9 @@ public:
     void remove_route(const Route& route, std::string step);
     // A program on the ingress of a device of causeway's own, by cls_bpf; see attach.hpp for filter.
     void attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step);
+    // What leaves by the device waits for its turn (the kernel's tbf). It must have no queue that somebody has set up.
+    void add_queue(std::uint32_t ifindex, const Rate& rate, const std::string& step);
+    void remove_queue(std::uint32_t ifindex, const std::string& step);
 
 private:
     friend class Netlink;
@@ -98,6 +110,10 @@ public:
     std::expected<std::vector<LinkAddress>, Error> local_addresses(int family);
     std::expected<std::vector<Route>, Error> routes(int family);  // unicast, of every table
     std::expected<std::vector<Link>, Error> links();
+    // How this namespace numbers another one; none where it never had to.
+    std::expected<std::optional<std::int32_t>, Error> number_of(const Netns& netns);
+    // Of the queue that add_queue has made there; none where it has another one, or none.
+    std::expected<std::optional<std::uint64_t>, Error> queue_rate(std::uint32_t ifindex);  // bytes a second
 
     // Both ends in one request, each where it belongs: near here, far in its own namespace (here when null).
     // EEXIST when either name is taken. Neither exists after an error.

@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 namespace causeway {
 
@@ -35,6 +37,23 @@ std::expected<Netns, Error> Netns::open(const std::string& path) {
 
 std::expected<Netns, Error> Netns::current() {
     return open("/proc/thread-self/ns/net");
+}
+
+std::vector<Netns> Netns::in_use() {
+    std::vector<Netns> found;
+    std::error_code error;
+    std::filesystem::directory_iterator entry("/proc", error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+        const std::string name = entry->path().filename();
+        if (name.find_first_not_of("0123456789") != std::string::npos) {
+            continue;
+        }
+        auto netns = open("/proc/" + name + "/ns/net");
+        if (netns && std::ranges::none_of(found, [&](const Netns& other) { return netns->same_as(other); })) {
+            found.push_back(std::move(*netns));
+        }
+    }
+    return found;
 }
 
 std::expected<void, Error> Netns::enter() const {

@@ -4,6 +4,7 @@
 
 #include <expected>
 #include <string>
+#include <vector>
 
 #include "userspace/error.hpp"
 #include "userspace/unique_fd.hpp"
@@ -14,6 +15,8 @@ class Netns {
 public:
     static std::expected<Netns, Error> open(const std::string& path);  // Code::invalid_namespace
     static std::expected<Netns, Error> current();
+    // One for each that a process is in, by /proc; those that end meanwhile, perhaps.
+    static std::vector<Netns> in_use();
 
     int fd() const { return fd_.get(); }
     const std::string& path() const { return path_; }

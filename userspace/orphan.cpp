@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/orphan.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "userspace/failures.hpp"
@@ -61,7 +64,41 @@ std::expected<Records, Error> read_records(const Datapath& datapath) {
     return records;
 }
 
-void find_stale_records(const Records& records, const Links& links, bool nobody_connects, std::vector<Orphan>& found) {
+// Namespaces that a process is in, as this one numbers them; read when the first one asks, since that costs some time.
+class Inhabited {
+public:
+    explicit Inhabited(Netlink& netlink) : netlink_(netlink) {}
+
+    std::expected<bool, Error> has(std::int32_t number) {
+        if (!numbers_) {
+            numbers_.emplace();
+            for (const auto& netns : Netns::in_use()) {
+                if (const auto one = TRY(netlink_.number_of(netns))) {
+                    numbers_->insert(*one);
+                }
+            }
+        }
+        return numbers_->contains(number);
+    }
+
+private:
+    Netlink& netlink_;
+    std::optional<std::set<std::int32_t>> numbers_;
+};
+
+// The path is gone, so that no runtime can find the sandbox again, and no process is in it: what keeps its namespace is
+// a descriptor that somebody has forgotten.
+std::expected<bool, Error> is_deserted(const attachment& record, const Link& host_end, Inhabited& inhabited) {
+    const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
+    if (given || !host_end.peer_netns || access(record.netns, F_OK) == 0 || errno != ENOENT) {
+        return false;
+    }
+    return !TRY(inhabited.has(*host_end.peer_netns));
+}
+
+std::expected<void, Error> find_stale_records(Netlink& netlink, const Records& records, const Links& links,
+                                              bool nobody_connects, std::vector<Orphan>& found) {
+    Inhabited inhabited(netlink);
     for (const auto& attachment : records.all) {
         const auto& record = attachment.record;
         Orphan orphan{.kind = Orphan::Kind::attachment, .what = what_of(attachment), .attachment = attachment};
@@ -72,11 +109,14 @@ void find_stale_records(const Records& records, const Links& links, bool nobody_
             }
         } else if (!has(links, record.host_end, record.ifindex)) {
             orphan.why = why_without_host_end(record);
+        } else if (TRY(is_deserted(record, links.at(record.host_end), inhabited))) {
+            orphan.why = "its path " + std::string(record.netns) + " is gone, and no process is in its namespace";
         } else {
             continue;
         }
         found.push_back(orphan);
     }
+    return {};
 }
 
 void find_stray_host_ends(const Records& records, const Links& links, std::vector<Orphan>& found) {
@@ -182,7 +222,7 @@ std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock,
     const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
     const auto links = TRY(links_by_name(netlink));
     const bool nobody_connects = lock.mode() == DatapathLock::Mode::exclusive;
-    find_stale_records(records, links, nobody_connects, found);
+    TRY(find_stale_records(netlink, records, links, nobody_connects, found));
     if (nobody_connects &&
         TRY(Datapath::other_versions()).empty()) {  // else devices may be on another version's record
         find_stray_host_ends(records, links, found);

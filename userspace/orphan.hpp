@@ -2,7 +2,8 @@
 // What is left on this host that no sandbox uses any more: found without anybody's list, and removed. Layer 3.
 //
 // Runtimes that never call GC, kills and operators' accidents leave such things. The namespace of a sandbox is gone
-// when its host end is: the kernel removes both ends of a veth pair with the namespace that either is in.
+// when its host end is: the kernel removes both ends of a veth pair with the namespace that either is in. One whose
+// path is gone is left alone as long as a process is in it.
 #pragma once
 
 #include <cstdint>

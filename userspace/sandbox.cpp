@@ -79,16 +79,16 @@ std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, con
     return Prepared{std::move(datapath), network, created};
 }
 
-// The pair whose one end the sandbox has already. A device without such a peer (a tap) can't be delivered to: the
-// datapath hands packets to the other end of a veth pair.
-std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
-                                      Connection& connection) {
+// The pair whose one end the sandbox has already.
+std::expected<void, Error> find_given_pair(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
+                                           Connection& connection) {
     const std::string where = spec.id.interface + " in " + spec.netns;
     connection.given = true;
     connection.sandbox_end = TRY(inside.link_named(spec.id.interface));
     const auto& inner = connection.sandbox_end;
     const auto host_end = netlink.link_at(inner.kind == "veth" ? inner.peer : 0);
-    if (!host_end || host_end->kind != "veth" || std::ranges::find(*spec.given, host_end->name) == spec.given->end()) {
+    if (!host_end || host_end->kind != "veth" ||
+        std::ranges::find(spec.given->on_host, host_end->name) == spec.given->on_host.end()) {
         return fail(
             Code::invalid_configuration,
             "prevResult.interfaces: " + where + " is not one end of a veth pair whose other end it names on the host");
@@ -99,6 +99,30 @@ std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const S
     }
     connection.host_end = *host_end;
     return {};
+}
+
+// The tap among the devices, if there is one: its sandbox (a VM) is no namespace's.
+std::expected<void, Error> find_given_tap(Netlink& netlink, const SandboxSpec& spec, Connection& connection) {
+    for (const auto& name : spec.given->on_host) {
+        const auto link = netlink.link_named(name);
+        if (link && link->kind == "tun" && link->ethernet) {
+            connection.given = connection.bare = true;
+            connection.host_end = *link;
+            connection.sandbox_end.name = spec.id.interface;
+            connection.sandbox_end.mtu = link->mtu;
+            return {};
+        }
+        if (!link && link.error().number != ENODEV) {
+            return std::unexpected(link.error());
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
+                                      Connection& connection) {
+    return spec.given->in_sandbox ? find_given_pair(netlink, inside, spec, connection)
+                                  : find_given_tap(netlink, spec, connection);
 }
 
 // A record of a connect that was killed is undone; one that stands is an error.
@@ -113,8 +137,12 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     if (!spec.ports.empty()) {
         attachment.record.flags |= ATTACHMENT_PUBLISHES;
     }
+    if (spec.bandwidth.any()) {
+        attachment.record.flags |= ATTACHMENT_SHAPED;
+    }
     if (connection.given) {
-        attachment.record.flags |= ATTACHMENT_GIVEN;
+        attachment.record.flags |=
+            static_cast<std::uint16_t>(ATTACHMENT_GIVEN | (connection.bare ? ATTACHMENT_BARE : 0));
         attachment.record.ifindex = connection.host_end.ifindex;
         copy_text(attachment.record.host_end, connection.host_end.name);
     }
@@ -153,6 +181,14 @@ sandbox identity_of(const std::vector<Assignment>& assignments, const sandbox_li
     return identity;
 }
 
+// What is held up at the host end must pass it, and so must what has no peer; what is held up at the sandbox's, the
+// programs watch.
+std::uint16_t flags_of(const Bandwidth& bandwidth, bool bare) {
+    const unsigned queued = bandwidth.to_sandbox || bare ? LINK_QUEUED : 0,
+                   policed = bandwidth.from_sandbox ? LINK_POLICED : 0;
+    return static_cast<std::uint16_t>(queued | policed);
+}
+
 // Both ends and their places in the maps: all of it before either end is up.
 std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
                                 const SandboxSpec& spec, const Network& network, Attachment& attachment,
@@ -163,6 +199,10 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     const auto& named_after = ipv4 != nullptr ? *ipv4 : assignments.front();
     Mac gateway_mac;
     std::ranges::copy(record.mac, gateway_mac.bytes.begin());
+    if (connection.bare) {
+        connection.sandbox_end.mac =
+            spec.mac ? *spec.mac : spec.given->mac.value_or(Mac::of_address(named_after.address.address));
+    }
     const Mac mac =
         connection.given ? connection.sandbox_end.mac : spec.mac.value_or(Mac::of_address(named_after.address.address));
     const std::string host_end = attachment.record.host_end;
@@ -177,7 +217,7 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
 
     sandbox_link link{.ifindex = ifindex,
                       .slot = static_cast<std::uint16_t>(attachment.record.slot),
-                      .flags = with_isolation(0, record)};
+                      .flags = with_isolation(flags_of(spec.bandwidth, connection.bare), record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
@@ -188,6 +228,10 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     auto identity = identity_of(assignments, link, network, connection.ports);
     apply(spec.quota, identity);
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
+    if (spec.bandwidth.any()) {
+        TRY(record_bandwidth(datapath, attachment, spec.bandwidth, network.mtu));
+        connection.queues = TRY(queues_of(link.slot));
+    }
     TRY(record_publications(datapath, attachment.record.claim, spec.ports));
     TRY(publish(datapath, spec.ports, identity, now));
     for (const auto& [prefix, gateway] : assignments) {
@@ -218,7 +262,7 @@ void disable_ipv6(const std::string& device, Batch& batch, std::uint32_t ifindex
 std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
                                   const SandboxSpec& spec, Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
-    const auto& [gateway_device, host_end, sandbox_end, given, assignments, routes, ports] = connection;
+    const auto& [gateway_device, host_end, sandbox_end, given, bare, assignments, routes, ports, queues] = connection;
     const std::string where = " in " + spec.netns;
     Batch outside;
     if (given) {  // others may have something on its hook
@@ -228,8 +272,14 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
                                "attach to the ingress hook of " + host_end.name);
         disable_ipv6(host_end.name, outside, host_end.ifindex);
     }
+    if (queues.host_end) {
+        outside.add_queue(host_end.ifindex, *queues.host_end, "add a queue to " + host_end.name);
+    }
     outside.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
     TRY(netlink.commit(outside));
+    if (bare) {  // whoever is behind it sets itself up
+        return {};
+    }
     if (first_of(assignments, FAMILY_IPV6) != nullptr) {
         TRY(enable_ipv6(netns, sandbox_end.name));
     }
@@ -238,6 +288,9 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
     for (const auto& [prefix, gateway] : assignments) {
         batch.add_address(sandbox_end.ifindex, prefix,
                           "add the address " + prefix.text() + " to " + sandbox_end.name + where);
+    }
+    if (queues.sandbox_end) {
+        batch.add_queue(sandbox_end.ifindex, *queues.sandbox_end, "add a queue to " + sandbox_end.name + where);
     }
     batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
     for (auto& route : connection.routes) {

@@ -12,11 +12,21 @@
 #include <vector>
 
 #include "userspace/attachment.hpp"
+#include "userspace/bandwidth.hpp"
 #include "userspace/host_ports.hpp"
 #include "userspace/network.hpp"
 #include "userspace/quota.hpp"
 
 namespace causeway {
+
+// What another plugin of the chain says that it has made: one end of a veth pair in the sandbox, and the other end on
+// the host; or a tap on the host, and behind it what has no end in any namespace. Nothing is made then, and disconnect
+// leaves it all.
+struct GivenDevices {
+    std::vector<std::string> on_host;  // among others, the host end
+    bool in_sandbox = false;           // the interface is in the sandbox's namespace
+    std::optional<Mac> mac;            // of what is behind a tap
+};
 
 struct SandboxSpec {
     SandboxId id;
@@ -27,9 +37,8 @@ struct SandboxSpec {
     std::vector<Route> routes;            // in the sandbox; without a gateway: through the network's of that family
     std::vector<PortMapping> ports;       // no two of them claim one port of one address
     Quota quota;                          // what it does not say is the network's
-    // The interface is there, one end of a veth pair that another plugin of the chain has made; it may be on one of
-    // these devices of the host. Nothing is made then, and disconnect leaves both ends.
-    std::optional<std::vector<std::string>> given;
+    Bandwidth bandwidth;
+    std::optional<GivenDevices> given;  // none: the pair is to be made
 };
 
 struct PortRange {
@@ -38,10 +47,12 @@ struct PortRange {
 
 struct Connection {
     Link gateway_device, host_end, sandbox_end;
-    bool given = false;                   // both ends
+    bool given = false;  // both ends
+    bool bare = false;   // given, and the sandbox's end is in no namespace: only its name and MAC are known
     std::vector<Assignment> assignments;  // at least one
     std::vector<Route> routes;            // gateways filled in
     PortRange ports;                      // of its own towards the world; 0: the network's
+    Queues queues;                        // by its bandwidth
 };
 
 // Loads the datapath and makes the network where they are missing. On failure all is as before.

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "userspace/bandwidth.hpp"
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
 #include "userspace/publication.hpp"
@@ -70,6 +71,8 @@ std::expected<void, Error> verify_entries(const Datapath& datapath, const attach
                         std::ranges::equal(place->link.mac, identity->link.mac),
                     "the address " + address.text() + " does not lead to " + host_end));
     }
+    TRY(require(record.block == 0 || datapath.port_blocks.find(record.block) == record.claim,
+                "the port block from " + std::to_string(record.block) + " on is not " + host_end + "'s"));
     return require(datapath.slots.find(record.slot) == record.claim, host_end + " has no counters");
 }
 
@@ -81,6 +84,20 @@ std::expected<void, Error> verify_publications(const Datapath& datapath, const a
         TRY(verify_published(datapath, mapping, datapath.sandboxes.find(record.ifindex).value_or(sandbox{})));
     }
     return verify_loopback(datapath);
+}
+
+// end: of which the netlink socket's namespace has the device with that index.
+std::expected<void, Error> verify_queue(Netlink& netlink, const attachment& record, std::optional<Rate> Queues::* end,
+                                        const std::string& what, std::optional<std::uint32_t> ifindex = std::nullopt) {
+    const auto wanted = (record.flags & ATTACHMENT_SHAPED) != 0 ? TRY(queues_of(record.slot)).*end : std::nullopt;
+    if (!wanted) {
+        return {};
+    }
+    const auto rate = TRY(netlink.queue_rate(ifindex.value_or(record.ifindex)));
+    TRY(require(rate.has_value(), "the queue of " + what + ", by which it has its bandwidth, is gone"));
+    return require(*rate == wanted->bytes_per_second, "the queue of " + what + " lets " + std::to_string(*rate) +
+                                                          " bytes a second pass, and not " +
+                                                          std::to_string(wanted->bytes_per_second));
 }
 
 std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& netlink, const attachment& record,
@@ -189,6 +206,7 @@ std::expected<void, Error> verify_inside(const SandboxId& id, const std::string&
                                                            " may send: ask for a MAC at ADD"));
     TRY(require(!expected.mtu || link.mtu == *expected.mtu, "the MTU of " + what + " is " + std::to_string(link.mtu)));
     TRY(require(TRY(must_find(inside, "lo", "lo" + where)).up, "lo" + where + " is not up"));
+    TRY(verify_queue(inside, attachment.record, &Queues::sandbox_end, what, link.ifindex));
     return verify_layer_three(inside, link, where, attachment.addresses(), expected);
 }
 
@@ -212,10 +230,15 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     const Attachment attachment{key_of(id), *record};
     TRY(verify_entries(*datapath, *record, attachment.addresses(), *network));
     TRY(verify_publications(*datapath, *record));
+    TRY(verify_queue(netlink, *record, &Queues::host_end, std::string("the host end ") + record->host_end));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
     TRY(verify_uplinks(*datapath, netlink));
-    return verify_inside(id, netns, attachment, datapath->sandboxes.find(record->ifindex).value_or(sandbox{}),
-                         expected);
+    const auto identity = datapath->sandboxes.find(record->ifindex).value_or(sandbox{});
+    if ((record->flags & ATTACHMENT_BARE) != 0) {
+        return require(!expected.mac || *expected.mac == mac_of(identity.link.mac),
+                       "only the MAC " + mac_of(identity.link.mac).text() + " may send by " + record->host_end);
+    }
+    return verify_inside(id, netns, attachment, identity, expected);
 }
 
 }  // namespace causeway

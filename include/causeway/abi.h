@@ -80,6 +80,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_SPOOFED_ADDRESS, "source address is not the sandbox's")                                                 \
 	X(DROP_SPOOFED_ARP, "ARP sender is not the sandbox")                                                           \
 	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
+	X(DROP_SHAPED, "the sandbox sends faster than its bandwidth, past the queue at its end")                       \
 	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
 	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
 	X(DROP_ISOLATED, "to another sandbox of a network whose sandboxes are isolated")                               \
@@ -158,6 +159,8 @@ struct network {
 
 enum link_flag {
 	LINK_ISOLATED = 1 << 0, /* sends to no other sandbox of its network */
+	LINK_QUEUED = 1 << 1,   /* what goes there has to pass the host end's own queue: no peer redirect */
+	LINK_POLICED = 1 << 2,  /* has a rate in `shapers` that what it sends must not exceed */
 };
 
 /* The way to a sandbox: through which host end, and how a frame for it begins. */
@@ -195,6 +198,14 @@ struct host_ports {
 /* The one value of `loopback`: for what the host sends to published ports; inclusive, host order. */
 struct loopback_ports {
 	__u16 min, max; /* the kernel gives none of them to a socket by itself */
+};
+
+/* How fast a sandbox may be sent to, and send. Key of `shapers`: its slot. Rates in bytes a second, 0: any. */
+struct shaper {
+	__u64 to_rate, to_burst; /* of the queue at the host end; bursts in bytes */
+	__u64 from_rate, from_burst;
+	__u64 policed_rate, tolerance; /* what the programs let pass of what it sends: a little more; ns */
+	__u64 arrival;                 /* CLOCK_MONOTONIC, ns: when all it has sent would have come at that rate */
 };
 
 /* What a sandbox takes of what all share. Index of `usage`: its slot; CAUSEWAY_WORLD_SLOT: what comes from outside. */
@@ -362,7 +373,9 @@ enum attachment_state {
 };
 
 enum attachment_flag {
-	ATTACHMENT_GIVEN = 1 << 0,     /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_GIVEN = 1 << 0,  /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_BARE = 1 << 3,   /* given, and without a peer: what is behind it, no namespace of this host's has */
+	ATTACHMENT_SHAPED = 1 << 2, /* has an entry in `shapers`, or is about to */
 	ATTACHMENT_PUBLISHES = 1 << 1, /* has ports in `publications`, or is about to */
 };
 
@@ -414,6 +427,7 @@ CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWA
 				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
 CAUSEWAY_SIZE(struct table_sizes, 8);
 CAUSEWAY_SIZE(struct usage, 32);
+CAUSEWAY_SIZE(struct shaper, 56);
 CAUSEWAY_SIZE(struct fragment_key, 44);
 CAUSEWAY_SIZE(struct fragment_train, 48 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 6);
 CAUSEWAY_SIZE(struct held_key, 48);

@@ -14,10 +14,11 @@ LAYERS = {
         "unique_fd": 1, "netns": 1, "netlink": 1, "sysctl": 1, "bpf_map": 1, "attach": 1,
         "datapath": 2,
         "pool": 3, "quota": 3, "network": 3, "uplink": 3, "attachment": 3, "host_ports": 3, "assignment": 3,
-        "sandbox": 3, "inspect": 3, "orphan": 3, "publication": 3, "readiness": 3, "verify": 3,
+        "sandbox": 3, "inspect": 3, "orphan": 3, "publication": 3, "bandwidth": 3, "readiness": 3, "verify": 3,
     },
     "cni": {
         "request": 0, "json_value": 0, "ipam_conf": 0, "nat_conf": 0, "port_conf": 0, "quota_conf": 0,
+        "bandwidth_conf": 0,
         "runtime_conf": 0, "net_conf": 0, "reply": 0,
         "ipam": 1,
         "plugin": 2,

@@ -90,6 +90,16 @@ fi
 say "bandwidth refuses: $(jq -r .msg <<<"$reply")"
 chain DEL one "$base" "$bandwidth"
 
+# causeway has the capability itself, with the same keys, and before other plugins.
+limited=$(jq -c '. + {"ingressRate": 8000000, "ingressBurst": 80000, "runtimeConfig": {"bandwidth": {"egressRate": 1, "egressBurst": 1}}}' <<<"$base")
+tuning=$(with '{"type": "tuning", "mtu": 1400}')
+chain ADD one "$limited" "$tuning" "$firewall"
+expect_works one
+expect_equal "queues in the sandbox: the configuration's word counts" "$(in_sandbox one tc qdisc show dev eth0 | grep -c tbf || true)" 0
+chain CHECK one "$limited" "$tuning" "$firewall"
+chain DEL one "$limited" "$tuning" "$firewall"
+say "causeway's own bandwidth, before tuning and firewall"
+
 # Two networks on one container, and the loopback plugin first, as CRI calls it.
 call ADD one loopback "$(with '{"type": "loopback"}')" || fail "loopback: $reply"
 second=$(jq -c '. + {"name": "others", "device": "cw1", "ipam": {"subnet": "10.0.1.0/24"}}' <<<"$base")

@@ -174,6 +174,10 @@ void LoadedDatapath::set_usage(std::uint32_t slot, const usage& value) {
     put(skeleton_->maps.usage, slot, value);
 }
 
+void LoadedDatapath::set_shaper(std::uint32_t slot, const shaper& value) {
+    put(skeleton_->maps.shapers, slot, value);
+}
+
 usage LoadedDatapath::usage_of(std::uint32_t slot) const {
     usage value{};
     require(bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.usage), &slot, &value), "usage");
@@ -210,8 +214,8 @@ void LoadedDatapath::clear() {
     ageing_turn turn{};
     while (bpf_map_lookup_and_delete_elem(bpf_map__fd(maps.ageing_turns), nullptr, &turn) == 0) {
     }
-    for (const bpf_map* map :
-         {maps.flows, maps.trains, maps.held_fragments, maps.exhausted, maps.sandboxes, maps.endpoints, maps.uplinks}) {
+    for (const bpf_map* map : {maps.flows, maps.trains, maps.held_fragments, maps.exhausted, maps.sandboxes,
+                               maps.endpoints, maps.uplinks, maps.shapers}) {
         remove_all(map);
     }
     for (const bpf_map* map : {maps.usage, maps.traffic}) {

@@ -61,6 +61,7 @@ public:
     void set_endpoint(const address& key, const endpoint& value);
     void set_network(std::uint32_t id, const network& value);
     void set_usage(std::uint32_t slot, const usage& value);
+    void set_shaper(std::uint32_t slot, const shaper& value);
     usage usage_of(std::uint32_t slot) const;
     void set_uplink(std::uint32_t ifindex, const uplink& value);
     void set_flow(const flow_key& key, const flow& value);

@@ -50,6 +50,7 @@ struct Case {
     std::uint32_t flow_entries = 2 * CAUSEWAY_FLOWS_DEFAULT;
     void (*change)(network&) = [](network&) {};
     std::uint16_t link_flags = 0;  // of A
+    ::shaper shaper{};             // likewise
 };
 
 const Case cases[] = {
@@ -133,6 +134,12 @@ const Case cases[] = {
      .from = From::sandbox_a,
      .in = from_a / IPv4{.source = ip_a, .destination = ip_b} / TCP{},
      .link_flags = LINK_ISOLATED},
+    {.verdict = VERDICT_DROP_SHAPED,
+     .from = From::sandbox_a,
+     .in = to_server,
+     .before = {to_server},
+     .link_flags = LINK_POLICED,
+     .shaper = {.policed_rate = 1}},
     {.verdict = VERDICT_DROP_TABLE_FULL, .from = From::sandbox_a, .in = to_server, .flow_entries = 1},
 };
 
@@ -154,6 +161,7 @@ TEST_P(Verdict, IsReached) {
     auto sandbox = sandbox_at(ip_a, host_a, mac_a);
     sandbox.link.flags = one.link_flags;
     datapath_->set_sandbox(host_a, sandbox);
+    datapath_->set_shaper(sandbox.link.slot, one.shaper);
     for (const Frame& frame : one.before) {
         datapath_->run(Program::from_sandbox, frame.bytes(), {.ifindex = host_a});
     }

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // A chain whose earlier plugin has made the sandbox's interface: it is attached as it is, and stays.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <stdexcept>
 
 #include "tests/system/fault.hpp"
 #include "tests/system/host.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
+#include "tests/system/wire.hpp"
 
 namespace causeway::test {
 namespace {
@@ -81,6 +90,21 @@ TEST_F(Chain, GivesAndTakesBackAddressesAndRoutesOfBothFamilies) {
     EXPECT_TRUE(before.holds());
 }
 
+TEST_F(Chain, TakesItsQueuesBackFromTheInterface) {
+    const auto keeper = connect("keeper");
+    const auto queues = [&] {
+        return must_run({"tc", "qdisc", "show", "dev", "given0"}) +
+               must_run({"tc", "qdisc", "show", "dev", "eth0"}, {.netns = netns_});
+    };
+    auto conf = configuration({{"prevResult", before_}, {"ingressRate", 80000000}, {"ingressBurst", 800000}});
+    conf.merge_patch({{"egressRate", 80000000}, {"egressBurst", 800000}});
+    ASSERT_TRUE(succeeded(add("blue", netns_, conf)));
+    EXPECT_THAT(queues(), testing::ContainsRegex("tbf 6377:.*rate 80Mbit burst 100000b.*\n.*\n.*tbf 6377:"));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {keeper.netns, {keeper.address, 80}}));
+    EXPECT_TRUE(succeeded(del("blue", netns_, conf)));
+    EXPECT_THAT(queues(), testing::Not(testing::HasSubstr("tbf")));
+}
+
 TEST_F(Chain, LeavesOthersAddressesAndProgramsOnTheInterface) {
     const auto keeper = connect("keeper");
     ip({"addr", "add", "172.16.0.5/24", "dev", "eth0"}, netns_);
@@ -132,6 +156,83 @@ TEST_F(Chain, RefusesAnInterfaceWhoseOtherEndIsNotNamed) {
     ip({"link", "del", "other0"});
     auto asked = configuration({{"prevResult", before_}, {"runtimeConfig", {{"mac", "02:00:00:00:00:77"}}}});
     EXPECT_TRUE(refused(add("blue", netns_, asked), 7, {"02:00:00:00:00:77", "02:00:00:00:00:02"}));
+    EXPECT_TRUE(before.holds());
+}
+
+// What a VMM is to its guest: the file behind a tap of the node.
+class Guest {
+public:
+    explicit Guest(const std::string& tap) : socket_(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)) {
+        ifreq request{};
+        request.ifr_flags = IFF_TAP | IFF_NO_PI;
+        tap.copy(request.ifr_name, IFNAMSIZ - 1);
+        if (ioctl(socket_.fd(), TUNSETIFF, &request) != 0) {
+            throw std::runtime_error("attach to the tap " + tap);
+        }
+    }
+
+    void send(const Frame& frame) {
+        const auto bytes = frame.bytes();
+        ASSERT_EQ(write(socket_.fd(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+    }
+
+    // The first that is wanted, of those that come to it.
+    std::optional<Bytes> next(const std::function<bool(const Bytes&)>& wanted) {
+        std::optional<Bytes> found;
+        eventually([&] {
+            Bytes frame(2048);
+            const auto got = read(socket_.fd(), frame.data(), frame.size());
+            frame.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+            if (got > 0 && wanted(frame)) {
+                found = frame;
+            }
+            return found.has_value();
+        });
+        return found;
+    }
+
+private:
+    Socket socket_;
+};
+
+TEST_F(Chain, AttachesATapOfTheNodesAndLeavesIt) {
+    const auto keeper = connect("keeper");
+    ip({"tuntap", "add", "tap7", "mode", "tap"});
+    ip({"link", "set", "tap7", "address", "02:00:00:00:00:01"});
+    Guest guest("tap7");
+    const Json said = Json::parse(R"({"cniVersion": "1.1.0", "interfaces": [
+        {"name": "tap7", "mac": "02:00:00:00:00:01"},
+        {"name": "eth0", "mac": "02:00:00:00:00:42", "sandbox": "vm-blue"}]})");
+    const auto before = Snapshot::take({netns_});
+    const auto added = ask("ADD", said);
+    ASSERT_TRUE(succeeded(added));
+    const auto ours = added.json.at("ips")[0].at("interface").get<std::size_t>();
+    EXPECT_EQ(added.json.at("interfaces")[ours].at("mac"), "02:00:00:00:00:42") << "the guest's";
+    EXPECT_THAT(programs_on("tap7", Direction::ingress), ElementsAre("from_sandbox"));
+    const Mac own = "02:00:00:00:00:42"_mac;
+    const Ip address = ip_of("10.0.0.3");
+    guest.send(Ethernet{.source = own, .destination = "ff:ff:ff:ff:ff:ff"_mac} /
+               Arp{.sender_mac = own, .sender = address, .target = ip_of("10.0.0.1")});
+    const auto answer = guest.next(is_arp_reply);
+    ASSERT_TRUE(answer);
+    Mac gateway{};
+    std::copy_n(answer->begin() + 6, 6, gateway.bytes.begin());
+    for (const auto& [netns, peer] :
+         {std::pair{world_.world(), std::string(world_address)}, {keeper.netns, keeper.address}, {"", "10.0.0.1"}}) {
+        auto service = Socket::udp(netns, {peer, 5353});
+        guest.send(Ethernet{.source = own, .destination = gateway} /
+                   IPv4{.source = address, .destination = ip_of(peer)} / UDP{4000, 5353} / Payload{"question"});
+        const auto question = service.receive();
+        ASSERT_TRUE(question) << peer;
+        ASSERT_TRUE(service.send_to(question->from, "answer"));
+        const auto came = guest.next([&](const Bytes& frame) { return is_ipv4(frame, 17, peer, "10.0.0.3"); });
+        ASSERT_TRUE(came) << peer;
+        EXPECT_TRUE(std::equal(own.bytes.begin(), own.bytes.end(), came->begin())) << "to the guest's MAC";
+    }
+    EXPECT_TRUE(succeeded(ask("CHECK", added.json)));
+    EXPECT_TRUE(succeeded(ask("DEL", added.json)));
+    EXPECT_THAT(programs_on("tap7", Direction::ingress), IsEmpty());
+    ip({"link", "set", "tap7", "down"});
     EXPECT_TRUE(before.holds());
 }
 

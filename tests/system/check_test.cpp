@@ -167,6 +167,29 @@ TEST_F(Check, FailsForAMacThatALaterPluginHasSetAndThatMayNotSend) {
     EXPECT_TRUE(refused(check(blue), 103, {"02:00:00:00:00:99", blue.mac, "ask for a MAC at ADD"}));
 }
 
+TEST_F(Check, FailsForAPublishedPortThatIsGone) {
+    const Json one{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
+        other{{"hostPort", 9090}, {"containerPort", 90}, {"protocol", "udp"}, {"hostIP", "203.0.113.1"}};
+    const auto conf = configuration({{"runtimeConfig", {{"portMappings", {one, other}}}}});
+    const auto blue = connect("blue", conf);
+    EXPECT_TRUE(succeeded(check(blue, conf)));
+    const auto published = keys_of("flows");
+    ASSERT_EQ(published.size(), 2U);
+    for (const auto& key : published) {
+        erase_entry("flows", key);
+        EXPECT_TRUE(refused(check(blue), 103, {"published port", "gone"})) << "whatever the runtime says now";
+    }
+    EXPECT_TRUE(refused(check(blue, conf), 103, {"8080/tcp on every address"}));
+}
+
+TEST_F(Check, FailsForAPortBlockThatIsGone) {
+    const auto conf = configuration({{"portRange", "20000-20019"}, {"portBlock", 10}});
+    const auto blue = connect("blue", conf);
+    EXPECT_TRUE(succeeded(check(blue, conf)));
+    erase_entry("port_blocks", *keys_of("port_blocks").begin());
+    EXPECT_TRUE(refused(check(blue, conf), 103, {"port block", blue.host_end}));
+}
+
 TEST_F(Check, FailsForWhatWasNeverAdded) {
     auto blue = connect("blue");
     blue.id = "red";

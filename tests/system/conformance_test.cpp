@@ -311,8 +311,8 @@ TEST_F(Section5Error, HasTheCodeOfTheTable) {
     const auto netns = world_.add_namespace("blue");
     const auto input = configuration().dump();
     EXPECT_TRUE(refused(add("blue", netns, configuration({{"cniVersion", "0.2.0"}})), 1, {"0.2.0"}));
-    const auto unsupported = configuration({{"runtimeConfig", {{"bandwidth", {{"ingressRate", 1}}}}}});
-    EXPECT_TRUE(refused(add("blue", netns, unsupported), 2, {"bandwidth", R"({"ingressRate":1})"})) << "key and value";
+    const auto unsupported = configuration({{"runtimeConfig", {{"deviceID", "0000:00:1f.6"}}}});
+    EXPECT_TRUE(refused(add("blue", netns, unsupported), 2, {"deviceID", "0000:00:1f.6"})) << "key and value";
     EXPECT_TRUE(refused(with("DANCE", Json::object(), input), 4, {"CNI_COMMAND"})) << "names of invalid variables";
     EXPECT_TRUE(refused(with("ADD", Json::object(), "{"), 6));
     EXPECT_TRUE(refused(add("blue", netns, configuration({{"mtu", -1}})), 7, {"mtu"}));

@@ -3,11 +3,13 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
 #include <causeway/abi.h>
 
+#include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
 #include "tests/system/host.hpp"
 #include "tests/system/snapshot.hpp"
@@ -46,8 +48,9 @@ protected:
     }
 
     // One ADD after another, whose first call of the group fails, then the second, to the last that there is.
-    void fail_each_call(const Snapshot& before, const std::function<void()>& others_are_well) {
-        const auto conf = GetParam().configuration({});
+    void fail_each_call(const Snapshot& before, const std::function<void()>& others_are_well,
+                        const Json& more = Json::object()) {
+        const auto conf = GetParam().configuration(more);
         const Call call{.command = "ADD", .id = "blue", .netns = netns_, .conf = conf};
         int failed = 0;
         for (int nth = 1;; ++nth) {
@@ -89,6 +92,24 @@ TEST_P(FailedLaterAdd, LeavesTheOthers) {
         EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
         EXPECT_TRUE(meet(Protocol::udp, {keeper.netns}, {world_.world(), {world_address, 53}}));
     });
+}
+
+// With all that has steps of its own: the program on lo, what is published, the queues at both ends.
+TEST_P(FailedLaterAdd, LeavesNothingOfPortsAndBandwidth) {
+    const auto keeper = connect("keeper");
+    const Json port{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
+        bandwidth{
+            {"ingressRate", 80000000}, {"ingressBurst", 800000}, {"egressRate", 80000000}, {"egressBurst", 800000}};
+    fail_each_call(Snapshot::take({netns_, keeper.netns}),
+                   [] {
+                       EXPECT_EQ(keys_of("publications").size(), 0U);
+                       EXPECT_EQ(keys_of("shapers").size(), 0U);
+                       for (const auto& key : keys_of("flows")) {
+                           EXPECT_TRUE(std::any_of(key.begin(), key.begin() + 16, [](auto byte) { return byte != 0; }))
+                               << "a published port is left";
+                       }
+                   },
+                   {{"runtimeConfig", {{"portMappings", Json::array({port})}, {"bandwidth", bandwidth}}}});
 }
 
 constexpr auto name_of = [](const auto& group) { return group.param.name; };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // causewayctl gc: finds by itself what nobody uses any more, says so, removes it, and touches nothing that works.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -9,6 +11,7 @@
 #include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
 #include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
@@ -135,6 +138,31 @@ TEST_F(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {
     EXPECT_EQ(ip({"-o", "link", "show", "type", "veth"}).find("cw"), std::string::npos);
     EXPECT_TRUE(succeeded(add("blue", blue.netns)));
     EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_THAT(programs_on("up0", Direction::ingress), testing::ElementsAre("from_uplink")) << "of this load alone";
+    EXPECT_THAT(programs_on("up0", Direction::egress), testing::ElementsAre("from_stack"));
+    EXPECT_TRUE(succeeded(del("blue", blue.netns)));
+    world_.remove_namespace("blue");
+    world_.remove_namespace("red");
+    EXPECT_TRUE(before.holds());
+}
+
+// A path that somebody has taken away, with or without a process that is still in the namespace.
+TEST_F(Gc, RemovesTheSandboxWhoseNamespaceNobodyCanReachAndNobodyIsIn) {
+    const auto keeper = connect("keeper"), blue = connect("blue");
+    const auto held = ::open(blue.netns.c_str(), O_RDONLY | O_CLOEXEC);
+    {
+        auto inmate = start({"sleep", "1000"}, {.netns = blue.netns});
+        ASSERT_TRUE(eventually([&] {
+            return run({"nsenter", "--net=/proc/" + std::to_string(inmate.pid()) + "/ns/net", "ip", "link", "show",
+                        "eth0"})
+                .ok();
+        }));
+        world_.remove_namespace("blue");
+        EXPECT_EQ(ctl_json({"gc"}), Json::array()) << "somebody uses it";
+    }
+    EXPECT_TRUE(ip_json({"link", "show", blue.host_end}).is_array()) << "the namespace lives by a descriptor alone";
+    expect_collected("container blue", "its path " + blue.netns + " is gone", {keeper.netns});
+    close(held);
 }
 
 TEST_F(Gc, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {

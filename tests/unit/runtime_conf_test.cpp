@@ -150,10 +150,7 @@ TEST_P(RuntimeConfOfAnother, IsRefusedAsUnsupported) {
 
 INSTANTIATE_TEST_SUITE_P(
     , RuntimeConfOfAnother,
-    testing::Values(Impossible{"Bandwidth", {{"bandwidth", {{"ingressRate", 1000}}}}, "runtimeConfig.bandwidth"},
-                    Impossible{
-                        "BandwidthOfContainerd", {{"Bandwidth", {{"IngressRate", 1000}}}}, "runtimeConfig.Bandwidth"},
-                    Impossible{"Aliases", {{"aliases", {"db"}}}, "runtimeConfig.aliases"},
+    testing::Values(Impossible{"Aliases", {{"aliases", {"db"}}}, "runtimeConfig.aliases"},
                     Impossible{"DeviceId", {{"deviceID", "0000:04:00.5"}}, "runtimeConfig.deviceID"},
                     Impossible{"InfinibandGuid", {{"infinibandGUID", "c2:11:22:33"}}, "runtimeConfig.infinibandGUID"},
                     Impossible{"AnythingElse", {{"teleport", true}}, "runtimeConfig.teleport"}),

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Does this sandbox send faster than it may? A queue at its own end makes it wait, so that nothing is dropped; this is
+ * for those who have taken the queue away.
+ */
+#ifndef CAUSEWAY_SHAPER_BPF_H
+#define CAUSEWAY_SHAPER_BPF_H
+
+#include "quota.bpf.h"
+
+#define SEGMENT_HEADERS                                                                                                \
+	54 /* Ethernet, IPv4 and TCP without options: each segment that is cut off later has them too                  \
+	    */
+
+/* Bytes, as the queue counts them (the kernel's qdisc_pkt_len). */
+static __always_inline __u64 bytes_on_wire(const struct __sk_buff *skb)
+{
+	return skb->len + (skb->gso_segs > 1 ? (__u64)(skb->gso_segs - 1) * SEGMENT_HEADERS : 0);
+}
+
+/* As within_rate of quota.bpf.h, for bytes. */
+static __always_inline bool is_within_shape(const struct __sk_buff *skb, __u32 slot)
+{
+	struct shaper *shaper = bpf_map_lookup_elem(&shapers, &slot);
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!shaper || !shaper->policed_rate)
+		return true;
+	if (shaper->arrival < now)
+		shaper->arrival = now;
+	if (shaper->arrival - now > shaper->tolerance)
+		return false;
+	__sync_fetch_and_add(&shaper->arrival, bytes_on_wire(skb) * SECOND / shaper->policed_rate);
+	return true;
+}
+
+#endif

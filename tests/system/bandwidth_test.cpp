@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sandbox with a bandwidth: what it is sent, and what it sends, comes at that rate and no faster.
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/system/entries.hpp"
+#include "tests/system/host.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test {
+namespace {
+
+using testing::IsEmpty;
+
+constexpr double rate = 10e6;                               // bytes a second
+constexpr std::size_t burst = 100'000, amount = 8'000'000;  // bytes
+
+Json limited(const char* direction) {
+    const std::string prefix = direction;
+    return configuration(
+        {{"runtimeConfig",
+          {{"bandwidth", {{prefix + "Rate", static_cast<std::uint64_t>(rate * 8)}, {prefix + "Burst", burst * 8}}}}}});
+}
+
+Json limited_both() {
+    auto conf = limited("ingress");
+    conf.merge_patch(limited("egress"));
+    return conf;
+}
+
+// What of a frame's bytes are payload, at an MTU of 1500.
+constexpr double tcp_share = 1448.0 / 1514, udp_share = 1400.0 / 1442;
+
+// Bytes a second that came, as the kernel counts them, with what came in the first burst left out.
+double rate_of_stream(Line line) {
+    std::thread sender([&] { line.client.send(std::string(amount, 'x')); });
+    std::size_t got = 0;
+    auto begun = std::chrono::steady_clock::now();
+    bool measured = false;
+    std::size_t before = 0;
+    while (got < amount) {
+        const auto piece = line.server.receive();
+        if (!piece || piece->text.empty()) {
+            break;
+        }
+        got += piece->text.size();
+        if (!measured && got > 2 * burst) {
+            measured = true;
+            before = got;
+            begun = std::chrono::steady_clock::now();
+        }
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    sender.join();
+    return static_cast<double>(got - before) / tcp_share / took.count();
+}
+
+double rate_of_datagrams(const Place& client, const Place& server) {
+    auto service = Socket::udp(server.netns, server.end);
+    auto socket = Socket::udp(client.netns);
+    std::atomic<bool> enough = false;
+    std::thread sender([&] {
+        const std::string text(1400, 'x');
+        while (!enough) {
+            if (!socket.send_to(server.end, text)) {
+                std::this_thread::yield();
+            }
+        }
+    });
+    std::size_t got = 0, before = 0;
+    auto begun = std::chrono::steady_clock::now();
+    while (got < amount) {
+        const auto datagram = service.receive();
+        if (!datagram) {
+            break;
+        }
+        got += datagram->text.size();
+        if (before == 0 && got > 2 * burst) {
+            before = got;
+            begun = std::chrono::steady_clock::now();
+        }
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    enough = true;
+    sender.join();
+    return static_cast<double>(got - before) / udp_share / took.count();
+}
+
+// Never more; how much less depends on what else the machine does.
+testing::AssertionResult is_the_rate(double measured) {
+    testing::Test::RecordProperty("rate", std::to_string(measured));
+    if (measured < 1.05 * rate && measured > 0.75 * rate) {
+        return testing::AssertionSuccess();
+    }
+    return testing::AssertionFailure() << measured / rate << " of the rate that was set";
+}
+
+class Bandwidth : public Host {
+protected:
+    static Place at(const Sandbox& sandbox) { return {sandbox.netns, {sandbox.address, 8080}}; }
+    Place outside() const { return {world_.world(), {world_address, 8080}}; }
+};
+
+TEST_F(Bandwidth, OfWhatASandboxIsSentIsTheOneThatWasSet) {
+    const auto blue = connect("blue", limited("ingress")), red = connect("red");
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line({red.netns}, at(blue)))));
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line({""}, at(blue)))));
+    EXPECT_TRUE(is_the_rate(rate_of_datagrams({red.netns}, at(blue))));
+}
+
+TEST_F(Bandwidth, OfWhatASandboxSendsIsTheOneThatWasSet) {
+    const auto blue = connect("blue", limited("egress")), red = connect("red");
+    const auto dropped = count_of("drop-shaped");
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line({blue.netns}, at(red)))));
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line({blue.netns}, outside()))));
+    EXPECT_TRUE(is_the_rate(rate_of_datagrams({blue.netns}, outside())));
+    EXPECT_EQ(count_of("drop-shaped"), dropped) << "who waits in the queue is not dropped";
+}
+
+TEST_F(Bandwidth, OfTheOtherDirectionIsNotTouched) {
+    const auto blue = connect("blue", limited("ingress")), red = connect("red");
+    EXPECT_GT(rate_of_stream(open_line({blue.netns}, at(red))), 1.5 * rate);
+}
+
+TEST_F(Bandwidth, IsNotGainedByTakingTheQueueAway) {
+    const auto blue = connect("blue", limited("egress")), red = connect("red");
+    must_run({"tc", "qdisc", "del", "dev", "eth0", "root"}, {.netns = blue.netns});
+    const auto measured = rate_of_datagrams({blue.netns}, at(red));
+    EXPECT_LT(measured, 1.1 * rate);
+    EXPECT_GT(measured, 0.5 * rate);
+    EXPECT_GT(count_of("drop-shaped"), 0U);
+}
+
+TEST_F(Bandwidth, LetsABurstPassAtOnce) {
+    const auto blue = connect("blue", limited("egress")), red = connect("red");
+    auto service = Socket::udp(red.netns, at(red).end);
+    auto client = Socket::udp(blue.netns);
+    const std::string text(1400, 'x');
+    constexpr std::size_t few = burst / 2 / 1442;
+    ASSERT_TRUE(client.send_to(at(red).end, "so that nobody waits for ARP"));
+    ASSERT_TRUE(service.receive());
+    const auto begun = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < few; ++i) {
+        ASSERT_TRUE(client.send_to(at(red).end, text));
+    }
+    for (std::size_t i = 0; i < few; ++i) {
+        ASSERT_TRUE(service.receive());
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    EXPECT_LT(took.count(), 0.8 * few * 1442 / rate) << "at the rate alone it would take longer";
+}
+
+TEST_F(Bandwidth, IsCheckedAndGoesWithDel) {
+    const auto keeper = connect("keeper");
+    const auto blue = connect("blue", limited_both());
+    auto conf = limited_both();
+    conf["prevResult"] = blue.reply;
+    const Call check{.command = "CHECK", .id = "blue", .netns = blue.netns, .conf = conf};
+    const auto fails = [&](const std::vector<std::string>& words) {
+        EXPECT_TRUE(refused(answer_to(check), 103, words));
+    };
+    const auto change = [&](const std::string& device, const std::string& netns, const std::string& to) {
+        must_run({"tc", "qdisc", "change", "dev", device, "root", "handle", "6377:", "tbf", "rate", to, "burst",
+                  "100kb", "latency", "25ms"},
+                 {.netns = netns});
+    };
+    EXPECT_TRUE(succeeded(answer_to(check)));
+    change(blue.host_end, "", "400mbit");
+    fails({blue.host_end, "50000000", "10000000"});
+    change(blue.host_end, "", "80mbit");
+    EXPECT_TRUE(succeeded(answer_to(check)));
+    change("eth0", blue.netns, "400mbit");
+    fails({"eth0", "50000000", "10000000"});
+    must_run({"tc", "qdisc", "del", "dev", "eth0", "root"}, {.netns = blue.netns});
+    fails({"queue", "eth0", "gone"});
+    must_run({"tc", "qdisc", "del", "dev", blue.host_end, "root"});
+    fails({"queue", blue.host_end, "gone"});
+    EXPECT_THAT(keys_of("shapers"), testing::SizeIs(1));
+    disconnect(blue, limited_both());
+    EXPECT_THAT(keys_of("shapers"), IsEmpty());
+}
+
+}  // namespace
+}  // namespace causeway::test
