@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Published ports, as the host itself reaches them: by each of its addresses and by 127.0.0.1.
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 
 #include "tests/system/host.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
+#include "tests/system/wire.hpp"
 
 namespace causeway::test {
 namespace {
@@ -115,6 +117,20 @@ TEST_F(LoopbackProgram, SaysAtOnceThatNobodyListensInTheSandbox) {
     const auto blue = connect("blue", publishing());
     EXPECT_EQ(Socket::tcp("").connect({"127.0.0.1", 8080}), ECONNREFUSED);
     EXPECT_EQ(Socket::tcp("").connect({node_address, 8080}), ECONNREFUSED);
+}
+
+// An error about a datagram of the host's own is not turned to whoever it is about, which is the sandbox itself.
+TEST_F(LoopbackProgram, DropsTheErrorAboutADatagramThatNobodyListensFor) {
+    const auto blue = connect("blue", publishing());
+    Tap inside(blue.netns, "eth0");
+    auto client = Socket::udp("");
+    client.send_to({"127.0.0.1", 8080}, "is there anybody?");
+    EXPECT_TRUE(eventually([] { return count_of("drop-no-flow") == 1; })) << ctl({"stats", "-i", "0"}).out;
+    client.send_to({"127.0.0.1", 8080}, "and now?");
+    const auto came_back = inside.next(
+        [](const Seen& seen) { return !seen.outgoing && seen.frame.size() > 23 && seen.frame[23] == IPPROTO_ICMP; },
+        silence);
+    EXPECT_FALSE(came_back);
 }
 
 // From one port to two addresses of the host: to the sandbox the two must not look like one.
