@@ -83,8 +83,10 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const PortMappi
     if (mapping.protocol == IPPROTO_SCTP) {
         return fail(Code::unsupported_field, "portMappings: SCTP ports can't be published");
     }
-    flow entry{
-        .port = htons(mapping.sandbox_port), .flags = FLOW_OPEN, .link = identity.link, .network = static_cast<__u16>(identity.network)};
+    flow entry{.port = htons(mapping.sandbox_port),
+               .flags = FLOW_OPEN,
+               .link = identity.link,
+               .network = static_cast<__u16>(identity.network)};
     for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
         if (mapping.host && mapping.host->family() != family) {
             continue;
