@@ -77,23 +77,36 @@ static __always_inline enum reason reason_of(enum verdict verdict, const struct 
 	}
 }
 
+struct quote_sum {
+	struct __sk_buff *skb;
+	__u32 offset, left; /* of what is quoted */
+	__u64 sum;
+};
+
+static long add_part(__u32 step __attribute__((unused)), struct quote_sum *quoted)
+{
+	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
+	__u32 part = quoted->left > QUOTE_PART ? QUOTE_PART : quoted->left;
+
+	asm volatile("" : "+r"(part)); /* so that the compiler leaves the bounds where the verifier sees them */
+	if (!copy || !part || part > QUOTE_PART)
+		return 1;
+	__builtin_memset(copy->frame, 0, QUOTE_PART);
+	if (bpf_skb_load_bytes(quoted->skb, quoted->offset, copy->frame, part))
+		return 1;
+	quoted->sum = bpf_csum_diff(NULL, 0, (__be32 *)copy->frame, QUOTE_PART, quoted->sum);
+	quoted->offset += part;
+	quoted->left -= part;
+	return 0;
+}
+
 /* To be gone on with: the sum of what is quoted from there on. */
 static __always_inline __u64 sum_of_quote(struct __sk_buff *skb, __u32 offset, __u32 quoted, __u64 sum)
 {
-	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
+	struct quote_sum parts = {.skb = skb, .offset = offset, .left = quoted, .sum = sum};
 
-	for (__u32 done = 0; copy && done < QUOTE_IPV6_MAX; done += QUOTE_PART) {
-		__u32 part = quoted - done > QUOTE_PART ? QUOTE_PART : quoted - done;
-
-		asm volatile("" : "+r"(part)); /* so that the compiler leaves the bounds where the verifier sees them */
-		if (done >= quoted || !part || part > QUOTE_PART)
-			break;
-		__builtin_memset(copy->frame, 0, QUOTE_PART);
-		if (bpf_skb_load_bytes(skb, offset + done, copy->frame, part))
-			break;
-		sum = bpf_csum_diff(NULL, 0, (__be32 *)copy->frame, QUOTE_PART, sum);
-	}
-	return sum;
+	bpf_loop(QUOTE_IPV6_MAX / QUOTE_PART + 1, add_part, &parts, 0);
+	return parts.sum;
 }
 
 /* RFC 1122, section 3.2.2: no error about an error, whatever it concerns, nor about a fragment but the first. */

@@ -150,7 +150,7 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 {
 	struct packet packet = {.skb = skb};
 	const struct endpoint *endpoint;
-	enum verdict verdict = parse_ip(&packet), guarded;
+	enum verdict verdict = parse_ip_here(&packet), guarded;
 	struct flow *flow;
 
 	if (!verdict && is_nd(&packet))
@@ -163,7 +163,7 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	endpoint = endpoint_at(&packet.destination);
 	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
 		return deliver_to_peer(skb, &endpoint->link);
-	if (endpoint || is_fragment(&packet) || parse_transport(&packet))
+	if (endpoint || is_fragment(&packet) || parse_transport_here(skb, &packet))
 		return VERDICT_CONTINUE;
 	flow = flow_under_way(&packet, sandbox->link.ifindex);
 	return flow ? follow(&packet, flow) : VERDICT_CONTINUE;
@@ -203,7 +203,7 @@ int from_host(struct __sk_buff *skb)
 
 	if (!is_ip(skb))
 		return finish(VERDICT_DROP_ETHERTYPE);
-	verdict = parse_ip(&packet);
+	verdict = parse_ip_here(&packet);
 	if (!verdict)
 		verdict = guard_host(&packet);
 	if (verdict)
@@ -320,7 +320,8 @@ static __noinline enum verdict enter_shortly(struct __sk_buff *skb)
 {
 	struct packet packet = {.skb = skb};
 
-	if (parse_ip(&packet) || is_fragment(&packet) || !ip_checksum_holds(&packet) || parse_transport(&packet))
+	if (parse_ip_here(&packet) || is_fragment(&packet) || !ip_checksum_holds(&packet) ||
+	    parse_transport_here(skb, &packet))
 		return VERDICT_CONTINUE;
 	return answer_to_flow(&packet);
 }

@@ -82,23 +82,31 @@ static __always_inline bool is_solicited_node(const struct address *group, const
 	       group->word[3] == (target->word[3] | bpf_htonl(0xff000000));
 }
 
-/* Whether each option is there whole, and none lies about the sender's MAC. count: units that follow the message. */
-static __always_inline bool options_hold(const struct nd_option *options, __u32 count, const __u8 *mac, bool probe)
+struct option_check {
+	const struct nd_option *options;
+	const __u8 *mac; /* the sender's */
+	__u32 count;     /* units that follow the message */
+	__u32 next;      /* where an option begins */
+	bool probe, bad;
+};
+
+/* Whether an option begins at that unit, is there whole, and does not lie about the sender's MAC. */
+static long check_option(__u32 unit, struct option_check *check)
 {
-	__u32 next = 0;
+	const struct nd_option *option;
+	bool lies;
 
-	for (__u32 i = 0; i < ND_OPTIONS_MAX; i++) {
-		const struct nd_option *option = &options[i];
-
-		if (i >= count || i < next)
-			continue;
-		if (!option->length || i + option->length > count)
-			return false;
-		if (option->type == ND_SOURCE_LINK && (probe || option->length != 1 || !same_mac(option->mac, mac)))
-			return false;
-		next = i + option->length;
-	}
-	return true;
+	asm volatile("" : "+r"(unit)); /* so that the compiler leaves the bound where the verifier sees it */
+	if (unit >= ND_OPTIONS_MAX || unit >= check->count)
+		return 1;
+	if (unit < check->next)
+		return 0;
+	option = &check->options[unit];
+	lies = option->type == ND_SOURCE_LINK &&
+	       (check->probe || option->length != 1 || !same_mac(option->mac, check->mac));
+	check->next = unit + option->length;
+	check->bad = lies || !option->length || check->next > check->count;
+	return check->bad;
 }
 
 /* The headers; false: the message does not follow at once, as after a fragment header (RFC 6980, section 5). */
@@ -121,6 +129,7 @@ static __always_inline bool read_header(struct __sk_buff *skb, struct solicitati
 static __always_inline bool read_message(struct __sk_buff *skb, struct nd_work *work, const __u8 *mac)
 {
 	struct solicitation *asked = &work->asked;
+	struct option_check check = {.options = work->options, .mac = mac, .probe = asked->probe};
 	__u32 length = asked->length;
 	__u64 sum;
 
@@ -133,7 +142,9 @@ static __always_inline bool read_message(struct __sk_buff *skb, struct nd_work *
 	sum = sum_of_pseudo_header(&asked->source, &asked->destination, length, IPPROTO_ICMPV6);
 	if (work->message.code || fold(bpf_csum_diff(NULL, 0, (__be32 *)&work->message, ND_BYTES_MAX, sum)))
 		return false;
-	return options_hold(work->options, (length - sizeof(work->message)) / ND_UNIT, mac, asked->probe);
+	check.count = (length - sizeof(work->message)) / ND_UNIT;
+	bpf_loop(check.count, check_option, &check, 0);
+	return !check.bad;
 }
 
 /* Sections 7.1.1 and 7.2.3: and nobody speaks for another. */

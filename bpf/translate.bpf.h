@@ -165,6 +165,42 @@ static __always_inline enum verdict translate_sent(const struct packet *packet, 
 }
 
 /*
+ * The same for the packet in packet_copy, its address and port to be in flow_work. A function of its own to the
+ * verifier, for which all packets come to it alike; of_train and identification: as in translate_error.
+ */
+__noinline int translate_copy(struct __sk_buff *skb, bool of_train, __be32 identification)
+{
+	struct packet *copy = bpf_map_lookup_elem(&packet_copy, &(__u32){0});
+	struct flow_work *work = room_for_flow();
+	enum verdict verdict = VERDICT_CONTINUE;
+	struct packet packet;
+
+	if (!copy || !work)
+		return VERDICT_DROP_REWRITE;
+	packet = *copy;
+	packet.skb = skb;
+	packet.train = NULL;
+	if (!same_address(&work->entry.address, &packet.source))
+		verdict =
+			of_train ? rewrite_identification(&packet, identification) : translate_identification(&packet);
+	return verdict ? verdict : rewrite_end(&packet, true, &work->entry.address, work->entry.port);
+}
+
+static __always_inline enum verdict translate_sent_apart(const struct packet *packet, const struct flow *flow,
+							 struct flow_work *work)
+{
+	struct packet *copy = bpf_map_lookup_elem(&packet_copy, &(__u32){0});
+	const struct fragment_train *train = packet->train;
+
+	if (!copy)
+		return VERDICT_DROP_REWRITE;
+	*copy = *packet;
+	work->entry.address = flow->address;
+	work->entry.port = flow->port;
+	return translate_copy(packet->skb, train, train ? train->identification : 0);
+}
+
+/*
  * The flow of a packet that may take the short way, as most do: of what is under way already, and by a route that still
  * holds. Or NULL.
  */
@@ -209,8 +245,8 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	note_segment(flow, packet);
 	keep_route(flow, route);
 	if (flow->flags & FLOW_MAPPED)
-		keep_mapping(work);
-	return translate_sent(packet, flow);
+		keep_mapping();
+	return translate_sent_apart(packet, flow, work);
 }
 
 /*
