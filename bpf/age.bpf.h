@@ -16,6 +16,8 @@
 #define TICK (CAUSEWAY_AGEING_TICK_MS * 1000000ULL)
 #define TURNS_AT_LEAST 64 /* a tick; few flows are all looked at each time */
 #define TRAIN_TICKS 4     /* from one look at the fragments that wait to the next */
+#define SWEEP_TICK (TICK / 8)
+#define SWEEP_TURNS 8192 /* a tick of a sweep: 262,144 flows are all looked at in a second */
 #define CLOCK_MONOTONIC 1
 
 static __always_inline void set_reply_key(struct flow_key *key, const struct flow_key *sent, const struct flow *flow)
@@ -72,7 +74,7 @@ static __always_inline bool survives(const struct ageing_turn *turn)
 		return false;
 	set_reply_key(&reply, &turn->key, sent);
 	replied = bpf_map_lookup_elem(&flows, &reply);
-	if (replied) {
+	if (replied && !is_departed(turn->slot, turn->created)) {
 		last_seen = sent->last_seen > replied->last_seen ? sent->last_seen : replied->last_seen;
 		timeout = timeout_of(sent->network, flow_state_of(turn->key.protocol, sent->seen, replied->seen));
 		if (bpf_ktime_get_ns() < last_seen + timeout)
@@ -90,20 +92,33 @@ static long take_turn(__u32 step __attribute__((unused)), struct ageing **state)
 		return 1; /* no flows */
 	if (!survives(&turn) || bpf_map_push_elem(&ageing_turns, &turn, 0)) {
 		__sync_fetch_and_sub(&(*state)->turns, 1);
-		give_back_flow(turn.slot, turn.key.scope);
+		give_back_flow(turn.slot, turn.created);
 	}
 	return 0;
 }
 
+/* How many turns now. After a DEL that has left flows all of them come soon, so that what those hold is free again. */
+static __always_inline __u64 share_of_tick(struct ageing *state)
+{
+	const __u32 *departed = bpf_map_lookup_elem(&departures, &(__u32){0});
+	__u64 turns = state->turns, share = turns / CAUSEWAY_AGEING_TICKS + TURNS_AT_LEAST;
+
+	if (departed && *departed != state->departures) {
+		state->departures = *departed;
+		state->sweep = turns;
+	}
+	if (state->sweep && share < SWEEP_TURNS)
+		share = SWEEP_TURNS;
+	state->sweep -= state->sweep < share ? state->sweep : share;
+	return turns < share ? turns : share;
+}
+
 static int age_flows(void *map __attribute__((unused)), __u32 *key __attribute__((unused)), struct ageing *state)
 {
-	__u64 turns = state->turns;
-	__u64 share = turns / CAUSEWAY_AGEING_TICKS + TURNS_AT_LEAST;
-
-	bpf_loop(turns < share ? turns : share, take_turn, &state, 0);
-	if (!(state->ticks++ % TRAIN_TICKS))
+	bpf_loop(share_of_tick(state), take_turn, &state, 0);
+	if (!state->sweep && !(state->ticks++ % TRAIN_TICKS))
 		age_trains();
-	bpf_timer_start(&state->timer, TICK, 0);
+	bpf_timer_start(&state->timer, state->sweep ? SWEEP_TICK : TICK, 0);
 	return 0;
 }
 

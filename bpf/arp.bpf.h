@@ -33,6 +33,8 @@ static __noinline enum verdict answer_arp(struct __sk_buff *skb, const struct sa
 	endpoint = endpoint_at(&asked);
 	if (!endpoint || endpoint->link.ifindex == skb->ifindex)
 		return VERDICT_DROP_ARP_NO_ANSWER;
+	if (is_isolated_from(sandbox, endpoint))
+		return VERDICT_DROP_ISOLATED;
 	rewrite_arp_to_answer(ethernet, arp, sandbox->link.gateway_mac);
 	return VERDICT_ARP_ANSWERED;
 }

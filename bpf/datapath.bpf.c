@@ -15,6 +15,7 @@
 #include "guard.bpf.h"
 #include "hairpin.bpf.h"
 #include "host.bpf.h"
+#include "loopback.bpf.h"
 #include "nd.bpf.h"
 #include "parse.bpf.h"
 #include "route.bpf.h"
@@ -84,15 +85,18 @@ static __always_inline enum verdict to_link_local(const struct packet *packet, c
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
 					       struct route *route)
 {
-	bool to_gateway = endpoint_at(&packet->destination), hairpin;
+	const struct endpoint *endpoint = endpoint_at(&packet->destination);
 	enum verdict parsed = parse_ports_of(packet), verdict = VERDICT_TO_HOST;
+	bool hairpin;
 
 	if (is_link_local(&packet->destination))
 		return to_link_local(packet, sandbox);
 	generalise(packet);
+	if (endpoint && is_isolated_from(sandbox, endpoint))
+		return VERDICT_DROP_ISOLATED;
 	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
 		packet->segment_length = sandbox->mtu;
-	if (!to_gateway)
+	if (!endpoint)
 		verdict = find_route(packet, sandbox, route);
 	hairpin = verdict == VERDICT_TO_HOST && !parsed && is_hairpin(packet, sandbox->link.ifindex);
 	if (verdict == VERDICT_TO_HOST && !hairpin) /* takes any protocol, also what can't be translated */
@@ -118,18 +122,18 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 __noinline int leave_sandbox(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
+	struct route *route = room_for_route();
 	struct packet packet = {.skb = skb};
-	struct route route = {};
-	enum verdict verdict = sandbox ? parse_ip(&packet) : VERDICT_DROP_UNKNOWN_SANDBOX;
+	enum verdict verdict = parse_ip(&packet);
 
-	if (!sandbox)
-		return verdict;
+	if (!sandbox || !route)
+		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	if (!verdict)
-		verdict = to_outside(&packet, sandbox, &route);
+		verdict = to_outside(&packet, sandbox, route);
 	if (verdict < VERDICT_FIRST_DROP)
 		return verdict;
-	route.source = packet.family == FAMILY_IPV6 ? sandbox->gateway[FAMILY_IPV6] : sandbox->gateway[FAMILY_IPV4];
-	if (answer(&packet, verdict, &route.source, &route) && deliver_back(skb))
+	route->source = packet.family == FAMILY_IPV6 ? sandbox->gateway[FAMILY_IPV6] : sandbox->gateway[FAMILY_IPV4];
+	if (answer(&packet, verdict, &route->source, route) && deliver_back(skb))
 		return verdict | ANSWERED;
 	return verdict;
 }
@@ -161,7 +165,7 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	if (guarded || verdict)
 		return guarded;
 	endpoint = endpoint_at(&packet.destination);
-	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX)
+	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX && !is_isolated_from(sandbox, endpoint))
 		return deliver_to_peer(skb, &endpoint->link);
 	if (endpoint || is_fragment(&packet) || parse_transport_here(skb, &packet))
 		return VERDICT_CONTINUE;
@@ -257,7 +261,7 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 		return VERDICT_DROP_UNSOLICITED;
 	if (packet->ttl <= 1 && !is_of_host(flow))
 		return VERDICT_DROP_TTL_EXPIRED;
-	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, WORLD_SLOT)
+	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, CAUSEWAY_WORLD_SLOT)
 								     : VERDICT_CONTINUE;
 	if (verdict)
 		return verdict;
@@ -278,7 +282,7 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 		return VERDICT_CONTINUE;
 	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
-	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN)
+	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_departed(flow->link.slot, flow->created))
 		return VERDICT_CONTINUE;
 	verdict = translate_destination(packet, flow);
 	if (!verdict)
@@ -299,7 +303,7 @@ __noinline int enter_from_world(struct __sk_buff *skb)
 		return VERDICT_PASS_STACK;
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
-	verdict = packet.fragment_offset ? join_train(&packet, 0, WORLD_SLOT) : parse_transport(&packet);
+	verdict = packet.fragment_offset ? join_train(&packet, 0, CAUSEWAY_WORLD_SLOT) : parse_transport(&packet);
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
 	verdict = translate_to_sandbox(&packet, &link);
@@ -341,7 +345,7 @@ int from_uplink(struct __sk_buff *skb)
 
 static __always_inline enum verdict from_stack_ip(struct packet *packet)
 {
-	struct route route = {};
+	struct route *route = room_for_route();
 	const struct endpoint *endpoint;
 	const struct sandbox *sandbox;
 	enum verdict verdict = parse_ip(packet);
@@ -354,10 +358,10 @@ static __always_inline enum verdict from_stack_ip(struct packet *packet)
 		return VERDICT_PASS_STACK;
 	verdict = parse_ports_of(packet);
 	packet->segment_length = 0; /* it fits: the stack has seen to that */
-	if (!verdict && find_route(packet, sandbox, &route))
+	if (!verdict && (!route || find_route(packet, sandbox, route)))
 		verdict = VERDICT_DROP_NO_ROUTE;
 	if (!verdict)
-		verdict = translate_to_world(packet, sandbox, &route);
+		verdict = translate_to_world(packet, sandbox, route);
 	return verdict ? verdict : VERDICT_PASS_TRANSLATED;
 }
 
@@ -376,6 +380,22 @@ int from_stack(struct __sk_buff *skb)
 	if (skb->ingress_ifindex)
 		return finish(from_stack_ip(&packet));
 	verdict = from_host_itself(&packet);
+	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
+}
+
+/* TC egress of `lo`: does the host mean a sandbox's published port, or is it such a one's answer to the host? */
+SEC("tc")
+int from_loopback(struct __sk_buff *skb)
+{
+	struct packet packet = {.skb = skb, .at_egress = true};
+	const struct sandbox *sandbox = NULL;
+	enum verdict verdict;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return TC_ACT_UNSPEC;
+	if (skb->ingress_ifindex)
+		sandbox = sandbox_behind(skb->ingress_ifindex);
+	verdict = sandbox ? back_to_itself(&packet, sandbox) : from_host_to_itself(&packet);
 	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
 }
 

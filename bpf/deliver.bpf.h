@@ -46,6 +46,18 @@ static __always_inline enum verdict deliver_to_host(__u32 gateway_ifindex)
 	return redirected(bpf_redirect(gateway_ifindex, BPF_F_INGRESS), VERDICT_TO_HOST);
 }
 
+#define LOOPBACK_IFINDEX 1 /* of every network namespace */
+
+/*
+ * To a socket of the host's that has sent to the host itself. From `lo`, as the kernel would do it, and with a route of
+ * its own making: so none of its checks of what may come in from outside is in the way. See from_loopback for the
+ * packet's true addresses, which need not be of that route.
+ */
+static __always_inline enum verdict deliver_to_loopback(void)
+{
+	return redirected(bpf_redirect_neigh(LOOPBACK_IFINDEX, NULL, 0, 0), VERDICT_TO_HOST);
+}
+
 static __always_inline enum verdict deliver_to_world(struct route *route)
 {
 	return redirected(bpf_redirect_neigh(route->ifindex, &route->next_hop, sizeof(route->next_hop), 0),

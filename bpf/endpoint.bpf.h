@@ -18,4 +18,11 @@ static __always_inline const struct endpoint *endpoint_at(const struct address *
 	return endpoint && endpoint->kind != ENDPOINT_CLAIMED ? endpoint : NULL;
 }
 
+/* Whether the sandbox is not to see who lives there: another one of its own network. The gateway is for all. */
+static __always_inline bool is_isolated_from(const struct sandbox *sandbox, const struct endpoint *endpoint)
+{
+	return sandbox->link.flags & LINK_ISOLATED && endpoint->kind == ENDPOINT_SANDBOX &&
+	       endpoint->network == sandbox->network;
+}
+
 #endif

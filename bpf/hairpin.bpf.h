@@ -20,6 +20,17 @@ static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
 	return bpf_map_lookup_elem(&flows, &work->sent) || published_at(work, &work->sent);
 }
 
+/* The answer to what the host sent to itself: no way but by `lo` leads to its socket, and that needs an address of
+ * lo's.
+ */
+static __always_inline enum verdict turn_to_loopback(const struct packet *packet)
+{
+	struct address loopback = address_of_ipv4(bpf_htonl(0x7f000001)); /* RFC 1122, section 3.2.1.3 */
+	enum verdict verdict = rewrite_address(packet, false, &loopback);
+
+	return verdict ? verdict : deliver_to_loopback();
+}
+
 /* The source is translated; now the packet is as one from the world. */
 static __noinline enum verdict turn_in(struct packet *packet)
 {
@@ -33,8 +44,13 @@ static __noinline enum verdict turn_in(struct packet *packet)
 	flow = flow_from_world(packet);
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
+	if (flow->flags & FLOW_LOOPBACK)
+		return turn_to_loopback(packet);
 	verdict = translate_destination(packet, flow);
-	return verdict ? verdict : deliver_to_peer(packet->skb, &flow->link);
+	if (verdict)
+		return verdict;
+	return packet->at_egress ? deliver_through_link(packet->skb, &flow->link)
+				 : deliver_to_peer(packet->skb, &flow->link);
 }
 
 #endif

@@ -48,14 +48,15 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 
 #define IPV4_HEADER_MAX 60
 
-static __noinline bool sum_with_options_holds(struct __sk_buff *skb, __u32 header_length)
+/* Of an IP header at that offset. A function of its own to the verifier, so the answer is an int: 0 if not. */
+__noinline int ip_sum_holds(struct __sk_buff *skb, __u32 offset, __u32 header_length)
 {
 	__u8 header[IPV4_HEADER_MAX] = {};
 	__u64 sum;
 
 	if (header_length < sizeof(struct iphdr) || header_length > sizeof(header) ||
-	    bpf_skb_load_bytes(skb, ETH_HLEN, header, header_length))
-		return false;
+	    bpf_skb_load_bytes(skb, offset, header, header_length))
+		return 0;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)header, sizeof(header), 0);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
@@ -69,7 +70,7 @@ static __always_inline bool ipv4_checksum_holds(const struct packet *packet)
 	__u64 sum;
 
 	if (header_length != sizeof(struct iphdr))
-		return sum_with_options_holds(packet->skb, header_length);
+		return ip_sum_holds(packet->skb, ETH_HLEN, header_length);
 	if (!word)
 		return false;
 	sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];

@@ -79,7 +79,7 @@ static __always_inline enum verdict open_mapping(struct port_search *search, con
 	struct flow_work *work = search->work;
 	struct address peer = work->reply.source;
 	__be16 peer_port = work->reply.source_port;
-	enum verdict verdict = take_flow(work->entry.link.slot, network);
+	enum verdict verdict = take_flow(work->entry.link.ifindex, work->entry.link.slot);
 
 	if (verdict)
 		return verdict;
@@ -91,7 +91,7 @@ static __always_inline enum verdict open_mapping(struct port_search *search, con
 	if (!verdict && !complete_pair(work, &work->mapping))
 		verdict = VERDICT_DROP_TABLE_FULL;
 	if (verdict)
-		give_back_flow(work->entry.link.slot, work->entry.link.ifindex);
+		give_back_flow(work->entry.link.slot, work->entry.created);
 	work->entry.seen = 0;
 	work->entry.address = work->sent.source;
 	work->entry.port = work->sent.source_port;
@@ -106,14 +106,14 @@ static __always_inline void admit_peer(struct flow_work *work, const struct netw
 	__be16 peer_port = work->reply.source_port;
 
 	if (!(network->flags & NETWORK_OPEN_TO_ADDRESS) || mapping_of(work, true) ||
-	    take_flow(work->entry.link.slot, network))
+	    take_flow(work->entry.link.ifindex, work->entry.link.slot))
 		return;
 	work->reply.source_port = 0;
 	work->entry.flags = FLOW_MAPPED | FLOW_OPEN;
 	work->entry.seen = SEEN_ACK;
 	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) ||
 	    !complete_pair(work, &work->mapping))
-		give_back_flow(work->entry.link.slot, work->entry.link.ifindex);
+		give_back_flow(work->entry.link.slot, work->entry.created);
 	work->entry.seen = 0;
 	work->entry.address = work->sent.source;
 	work->entry.port = work->sent.source_port;

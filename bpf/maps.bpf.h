@@ -8,6 +8,12 @@
 #include <bpf/bpf_helpers.h>
 #include <causeway/abi.h>
 
+/* Set before the load. What is declared below by CAUSEWAY_..._DEFAULT gets that size then: userspace/datapath.cpp. */
+const volatile struct table_sizes table_sizes = {
+	.flows = CAUSEWAY_FLOWS_DEFAULT,
+	.sandboxes = CAUSEWAY_SANDBOXES_DEFAULT,
+};
+
 /*
  * A card: key -> value | written by | read by | lives until | size.
  * "control plane" is the plugin or causewayctl.
@@ -16,7 +22,7 @@
 /* host end's ifindex -> identity of its sandbox | control plane | from_sandbox | DEL | ~100 B a sandbox */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, __u32);
 	__type(value, struct sandbox);
@@ -25,7 +31,7 @@ struct {
 /* address -> where it lives; the insertion allocates it | control plane | all programs | DEL | ~112 B */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct address);
 	__type(value, struct endpoint);
@@ -53,7 +59,7 @@ struct {
  * flow */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CAUSEWAY_FLOW_ENTRIES_MAX);
+	__uint(max_entries, 2 * CAUSEWAY_FLOWS_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
@@ -63,14 +69,14 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, CAUSEWAY_FLOW_ENTRIES_MAX / 2);
+	__uint(max_entries, CAUSEWAY_FLOWS_DEFAULT);
 	__type(value, struct ageing_turn);
 } ageing_turns SEC(".maps");
 
-/* slot -> what its sandbox takes of what all share | programs, ADD | programs | unload | 384 KB */
+/* slot -> what its sandbox takes of what all share | programs, ADD, DEL | programs | unload | 512 KB */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX + 1); /* the last: the world's fragments */
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT + 1);
 	__type(key, __u32);
 	__type(value, struct usage);
 } usage SEC(".maps");
@@ -162,6 +168,35 @@ struct {
 	__type(value, __u32);
 } publishing SEC(".maps");
 
+/* port modulo the size -> whether one of these was ever published, so that little of what the host sends to itself is
+ * looked up | control plane | from_loopback | unload | 32 KB */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CAUSEWAY_PUBLISHED_PLACES);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u32);
+} published_ports SEC(".maps");
+
+/* 0 -> the ports under which sandboxes see the host, when it uses what they publish | control plane | from_loopback |
+ * unload | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct loopback_ports);
+} loopback SEC(".maps");
+
+/* claim and number -> a port that the attachment has published | control plane | control plane | DEL | ~90 B a port */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct publication_key);
+	__type(value, struct publication);
+} publications SEC(".maps");
+
 /* 0 -> whether the host ever sent from a port that was taken, so that few of its packets are looked up | programs |
  * programs | unload | one */
 struct {
@@ -187,11 +222,20 @@ struct {
 	__type(value, struct ageing);
 } ageing SEC(".maps");
 
+/* 0 -> how many DELs have left flows for the timer to end | control plane | age_flows | unload | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u32);
+} departures SEC(".maps");
+
 /* slot -> packets and bytes; an array, since each packet counts twice | programs | causewayctl | unload | 640 KB a CPU
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT + 1);
 	__type(key, __u32);
 	__type(value, struct traffic);
 } traffic SEC(".maps");
@@ -209,7 +253,7 @@ struct {
 /* slot -> claim of the attachment that holds it | control plane | control plane | DEL | ~64 B a sandbox */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, __u32);
 	__type(value, __u64);
@@ -226,7 +270,7 @@ struct {
 /* container and interface -> what ADD made for it | control plane | control plane | DEL | ~600 B */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct attachment_key);
 	__type(value, struct attachment);
@@ -244,7 +288,7 @@ struct {
 /* an address given back -> until when it rests | control plane | control plane | its next claim | ~80 B */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_MAX);
+	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_DEFAULT);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct address);
 	__type(value, struct rest);

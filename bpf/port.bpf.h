@@ -29,9 +29,8 @@ static __always_inline __u32 tuple_of(const struct flow_key *reply, struct bpf_s
 }
 
 /* Would an answer to this port reach a socket of the host's own? */
-static __always_inline bool host_uses(struct __sk_buff *skb, struct flow_work *work)
+static __always_inline bool host_uses(struct __sk_buff *skb, struct flow_work *work, const struct flow_key *reply)
 {
-	const struct flow_key *reply = &work->reply;
 	struct bpf_sock_tuple *tuple = &work->tuple;
 	__u32 size = tuple_of(reply, tuple);
 	struct bpf_sock *socket;
@@ -96,7 +95,7 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct flow_work *wo
 
 	if (has_ports(reply->protocol) && is_reserved(bpf_ntohs(reply->destination_port)))
 		return true;
-	return (anything_published() && published_at(work, reply)) || host_uses(skb, work);
+	return (anything_published() && published_at(work, reply)) || host_uses(skb, work, reply);
 }
 
 /*

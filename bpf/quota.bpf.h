@@ -5,10 +5,8 @@
 
 #include "maps.bpf.h"
 
-#define FLOWS_MAX (CAUSEWAY_FLOW_ENTRIES_MAX / 2)
 #define FREE_SHARE 4 /* no sandbox may hold more than this part of what is free */
 #define SECOND 1000000000ULL
-#define WORLD_SLOT CAUSEWAY_SANDBOXES_MAX /* of `usage`: what comes from outside */
 
 /*
  * New flows a second: the generic cell rate algorithm (ITU-T I.371, annex A), one number a sandbox. Two CPUs at once
@@ -22,6 +20,7 @@ static __always_inline bool within_rate(struct usage *usage, __u32 flows_per_sec
 		return true;
 	if (usage->opening < now)
 		usage->opening = now;
+	/* CAUSEWAY_ANY_RATE comes out as 0 ns a flow */
 	if (usage->opening - now > SECOND - SECOND / flows_per_second)
 		return false;
 	__sync_fetch_and_add(&usage->opening, SECOND / flows_per_second);
@@ -30,31 +29,50 @@ static __always_inline bool within_rate(struct usage *usage, __u32 flows_per_sec
 
 /*
  * Flows at once: its own quota, and a share of what is free, so that those who take all they can never leave nothing
- * (dynamic thresholds: Choudhury and Hahne, 1998). What is taken is given back when the flow's turns of ageing end.
+ * (dynamic thresholds: Choudhury and Hahne, 1998). What is taken is given back when the flow's turns of ageing end. The
+ * answer is an enum verdict.
  */
-static __always_inline enum verdict take_flow(__u32 slot, const struct network *network)
+__noinline int take_flow(__u32 ifindex, __u32 slot)
 {
+	const struct sandbox *sandbox = bpf_map_lookup_elem(&sandboxes, &ifindex);
+	const struct network *network = sandbox ? bpf_map_lookup_elem(&networks, &sandbox->network) : NULL;
 	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 	const struct ageing *state = bpf_map_lookup_elem(&ageing, &(__u32){0});
-	__u64 flows;
+	__u64 flows, all;
 
-	if (!taken || !state)
+	if (!network || !taken || !state)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	flows = taken->flows;
-	if (flows >= network->flows_max || flows * FREE_SHARE >= FLOWS_MAX - state->turns)
+	all = state->turns;
+	if (flows >= (sandbox->flows_max ? sandbox->flows_max : network->flows_max))
 		return VERDICT_DROP_FLOW_QUOTA;
-	if (!within_rate(taken, network->flows_per_second))
+	if (all >= table_sizes.flows)
+		return VERDICT_DROP_TABLE_FULL;
+	if (flows * FREE_SHARE >= table_sizes.flows - all)
+		return VERDICT_DROP_FLOW_QUOTA;
+	if (!within_rate(taken, sandbox->flows_per_second ? sandbox->flows_per_second : network->flows_per_second))
 		return VERDICT_DROP_FLOW_RATE;
 	__sync_fetch_and_add(&taken->flows, 1);
 	return VERDICT_CONTINUE;
 }
 
-/* ifindex: of the host end whose flow it was, since the slot may have another holder by now. */
-static __always_inline void give_back_flow(__u32 slot, __u32 ifindex)
+/*
+ * Whether the sandbox of a flow that was made then is gone. DEL ends no flows, since that would take a walk through all
+ * of them: they are nobody's from then on, also where the slot has another holder by now, and the timer ends them.
+ */
+static __always_inline bool is_departed(__u32 slot, __u64 created)
+{
+	const struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+
+	return taken && created < taken->since;
+}
+
+/* created: when the flow was made. The host's own flows count for nobody. */
+static __always_inline void give_back_flow(__u32 slot, __u64 created)
 {
 	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 
-	if (taken && taken->ifindex == ifindex)
+	if (taken && slot != CAUSEWAY_WORLD_SLOT && created >= taken->since)
 		__sync_fetch_and_sub(&taken->flows, 1);
 }
 

@@ -89,6 +89,24 @@ struct route {
 	__u8 refusal; /* with DROP_NO_ROUTE: enum reason; REASON_NONE: the route wants silence */
 };
 
+/* 0 -> room for the route of one packet, since the stack has none | programs | programs | one packet | 52 B a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct route);
+} route_work SEC(".maps");
+
+/* Empty; never NULL, but for the verifier. */
+static __always_inline struct route *room_for_route(void)
+{
+	struct route *route = bpf_map_lookup_elem(&route_work, &(__u32){0});
+
+	if (route)
+		__builtin_memset(route, 0, sizeof(*route));
+	return route;
+}
+
 /* TO_HOST: the address is the host's own, or none that it routes; its stack delivers it or says so. */
 static __always_inline enum verdict verdict_of_fib(long answer)
 {

@@ -96,7 +96,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 		search.work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
-	verdict = take_flow(sandbox->link.slot, network);
+	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot);
 	if (verdict)
 		return verdict;
 	search.port_min = sandbox->port_min ? sandbox->port_min : network->port_min;
@@ -108,7 +108,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 	if (!verdict && !complete_pair(search.work, &search.work->sent))
 		verdict = VERDICT_DROP_TABLE_FULL; /* or another CPU was first: the caller sees which */
 	if (verdict)
-		give_back_flow(sandbox->link.slot, sandbox->link.ifindex);
+		give_back_flow(sandbox->link.slot, search.work->entry.created);
 	return verdict;
 }
 
@@ -256,12 +256,8 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 static __noinline struct flow *open_from_world(const struct packet *packet, struct flow_work *work)
 {
 	const struct flow *published = admitted_at(work, &work->reply);
-	const struct network *network;
 
-	if (!published || !opens_flow(packet))
-		return NULL;
-	network = bpf_map_lookup_elem(&networks, &published->network);
-	if (!network || take_flow(published->link.slot, network))
+	if (!published || !opens_flow(packet) || take_flow(published->link.ifindex, published->link.slot))
 		return NULL;
 	work->entry = *published;
 	work->entry.flags = FLOW_FROM_WORLD | (published->flags & FLOW_MAPPED);
@@ -276,7 +272,7 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 		.protocol = packet->protocol,
 	};
 	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) || !complete_pair(work, &work->sent))
-		give_back_flow(published->link.slot, published->link.ifindex);
+		give_back_flow(work->entry.link.slot, work->entry.created);
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }
 
@@ -300,7 +296,9 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet)
 		return NULL;
 	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
-	return flow || !anything_published() ? flow : open_from_world(packet, work);
+	if (!flow)
+		return anything_published() ? open_from_world(packet, work) : NULL;
+	return is_departed(flow->link.slot, flow->created) ? NULL : flow;
 }
 
 /* As reopen_if_over, for a connection that the world had opened. */
@@ -352,6 +350,19 @@ static __always_inline struct flow *flow_quoted(const struct quote *quote, struc
 	return bpf_map_lookup_elem(&flows, key);
 }
 
+/* RFC 5508, REQ-3 and REQ-3a. That the quoted packet's transport checksum is wrong says nothing: REQ-3c. */
+static __always_inline bool error_sums_hold(const struct packet *packet, const struct quote *quote)
+{
+	__u32 length = packet->transport_length;
+
+	if (packet->family == FAMILY_IPV6)
+		return icmp_sum_holds(
+			packet->skb, packet->transport_offset, length,
+			sum_of_pseudo_header(&packet->source, &packet->destination, length, IPPROTO_ICMPV6));
+	return icmp_sum_holds(packet->skb, packet->transport_offset, length, 0) &&
+	       ip_sum_holds(packet->skb, quote->offset, quote->transport_offset - quote->offset);
+}
+
 /*
  * An ICMP error about a packet of a flow: its receiver is to find its own packet quoted. Such errors neither keep a
  * flow alive nor end it (RFC 5508, REQ-6). scope: of what its sender sends, so 0 for the world; identification: of its
@@ -368,6 +379,10 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 scope, bool of_train
 
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
+	if (!scope && is_departed(flow->link.slot, flow->created))
+		return VERDICT_DROP_NO_FLOW;
+	if (!error_sums_hold(&packet, quote))
+		return VERDICT_DROP_BAD_CHECKSUM;
 	if (!scope && packet.ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;
 	work->entry.link = flow->link;

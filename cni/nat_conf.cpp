@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "cni/quota_conf.hpp"
+
 namespace causeway::cni {
 
 namespace {
@@ -47,16 +49,10 @@ std::expected<void, Error> read_timeouts(const Json& conf, NatSpec& nat) {
     return {};
 }
 
-// "quota": {"flows": 32768, "flowsPerSecond": 50000}
-std::expected<void, Error> read_quota(const Json& conf, NatSpec& nat) {
-    constexpr std::uint64_t flows_at_most = CAUSEWAY_FLOW_ENTRIES_MAX / 2, rate_at_most = 1'000'000;
-    const auto quota = TRY(optional_value<Json>(conf, "quota", &Json::is_object, "an object")).value_or(Json::object());
-    if (const auto flows = TRY(number_at(quota, "flows", 1, flows_at_most, "quota."))) {
-        nat.flows_max = static_cast<std::uint32_t>(*flows);
-    }
-    if (const auto rate = TRY(number_at(quota, "flowsPerSecond", 0, rate_at_most, "quota."))) {
-        nat.flows_per_second = static_cast<std::uint32_t>(*rate);
-    }
+std::expected<void, Error> read_network_quota(const Json& conf, NatSpec& nat) {
+    const auto quota = TRY(read_quota(conf, ""));
+    nat.flows_max = quota.flows.value_or(nat.flows_max);
+    nat.flows_per_second = quota.flows_per_second.value_or(nat.flows_per_second);
     return {};
 }
 
@@ -140,7 +136,7 @@ std::expected<NatSpec, Error> read_nat_conf(const Json& conf) {
     TRY(read_port_range(conf, nat));
     TRY(read_port_block(conf, nat));
     TRY(read_timeouts(conf, nat));
-    TRY(read_quota(conf, nat));
+    TRY(read_network_quota(conf, nat));
     TRY(read_unmasqueraded(conf, nat));
     TRY(read_behaviour(conf, nat));
     return nat;

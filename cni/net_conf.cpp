@@ -50,6 +50,15 @@ std::expected<void, Error> read_device(const Json& conf, NetworkSpec& network) {
     return {};
 }
 
+// "tables": {"flows": 262144, "sandboxes": 16384}
+std::expected<void, Error> read_tables(const Json& conf, NetworkSpec& network) {
+    const auto tables =
+        TRY(optional_value<Json>(conf, "tables", &Json::is_object, "an object")).value_or(Json::object());
+    network.tables.flows = TRY(number_at(tables, "flows", CAUSEWAY_FLOWS_MIN, CAUSEWAY_FLOWS_MAX, "tables."));
+    network.tables.sandboxes = TRY(number_at(tables, "sandboxes", 1, CAUSEWAY_SANDBOXES_MAX, "tables."));
+    return {};
+}
+
 std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) {
     TRY(read_name(conf, network));
     TRY(read_device(conf, network));
@@ -64,7 +73,9 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
     network.uplinks = TRY(texts_at(conf, "uplinks"));
     network.multicast =
         TRY(optional_value<bool>(conf, "multicast", &Json::is_boolean, "true or false")).value_or(false);
+    network.isolated = TRY(optional_value<bool>(conf, "isolate", &Json::is_boolean, "true or false")).value_or(false);
     network.nat = TRY(read_nat_conf(conf));
+    TRY(read_tables(conf, network));
     return {};
 }
 

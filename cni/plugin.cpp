@@ -34,7 +34,8 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
                         .netns = request.netns,
                         .mac = asked.mac,
                         .routes = conf.routes,
-                        .ports = std::move(asked.ports)};
+                        .ports = std::move(asked.ports),
+                        .quota = asked.quota};
     if (conf.previous_result) {
         sandbox.given = TRY(given_in(*conf.previous_result, request.interface, request.netns));
     }

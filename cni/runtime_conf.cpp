@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cni/port_conf.hpp"
+#include "cni/quota_conf.hpp"
 
 namespace causeway::cni {
 
@@ -24,7 +25,7 @@ bool is_nothing(const Json& value) {
 
 // Information that asks for nothing; and what is read here or in ipam_conf.
 constexpr std::array known{
-    "ips", "mac", "dns", "ipranges", "portmappings", "cgrouppath", "io.kubernetes.cri.pod-annotations"};
+    "ips", "mac", "dns", "ipranges", "portmappings", "cgrouppath", "io.kubernetes.cri.pod-annotations", "quota"};
 
 std::expected<void, Error> refuse_unknown(const Json& conf) {
     const auto given = conf.find("runtimeConfig");
@@ -144,6 +145,9 @@ std::expected<void, Error> apply_object(const Json& object, const std::string& p
     }
     const auto mac = TRY(text_at(object, "mac", prefix)).value_or("");
     prefer(result.mac, TRY(read_mac(prefix + "mac", mac)));
+    const auto quota = TRY(read_quota(object, prefix));
+    prefer(result.quota.flows, quota.flows);
+    prefer(result.quota.flows_per_second, quota.flows_per_second);
     return {};
 }
 

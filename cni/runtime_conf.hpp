@@ -22,6 +22,7 @@ struct RuntimeConf {
     std::optional<Mac> mac;
     std::optional<Dns> dns;
     std::vector<PortMapping> ports;
+    Quota quota;
 };
 
 // conf: the whole network configuration; arguments: CNI_ARGS. For ADD alone: nothing else depends on it, and DEL must

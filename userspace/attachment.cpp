@@ -5,15 +5,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
+#include "userspace/host_ports.hpp"
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
 #include "userspace/pool.hpp"
+#include "userspace/publication.hpp"
 
 namespace causeway {
 
@@ -70,7 +72,6 @@ std::expected<void, Error> save(const Datapath& datapath, const Attachment& atta
 
 namespace {
 
-// One walk through the table, whatever the number of those that go.
 // One of count numbers that nobody holds, from a random one on: claimed as an address is, by insertion; number is the
 // part of the record that says which. False: all are held.
 std::expected<bool, Error> claim_one(const Datapath& datapath, const BpfMap<std::uint32_t, std::uint64_t>& map,
@@ -100,10 +101,11 @@ std::expected<void, Error> release(const BpfMap<std::uint32_t, std::uint64_t>& m
     return map.erase(number, what);
 }
 
-std::expected<void, Error> forget_flows(const Datapath& datapath, const std::set<std::uint32_t>& ifindexes) {
+// One walk through the table.
+std::expected<void, Error> forget_flows(const Datapath& datapath, std::uint32_t ifindex) {
     std::vector<flow_key> theirs;
     TRY(datapath.flows.for_each([&](const flow_key& key, const flow& entry) {
-        if (ifindexes.contains(entry.link.ifindex)) {
+        if (entry.link.ifindex == ifindex) {
             theirs.push_back(key);
         }
     }));
@@ -112,6 +114,22 @@ std::expected<void, Error> forget_flows(const Datapath& datapath, const std::set
         failures.note(datapath.flows.erase(key, "a flow"));
     }
     return failures.result();
+}
+
+// They are nobody's from now on, and the timer ends them soon: a DEL costs the same however many flows there are. But a
+// host end that stays may be another sandbox's next, and what is sent from it must find none of them.
+std::expected<void, Error> leave_flows(const Datapath& datapath, const attachment& record, std::uint32_t ifindex,
+                                       const std::string& who) {
+    const auto taken = datapath.usage_of.find(record.slot);
+    if (!taken || taken->flows == 0) {
+        return {};
+    }
+    TRY(datapath.usage_of.put(record.slot, {.since = CAUSEWAY_NOBODY_SINCE}, "the usage of " + who));
+    if ((record.flags & ATTACHMENT_GIVEN) != 0) {
+        TRY(forget_flows(datapath, ifindex));
+    }
+    const auto departures = TRY(Datapath::open_departures());
+    return departures.put(0, departures.find(0).value_or(0) + 1, "that " + who + " has left flows");
 }
 
 // By its index, whatever an operator calls it now; by its name where a killed connect could not record that yet.
@@ -189,11 +207,18 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
 
 }  // namespace
 
+std::unexpected<Error> no_room_for(const SandboxId& id, std::uint32_t sandboxes) {
+    return fail(Code::exhausted,
+                "connect " + name_of(id) + ": this host has room for " + std::to_string(sandboxes) +
+                    " interfaces of sandboxes, and all are taken",
+                "\"tables.sandboxes\" in the configuration gives it more");
+}
+
 std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment) {
-    const auto same = [](std::uint32_t number) { return number; };
-    if (!TRY(claim_one(datapath, datapath.slots, attachment, attachment.record.slot, same, CAUSEWAY_SANDBOXES_MAX))) {
-        return fail(Code::exhausted, "connect " + name_of(id_of(attachment.key)) + ": this host has " +
-                                         std::to_string(CAUSEWAY_SANDBOXES_MAX) + " sandboxes already");
+    const auto count = TRY(datapath.slots.capacity());
+    const auto after_the_worlds = [](std::uint32_t number) { return CAUSEWAY_WORLD_SLOT + 1 + number; };
+    if (!TRY(claim_one(datapath, datapath.slots, attachment, attachment.record.slot, after_the_worlds, count))) {
+        return no_room_for(id_of(attachment.key), count);
     }
     return {};
 }
@@ -211,39 +236,54 @@ std::expected<void, Error> claim_port_block(const Datapath& datapath, Attachment
     return {};
 }
 
+namespace {
+
+std::expected<void, Error> withdraw(const Datapath& datapath, std::uint64_t claim, std::uint32_t ifindex) {
+    TRY(unpublish(datapath, TRY(publications_of(claim)), ifindex));
+    return forget_publications(claim);
+}
+
+std::expected<void, Error> undo_one(const Datapath& datapath, Netlink& netlink, const Attachment& attachment) {
+    const auto& [key, record] = attachment;
+    const std::string who = name_of(id_of(key));
+    std::uint32_t ifindex = 0;
+    Failures failures;
+    failures.note(cut(datapath, netlink, attachment, ifindex));
+    if ((record.flags & ATTACHMENT_PUBLISHES) != 0) {
+        failures.note(withdraw(datapath, record.claim, ifindex));
+    }
+    if (datapath.slots.find(record.slot) == record.claim) {
+        failures.note(leave_flows(datapath, record, ifindex, who));
+        failures.note(datapath.slots.erase(record.slot, "the slot of " + who));
+    }
+    if (record.block != 0) {
+        failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
+    }
+    for (const auto& address : attachment.addresses()) {
+        failures.note(release_address(datapath, address, record.claim, record.rest));
+    }
+    if (failures.none()) {
+        failures.note(datapath.attachments.erase(key, who));
+    }
+    return failures.result();
+}
+
+}  // namespace
+
 std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments) {
-    std::set<std::uint32_t> ifindexes;
-    std::vector<std::pair<Failures, std::uint32_t>> progress;  // of each
+    Failures failures;
     for (const auto& attachment : attachments) {
-        auto& [failures, ifindex] = progress.emplace_back();
-        failures.note(cut(datapath, netlink, attachment, ifindex));
-        ifindexes.insert(ifindex);
+        failures.note(undo_one(datapath, netlink, attachment));
     }
-    const auto forgotten = attachments.empty() ? std::expected<void, Error>{} : forget_flows(datapath, ifindexes);
-    Failures all;
-    all.note(forgotten);
-    for (std::size_t i = 0; i < attachments.size(); i++) {
-        const auto& [key, record] = attachments[i];
-        const std::string who = name_of(id_of(key));
-        auto& [failures, ifindex] = progress[i];
-        failures.note(release(datapath.slots, record.slot, record.claim, "the slot of " + who));
-        if (record.block != 0) {
-            failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
-        }
-        for (const auto& address : attachments[i].addresses()) {
-            failures.note(release_address(datapath, address, record.claim, record.rest));
-        }
-        if (failures.none() && forgotten) {
-            failures.note(datapath.attachments.erase(key, who));
-        }
-        all.note(failures.result());
-    }
-    return all.result();
+    return failures.result();
 }
 
 std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink) {
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
     const auto datapath = Datapath::open();  // anew: it may have changed before the lock was had
+    if (datapath) {
+        TRY(close_loopback_if_unused(*datapath));
+    }
     if (datapath && !datapath->attachments.empty()) {
         return {};
     }

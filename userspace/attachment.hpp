@@ -38,7 +38,8 @@ struct Attachment {
 std::expected<void, Error> save(const Datapath& datapath, const Attachment& attachment);
 
 // A slot of the per-sandbox counters, claimed as an address is: by insertion, from a random one on. What is about to be
-// claimed is on record. Code::exhausted.
+// claimed is on record. Code::exhausted, as whoever finds the records full says it too.
+std::unexpected<Error> no_room_for(const SandboxId& id, std::uint32_t sandboxes);
 std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& attachment);
 
 // A block of source ports that no other sandbox has, likewise. Code::exhausted.
@@ -55,7 +56,8 @@ bool is_host_end_name(const std::string& name);
 // is gone. Goes on after a failure and reports all. Needs the lock.
 std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments);
 
-// After the last record networks and datapath go too: the host is then as before the first. Takes the lock exclusively.
+// After the last record networks and datapath go too: the host is then as before the first. After the last published
+// port the program on `lo` goes. Takes the lock exclusively.
 std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink);
 
 }  // namespace causeway

@@ -54,6 +54,16 @@ public:
         return {};
     }
 
+    // Of how many entries there is room.
+    std::expected<std::uint32_t, Error> capacity() const {
+        bpf_map_info info{};
+        std::uint32_t size = sizeof(info);
+        if (bpf_obj_get_info_by_fd(fd_.get(), &info, &size) != 0) {
+            return std::unexpected(errno_error("ask for the size of the map " + name_));
+        }
+        return info.max_entries;
+    }
+
     bool empty() const {
         Key key{};
         return bpf_map_get_next_key(fd_.get(), nullptr, &key) != 0;

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdarg>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <thread>
@@ -126,8 +127,28 @@ std::expected<Datapath, Error> Datapath::open() {
     };
 }
 
+std::uint64_t Datapath::now() {
+    constexpr std::uint64_t second = 1'000'000'000;
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return static_cast<std::uint64_t>(time.tv_sec) * second + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
 std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {
     return BpfMap<address, rest>{TRY(open_pin("resting")), "resting"};
+}
+
+std::expected<Publishing, Error> Datapath::open_publishing() {
+    return Publishing{
+        {TRY(open_pin("publications")), "publications"},
+        {TRY(open_pin("published_ports")), "published_ports"},
+        {TRY(open_pin("loopback")), "loopback"},
+        TRY(open_pin("from_loopback")),
+    };
+}
+
+std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> Datapath::open_departures() {
+    return BpfMap<std::uint32_t, std::uint32_t>{TRY(open_pin("departures")), "departures"};
 }
 
 namespace {
@@ -211,11 +232,30 @@ std::expected<void, Error> start_ageing(const datapath_skeleton& skeleton) {
     return {};
 }
 
-std::expected<void, Error> load_and_pin() {
+// libbpf refuses only what is loaded already.
+void size_tables(datapath_skeleton& skeleton, const TableSpec& tables) {
+    const auto flows = tables.flows.value_or(CAUSEWAY_FLOWS_DEFAULT);
+    const auto sandboxes = tables.sandboxes.value_or(CAUSEWAY_SANDBOXES_DEFAULT);
+    skeleton.rodata->table_sizes = {.flows = flows, .sandboxes = sandboxes};
+    const auto& maps = skeleton.maps;
+    bpf_map__set_max_entries(maps.flows, 2 * flows);
+    bpf_map__set_max_entries(maps.ageing_turns, flows);
+    for (bpf_map* map : {maps.usage, maps.traffic}) {  // arrays by slot: 0 is no sandbox's
+        bpf_map__set_max_entries(map, sandboxes + 1);
+    }
+    for (bpf_map* map : {maps.sandboxes, maps.endpoints, maps.slots, maps.attachments, maps.resting}) {
+        bpf_map__set_max_entries(map, bpf_map__max_entries(map) / CAUSEWAY_SANDBOXES_DEFAULT * sandboxes);
+    }
+}
+
+std::expected<void, Error> load_and_pin(const TableSpec& tables) {
     load_log.clear();
     const auto previous = libbpf_set_print(keep_log);
     Skeleton skeleton(datapath_skeleton::open(), &datapath_skeleton::destroy);
     const int opened = skeleton ? 0 : errno;
+    if (skeleton) {
+        size_tables(*skeleton, tables);
+    }
     const int loaded = skeleton ? -datapath_skeleton::load(skeleton.get()) : 0;
     libbpf_set_print(previous);
     if (opened != 0 || loaded != 0) {
@@ -289,14 +329,14 @@ std::expected<void, Error> Datapath::check_loadable() {
     return {};
 }
 
-std::expected<Datapath, Error> Datapath::open_or_load(const DatapathLock& lock) {
+std::expected<Datapath, Error> Datapath::open_or_load(const DatapathLock& lock, const TableSpec& tables) {
     TRY(needs_exclusive(lock, "load the datapath"));
     auto datapath = open();
     if (datapath || datapath.error().number != ENOENT) {
         return datapath;
     }
     TRY(check_loadable());
-    if (const auto loaded = load_and_pin(); !loaded) {
+    if (const auto loaded = load_and_pin(tables); !loaded) {
         Error error = loaded.error();
         if (const auto removed = remove_pins(); !removed) {
             error.details += "; not undone: " + removed.error().message;
@@ -304,6 +344,30 @@ std::expected<Datapath, Error> Datapath::open_or_load(const DatapathLock& lock) 
         return std::unexpected(error);
     }
     return open();
+}
+
+std::expected<table_sizes, Error> Datapath::sizes() const {
+    return table_sizes{.flows = TRY(flows.capacity()) / 2, .sandboxes = TRY(slots.capacity())};
+}
+
+std::expected<void, Error> Datapath::check_sizes(const TableSpec& tables) const {
+    if (!tables.flows && !tables.sandboxes) {
+        return {};
+    }
+    const auto loaded = TRY(sizes());
+    const auto check = [](const std::string& key, const std::optional<std::uint32_t>& wanted,
+                          std::uint32_t present) -> std::expected<void, Error> {
+        if (!wanted || *wanted == present) {
+            return {};
+        }
+        return fail(Code::invalid_configuration,
+                    "tables." + key + ": " + std::to_string(*wanted) +
+                        ", but the datapath on this host was loaded with room for " + std::to_string(present),
+                    "all networks of a host share its tables: say the same everywhere, or leave it out; other sizes "
+                    "are taken by the first ADD after the last DEL");
+    };
+    TRY(check("flows", tables.flows, loaded.flows));
+    return check("sandboxes", tables.sandboxes, loaded.sandboxes);
 }
 
 std::expected<void, Error> Datapath::unpin(const DatapathLock& lock) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,20 @@ private:
     Mode mode_;
 };
 
+// What only those need who publish ports, or have published some.
+struct Publishing {
+    BpfMap<publication_key, publication> publications;
+    BpfMap<std::uint32_t, std::uint32_t> places;  // of published_ports
+    BpfMap<std::uint32_t, loopback_ports> loopback;
+    UniqueFd from_loopback;
+};
+
+// The room that a configuration asks for. What it does not say is the default where the datapath is loaded for it, and
+// whatever it is where that is loaded already.
+struct TableSpec {
+    std::optional<std::uint32_t> flows, sandboxes;
+};
+
 struct Datapath {
     BpfMap<std::uint32_t, sandbox> sandboxes;
     BpfMap<address, endpoint> endpoints;
@@ -59,19 +74,29 @@ struct Datapath {
     // Through the pins. number ENOENT where the datapath isn't loaded.
     static std::expected<Datapath, Error> open();
 
-    // Opened by those alone who need it: addresses that rest.
+    // Opened by those alone who need them: addresses that rest; DELs that have left flows; ports that are published.
     static std::expected<BpfMap<address, rest>, Error> open_resting();
+    static std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> open_departures();
+    static std::expected<Publishing, Error> open_publishing();
 
     // Whether open_or_load could load one: no other version's is there, nor half of this one's.
     static std::expected<void, Error> check_loadable();
 
     // Loads and pins where open() finds nothing, or only what a killed process left. The lock is exclusive.
-    static std::expected<Datapath, Error> open_or_load(const DatapathLock& lock);
+    static std::expected<Datapath, Error> open_or_load(const DatapathLock& lock, const TableSpec& tables);
+
+    std::expected<table_sizes, Error> sizes() const;
+
+    // Code::invalid_configuration, with both numbers: it was loaded with others than those asked for, and keeps them.
+    std::expected<void, Error> check_sizes(const TableSpec& tables) const;
 
     // Removes the pins; programs and maps live on only where they are attached or open. The lock is exclusive.
     static std::expected<void, Error> unpin(const DatapathLock& lock);
 
     static const std::string& directory();
+
+    // In ns: the clock of the programs, bpf_ktime_get_ns().
+    static std::uint64_t now();
 
     // Where other versions of causeway keep theirs: their sandboxes are not in this one's maps.
     static std::expected<std::vector<std::string>, Error> other_versions();

@@ -9,6 +9,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "userspace/attachment.hpp"
+#include "userspace/failures.hpp"
+
 namespace causeway {
 
 namespace {
@@ -60,6 +63,17 @@ flow_key key_of(const PortMapping& mapping, const Address& host) {
             .reserved = {}};
 }
 
+// Of each family that the mapping may be published in.
+std::vector<flow_key> keys_of(const PortMapping& mapping) {
+    std::vector<flow_key> keys;
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        if (!mapping.host || mapping.host->family() == family) {
+            keys.push_back(key_of(mapping, mapping.host.value_or(Address::unspecified(family))));
+        }
+    }
+    return keys;
+}
+
 std::expected<void, Error> publish_on(const Datapath& datapath, const PortMapping& mapping, const Address& host,
                                       const flow& entry) {
     const auto taken = [&](std::uint32_t ifindex) {
@@ -79,11 +93,13 @@ std::expected<void, Error> publish_on(const Datapath& datapath, const PortMappin
     return inserted;
 }
 
-std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const sandbox& identity) {
+std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const sandbox& identity,
+                                       std::uint64_t created) {
     if (mapping.protocol == IPPROTO_SCTP) {
         return fail(Code::unsupported_field, "portMappings: SCTP ports can't be published");
     }
-    flow entry{.port = htons(mapping.sandbox_port),
+    flow entry{.created = created,
+               .port = htons(mapping.sandbox_port),
                .flags = FLOW_OPEN,
                .link = identity.link,
                .network = static_cast<__u16>(identity.network)};
@@ -103,6 +119,19 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const PortMappi
 }
 
 }  // namespace
+
+std::expected<void, Error> verify_published(const Datapath& datapath, const PortMapping& mapping,
+                                            std::uint32_t host_end) {
+    bool published = false;
+    for (const auto& key : keys_of(mapping)) {
+        const auto entry = datapath.flows.find(key);
+        published |= entry && entry->link.ifindex == host_end && entry->port == htons(mapping.sandbox_port);
+    }
+    if (!published) {
+        return fail(Code::check_failed, "the published port " + text_of(mapping) + " is gone");
+    }
+    return {};
+}
 
 std::expected<host_ports, Error> reserved_ports() {
     host_ports ports{};
@@ -131,14 +160,28 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
 }
 
 std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   const sandbox& identity) {
+                                   const sandbox& identity, std::uint64_t created) {
     if (ports.empty()) {
         return {};
     }
     for (const auto& mapping : ports) {
-        TRY(publish_one(datapath, mapping, identity));
+        TRY(publish_one(datapath, mapping, identity, created));
     }
     return datapath.publishing.put(0, 1, "that ports are published");
+}
+
+std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                     std::uint32_t ifindex) {
+    Failures failures;
+    for (const auto& mapping : ports) {
+        for (const auto& key : keys_of(mapping)) {
+            const auto entry = datapath.flows.find(key);
+            if (entry && entry->link.ifindex == ifindex) {  // and not the one that the port was refused for
+                failures.note(datapath.flows.erase(key, "the published port " + text_of(mapping)));
+            }
+        }
+    }
+    return failures.result();
 }
 
 }  // namespace causeway

@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "userspace/attachment.hpp"
+#include "userspace/address.hpp"
 #include "userspace/datapath.hpp"
 
 namespace causeway {
@@ -30,10 +30,19 @@ std::expected<host_ports, Error> reserved_ports();
 // Brings the datapath up to date with it, where it has changed.
 std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
 
-// Its entries in `flows` carry the link's ifindex, and go with its flows. Code::conflict names the sandbox that has the
-// port already; Code::invalid_configuration: on an address of a family that the sandbox has none of;
-// Code::unsupported_field: SCTP, whose checksum covers ports in a way that programs can't mend.
+// Its entries in `flows` carry the link's ifindex; created: when, of CLOCK_MONOTONIC. What is about to be published is
+// on record. Code::conflict names the sandbox that has the port already; Code::invalid_configuration: on an address of
+// a family that the sandbox has none of; Code::unsupported_field: SCTP, whose checksum covers ports in a way that
+// programs can't mend.
 std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   const sandbox& identity);
+                                   const sandbox& identity, std::uint64_t created);
+
+// Takes back those whose entry leads to this host end. Flows that they have opened stay.
+std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,
+                                     std::uint32_t ifindex);
+
+// Whether it leads through that host end. Code::check_failed.
+std::expected<void, Error> verify_published(const Datapath& datapath, const PortMapping& mapping,
+                                            std::uint32_t host_end);
 
 }  // namespace causeway

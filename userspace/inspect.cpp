@@ -21,12 +21,13 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
                            .ifindex = record.ifindex,
                            .addresses = Attachment{key, record}.addresses(),
                            .connected = record.state == ATTACHMENT_CONNECTED};
-        if (const auto network = datapath->networks.find(record.network)) {
-            entry.network = network->name;
-        }
+        const auto network = datapath->networks.find(record.network).value_or(::network{});
+        entry.network = network.name;
         if (const auto identity = datapath->sandboxes.find(record.ifindex)) {
             std::ranges::copy(identity->link.mac, entry.mac.bytes.begin());
             entry.ports = {identity->port_min, identity->port_max};
+            entry.quota = quota_of(*identity, network);
+            entry.flows = datapath->usage_of.find(record.slot).value_or(usage{}).flows;
         }
         entry.counters = datapath->traffic_of.sum(record.slot).value_or(traffic{});
         entries.push_back(entry);

@@ -19,6 +19,8 @@ struct SandboxEntry {
     bool connected = false;
     PortRange ports;  // of its own towards the world; 0: the network's
     traffic counters{};
+    std::uint32_t flows = 0;  // that it has now
+    Quota quota;
 };
 
 // All sandboxes, ordered by their first address. No datapath: none.

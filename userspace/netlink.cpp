@@ -186,8 +186,12 @@ Route route_in(const nlmsghdr& message) {
     return route;
 }
 
+// One queue each way: the kernel would make one for each CPU, with an object in sysfs for each, and uses them for
+// nothing but XDP and hardware offloads.
 void put_veth_end(nlmsghdr& request, const VethEnd& end) {
     mnl_attr_put_strz(&request, IFLA_IFNAME, end.name.c_str());
+    mnl_attr_put_u32(&request, IFLA_NUM_TX_QUEUES, 1);
+    mnl_attr_put_u32(&request, IFLA_NUM_RX_QUEUES, 1);
     mnl_attr_put(&request, IFLA_ADDRESS, end.mac.bytes.size(), end.mac.bytes.data());
     if (end.mtu != 0) {
         mnl_attr_put_u32(&request, IFLA_MTU, end.mtu);

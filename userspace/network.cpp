@@ -36,6 +36,11 @@ bool NetworkSpec::has(family family) const {
                                                  [&](const Range& range) { return range.gateway.family() == family; });
 }
 
+std::uint16_t with_isolation(std::uint16_t link_flags, const network& record) {
+    const bool isolated = (record.flags & NETWORK_ISOLATED) != 0;
+    return static_cast<std::uint16_t>(isolated ? link_flags | LINK_ISOLATED : link_flags & ~LINK_ISOLATED);
+}
+
 namespace {
 
 constexpr std::uint32_t default_mtu = 1500;
@@ -91,7 +96,7 @@ std::uint32_t flags_of(const NetworkSpec& spec) {
     return flag(nat.masquerade, NETWORK_MASQUERADE) | flag(mapped, NETWORK_ENDPOINT_INDEPENDENT) |
            flag(mapped && nat.filtering == Filtering::endpoint_independent, NETWORK_OPEN_TO_ALL) |
            flag(mapped && nat.filtering == Filtering::address_dependent, NETWORK_OPEN_TO_ADDRESS) |
-           flag(spec.multicast, NETWORK_MULTICAST);
+           flag(spec.multicast, NETWORK_MULTICAST) | flag(spec.isolated, NETWORK_ISOLATED);
 }
 
 // IPv4's where there is one: of those no two are alike.
@@ -286,16 +291,19 @@ std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& ne
     return netlink.commit(batch);
 }
 
-// Sandboxes name the gateway device by its index, which is another one after the device was made again.
-std::expected<void, Error> point_sandboxes_at(const Datapath& datapath, const Network& network) {
+// What sandboxes that are there repeat of their network: the gateway device by its index, which is another one after
+// the device was made again, and whether they are isolated, which the configuration may say anew.
+std::expected<void, Error> update_sandboxes(const Datapath& datapath, const Network& network) {
     std::vector<std::pair<std::uint32_t, sandbox>> stale;
-    TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, const sandbox& entry) {
-        if (entry.network == network.id && entry.gateway_ifindex != network.record.ifindex) {
+    TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, sandbox entry) {
+        const auto before = entry;
+        entry.gateway_ifindex = network.record.ifindex;
+        entry.link.flags = with_isolation(entry.link.flags, network.record);
+        if (entry.network == network.id && std::memcmp(&entry, &before, sizeof(entry)) != 0) {
             stale.emplace_back(ifindex, entry);
         }
     }));
-    for (auto& [ifindex, entry] : stale) {
-        entry.gateway_ifindex = network.record.ifindex;
+    for (const auto& [ifindex, entry] : stale) {
         TRY(datapath.sandboxes.put(ifindex, entry, "a sandbox"));
     }
     return {};
@@ -373,7 +381,7 @@ std::expected<Network, Error> create_network(const Datapath& datapath, Netlink& 
         TRY(netlink.delete_link(network.record.device));  // what a killed ADD left, or nothing
         TRY(create_device(datapath, netlink, network.record));
         TRY(put_gateways(datapath, network));
-        TRY(point_sandboxes_at(datapath, network));
+        TRY(update_sandboxes(datapath, network));
         return datapath.networks.put(network.id, network.record, entry_of(network.record));
     }();
     if (!made) {
@@ -471,6 +479,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     } else {
         TRY(complete_device(datapath, netlink, network.record));
         TRY(put_gateways(datapath, network));
+        TRY(update_sandboxes(datapath, network));
         TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
     }
     if (spec.nat.mapping == Mapping::endpoint_independent) {

@@ -42,7 +42,9 @@ struct NetworkSpec {
     std::vector<RangeSet> ranges;      // a sandbox has one address of each
     std::uint32_t rest = 0;            // seconds that an address is not given out again
     bool multicast = false;            // link-local multicast and broadcast reach the network's other sandboxes
+    bool isolated = false;             // its sandboxes don't see each other
     NatSpec nat;
+    TableSpec tables;
 
     bool has(family family) const;  // whether its sandboxes have such addresses; before its ranges are known: yes
 };
@@ -62,6 +64,9 @@ std::string inner_end_of(const std::string& device);
 // made of its MAC, so that sandboxes can name it as their next hop whatever the subnet.
 bool has_subnets(const network& record, family family);
 Prefix link_local_gateway_of(const network& record);
+
+// A sandbox's link_flag, with what its network says of isolation.
+std::uint16_t with_isolation(std::uint16_t link_flags, const network& record);
 
 // The network if it is there, as the spec has it and complete, else nothing. Changes nothing but uplinks that have
 // come since, or have another address now. Needs the lock, shared.

@@ -27,12 +27,6 @@ namespace {
 
 constexpr std::uint64_t nanoseconds = 1'000'000'000;
 
-std::uint64_t now() {
-    timespec time{};
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<std::uint64_t>(time.tv_sec) * nanoseconds + static_cast<std::uint64_t>(time.tv_nsec);
-}
-
 bool is_inside(const Range& range, const Address& address) {
     return address >= range.first && address <= range.last;
 }
@@ -65,7 +59,7 @@ std::expected<void, Error> insert_claim(const Datapath& datapath, const Address&
 // Addresses that were given back and whose time is not over. Open only where some may be.
 class Resting {
 public:
-    static std::expected<Resting, Error> open() { return Resting(TRY(Datapath::open_resting()), now()); }
+    static std::expected<Resting, Error> open() { return Resting(TRY(Datapath::open_resting()), Datapath::now()); }
 
     bool has(const Address& address) const {
         const auto entry = map_.find(address.raw());

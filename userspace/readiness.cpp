@@ -129,6 +129,9 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
         TRY(check_kernel());
         TRY(Datapath::check_loadable());
     }
+    if (datapath) {
+        TRY(datapath->check_sizes(spec.tables));
+    }
     const auto uplinks = check_network(datapath ? &*datapath : nullptr, netlink, spec);
     if (!uplinks) {
         return fail(

@@ -15,6 +15,7 @@
 #include "userspace/assignment.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
+#include "userspace/publication.hpp"
 #include "userspace/rollback.hpp"
 #include "userspace/sysctl.hpp"
 
@@ -65,12 +66,14 @@ struct Prepared {
 // then kept to the end so that nobody unloads what nobody uses yet.
 std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
     if (auto datapath = Datapath::open()) {
+        TRY(datapath->check_sizes(spec.tables));
         if (auto network = TRY(find_network(*datapath, netlink, spec))) {
             return Prepared{std::move(*datapath), *network};
         }
     }
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
-    auto datapath = TRY(Datapath::open_or_load(lock));
+    auto datapath = TRY(Datapath::open_or_load(lock, spec.tables));
+    TRY(datapath.check_sizes(spec.tables));  // another one may have loaded it meanwhile
     bool created = false;
     const auto network = TRY(make_network(datapath, netlink, spec, &created));
     return Prepared{std::move(datapath), network, created};
@@ -107,8 +110,11 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     attachment.record.network = network.id;
     copy_text(attachment.record.host_end, host_end_name(attachment.record.claim));
     copy_text(attachment.record.netns, spec.netns);
+    if (!spec.ports.empty()) {
+        attachment.record.flags |= ATTACHMENT_PUBLISHES;
+    }
     if (connection.given) {
-        attachment.record.flags = ATTACHMENT_GIVEN;
+        attachment.record.flags |= ATTACHMENT_GIVEN;
         attachment.record.ifindex = connection.host_end.ifindex;
         copy_text(attachment.record.host_end, connection.host_end.name);
     }
@@ -122,6 +128,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
             TRY(undo(datapath, netlink, std::array{Attachment{attachment.key, *present}}));
         }
         inserted = datapath.attachments.insert(attachment.key, attachment.record, attachment.what());
+    }
+    if (!inserted && inserted.error().number == E2BIG) {
+        return no_room_for(spec.id, TRY(datapath.attachments.capacity()));
     }
     TRY(std::move(inserted));
     return attachment;
@@ -166,16 +175,21 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     attachment.record.ifindex = ifindex;
     TRY(save(datapath, attachment));
 
-    sandbox_link link{.ifindex = ifindex, .slot = attachment.record.slot};
+    sandbox_link link{.ifindex = ifindex,
+                      .slot = static_cast<std::uint16_t>(attachment.record.slot),
+                      .flags = with_isolation(0, record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{
         .claim = attachment.record.claim, .link = link, .network = network.id, .kind = ENDPOINT_SANDBOX};
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
-    TRY(datapath.usage_of.put(link.slot, {.ifindex = ifindex}, "the usage of " + name_of(spec.id)));
-    const auto identity = identity_of(assignments, link, network, connection.ports);
+    const auto now = Datapath::now();  // what the slot's flows were before is of somebody who is gone
+    TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
+    auto identity = identity_of(assignments, link, network, connection.ports);
+    apply(spec.quota, identity);
     TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
-    TRY(publish(datapath, spec.ports, identity));
+    TRY(record_publications(datapath, attachment.record.claim, spec.ports));
+    TRY(publish(datapath, spec.ports, identity, now));
     for (const auto& [prefix, gateway] : assignments) {
         TRY(datapath.endpoints.put(prefix.address.raw(), place, "the address " + prefix.address.text()));
     }
@@ -311,10 +325,14 @@ std::expected<void, Error> disconnect_chosen(
         return std::unexpected(datapath.error());
     }
     Failures failures;
+    bool last = !datapath;
     if (datapath) {
-        failures.note(undo(*datapath, netlink, TRY(choose(*datapath))));
+        const auto chosen = TRY(choose(*datapath));
+        failures.note(undo(*datapath, netlink, chosen));
+        const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
+        last = datapath->attachments.empty() || (std::ranges::any_of(chosen, publishes) && TRY(nothing_is_published()));
     }
-    if (!datapath || datapath->attachments.empty()) {
+    if (last) {
         failures.note(unload_if_unused(lock, netlink));
     }
     return failures.result();

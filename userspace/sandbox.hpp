@@ -14,6 +14,7 @@
 #include "userspace/attachment.hpp"
 #include "userspace/host_ports.hpp"
 #include "userspace/network.hpp"
+#include "userspace/quota.hpp"
 
 namespace causeway {
 
@@ -25,6 +26,7 @@ struct SandboxSpec {
     std::vector<Assignment> assignments;  // by somebody else; none: of the network's ranges
     std::vector<Route> routes;            // in the sandbox; without a gateway: through the network's of that family
     std::vector<PortMapping> ports;       // no two of them claim one port of one address
+    Quota quota;                          // what it does not say is the network's
     // The interface is there, one end of a veth pair that another plugin of the chain has made; it may be on one of
     // these devices of the host. Nothing is made then, and disconnect leaves both ends.
     std::optional<std::vector<std::string>> given;

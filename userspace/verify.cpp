@@ -11,6 +11,7 @@
 
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
+#include "userspace/publication.hpp"
 #include "userspace/uplink.hpp"
 
 namespace causeway {
@@ -70,6 +71,16 @@ std::expected<void, Error> verify_entries(const Datapath& datapath, const attach
                     "the address " + address.text() + " does not lead to " + host_end));
     }
     return require(datapath.slots.find(record.slot) == record.claim, host_end + " has no counters");
+}
+
+std::expected<void, Error> verify_publications(const Datapath& datapath, const attachment& record) {
+    if ((record.flags & ATTACHMENT_PUBLISHES) == 0) {
+        return {};
+    }
+    for (const auto& mapping : TRY(publications_of(record.claim))) {
+        TRY(verify_published(datapath, mapping, record.ifindex));
+    }
+    return verify_loopback(datapath);
 }
 
 std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& netlink, const attachment& record,
@@ -200,6 +211,7 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     TRY(verify_host_end(*datapath, netlink, *record, *network, expected));
     const Attachment attachment{key_of(id), *record};
     TRY(verify_entries(*datapath, *record, attachment.addresses(), *network));
+    TRY(verify_publications(*datapath, *record));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
     TRY(verify_uplinks(*datapath, netlink));
     return verify_inside(id, netns, attachment, datapath->sandboxes.find(record->ifindex).value_or(sandbox{}),

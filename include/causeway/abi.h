@@ -23,15 +23,25 @@
 #define CAUSEWAY_SUBNETS_MAX 8           /* subnets of one network */
 #define CAUSEWAY_ADDRESSES_MAX 8         /* addresses of one sandbox's interface, of all families */
 #define CAUSEWAY_UPLINKS_MAX 64          /* devices that lead to the world */
-#define CAUSEWAY_SANDBOXES_MAX 16384     /* interfaces of sandboxes on one host */
-#define CAUSEWAY_FLOW_ENTRIES_MAX 524288 /* two entries a flow */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
+#define CAUSEWAY_PUBLISHED_PLACES 4096   /* of published_ports: a port's place is its remainder */
+#define CAUSEWAY_SANDBOXES_MAX 65536     /* that table_sizes.sandboxes may ask for */
+#define CAUSEWAY_SANDBOXES_DEFAULT 16384 /* where nobody asks */
+#define CAUSEWAY_FLOWS_MIN 16            /* that table_sizes.flows may ask for */
+#define CAUSEWAY_FLOWS_MAX 1048576       /* of which the timer looks at 8,192 each tick: some milliseconds */
+#define CAUSEWAY_FLOWS_DEFAULT 262144
 #define CAUSEWAY_TRAINS_MAX 4096         /* fragmented packets under way */
 #define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
 #define CAUSEWAY_HELD_MAX 2048           /* fragments that wait for the first of their packet */
 #define CAUSEWAY_HELD_OF_ONE_MAX 45      /* of one packet: 64 KiB in frames of 1500 */
 #define CAUSEWAY_HELD_OF_SANDBOX_MAX 256 /* of one sandbox; of the world half of all */
 #define CAUSEWAY_HELD_BYTES 9216         /* of one of them, with its Ethernet header */
+
+/* Of how many there is room on this host: said to the programs before they are loaded, and fixed from then on. */
+struct table_sizes {
+	__u32 flows;     /* of all sandboxes together */
+	__u32 sandboxes; /* their interfaces */
+};
 
 /* An IP address of either family, network order; IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2). */
 struct address {
@@ -59,6 +69,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_TRUNCATED, "shorter than its headers say")                                                              \
 	X(DROP_BAD_HEADER, "malformed IP header")                                                                      \
 	X(DROP_EXTENSION_HEADER, "IPv6 extension headers, unknown or more than are read")                              \
+	X(DROP_BAD_CHECKSUM, "ICMP error with a wrong checksum, or that quotes an IP header with one")                 \
 	X(DROP_ETHERTYPE, "none of IPv4, IPv6 and ARP, or tagged")                                                     \
 	X(DROP_BAD_ARP, "malformed ARP, or ARP of another kind than a request")                                        \
 	X(DROP_ARP_NO_ANSWER, "ARP request for an address that nobody has, or for the asker's own")                    \
@@ -71,6 +82,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
 	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
 	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
+	X(DROP_ISOLATED, "to another sandbox of a network whose sandboxes are isolated")                               \
 	X(DROP_UNSOLICITED, "from outside to a sandbox that did not ask")                                              \
 	X(DROP_TTL_EXPIRED, "TTL used up")                                                                             \
 	X(DROP_NO_ROUTE, "the host has no route, or its route forbids")                                                \
@@ -102,6 +114,7 @@ enum network_flag {
 	NETWORK_OPEN_TO_ALL = 1 << 2,          /* to which any peer may send (RFC 4787, REQ-8) */
 	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
 	NETWORK_MULTICAST = 1 << 4,            /* link-local multicast and broadcast reach its other sandboxes */
+	NETWORK_ISOLATED = 1 << 5,             /* its sandboxes don't see each other */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
@@ -143,10 +156,15 @@ struct network {
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
 
+enum link_flag {
+	LINK_ISOLATED = 1 << 0, /* sends to no other sandbox of its network */
+};
+
 /* The way to a sandbox: through which host end, and how a frame for it begins. */
 struct sandbox_link {
 	__u32 ifindex; /* host end, or gateway device */
-	__u32 slot;    /* index of `traffic` */
+	__u16 slot;    /* index of `traffic` */
+	__u16 flags;   /* enum link_flag */
 	__u8 mac[6];   /* the sandbox's: destination of what goes there, source of what comes */
 	__u8 gateway_mac[6];
 };
@@ -164,21 +182,32 @@ struct sandbox {
 	__u32 gateway_ifindex;
 	__u32 mtu;
 	__u16 port_min, port_max; /* source ports of its own, inclusive; 0: the network's */
+	__u32 flows_max;          /* quota of its own; 0: the network's */
+	__u32 flows_per_second;   /* likewise; CAUSEWAY_ANY_RATE: any number */
 };
+#define CAUSEWAY_ANY_RATE 0xffffffff
 
 /* The one value of `host_ports`. */
 struct host_ports {
 	__u64 reserved[1024]; /* never chosen for a flow: bit n of word w is port 64 w + n */
 };
 
-/* What a sandbox takes of what all share. Index of `usage`: its slot. */
+/* The one value of `loopback`: for what the host sends to published ports; inclusive, host order. */
+struct loopback_ports {
+	__u16 min, max; /* the kernel gives none of them to a socket by itself */
+};
+
+/* What a sandbox takes of what all share. Index of `usage`: its slot; CAUSEWAY_WORLD_SLOT: what comes from outside. */
+#define CAUSEWAY_WORLD_SLOT 0 /* of no sandbox */
 struct usage {
 	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
-	__u32 ifindex;   /* host end: a flow that outlived another holder of the slot is not this one's */
+	__u64 since;     /* likewise: of the slot's flows those made before are of a sandbox that is gone */
 	__u32 flows;     /* at once */
 	__u32 fragments; /* packets in fragments under way */
 	__u32 held;      /* fragments that wait */
+	__u32 reserved;
 };
+#define CAUSEWAY_NOBODY_SINCE 0xffffffffffffffff /* usage.since while nobody has the slot, but flows of it are left */
 
 enum endpoint_kind {
 	ENDPOINT_CLAIMED, /* allocated, not yet connected */
@@ -219,6 +248,7 @@ enum flow_flag {
 	FLOW_FROM_WORLD = 1 << 0, /* the world opened it, and so chose the address */
 	FLOW_MAPPED = 1 << 1,     /* has its port from an endpoint-independent mapping */
 	FLOW_OPEN = 1 << 2,       /* an entry without a peer's port: whoever it matches may open a flow */
+	FLOW_LOOPBACK = 1 << 3,   /* the host's own, to a published port by one of its addresses */
 };
 
 /*
@@ -263,8 +293,11 @@ struct ageing_turn {
 /* The one value of `ageing`. */
 struct ageing {
 	struct bpf_timer timer;
-	__u64 turns; /* in the queue: one a flow */
-	__u64 ticks; /* so far */
+	__u64 turns;      /* in the queue: one a flow */
+	__u64 ticks;      /* so far, but those of a sweep */
+	__u64 sweep;      /* turns to be taken soon, since flows of a sandbox that is gone are among them */
+	__u32 departures; /* that a sweep was begun for */
+	__u32 reserved;
 };
 
 /* One packet in fragments, before translation. Key of `trains`. */
@@ -329,7 +362,8 @@ enum attachment_state {
 };
 
 enum attachment_flag {
-	ATTACHMENT_GIVEN = 1 << 0, /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_GIVEN = 1 << 0,     /* both ends were there before: another plugin's of the chain, and stay */
+	ATTACHMENT_PUBLISHES = 1 << 1, /* has ports in `publications`, or is about to */
 };
 
 struct attachment {
@@ -344,6 +378,20 @@ struct attachment {
 	__u32 block;   /* likewise in `port_blocks`: its first port; 0: none */
 	char host_end[CAUSEWAY_DEVICE_LEN];
 	char netns[CAUSEWAY_NETNS_LEN];
+};
+
+/* Userspace's record of a published port. Key of `publications`, by number from 0 on. */
+struct publication_key {
+	__u64 claim; /* of the attachment that has published it */
+	__u32 number;
+	__u32 reserved;
+};
+
+struct publication {
+	struct address host; /* where; none: on each of the host's addresses */
+	__u16 host_port, sandbox_port;
+	__u8 protocol;
+	__u8 reserved[3];
 };
 
 /* Last address given out from a range. Key of `cursors`: the range's first address. */
@@ -364,20 +412,23 @@ struct rest {
 CAUSEWAY_SIZE(struct address, 16);
 CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 +
 				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
-CAUSEWAY_SIZE(struct usage, 24);
+CAUSEWAY_SIZE(struct table_sizes, 8);
+CAUSEWAY_SIZE(struct usage, 32);
 CAUSEWAY_SIZE(struct fragment_key, 44);
 CAUSEWAY_SIZE(struct fragment_train, 48 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 6);
 CAUSEWAY_SIZE(struct held_key, 48);
 CAUSEWAY_SIZE(struct sandbox_link, 20);
-CAUSEWAY_SIZE(struct sandbox, 36 + 32 * FAMILY_COUNT);
+CAUSEWAY_SIZE(struct sandbox, 44 + 32 * FAMILY_COUNT);
 CAUSEWAY_SIZE(struct uplink, 16 * FAMILY_COUNT);
 CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
 CAUSEWAY_SIZE(struct flow, 88); /* 96 would take the kernel's next larger object */
 CAUSEWAY_SIZE(struct ageing_turn, 56);
-CAUSEWAY_SIZE(struct ageing, 32);
+CAUSEWAY_SIZE(struct ageing, 48);
 CAUSEWAY_SIZE(struct attachment_key, 256);
+CAUSEWAY_SIZE(struct publication_key, 16);
+CAUSEWAY_SIZE(struct publication, 24);
 CAUSEWAY_SIZE(struct attachment, 8 + 16 * CAUSEWAY_ADDRESSES_MAX + 24 + 16 + 256);
 
 #endif

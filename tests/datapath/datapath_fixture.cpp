@@ -35,7 +35,8 @@ network new_network() {
 }
 
 sandbox_link link_of(std::uint32_t ifindex, const Mac& mac) {
-    sandbox_link value{.ifindex = ifindex, .slot = ifindex};  // a slot is any number of one's own
+    sandbox_link value{.ifindex = ifindex,
+                       .slot = static_cast<std::uint16_t>(ifindex)};  // a slot is any number of one's own
     copy(value.mac, mac);
     copy(value.gateway_mac, mac_gateway);
     return value;
@@ -69,8 +70,8 @@ std::shared_ptr<LoadedDatapath> loaded(const LoadOptions& options) {
     if (options.apart) {
         return std::make_shared<LoadedDatapath>(options);
     }
-    static std::map<std::uint32_t, std::shared_ptr<LoadedDatapath>> shared;
-    std::shared_ptr<LoadedDatapath>& one = shared[options.flow_entries];
+    static std::map<std::pair<std::uint32_t, std::uint32_t>, std::shared_ptr<LoadedDatapath>> shared;
+    std::shared_ptr<LoadedDatapath>& one = shared[{options.flow_entries, options.flows}];
     if (one) {
         one->clear();
     } else {
@@ -214,8 +215,6 @@ void DatapathTest::load(const LoadOptions& options) {
     set_endpoint(ip_claimed, endpoint_on(0, ENDPOINT_CLAIMED, Mac{}));
     datapath_->set_uplink(uplink_device, uplink_at(ip_uplink));
     datapath_->set_identification(first_identification);
-    datapath_->set_usage(host_a, {.ifindex = host_a});
-    datapath_->set_usage(host_b, {.ifindex = host_b});
 }
 
 Outcome DatapathTest::run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults) {

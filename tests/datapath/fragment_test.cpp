@@ -41,7 +41,7 @@ protected:
     void expect_nothing_left() {
         EXPECT_EQ(datapath_->trains(), 0U);
         EXPECT_EQ(datapath_->held_fragments(), 0U);
-        for (std::uint32_t slot : {host_a, host_b, unsigned{CAUSEWAY_SANDBOXES_MAX}}) {
+        for (std::uint32_t slot : {host_a, host_b, unsigned{CAUSEWAY_WORLD_SLOT}}) {
             EXPECT_EQ(datapath_->usage_of(slot).fragments, 0U);
         }
     }

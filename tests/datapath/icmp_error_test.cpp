@@ -217,7 +217,7 @@ TEST_P(EachKind, HasRightChecksumsWhateverIsQuoted) {
     }
 }
 
-// RFC 5508, REQ-3 to REQ-5: else a forged error would end a flow, or keep it.
+// RFC 5508, REQ-6: else a forged error would end a flow, or keep it.
 TEST_P(EachKind, NeitherRefreshesNorClosesTheFlow) {
     const auto state = [&] {
         std::vector<std::pair<std::uint64_t, std::uint32_t>> all;

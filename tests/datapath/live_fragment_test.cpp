@@ -48,7 +48,7 @@ protected:
         EXPECT_EQ(datapath_->trains(), 0U);
         EXPECT_EQ(datapath_->held_fragments(), 0U);
         EXPECT_EQ(datapath_->usage_of(host_a).fragments, 0U);
-        EXPECT_EQ(datapath_->usage_of(CAUSEWAY_SANDBOXES_MAX).fragments, 0U);
+        EXPECT_EQ(datapath_->usage_of(CAUSEWAY_WORLD_SLOT).fragments, 0U);
     }
 
     // As much as fits behind the headers of a frame.

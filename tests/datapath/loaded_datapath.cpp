@@ -80,6 +80,7 @@ LoadedDatapath::LoadedDatapath(const LoadOptions& options) {
         throw std::system_error(errno, std::generic_category(), "open the skeleton");
     }
     require(bpf_map__set_max_entries(skeleton_->maps.flows, options.flow_entries), "size the flow table");
+    skeleton_->rodata->table_sizes.flows = options.flows;
     require(datapath_skeleton__load(skeleton_.get()), "load the skeleton");
     start_ageing();
 }
@@ -187,6 +188,14 @@ void LoadedDatapath::set_publishing(std::uint32_t value) {
     put(skeleton_->maps.publishing, std::uint32_t{0}, value);
 }
 
+void LoadedDatapath::set_departures(std::uint32_t value) {
+    put(skeleton_->maps.departures, std::uint32_t{0}, value);
+}
+
+void LoadedDatapath::remove_sandbox(std::uint32_t ifindex) {
+    require(bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.sandboxes), &ifindex), "sandboxes");
+}
+
 void LoadedDatapath::set_host_ports(const host_ports& value) {
     put(skeleton_->maps.host_ports, std::uint32_t{0}, value);
 }
@@ -208,11 +217,11 @@ void LoadedDatapath::clear() {
     for (const bpf_map* map : {maps.usage, maps.traffic}) {
         zero(map, 0, slots_in_use);
     }
-    zero(maps.usage, CAUSEWAY_SANDBOXES_MAX, CAUSEWAY_SANDBOXES_MAX + 1);
     zero(maps.networks, 0, CAUSEWAY_NETWORKS_MAX);
     zero(maps.verdicts, 0, VERDICT_COUNT);
     zero(maps.host_ports, 0, 1);
     zero(maps.publishing, 0, 1);
+    zero(maps.departures, 0, 1);
     zero(maps.identifications, 0, 1);
     start_ageing();
 }

@@ -25,7 +25,8 @@ struct datapath_skeleton;
 namespace causeway::test {
 
 struct LoadOptions {
-    std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
+    std::uint32_t flow_entries = 2 * CAUSEWAY_FLOWS_DEFAULT;
+    std::uint32_t flows = CAUSEWAY_FLOWS_DEFAULT;
     bool apart = false;  // shared with no other test: for what attaches them to devices
 };
 
@@ -65,6 +66,8 @@ public:
     void set_flow(const flow_key& key, const flow& value);
     void set_host_ports(const host_ports& value);
     void set_publishing(std::uint32_t value);
+    void set_departures(std::uint32_t value);
+    void remove_sandbox(std::uint32_t ifindex);
     void set_identification(std::uint32_t next);  // of the next packet that may be cut up
 
     // As it was loaded, with the timer anew.

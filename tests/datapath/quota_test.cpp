@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <ctime>
+
 #include "tests/datapath/datapath_fixture.hpp"
 
 namespace causeway::test {
@@ -12,12 +14,17 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::uint16_t own_port = 40000;
-constexpr std::uint32_t flows_of_all = CAUSEWAY_FLOW_ENTRIES_MAX / 2;
+constexpr std::uint32_t flows_of_all = CAUSEWAY_FLOWS_DEFAULT;
 
 class Quota : public InEachFamily {
 protected:
     static Frame asks(std::uint16_t port, std::uint8_t flags = syn) {
         return from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = port, .flags = flags};
+    }
+    static std::uint64_t now() {
+        timespec time{};
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
     }
     static Frame b_asks(std::uint16_t port) {
         return from_b / IPv4{.source = ip_b, .destination = ip_server} / UDP{.source_port = port};
@@ -45,6 +52,29 @@ TEST_P(Quota, IsAsManyFlowsAsTheNetworkSays) {
     expect_flows(3, 1);
 }
 
+TEST_P(Quota, IsTheSandboxsOwnWhereItHasOne) {
+    configure([](network& network) {
+        network.flows_max = 1;
+        network.flows_per_second = 1;
+    });
+    sandbox a = sandbox_at(ip_a, host_a, mac_a);
+    a.flows_max = 3;
+    a.flows_per_second = CAUSEWAY_ANY_RATE;
+    datapath_->set_sandbox(host_a, a);
+    for (std::uint16_t i = 0; i < 3; ++i) {
+        expect_verdict(From::sandbox_a, asks(static_cast<std::uint16_t>(own_port + i)), VERDICT_TO_WORLD);
+    }
+    expect_verdict(From::sandbox_a, asks(own_port + 3), VERDICT_DROP_FLOW_QUOTA);
+    expect_verdict(From::sandbox_b, b_asks(own_port), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_b, b_asks(own_port + 1), VERDICT_DROP_FLOW_QUOTA);
+    a.flows_max = 5;
+    a.flows_per_second = 1;
+    datapath_->set_sandbox(host_a, a);
+    expect_verdict(From::sandbox_a, asks(own_port + 3), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, asks(own_port + 4), VERDICT_DROP_FLOW_RATE);
+    expect_flows(4, 1);
+}
+
 TEST_P(Quota, DoesNotCountWhatStaysOnTheHost) {
     configure([](network& network) { network.flows_max = 0; });
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_b} / UDP{}, VERDICT_TO_SANDBOX);
@@ -70,7 +100,7 @@ TEST_P(Quota, IsGivenBackWhenFlowsEnd) {
 TEST_P(Quota, IsNotGivenBackToAnotherHolderOfTheSlot) {
     configure([](network& network) { network.timeout[FLOW_TCP_OPENING] = 1; });
     expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);
-    datapath_->set_usage(host_a, {.ifindex = 77, .flows = 5});
+    datapath_->set_usage(host_a, {.since = now(), .flows = 5});
     wait_until([&] { return datapath_->ageing_turns() == 0; });
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 5U);
 }
@@ -96,12 +126,26 @@ TEST_P(Quota, IsNotTakenWhenTheTableIsFull) {
 // However generous the network is: so that there is always something left for another.
 TEST_P(Quota, IsAQuarterOfWhatIsFreeAtTheMost) {
     configure([](network& network) { network.flows_max = UINT32_MAX; });
-    datapath_->set_usage(host_a, {.ifindex = host_a, .flows = flows_of_all / 4});
+    datapath_->set_usage(host_a, {.flows = flows_of_all / 4});
     expect_verdict(From::sandbox_a, asks(own_port), VERDICT_DROP_FLOW_QUOTA);
-    datapath_->set_usage(host_a, {.ifindex = host_a, .flows = flows_of_all / 4 - 1});
+    datapath_->set_usage(host_a, {.flows = flows_of_all / 4 - 1});
     expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);
     expect_verdict(From::sandbox_a, asks(own_port + 1), VERDICT_DROP_FLOW_QUOTA);
     expect_verdict(From::sandbox_b, b_asks(own_port), VERDICT_TO_WORLD);
+}
+
+// So many sandboxes that nothing is left for one who has nothing yet: that is no quota of its own.
+TEST_P(Quota, IsNotWhatEndsAFlowThatATableHasNoRoomFor) {
+    constexpr std::uint16_t room = 16;
+    load({.flows = room});
+    for (std::uint16_t i = 0; i < room; ++i) {
+        expect_verdict(From::sandbox_a, asks(static_cast<std::uint16_t>(own_port + i)), VERDICT_TO_WORLD);
+        datapath_->set_usage(host_a, {});
+    }
+    expect_verdict(From::sandbox_a, asks(own_port + room), VERDICT_DROP_TABLE_FULL);
+    expect_verdict(From::sandbox_b, b_asks(own_port), VERDICT_DROP_TABLE_FULL);
+    expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);  // those that are there go on
+    EXPECT_EQ(datapath_->flows().size(), 2U * room);
 }
 
 // A network's rate: so many at once, and then as they come free.

@@ -47,8 +47,9 @@ struct Case {
     const char* routes = "";         // for `ip`, before all packets
     std::vector<Frame> before = {};  // that A has sent
     const char* later_routes = "";   // for `ip`, between those and the packet
-    std::uint32_t flow_entries = CAUSEWAY_FLOW_ENTRIES_MAX;
+    std::uint32_t flow_entries = 2 * CAUSEWAY_FLOWS_DEFAULT;
     void (*change)(network&) = [](network&) {};
+    std::uint16_t link_flags = 0;  // of A
 };
 
 const Case cases[] = {
@@ -71,6 +72,12 @@ const Case cases[] = {
     {VERDICT_DROP_EXTENSION_HEADER, From::sandbox_a,
      from_a / IPv6{.source = ip6_of(ip_a), .destination = ip6_of(ip_b)} / Extension{} / Extension{.kind = hop_by_hop} /
          UDP{}},
+    {VERDICT_DROP_BAD_CHECKSUM,
+     From::uplink,
+     from_world / IPv4{.source = ip_router, .destination = ip_uplink} / IcmpError{.checksum = 1} /
+         IPv4{.source = ip_uplink, .destination = ip_server} / TCP{},
+     "",
+     {to_server}},
     {VERDICT_DROP_ETHERTYPE, From::sandbox_a,
      Ethernet{.source = mac_a, .destination = mac_gateway, .type = 0x88cc} / Payload{"x"}},
     {VERDICT_DROP_BAD_ARP, From::sandbox_a, from_a / Arp{.operation = arp_reply, .sender_mac = mac_a, .sender = ip_a}},
@@ -122,6 +129,10 @@ const Case cases[] = {
      .in = to_server,
      .before = {from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = 40001}},
      .change = [](network& network) { network.port_min = network.port_max = 40001; }},
+    {.verdict = VERDICT_DROP_ISOLATED,
+     .from = From::sandbox_a,
+     .in = from_a / IPv4{.source = ip_a, .destination = ip_b} / TCP{},
+     .link_flags = LINK_ISOLATED},
     {.verdict = VERDICT_DROP_TABLE_FULL, .from = From::sandbox_a, .in = to_server, .flow_entries = 1},
 };
 
@@ -140,6 +151,9 @@ TEST_P(Verdict, IsReached) {
     route_answer_.pointer = 48;  // the second header of the packet with too many
     run_ip(one.routes);
     configure(one.change);
+    auto sandbox = sandbox_at(ip_a, host_a, mac_a);
+    sandbox.link.flags = one.link_flags;
+    datapath_->set_sandbox(host_a, sandbox);
     for (const Frame& frame : one.before) {
         datapath_->run(Program::from_sandbox, frame.bytes(), {.ifindex = host_a});
     }

@@ -110,6 +110,16 @@ TEST_F(Chain, LeavesTheInterfaceAtAFailedAndAtAKilledAdd) {
     }
 }
 
+// The device may be another sandbox's next, and has the index that it had.
+TEST_F(Chain, LeavesNoFlowsToTheNextSandboxOnTheInterface) {
+    const auto keeper = connect("keeper");
+    ASSERT_TRUE(succeeded(ask("ADD", before_)));
+    EXPECT_TRUE(meet(Protocol::udp, {netns_}, {world_.world(), {world_address, 53}}));
+    EXPECT_EQ(ctl_json({"flows"}).size(), 1U);
+    ASSERT_TRUE(succeeded(ask("DEL", before_)));
+    EXPECT_EQ(ctl_json({"flows"}), Json::array());
+}
+
 TEST_F(Chain, RefusesAnInterfaceWhoseOtherEndIsNotNamed) {
     const auto before = Snapshot::take({netns_});
     auto said = before_;

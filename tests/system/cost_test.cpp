@@ -5,6 +5,7 @@
 
 #include "tests/system/fault.hpp"
 #include "tests/system/host.hpp"
+#include "tests/system/traffic.hpp"
 
 namespace causeway::test {
 namespace {
@@ -44,7 +45,7 @@ TEST_F(Cost, IsTheDocumentedOneAndDoesNotGrow) {
     const auto netns = world_.add_namespace("blue");
     const Call add{.command = "ADD", .id = "blue", .netns = netns}, del{.command = "DEL", .id = "blue", .netns = netns};
     const auto add_alone = counts_of(add);
-    EXPECT_LE(add_alone.map_operations, 39);
+    EXPECT_LE(add_alone.map_operations, 40);
     EXPECT_LE(add_alone.netlink_requests, 13);
     EXPECT_EQ(add_alone.forks, 0);
     ASSERT_TRUE(succeeded(answer_to(add)));
@@ -77,6 +78,41 @@ TEST_F(Cost, IsTheDocumentedOneForBothFamiliesToo) {
     const auto del_counts = counts_of(del);
     EXPECT_LE(del_counts.map_operations, 31);
     EXPECT_LE(del_counts.netlink_requests, 2);
+}
+
+// What a DEL leaves of its sandbox's flows the timer ends: nobody walks through all that there are.
+TEST_F(Cost, OfADelIsTheSameHoweverManyFlowsThereAre) {
+    const auto open_flows = [&](const Sandbox& sandbox, std::uint16_t count) {
+        auto socket = Socket::udp(sandbox.netns);
+        for (std::uint16_t i = 0; i < count; ++i) {
+            socket.send_to({world_address, static_cast<std::uint16_t>(1 + i)}, "?");
+        }
+    };
+    const auto flows_of = [](const std::string& container) {
+        for (const auto& row : ctl_json({"endpoints"})) {
+            if (row.at("container") == container) {
+                return row.at("flows").get<int>();
+            }
+        }
+        return -1;
+    };
+    const auto keeper = connect("keeper");
+    const auto cost_of_del = [&](std::uint16_t own) {
+        const auto blue = connect("blue");
+        open_flows(blue, own);
+        EXPECT_EQ(flows_of("blue"), own);
+        const int cost = count({.command = "DEL", .id = "blue", .netns = blue.netns}, {SYS_bpf});
+        world_.remove_namespace("blue");
+        return cost;
+    };
+    const int with_few = cost_of_del(1), with_none = cost_of_del(0);
+    EXPECT_LE(with_none, 29);
+    open_flows(keeper, 10000);
+    ASSERT_EQ(flows_of("keeper"), 10000);
+    EXPECT_EQ(cost_of_del(0), with_none);
+    EXPECT_EQ(cost_of_del(5000), with_few);
+    EXPECT_EQ(flows_of("keeper"), 10000) << "another's stay";
+    EXPECT_TRUE(eventually([] { return ctl_json({"flows"}).size() == 10000; })) << "those of who is gone do not";
 }
 
 }  // namespace

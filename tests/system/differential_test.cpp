@@ -130,12 +130,6 @@ bool are_same_errors_about_fragments(const Difference& difference) {
            (*ours)[9] == icmp_number && std::equal(ours->begin() + 8, ours->begin() + 28, kernels->begin() + 8);
 }
 
-// By how much an ICMP checksum is wrong, in a packet that is made to be compared.
-unsigned residue_of_icmp(const Bytes& packet) {
-    const auto at = std::size_t{packet[0]} % 16 * 4 + 2;
-    return static_cast<unsigned>(packet.at(at) << 8 | packet.at(at + 1));
-}
-
 bool begins_with_part_of_a_tcp_header(const std::vector<Bytes>& pieces) {
     return std::ranges::any_of(pieces, [](const Bytes& frame) {
         const std::size_t transport = 14 + std::size_t{frame[14]} % 16 * 4, size = frame.size() - transport;
@@ -193,14 +187,6 @@ constexpr std::array accepted{
                             *kernels = only(difference.kernels, difference.target());
                  return difference.step.two_for_one_place && ours && kernels && ours->size() == kernels->size();
              }},
-    Accepted{
-        "an ICMP error whose checksum is wrong is translated and stays wrong, so that its receiver discards it; the "
-        "kernel does that itself",
-        [](const Difference& difference) {
-            const auto* ours = only(difference.ours, difference.target());
-            return difference.step.error >= 0 && difference.step.damaged && ours && difference.kernels.nothing() &&
-                   residue_of_icmp(*ours) != 0;
-        }},
     Accepted{"an SCTP chunk that conntrack's state machine calls invalid is translated, for the same reason",
              [](const Difference& difference) {
                  return difference.is_of(sctp_number) && kept_from_target(difference, difference.kernels) &&

@@ -183,6 +183,44 @@ TEST_P(Quota, ThatIsUsedUpIsSaidAtOnce) {
     EXPECT_EQ(flows_of("blue"), 3U);
 }
 
+TEST_P(Quota, OfOneSandboxIsSaidByItsRuntimeAndChangedByTheOperator) {
+    const Terms terms{
+        .patch = {{"quota", {{"flows", 2}}}, {"args", {{"cni", {{"quota", {{"flows", 4}, {"flowsPerSecond", 0}}}}}}}}};
+    const auto blue = join("blue", terms), red = join("red", {.patch = {{"quota", {{"flows", 2}}}}});
+    std::vector<Line> lines;
+    const auto opens = [&](const Party& party) {
+        int opened = 0;
+        for (; opened < 10; ++opened) {
+            auto client = Socket::tcp(party.netns);
+            auto listener =
+                Socket::listener(world_.world(), server(static_cast<std::uint16_t>(9000 + lines.size())).end);
+            if (client.connect(listener.local()) != 0) {
+                break;
+            }
+            lines.push_back({std::move(client), std::move(*listener.accept()), {}});
+        }
+        return opened;
+    };
+    EXPECT_EQ(opens(blue), 4);
+    EXPECT_EQ(opens(red), 2) << "the network's";
+    ASSERT_EQ(ctl({"sandbox", "quota", "blue", "--flows", "6"}).status, 0);
+    EXPECT_EQ(opens(blue), 2);
+    for (const auto& row : ctl_json({"endpoints"})) {
+        const bool of_blue = row.at("container") == "blue";
+        EXPECT_EQ(row.at("flows"), of_blue ? 6 : 2) << row;
+        EXPECT_EQ(row.at("flowsAtMost"), of_blue ? 6 : 2) << row;
+        EXPECT_EQ(row.at("flowsPerSecond"), of_blue ? 0 : 50000) << row;
+    }
+    ASSERT_EQ(ctl({"sandbox", "quota", "blue", "--reset"}).status, 0);
+    EXPECT_EQ(opens(blue), 0);
+    for (auto& line : lines) {
+        EXPECT_TRUE(alive(line)) << "those that are there stay";
+    }
+    EXPECT_EQ(ctl({"sandbox", "quota", "green", "--flows", "6"}).status, 1);
+    EXPECT_EQ(ctl({"sandbox", "quota", "blue"}).status, 2);
+    EXPECT_EQ(ctl({"sandbox", "quota", "blue", "--flows", "0"}).status, 2);
+}
+
 // Sends a datagram to each of so many addresses and ports.
 void scan(const std::string& netns, std::size_t destinations) {
     constexpr std::size_t batch = 1000, ports = 5000;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long a flow may be idle: not ended before its time, and ended after it, in every state (RFC 4787, REQ-5; RFC
-// 5382, REQ-5; RFC 5508, REQ-1).
+// 5382, REQ-5; RFC 5508, REQ-2).
 //
 // Times are taken before the last packet is sent and after an end is seen, so a slow machine can't make a flow look too
 // short-lived; where something must happen in time, the clock says whether it was, and it is tried again if not.

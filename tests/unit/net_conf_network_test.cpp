@@ -72,6 +72,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "nonMasqueradeCIDRs", "fd00::/64"},
         Refused{"AnUnmasqueradedDestinationHasIPv4InIt", "/nonMasqueradeCIDRs", Json::array({"::/0"}),
                 "nonMasqueradeCIDRs", "2000::/3"},
+        Refused{"IsolateIsText", "/isolate", "yes", "isolate"},
         Refused{"UplinksAreText", "/uplinks", "eth0", "uplinks"},
         Refused{"UplinksAreAnObject", "/uplinks", {{"eth0", true}}, "uplinks"},
         Refused{"AnUplinkIsANumber", "/uplinks", Json::array({"eth0", 5}), "uplinks"},
@@ -128,6 +129,33 @@ TEST(NetConfMulticast, IsOffUnlessItIsAskedFor) {
     EXPECT_FALSE(read(example())->network.multicast);
     EXPECT_FALSE(read(example_with("/multicast", false))->network.multicast);
     EXPECT_TRUE(read(example_with("/multicast", true))->network.multicast);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Tables, NetConfKey,
+    testing::Values(Refused{"TablesAreANumber", "/tables", 60, "tables"},
+                    Refused{"TablesAreAList", "/tables", Json::array({60}), "tables"},
+                    Refused{"FlowsAreTooFew", "/tables", {{"flows", 15}}, "tables.flows", "15"},
+                    Refused{"FlowsAreTooMany", "/tables", {{"flows", 1048577}}, "tables.flows", "1048577"},
+                    Refused{"FlowsAreText", "/tables", {{"flows", "many"}}, "tables.flows", "\"many\""},
+                    Refused{"SandboxesAreNone", "/tables", {{"sandboxes", 0}}, "tables.sandboxes", "0"},
+                    Refused{"SandboxesAreTooMany", "/tables", {{"sandboxes", 65537}}, "tables.sandboxes", "65537"}),
+    name_of_row);
+
+TEST(NetConfTables, AreTakenWhenTheyAreAtABound) {
+    for (const auto& [flows, sandboxes] : {std::pair(16U, 1U), std::pair(1048576U, 65536U)}) {
+        const auto conf = read(example_with("/tables", {{"flows", flows}, {"sandboxes", sandboxes}}));
+        ASSERT_TRUE(succeeds(conf));
+        EXPECT_EQ(conf->network.tables.flows, flows);
+        EXPECT_EQ(conf->network.tables.sandboxes, sandboxes);
+    }
+}
+
+TEST(NetConfTables, AreAnySizeWhenNothingIsSaid) {
+    const auto conf = read(example());
+    ASSERT_TRUE(succeeds(conf));
+    EXPECT_EQ(conf->network.tables.flows, std::nullopt);
+    EXPECT_EQ(conf->network.tables.sandboxes, std::nullopt);
 }
 
 TEST(NetConfName, IsRefusedWhenItIsMissing) {

@@ -87,6 +87,24 @@ TEST(RuntimeConf, MatchesKeysWhateverTheirCase) {
     EXPECT_THAT(read->dns->nameservers, ElementsAre("203.0.113.2"));
 }
 
+TEST(RuntimeConf, HasTheQuotaOfEachWayToAskForOne) {
+    const Json args{{"args", {{"cni", {{"quota", {{"flows", 10U}, {"flowsPerSecond", 0U}}}}}}}};
+    auto conf = args;
+    auto read = read_runtime_conf(conf, "");
+    ASSERT_TRUE(succeeds(read));
+    EXPECT_EQ(read->quota.flows, 10U);
+    EXPECT_EQ(read->quota.flows_per_second, 0U);
+    conf["runtimeConfig"] = {{"Quota", {{"Flows", 20U}}}};
+    read = read_runtime_conf(conf, "");
+    ASSERT_TRUE(succeeds(read));
+    EXPECT_EQ(read->quota.flows, 20U);
+    EXPECT_EQ(read->quota.flows_per_second, 0U) << "said by args alone";
+    EXPECT_TRUE(fails_with(read_runtime_conf(runtime({{"quota", {{"flows", 0U}}}}), ""), Code::invalid_configuration,
+                           {"runtimeConfig.quota.flows: ", "0"}));
+    EXPECT_TRUE(fails_with(read_runtime_conf(runtime({{"quota", 5}}), ""), Code::invalid_configuration,
+                           {"runtimeConfig.quota: ", "5"}));
+}
+
 TEST(RuntimeConf, HasTheDnsOfTheRuntime) {
     const auto read = read_runtime_conf(
         runtime({{"dns", {{"servers", {"203.0.113.2"}}, {"searches", {"one", "two"}}, {"options", {"ndots:1"}}}}}), "");

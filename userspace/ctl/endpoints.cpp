@@ -29,12 +29,15 @@ std::expected<int, Error> list_endpoints(bool as_json) {
                  {"RECV PKTS", "receivedPackets", true},
                  {"RECV BYTES", "receivedBytes", true},
                  {"DROPPED", "droppedPackets", true},
+                 {"FLOWS", "flows", true},
+                 {"AT MOST", "flowsAtMost", true},
+                 {"A SECOND", "flowsPerSecond", true},
                  {"PORTS", "ports"},
                  {"NAMESPACE", "namespace"}});
     for (const auto& one : TRY(list_sandboxes())) {
         const auto& count = one.counters;
-        std::vector<nlohmann::ordered_json> counts{count.sent_packets, count.sent_bytes, count.received_packets,
-                                                   count.received_bytes, count.dropped_packets};
+        std::vector<nlohmann::ordered_json> counts{count.sent_packets,   count.sent_bytes,      count.received_packets,
+                                                   count.received_bytes, count.dropped_packets, one.flows};
         std::vector<nlohmann::ordered_json> addresses;
         std::ranges::transform(one.addresses, std::back_inserter(addresses), &Address::text);
         if (addresses.empty()) {  // an ADD that was killed, or has just begun
@@ -42,7 +45,8 @@ std::expected<int, Error> list_endpoints(bool as_json) {
         }
         for (const auto& address : addresses) {
             table.add({address, one.mac.text(), one.host_end, one.id.container, one.id.interface, one.network,
-                       counts[0], counts[1], counts[2], counts[3], counts[4], text_of(one.ports), one.netns});
+                       counts[0], counts[1], counts[2], counts[3], counts[4], counts[5], one.quota.flows.value_or(0),
+                       one.quota.flows_per_second.value_or(0), text_of(one.ports), one.netns});
             std::ranges::fill(counts, nullptr);  // a sandbox's packets are counted once
         }
     }
@@ -57,8 +61,9 @@ void add_endpoints(CLI::App& app, Action& chosen) {
     command->footer(
         "Packets and bytes are the sandbox's: sent is what came out of it, received what was delivered\n"
         "to it, dropped what it sent and the datapath refused; they stand at the first of its addresses. \"causewayctl "
-        "stats\" says why. PORTS are the\n"
-        "source ports that the sandbox has for itself, where its network has a portBlock.");
+        "stats\" says why. FLOWS are those\n"
+        "to the world that the sandbox has, AT MOST and A SECOND its quota (0 a second: any number). PORTS are the\n"
+        "source ports that it has for itself, where its network has a portBlock.");
     auto as_json = std::make_shared<bool>(false);
     add_output_option(*command, *as_json);
     command->callback([&chosen, as_json] { chosen = [as_json] { return list_endpoints(*as_json); }; });

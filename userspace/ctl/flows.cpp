@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <ctime>
 #include <map>
 #include <memory>
 
@@ -20,13 +19,6 @@ namespace causeway::ctl {
 namespace {
 
 constexpr std::uint64_t nanoseconds = 1'000'000'000;
-
-// The clock of the datapath's bpf_ktime_get_ns().
-std::uint64_t now() {
-    timespec time{};
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<std::uint64_t>(time.tv_sec) * nanoseconds + static_cast<std::uint64_t>(time.tv_nsec);
-}
 
 std::string protocol_name(std::uint8_t protocol) {
     switch (protocol) {
@@ -106,6 +98,9 @@ bool matches(const Filter& filter, const Listed& flow) {
 
 std::expected<std::vector<Listed>, Error> find_flows(const Datapath& datapath, const Filter& filter) {
     std::map<std::uint32_t, std::string> containers{{0, "(host)"}};
+    const auto container_of = [&](std::uint32_t ifindex) {
+        return containers.contains(ifindex) ? containers[ifindex] : "(gone)";  // until the timer has ended its flows
+    };
     for (const auto& sandbox : TRY(list_sandboxes())) {
         containers[sandbox.ifindex] = sandbox.id.container;
     }
@@ -114,7 +109,7 @@ std::expected<std::vector<Listed>, Error> find_flows(const Datapath& datapath, c
         const auto state = flow_state_of(pair.key.protocol, pair.sent.seen, pair.replied.seen);
         const auto network = datapath.networks.find(pair.sent.network).value_or(::network{});
         const auto last_seen = std::max(pair.sent.last_seen, pair.replied.last_seen);
-        Listed flow{pair, containers[pair.sent.link.ifindex], protocol_name(pair.key.protocol), state_name(state),
+        Listed flow{pair, container_of(pair.sent.link.ifindex), protocol_name(pair.key.protocol), state_name(state),
                     last_seen + network.timeout[state] * nanoseconds};
         if (matches(filter, flow)) {
             found.push_back(std::move(flow));
@@ -136,7 +131,7 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }
-    const auto time = now();
+    const auto time = Datapath::now();
     for (const auto& flow : datapath ? TRY(find_flows(*datapath, filter)) : std::vector<Listed>{}) {
         const auto& [key, sent, replied] = flow.pair;
         table.add({flow.container, flow.protocol, end_of(key.source, key.source_port),

@@ -25,6 +25,9 @@ struct Options {
     std::vector<std::string> subnets{"10.0.0.0/24"}, uplinks, command;
     std::uint32_t mtu = 0;
     bool routed = false;
+    std::string interface = interface_name;
+    Quota quota;
+    bool from_network = false;
 };
 
 std::expected<void, Error> refuse_bad_name(const std::string& name) {
@@ -42,7 +45,8 @@ std::expected<int, Error> add_one(const Options& options) {
                         .device = options.device,
                         .uplinks = options.uplinks,
                         .nat = {.masquerade = !options.routed}};
-    SandboxSpec sandbox{.id = {options.name, interface_name}, .netns = named_netns_path(options.name)};
+    SandboxSpec sandbox{
+        .id = {options.name, interface_name}, .netns = named_netns_path(options.name), .quota = options.quota};
     for (const auto& text : options.subnets) {
         const auto subnet = TRY(Prefix::parse(text));
         network.ranges.push_back({TRY(Range::of_subnet(subnet))});
@@ -84,6 +88,11 @@ std::expected<int, Error> delete_one(const Options& options) {
     return done;
 }
 
+std::expected<int, Error> set_quota(const Options& options) {
+    TRY(change_quota({options.name, options.interface}, options.quota, options.from_network));
+    return done;
+}
+
 std::expected<int, Error> run_inside(const Options& options) {
     TRY(refuse_bad_name(options.name));
     TRY(TRY(Netns::open(named_netns_path(options.name))).enter());
@@ -94,6 +103,13 @@ std::expected<int, Error> run_inside(const Options& options) {
     arguments.push_back(nullptr);
     execvp(arguments[0], arguments.data());
     return std::unexpected(errno_error("run " + options.command[0]));
+}
+
+void add_quota_options(CLI::App& command, Quota& quota) {
+    command.add_option("--flows", quota.flows, "that it may have at once")
+        ->check(CLI::Range(std::uint32_t{1}, std::uint32_t{CAUSEWAY_FLOWS_MAX}));
+    command.add_option("--flows-per-second", quota.flows_per_second, "that it may open; 0: any number")
+        ->check(CLI::Range(0, 1'000'000));
 }
 
 }  // namespace
@@ -115,12 +131,28 @@ void add_sandbox(CLI::App& app, Action& chosen) {
                     "a device that leads to the world; default: all with a global address");
     add->add_option("--mtu", options->mtu, "default: the smallest of the uplinks'");
     add->add_flag("--routed", options->routed, "keep the sandbox's own source address towards the world");
+    add_quota_options(*add, options->quota);
     add->footer("Example: causewayctl sandbox add one && causewayctl sandbox exec one ping -c1 10.0.0.1");
     add->callback([&chosen, options] { chosen = [options] { return add_one(*options); }; });
 
     auto* remove = group->add_subcommand("del", "Disconnect the sandbox NAME and remove its namespace");
     remove->add_option("NAME", options->name, "")->required();
     remove->callback([&chosen, options] { chosen = [options] { return delete_one(*options); }; });
+
+    auto* quota = group->add_subcommand("quota", "Change how many flows to the world a connected sandbox may have");
+    quota->add_option("NAME", options->name, "its container id, as \"causewayctl endpoints\" shows it")->required();
+    quota->add_option("--interface", options->interface, "of the sandbox")->capture_default_str();
+    add_quota_options(*quota, options->quota);
+    quota->add_flag("--reset", options->from_network, "what is not given here is the network's quota again");
+    quota->footer(
+        "Of any sandbox, whoever has connected it; it lasts until its DEL. Flows that there are stay, also beyond\n"
+        "the new quota: it is new ones that are refused.");
+    quota->callback([&chosen, options] {
+        if (options->quota.empty() && !options->from_network) {
+            throw CLI::RequiredError("--flows, --flows-per-second or --reset");
+        }
+        chosen = [options] { return set_quota(*options); };
+    });
 
     auto* exec = group->add_subcommand("exec", "Run COMMAND [ARGUMENT...] in the sandbox NAME");
     exec->add_option("NAME", options->name, "")->required();

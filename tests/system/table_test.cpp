@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much room the host has for flows and for sandboxes: as much as is configured, and what happens when it is full.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "tests/system/snapshot.hpp"
+#include "tests/system/translator.hpp"
+
+namespace causeway::test {
+namespace {
+
+class Tables : public Host {
+protected:
+    static Json with_tables(const Json& tables, const Json& patch = Json::object()) {
+        auto conf = configuration(patch);
+        conf["tables"] = tables;
+        return conf;
+    }
+    static Answer status(const Json& conf) {
+        return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
+    }
+
+    Place server(std::uint16_t port = 8080) const { return {world_.world(), {world_address, port}}; }
+};
+
+TEST_F(Tables, AreAsLargeAsTheFirstAddSaysAndAnotherSizeIsRefused) {
+    const auto blue = connect("blue", with_tables({{"flows", 1000}, {"sandboxes", 2}}));
+    const auto netns = world_.add_namespace("red");
+    const auto before = Snapshot::take({netns});
+    EXPECT_TRUE(refused(add("red", netns, with_tables({{"flows", 2000}})), 7, {"tables.flows", "2000", "1000"}));
+    EXPECT_TRUE(refused(add("red", netns, with_tables({{"sandboxes", 3}})), 7, {"tables.sandboxes", "3", "2"}));
+    EXPECT_TRUE(refused(status(with_tables({{"flows", 2000}})), 50, {"tables.flows", "2000", "1000"}));
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(succeeded(add("red", netns, with_tables({{"flows", 1000}}))));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns}, server()));
+    ASSERT_TRUE(succeeded(del("red", netns)));
+    disconnect(blue);
+    EXPECT_TRUE(succeeded(add("red", netns, with_tables({{"flows", 2000}})))) << "nobody uses the old ones any more";
+}
+
+TEST_F(Tables, AreTakenAsTheyAreByWhoeverAsksForNoSize) {
+    const auto blue = connect("blue", with_tables({{"flows", 1000}}));
+    const auto red = connect("red");
+    EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, server()));
+}
+
+TEST_F(Tables, OfSandboxesThatAreFullRefuseAnotherAndSaySo) {
+    const auto conf = with_tables({{"sandboxes", 2}});
+    const auto blue = connect("blue", conf), red = connect("red", conf);
+    const auto netns = world_.add_namespace("green");
+    const auto before = Snapshot::take({netns});
+    EXPECT_TRUE(refused(add("green", netns, conf), 101, {"room for 2"}));
+    EXPECT_TRUE(before.holds());
+    disconnect(blue, conf);
+    EXPECT_TRUE(succeeded(add("green", netns, conf)));
+    EXPECT_TRUE(meet(Protocol::udp, {netns}, server()));
+}
+
+// Sixteen flows: each sandbox takes all that it may, and then there are more sandboxes.
+TEST_F(Tables, OfFlowsThatAreFullRefuseNewFlowsAtOnceAndTouchNoLiveOne) {
+    constexpr std::size_t room = 16;
+    const auto conf = with_tables({{"flows", room}}, {{"timeouts", {{"tcpClosing", 1}}}});
+    let_errors_flow("");
+    auto listener = Socket::listener(world_.world(), server().end);
+    std::vector<Sandbox> sandboxes;
+    std::vector<Line> lines;
+    while (sandboxes.size() <= room && (sandboxes.empty() || count_of("drop-table-full") == 0)) {
+        sandboxes.push_back(connect("sandbox" + std::to_string(sandboxes.size()), conf));
+        for (bool refused = false; !refused;) {
+            auto client = Socket::tcp(sandboxes.back().netns);
+            const int refusal = client.connect(server().end);
+            refused = refusal != 0;
+            if (refused) {
+                EXPECT_EQ(refusal, EHOSTUNREACH) << "at once, and not a time-out";
+                continue;
+            }
+            auto accepted = listener.accept();
+            ASSERT_TRUE(accepted);
+            lines.push_back({std::move(client), std::move(*accepted), {}});
+        }
+    }
+    EXPECT_EQ(lines.size(), room) << ctl({"stats", "-i", "0"}).out;
+    EXPECT_EQ(ctl_json({"flows"}).size(), room);
+    EXPECT_GE(count_of("drop-table-full"), 1U);
+    for (auto& line : lines) {
+        EXPECT_TRUE(alive(line));
+    }
+
+    lines.erase(lines.begin());  // both ends close
+    const auto late = connect("late", conf);
+    EXPECT_TRUE(
+        eventually([&] { return Socket::tcp(late.netns).connect(server().end) == 0; }, std::chrono::seconds(15)))
+        << "a flow that has ended leaves its place to another";
+    for (auto& line : lines) {
+        EXPECT_TRUE(alive(line));
+    }
+}
+
+}  // namespace
+}  // namespace causeway::test

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/publication.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <string>
+
+namespace causeway {
+
+namespace {
+
+constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
+const std::string loopback_name = "lo";
+const std::string range_path = "/proc/sys/net/ipv4/ip_local_port_range";
+
+publication_key key_of(std::uint64_t claim, std::uint32_t number) {
+    return {.claim = claim, .number = number, .reserved = 0};
+}
+
+publication publication_of(const PortMapping& mapping) {
+    return {.host = mapping.host.value_or(Address{}).raw(),
+            .host_port = mapping.host_port,
+            .sandbox_port = mapping.sandbox_port,
+            .protocol = mapping.protocol,
+            .reserved = {}};
+}
+
+PortMapping mapping_of(const publication& record) {
+    const Address host(record.host);
+    return {.protocol = record.protocol,
+            .host = host.is_none() ? std::nullopt : std::optional(host),
+            .host_port = record.host_port,
+            .sandbox_port = record.sandbox_port};
+}
+
+// The larger part of what the kernel leaves when it gives ports to sockets by itself. A host that leaves hardly any
+// shares all of them: then a port that a socket has at that moment is passed over.
+std::expected<loopback_ports, Error> ports_for_loopback() {
+    constexpr std::uint32_t unprivileged = 1024, last = 65535, enough = 1024;
+    std::uint32_t first_given = 0, last_given = 0;
+    std::ifstream file(range_path);
+    file >> first_given >> last_given;
+    if (!file || first_given > last_given || last_given > last) {
+        return fail(Code::io_failure, "read " + range_path + ": it holds no range of ports");
+    }
+    const std::uint32_t below = first_given > unprivileged ? first_given - unprivileged : 0, above = last - last_given;
+    if (std::max(below, above) < enough) {
+        return loopback_ports{unprivileged, last};
+    }
+    return below >= above ? loopback_ports{unprivileged, static_cast<std::uint16_t>(first_given - 1)}
+                          : loopback_ports{static_cast<std::uint16_t>(std::max(last_given + 1, unprivileged)), last};
+}
+
+}  // namespace
+
+std::expected<void, Error> record_publications(const Datapath& datapath, std::uint64_t claim,
+                                               const std::vector<PortMapping>& ports) {
+    if (ports.empty()) {
+        return {};
+    }
+    const auto publishing = TRY(Datapath::open_publishing());
+    for (std::uint32_t number = 0; const auto& mapping : ports) {
+        const std::string what = "the published port " + std::to_string(mapping.host_port);
+        TRY(publishing.publications.put(key_of(claim, number++), publication_of(mapping), what));
+        TRY(publishing.places.put(mapping.host_port % CAUSEWAY_PUBLISHED_PLACES, 1, what));
+    }
+    TRY(publishing.loopback.put(0, TRY(ports_for_loopback()), "the ports for what the host sends to itself"));
+    return attach(datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(), loopback_name);
+}
+
+std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t claim) {
+    const auto publishing = TRY(Datapath::open_publishing());
+    std::vector<PortMapping> ports;
+    while (const auto record = publishing.publications.find(key_of(claim, static_cast<std::uint32_t>(ports.size())))) {
+        ports.push_back(mapping_of(*record));
+    }
+    return ports;
+}
+
+std::expected<void, Error> forget_publications(std::uint64_t claim) {
+    const auto publishing = TRY(Datapath::open_publishing());
+    // The last first: what a kill leaves is found from 0 on.
+    for (auto number = TRY(publications_of(claim)).size(); number > 0; number--) {
+        TRY(publishing.publications.erase(key_of(claim, static_cast<std::uint32_t>(number - 1)), "a published port"));
+    }
+    return {};
+}
+
+std::expected<bool, Error> nothing_is_published() {
+    return TRY(Datapath::open_publishing()).publications.empty();
+}
+
+std::expected<void, Error> close_loopback_if_unused(const Datapath& datapath) {
+    const auto publishing = TRY(Datapath::open_publishing());
+    if (!publishing.publications.empty() && !datapath.attachments.empty()) {
+        return {};
+    }
+    return detach(datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(), loopback_name);
+}
+
+std::expected<void, Error> verify_loopback(const Datapath& datapath) {
+    const auto publishing = TRY(Datapath::open_publishing());
+    if (!TRY(attached(datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(),
+                      loopback_name))) {
+        return fail(Code::check_failed,
+                    "the program from_loopback is not attached to lo: the host itself does not "
+                    "reach published ports");
+    }
+    return {};
+}
+
+}  // namespace causeway
