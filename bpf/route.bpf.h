@@ -189,7 +189,7 @@ static __always_inline struct address source_of_fib(const struct packet *packet,
 		return fib->ipv4_src != packet->source.word[3] ? address_of_ipv4(fib->ipv4_src)
 							       : uplink->address[FAMILY_IPV4];
 	source = (struct address){{fib->ipv6_src[0], fib->ipv6_src[1], fib->ipv6_src[2], fib->ipv6_src[3]}};
-	if (same_address(&source, &packet->source))
+	if (same_address(&source, &packet->source) || uplink->flags & UPLINK_TEMPORARY)
 		return uplink->address[FAMILY_IPV6];
 	return is_source(&source) ? source : (struct address){};
 }

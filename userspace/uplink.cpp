@@ -8,6 +8,8 @@
 #include <cstring>
 #include <set>
 
+#include "userspace/sysctl.hpp"
+
 namespace causeway {
 
 namespace {
@@ -32,6 +34,11 @@ std::expected<std::array<Address, FAMILY_COUNT>, Error> sources_on(Netlink& netl
     return sources;
 }
 
+// Linux, Documentation/networking/ip-sysctl.rst, use_tempaddr.
+bool prefers_temporary(const Link& link, const NetworkSpec& spec) {
+    return spec.has(FAMILY_IPV6) && sysctl_value("net/ipv6/conf/" + link.name + "/use_tempaddr") == "2";
+}
+
 std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const NetworkSpec& spec) {
     std::vector<Uplink> uplinks;
     for (const auto& name : spec.uplinks) {
@@ -42,7 +49,7 @@ std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const 
         if (!link->ethernet) {
             return fail(Code::invalid_configuration, "uplinks: \"" + name + "\" is not an Ethernet device");
         }
-        uplinks.push_back({*link, TRY(sources_on(netlink, link->ifindex, spec))});
+        uplinks.push_back({*link, TRY(sources_on(netlink, link->ifindex, spec)), prefers_temporary(*link, spec)});
     }
     return uplinks;
 }
@@ -77,7 +84,7 @@ std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const Ne
         }
         const auto sources = TRY(sources_on(netlink, ifindex, spec));
         if (!std::ranges::all_of(sources, &Address::is_none)) {
-            uplinks.push_back({*link, sources});
+            uplinks.push_back({*link, sources, prefers_temporary(*link, spec)});
         }
     }
     return uplinks;
@@ -104,13 +111,16 @@ std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const N
 // The record before the program, so that whoever removes the networks finds all that was attached.
 std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks,
                                           const NetworkSpec& spec) {
-    for (const auto& [link, addresses] : uplinks) {
+    for (const auto& [link, addresses, temporary] : uplinks) {
         const auto present = datapath.uplinks.find(link.ifindex);
         uplink record = present.value_or(uplink{});
         for (const auto family : families) {
             if (spec.has(family)) {
                 record.address[family] = addresses[family].raw();
             }
+        }
+        if (spec.has(FAMILY_IPV6)) {
+            record.flags = temporary ? std::uint32_t{UPLINK_TEMPORARY} : 0U;
         }
         if (!present || std::memcmp(&record, &*present, sizeof(record)) != 0) {
             TRY(datapath.uplinks.put(link.ifindex, record, "the uplink " + link.name));

@@ -13,6 +13,8 @@ namespace causeway {
 struct Uplink {
     Link link;
     std::array<Address, FAMILY_COUNT> addresses;  // of the network's families; none: it has none of that family
+    bool temporary =
+        false;  // the kernel prefers IPv6 addresses of it that last a day (RFC 8981), which no flow outlives
 };
 
 // Those that the spec names, or every Ethernet device with a global address of one of the spec's families that is none

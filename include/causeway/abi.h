@@ -231,10 +231,15 @@ struct traffic {
 	__u64 dropped_packets; /* of those that it sent */
 };
 
+enum uplink_flag {
+	UPLINK_TEMPORARY = 1 << 0, /* the kernel would name a temporary address of IPv6: the recorded one serves */
+};
+
 /* A device to the world. Key of `uplinks`: ifindex. */
 struct uplink {
 	/* By family; all zero: none. Source for translation where the kernel can't name one (before 6.7). */
 	struct address address[FAMILY_COUNT];
+	__u32 flags; /* enum uplink_flag */
 };
 
 enum flow_seen { /* TCP flags seen in one direction */
@@ -419,7 +424,7 @@ CAUSEWAY_SIZE(struct fragment_train, 48 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 6);
 CAUSEWAY_SIZE(struct held_key, 48);
 CAUSEWAY_SIZE(struct sandbox_link, 20);
 CAUSEWAY_SIZE(struct sandbox, 44 + 32 * FAMILY_COUNT);
-CAUSEWAY_SIZE(struct uplink, 16 * FAMILY_COUNT);
+CAUSEWAY_SIZE(struct uplink, 16 * FAMILY_COUNT + 4);
 CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);

@@ -69,7 +69,7 @@ TEST_F(Cost, IsTheDocumentedOneForBothFamiliesToo) {
     const auto netns = world_.add_namespace("blue");
     const Call add{.command = "ADD", .id = "blue", .netns = netns, .conf = conf};
     const auto counts = counts_of(add);
-    EXPECT_LE(counts.map_operations, 44);
+    EXPECT_LE(counts.map_operations, 45);
     EXPECT_LE(counts.netlink_requests, 16);
     EXPECT_EQ(counts.forks, 0);
     ASSERT_TRUE(succeeded(answer_to(add)));

@@ -177,6 +177,21 @@ TEST_P(Family, KeepsItsOwnAddressTowardsTheWorldWhenItIsRouted) {
     }
 }
 
+// Where the kernel prefers them for its own connections (RFC 8981, and use_tempaddr 2).
+TEST_P(Family, IsMasqueradedWithNeitherATemporaryNorADeprecatedAddress) {
+    set_sysctl("net/ipv6/conf/up0/use_tempaddr", "2");
+    set_sysctl("net/ipv6/conf/up0/accept_dad", "0");
+    ip({"addr", "add", "2001:db8:71::77/64", "dev", "up0", "mngtmpaddr"});
+    ip({"addr", "add", "2001:db8:71::99/64", "dev", "up0", "preferred_lft", "0"});
+    ASSERT_THAT(ip({"-6", "addr", "show", "up0"}), HasSubstr("temporary"));
+    const auto blue = connect("blue", conf());
+    for (const auto& member : members()) {
+        const auto meeting = meet(Protocol::tcp, {blue.netns}, {world_.world(), {member.world, 80}});
+        EXPECT_TRUE(meeting);
+        EXPECT_THAT(meeting.seen.address, testing::AnyOf(member.node, std::string("2001:db8:71::77")));
+    }
+}
+
 TEST_P(Family, PublishesAPortOnEachOfItsFamilies) {
     const auto publishing = [](const std::string& host) {
         return conf(
