@@ -12,7 +12,6 @@
 
 #define QUOTE_MAX 128 /* bytes of an IPv4 packet: RFC 1812, section 4.3.2.3, lets it be as many as fit into 576 */
 #define QUOTE_IPV6_MAX (1280 - sizeof(struct icmpv6_error)) /* RFC 4443, section 2.4 (c): as many as fit */
-#define QUOTE_PART 256                                      /* bytes that are summed up in one go */
 #define INTERNETWORK_CONTROL 0xc0                           /* type of service of errors: RFC 1812, section 4.3.2.5 */
 #define TYPE_OF_SERVICE 0x1e                                /* the rest of it is the packet's own */
 
@@ -78,38 +77,6 @@ static __always_inline enum reason reason_of(enum verdict verdict, const struct 
 	}
 }
 
-struct quote_sum {
-	struct __sk_buff *skb;
-	__u32 offset, left; /* of what is quoted */
-	__u64 sum;
-};
-
-static long add_part(__u32 step __attribute__((unused)), struct quote_sum *quoted)
-{
-	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
-	__u32 part = quoted->left > QUOTE_PART ? QUOTE_PART : quoted->left;
-
-	asm volatile("" : "+r"(part)); /* so that the compiler leaves the bounds where the verifier sees them */
-	if (!copy || !part || part > QUOTE_PART)
-		return 1;
-	__builtin_memset(copy->frame, 0, QUOTE_PART);
-	if (bpf_skb_load_bytes(quoted->skb, quoted->offset, copy->frame, part))
-		return 1;
-	quoted->sum = bpf_csum_diff(NULL, 0, (__be32 *)copy->frame, QUOTE_PART, quoted->sum);
-	quoted->offset += part;
-	quoted->left -= part;
-	return 0;
-}
-
-/* To be gone on with: the sum of what is quoted from there on. */
-static __always_inline __u64 sum_of_quote(struct __sk_buff *skb, __u32 offset, __u32 quoted, __u64 sum)
-{
-	struct quote_sum parts = {.skb = skb, .offset = offset, .left = quoted, .sum = sum};
-
-	bpf_loop(QUOTE_IPV6_MAX / QUOTE_PART + 1, add_part, &parts, 0);
-	return parts.sum;
-}
-
 /* RFC 1122, section 3.2.2: no error about an error, whatever it concerns, nor about a fragment but the first. */
 static __always_inline bool may_be_answered(const struct packet *packet)
 {
@@ -152,7 +119,7 @@ __noinline int answer_with_icmp(struct __sk_buff *skb, __u32 message, __u32 rest
 	quoted = quoted > QUOTE_MAX || !quoted ? QUOTE_MAX : quoted;
 	if (!begin_quote(skb, quoted, sizeof(error)))
 		return 0;
-	error.checksum = fold(sum_of_quote(skb, ETH_HLEN + sizeof(error), quoted,
+	error.checksum = fold(sum_of_bytes(skb, ETH_HLEN + sizeof(error), quoted,
 					   bpf_csum_diff(NULL, 0, (__be32 *)&error.type, 8, 0)));
 	error.ip.tot_len = bpf_htons(sizeof(error) + quoted);
 	error.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&error.ip, sizeof(error.ip), 0));
@@ -186,7 +153,7 @@ __noinline int answer_with_icmpv6(struct __sk_buff *skb, __u32 message, __u32 re
 	__builtin_memcpy(&error.ip.daddr, &to, sizeof(to));
 	sum = sum_of_pseudo_header(from, &to, length, IPPROTO_ICMPV6);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&error.type, 8, sum);
-	error.checksum = fold(sum_of_quote(skb, ETH_HLEN + sizeof(error), quoted, sum));
+	error.checksum = fold(sum_of_bytes(skb, ETH_HLEN + sizeof(error), quoted, sum));
 	return !bpf_skb_store_bytes(skb, ETH_HLEN, &error, sizeof(error), 0) && swap_macs(skb);
 }
 

@@ -40,7 +40,7 @@ static __always_inline __u64 sum_of_pseudo_header(const struct address *source, 
 struct sum {
 	struct __sk_buff *skb;
 	__u32 offset, length; /* of what is still to be added */
-	__u32 value;
+	__u64 value;
 };
 
 static long add_bytes(__u32 step __attribute__((unused)), struct sum *sum)
@@ -48,7 +48,8 @@ static long add_bytes(__u32 step __attribute__((unused)), struct sum *sum)
 	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
 	__u32 now = sum->length < SUMMED_AT_ONCE ? sum->length : SUMMED_AT_ONCE;
 
-	if (!copy || !now)
+	asm volatile("" : "+r"(now)); /* so that the compiler leaves the bounds where the verifier sees them */
+	if (!copy || !now || now > SUMMED_AT_ONCE)
 		return 1;
 	__builtin_memset(copy->frame, 0, SUMMED_AT_ONCE); /* what is beyond the end adds nothing */
 	if (bpf_skb_load_bytes(sum->skb, sum->offset, copy->frame, now))
@@ -59,17 +60,25 @@ static long add_bytes(__u32 step __attribute__((unused)), struct sum *sum)
 	return 0;
 }
 
-/*
- * Of so many bytes of an ICMP message from that offset on (RFC 792), after what its pseudo header adds. 0 if not, or if
- * they are not all there.
- */
-__noinline int icmp_sum_holds(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 pseudo)
+/* To be gone on with: the sum of so many bytes from there on. */
+static __always_inline __u64 sum_of_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, __u64 seed)
 {
-	struct sum sum = {.skb = skb, .offset = offset, .length = length, .value = pseudo};
+	struct sum sum = {.skb = skb, .offset = offset, .length = length, .value = seed};
 
 	bpf_loop(SUMMED_MAX / SUMMED_AT_ONCE, add_bytes, &sum, 0);
-	sum.value = (sum.value & 0xffff) + (sum.value >> 16);
-	return !sum.length && ((sum.value & 0xffff) + (sum.value >> 16)) == 0xffff;
+	return sum.value;
+}
+
+/*
+ * Of so many bytes of an ICMP message from that offset on; seed: of IPv6's pseudo header. 0 if not, or if they are not
+ * all there. A function of its own to the verifier.
+ */
+__noinline int icmp_sum_holds(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 seed)
+{
+	struct sum sum = {.skb = skb, .offset = offset, .length = length, .value = seed};
+
+	bpf_loop(SUMMED_MAX / SUMMED_AT_ONCE, add_bytes, &sum, 0);
+	return !sum.length && !fold(sum.value);
 }
 
 #endif

@@ -161,19 +161,20 @@ static __always_inline bool is_honest(const struct solicitation *asked, const st
 	return is_own_address(&asked->source, sandbox);
 }
 
-/* Whether the target is there, and not the asker; router: it is the gateway. */
-static __always_inline bool is_there(const struct solicitation *asked, const struct sandbox *sandbox, bool *router)
+/* CONTINUE: the target is there, and not the asker; router: it is the gateway. */
+static __always_inline enum verdict find_target(const struct solicitation *asked, const struct sandbox *sandbox,
+						bool *router)
 {
 	const struct endpoint *endpoint;
 
 	*router = is_link_local_of(&asked->target, sandbox->link.gateway_mac);
 	if (*router)
-		return true;
+		return VERDICT_CONTINUE;
 	endpoint = endpoint_at(&asked->target);
 	if (!endpoint || endpoint->link.ifindex == sandbox->link.ifindex)
-		return false;
+		return VERDICT_DROP_ND_NO_ANSWER;
 	*router = endpoint->kind == ENDPOINT_GATEWAY;
-	return true;
+	return is_isolated_from(sandbox, endpoint) ? VERDICT_DROP_ISOLATED : VERDICT_CONTINUE;
 }
 
 /* Fills in what the packet becomes: the gateway's MAC is at the target. To a probe it goes to all nodes. */
@@ -228,6 +229,7 @@ __noinline int answer_nd(struct __sk_buff *skb)
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	struct held_fragment *room = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
 	struct nd_work *work;
+	enum verdict verdict;
 	bool router;
 
 	if (!sandbox || !room)
@@ -241,8 +243,9 @@ __noinline int answer_nd(struct __sk_buff *skb)
 		return VERDICT_DROP_BAD_ND;
 	if (!read_message(skb, work, sandbox->link.mac) || !is_honest(&work->asked, sandbox))
 		return VERDICT_DROP_BAD_ND;
-	if (!is_there(&work->asked, sandbox, &router))
-		return VERDICT_DROP_ND_NO_ANSWER;
+	verdict = find_target(&work->asked, sandbox, &router);
+	if (verdict)
+		return verdict;
 	prepare_advertisement(work, &sandbox->link, router);
 	return write_advertisement(skb, work) ? VERDICT_ND_ANSWERED : VERDICT_DROP_REWRITE;
 }

@@ -17,10 +17,10 @@ std::uint64_t now() {
 
 const IPv4 answered{.source = ip_server, .destination = ip_uplink};
 
-class Departed : public DatapathTest {
+class Departed : public InEachFamily {
 protected:
     void SetUp() override {
-        DatapathTest::SetUp();
+        InEachFamily::SetUp();
         expect_verdict(From::sandbox_a, asks, VERDICT_TO_WORLD);
         expect_verdict(From::uplink, answer, VERDICT_TO_SANDBOX);
     }
@@ -39,7 +39,7 @@ protected:
     const Frame answer = from_world / answered / UDP{53, port};
 };
 
-TEST_F(Departed, SandboxesGetNothingMoreFromTheWorld) {
+TEST_P(Departed, SandboxesGetNothingMoreFromTheWorld) {
     datapath_->remove_sandbox(host_a);
     datapath_->set_usage(host_a, {.since = CAUSEWAY_NOBODY_SINCE});  // and no timer has seen it yet
     expect_packet(From::uplink, answer, VERDICT_PASS_STACK, answer);
@@ -48,7 +48,7 @@ TEST_F(Departed, SandboxesGetNothingMoreFromTheWorld) {
     expect_packet(From::uplink, error, VERDICT_PASS_STACK, error);
 }
 
-TEST_F(Departed, SandboxesFlowsAreEndedSoonAndOthersAreNot) {
+TEST_P(Departed, SandboxesFlowsAreEndedSoonAndOthersAreNot) {
     expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / UDP{.source_port = 7},
                    VERDICT_TO_WORLD);
     depart();
@@ -59,7 +59,7 @@ TEST_F(Departed, SandboxesFlowsAreEndedSoonAndOthersAreNot) {
     EXPECT_EQ(datapath_->usage_of(host_b).flows, 1U);
 }
 
-TEST_F(Departed, SandboxesPortsAreAnothersWhenTheirFlowsHaveEnded) {
+TEST_P(Departed, SandboxesPortsAreAnothersWhenTheirFlowsHaveEnded) {
     configure([](network& network) { network.port_min = network.port_max = port; });
     const Frame b_asks = from_b / IPv4{.source = ip_b, .destination = ip_server} / UDP{.source_port = port};
     expect_verdict(From::sandbox_b, b_asks, VERDICT_DROP_NO_PORT);
@@ -69,7 +69,7 @@ TEST_F(Departed, SandboxesPortsAreAnothersWhenTheirFlowsHaveEnded) {
 }
 
 // The slot has another holder before the timer has come round.
-TEST_F(Departed, SandboxesFlowsAreNotInherited) {
+TEST_P(Departed, SandboxesFlowsAreNotInherited) {
     datapath_->set_usage(host_a, {.since = now()});
     expect_packet(From::uplink, answer, VERDICT_PASS_STACK, answer);
     expect_verdict(From::sandbox_a,
@@ -81,6 +81,8 @@ TEST_F(Departed, SandboxesFlowsAreNotInherited) {
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 1U) << "its own";
     expect_verdict(From::uplink, from_world / answered / UDP{53, port + 1}, VERDICT_TO_SANDBOX);
 }
+
+RUN_IN_EACH_FAMILY(Departed);
 
 }  // namespace
 }  // namespace causeway::test

@@ -14,6 +14,11 @@ namespace {
 
 constexpr std::size_t ethernet_size = 14;
 
+// Of the link: redirects, and what has an answer of its own or none.
+bool is_nd(std::uint8_t icmpv6_type) {
+    return icmpv6_type >= router_solicitation && icmpv6_type <= icmpv6_redirect;
+}
+
 // The dropped packet, as far as an answer depends on it.
 struct Dropped {
     explicit Dropped(const Bytes& frame)
@@ -54,7 +59,7 @@ struct Dropped {
         if (is_later_fragment() || transport.empty() || protocol != protocol_in(1, family)) {
             return false;
         }
-        return family == Family::ipv6 ? transport[0] < 128 || transport[0] == icmpv6_redirect
+        return family == Family::ipv6 ? transport[0] < 128 || is_nd(transport[0])
                                       : std::ranges::find(errors, transport[0]) != std::end(errors);
     }
     Frame back() const {  // its Ethernet header, turned

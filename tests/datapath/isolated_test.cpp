@@ -5,10 +5,10 @@
 namespace causeway::test {
 namespace {
 
-class Isolated : public DatapathTest {
+class Isolated : public InEachFamily {
 protected:
     void SetUp() override {
-        DatapathTest::SetUp();
+        InEachFamily::SetUp();
         isolate(ip_a, host_a, mac_a, network_id);
         isolate(ip_b, host_b, mac_b, network_id);
     }
@@ -26,7 +26,7 @@ protected:
     }
 };
 
-TEST_F(Isolated, SandboxesDoNotReachEachOther) {
+TEST_P(Isolated, SandboxesDoNotReachEachOther) {
     const IPv4 a_to_b{.source = ip_a, .destination = ip_b}, b_to_a{.source = ip_b, .destination = ip_a};
     expect_verdict(From::sandbox_a, from_a / a_to_b / TCP{40000, 80}, VERDICT_DROP_ISOLATED);
     expect_verdict(From::sandbox_a, from_a / a_to_b / TCP{40000, 80, syn | ack}, VERDICT_DROP_ISOLATED);
@@ -38,12 +38,24 @@ TEST_F(Isolated, SandboxesDoNotReachEachOther) {
                    VERDICT_DROP_ISOLATED);
 }
 
-TEST_F(Isolated, SandboxesDoNotFindEachOtherByArp) {
+class IsolatedOfIPv6 : public Isolated {};
+
+TEST_P(IsolatedOfIPv6, SandboxesDoNotFindEachOtherByNeighbourDiscovery) {
+    const auto asked = [](Ip address) {
+        const Ip6 target = ip6_of(address);
+        return from_a / IPv6{.source = ip6_of(ip_a), .destination = target, .hop_limit = 255} /
+               Neighbour{.target = target};
+    };
+    expect_verdict(From::sandbox_a, asked(ip_b), VERDICT_DROP_ISOLATED);
+    expect_verdict(From::sandbox_a, asked(ip_gateway), VERDICT_ND_ANSWERED);
+}
+
+TEST_P(Isolated, SandboxesDoNotFindEachOtherByArp) {
     expect_verdict(From::sandbox_a, asked_by_a(ip_b), VERDICT_DROP_ISOLATED);
     expect_verdict(From::sandbox_a, asked_by_a(ip_gateway), VERDICT_ARP_ANSWERED);
 }
 
-TEST_F(Isolated, SandboxesReachTheGatewayAndTheWorld) {
+TEST_P(Isolated, SandboxesReachTheGatewayAndTheWorld) {
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_gateway} / TCP{}, VERDICT_TO_HOST);
     expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{40000, 80},
                    VERDICT_TO_WORLD);
@@ -51,10 +63,13 @@ TEST_F(Isolated, SandboxesReachTheGatewayAndTheWorld) {
                    VERDICT_TO_SANDBOX);
 }
 
-TEST_F(Isolated, SandboxesAreReachedFromAnotherNetwork) {
+TEST_P(Isolated, SandboxesAreReachedFromAnotherNetwork) {
     isolate(ip_b, host_b, mac_b, network_id + 1);
     expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_a} / TCP{}, VERDICT_TO_SANDBOX);
 }
+
+RUN_IN_EACH_FAMILY(Isolated);
+RUN_IN_IPV6(IsolatedOfIPv6);
 
 }  // namespace
 }  // namespace causeway::test
