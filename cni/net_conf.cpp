@@ -70,6 +70,9 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
             network.mtu = static_cast<std::uint32_t>(*mtu);
         }
     }
+    constexpr std::uint32_t smallest = 65536, largest = 524280;  // the kernel's default, and what it lets veth have
+    network.gso_max_size =
+        static_cast<std::uint32_t>(TRY(number_at(conf, "gsoMaxSize", smallest, largest)).value_or(0));
     network.uplinks = TRY(texts_at(conf, "uplinks"));
     network.isolated = TRY(optional_value<bool>(conf, "isolate", &Json::is_boolean, "true or false")).value_or(false);
     network.multicast =

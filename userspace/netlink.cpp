@@ -189,6 +189,9 @@ Route route_in(const nlmsghdr& message) {
     return route;
 }
 
+// From Linux 6.3 on, and so younger than some headers; an older kernel passes over them.
+constexpr std::uint16_t gso_ipv4_max_size = 63, gro_ipv4_max_size = 64;  // IFLA_...
+
 // One queue each way: the kernel would make one for each CPU, with an object in sysfs for each, and uses them for
 // nothing but XDP and hardware offloads.
 void put_veth_end(nlmsghdr& request, const VethEnd& end) {
@@ -198,6 +201,10 @@ void put_veth_end(nlmsghdr& request, const VethEnd& end) {
     mnl_attr_put(&request, IFLA_ADDRESS, end.mac.bytes.size(), end.mac.bytes.data());
     if (end.mtu != 0) {
         mnl_attr_put_u32(&request, IFLA_MTU, end.mtu);
+    }
+    if (end.gso_max_size != 0) {
+        mnl_attr_put_u32(&request, gso_ipv4_max_size, end.gso_max_size);
+        mnl_attr_put_u32(&request, gro_ipv4_max_size, end.gso_max_size);
     }
 }
 

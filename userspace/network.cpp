@@ -235,12 +235,14 @@ std::expected<void, Error> enable_ipv6(const network& record) {
     return write_sysctls(std::array{Sysctl{settings + "disable_ipv6", "0"}, Sysctl{settings + "forwarding", "1"}});
 }
 
-std::expected<void, Error> create_device(const Datapath& datapath, Netlink& netlink, network& record) {
+std::expected<void, Error> create_device(const Datapath& datapath, Netlink& netlink, network& record,
+                                         std::uint32_t gso_max_size) {
     const std::string device = record.device, inner = inner_end_of(device);
     const auto mac = mac_of(record);
     Mac inner_mac = mac;
     inner_mac.bytes.back() ^= 1;
-    TRY(netlink.create_veth({device, mac, record.mtu}, {inner, inner_mac, record.mtu}, nullptr));
+    TRY(netlink.create_veth({device, mac, record.mtu, gso_max_size}, {inner, inner_mac, record.mtu, gso_max_size},
+                            nullptr));
     TRY(enable_ipv6(record));
     const auto outer_link = TRY(netlink.link_named(device));
     const auto inner_link = TRY(netlink.link_named(inner));
@@ -379,7 +381,7 @@ std::expected<Network, Error> create_network(const Datapath& datapath, Netlink& 
     rollback.on_failure([&] { return remove_network(datapath, netlink, network); });
     auto made = [&]() -> std::expected<void, Error> {
         TRY(netlink.delete_link(network.record.device));  // what a killed ADD left, or nothing
-        TRY(create_device(datapath, netlink, network.record));
+        TRY(create_device(datapath, netlink, network.record, network.gso_max_size));
         TRY(put_gateways(datapath, network));
         TRY(update_sandboxes(datapath, network));
         return datapath.networks.put(network.id, network.record, entry_of(network.record));
@@ -403,7 +405,7 @@ std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapat
     std::vector<Network> networks;
     TRY(datapath.networks.for_each([&](const std::uint32_t& id, const network& record) {
         if (record.name[0] != '\0') {
-            networks.push_back({id, record, record.mtu, {}});
+            networks.push_back({.id = id, .record = record, .mtu = record.mtu});
         }
     }));
     return networks;
@@ -459,6 +461,7 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
     TRY(attach_uplinks(datapath, uplinks, spec));
     Network network = *present;
     network.mtu = TRY(mtu_for(spec, uplinks));
+    network.gso_max_size = spec.gso_max_size;
     network.device = *device;
     return network;
 }
@@ -473,6 +476,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     Network network;
     network.id = present != nullptr ? present->id : TRY(free_slot(networks));
     network.mtu = TRY(mtu_for(spec, uplinks));
+    network.gso_max_size = spec.gso_max_size;
     network.record = TRY(wanted_record(spec, present != nullptr ? present->record : ::network{}, network.mtu));
     if (present == nullptr || !device_of(netlink, present->record)) {
         network = TRY(create_network(datapath, netlink, network));

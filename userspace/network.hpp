@@ -38,6 +38,7 @@ struct NetworkSpec {
     std::string name;
     std::string device = "cw0";
     std::optional<std::uint32_t> mtu;  // none: the smallest of the uplinks'
+    std::uint32_t gso_max_size = 0;    // of both ends of links that are made from now on: struct VethEnd
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
     std::vector<RangeSet> ranges;      // a sandbox has one address of each
     std::uint32_t rest = 0;            // seconds that an address is not given out again
@@ -54,6 +55,7 @@ struct Network {
     network record{};
     std::uint32_t mtu = 0;  // for a sandbox that is added now
     Link device;            // as found by find_network and make_network
+    std::uint32_t gso_max_size = 0;
 };
 
 // The longest device name that leaves room for the inner end's suffix.

@@ -207,7 +207,8 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
         connection.given ? connection.sandbox_end.mac : spec.mac.value_or(Mac::of_address(named_after.address.address));
     const std::string host_end = attachment.record.host_end;
     if (!connection.given) {
-        TRY(netlink.create_veth({host_end, gateway_mac, network.mtu}, {spec.id.interface, mac, network.mtu}, &netns));
+        TRY(netlink.create_veth({host_end, gateway_mac, network.mtu, network.gso_max_size},
+                                {spec.id.interface, mac, network.mtu, network.gso_max_size}, &netns));
         connection.host_end = TRY(netlink.link_named(host_end));
         connection.sandbox_end = TRY(inside.link_named(spec.id.interface));
     }

@@ -128,5 +128,44 @@ TEST_F(Uplinks, GiveWayToTheLargestMtuThatAVethHas) {
     EXPECT_TRUE(carries(line.client, line.server, 1 << 20));
 }
 
+// Beyond what a packet's length field can say. The uplink takes no more than 64 KiB at once.
+class LargeSegments : public Host {
+protected:
+    static constexpr std::size_t size = 64U << 20;
+
+    // Of what the sandbox has sent: bytes of a packet, as it leaves before it is segmented.
+    static double mean_size(const std::string& netns) {
+        const auto sent = json_of({"ip", "-s", "-j", "link", "show", "eth0"}, netns).at(0).at("stats64").at("tx");
+        return sent.at("bytes").get<double>() / sent.at("packets").get<double>();
+    }
+
+    static Json json_of(const std::vector<std::string>& command, const std::string& netns) {
+        return Json::parse(must_run(command, {.netns = netns}));
+    }
+
+    Json conf_ = configuration({{"gsoMaxSize", 524280}});
+};
+
+TEST_F(LargeSegments, CrossBetweenSandboxes) {
+    const auto blue = connect("blue", conf_), red = connect("red", conf_);
+    auto line = open_line({blue.netns}, {red.netns, {red.address, 80}});
+    EXPECT_TRUE(carries(line.client, line.server, size));
+    EXPECT_GT(mean_size(blue.netns), 65536);
+}
+
+TEST_F(LargeSegments, ReachAWorldWhoseUplinkCannotTakeThem) {
+    const auto blue = connect("blue", conf_);
+    auto line = open_line({blue.netns}, {world_.world(), {world_address, 80}});
+    EXPECT_TRUE(carries(line.client, line.server, size));
+    EXPECT_GT(mean_size(blue.netns), 65536);
+}
+
+TEST_F(LargeSegments, AreNoneUnlessTheyAreAskedFor) {
+    const auto blue = connect("blue"), red = connect("red");
+    auto line = open_line({blue.netns}, {red.netns, {red.address, 80}});
+    EXPECT_TRUE(carries(line.client, line.server, size));
+    EXPECT_LE(mean_size(blue.netns), 65536 + 14);
+}
+
 }  // namespace
 }  // namespace causeway::test

@@ -56,7 +56,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"MtuIsBelowWhatIPv4Needs", "/mtu", 67, "mtu"}, Refused{"MtuIsOne", "/mtu", 1, "mtu"},
                     Refused{"MtuIsAboveWhatADeviceTakes", "/mtu", 65536, "mtu"},
                     Refused{"MtuIsHuge", "/mtu", 18446744073709551615ULL, "mtu"},
-                    Refused{"MtuIsAnObject", "/mtu", Json::object(), "mtu"}),
+                    Refused{"MtuIsAnObject", "/mtu", Json::object(), "mtu"},
+                    Refused{"GsoMaxSizeIsBelowTheDefault", "/gsoMaxSize", 65535, "gsoMaxSize", "65535"},
+                    Refused{"GsoMaxSizeIsMoreThanVethHas", "/gsoMaxSize", 524281, "gsoMaxSize", "524281"},
+                    Refused{"GsoMaxSizeIsText", "/gsoMaxSize", "big", "gsoMaxSize", "\"big\""}),
     name_of_row);
 
 INSTANTIATE_TEST_SUITE_P(
