@@ -41,9 +41,10 @@ static __always_inline __u32 next_identification(__u32 count)
 static __always_inline __be32 identification_of_train(__u8 protocol)
 {
 	__u32 next = next_identification(1);
-	__be32 identification = protocol ? bpf_htons(next) : bpf_htonl(next);
 
-	return identification ? identification : bpf_htons(1);
+	if (!(__u16)next)
+		next = next_identification(1);
+	return protocol ? bpf_htons(next) : bpf_htonl(next);
 }
 
 static const __u8 empty_train[sizeof(struct fragment_train)]; /* the stack has no room for one */

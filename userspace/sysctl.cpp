@@ -6,6 +6,8 @@
 
 #include <array>
 #include <string_view>
+#include <system_error>
+#include <thread>
 
 #include "userspace/unique_fd.hpp"
 
@@ -50,10 +52,16 @@ std::expected<void, Error> write_sysctls(std::span<const Sysctl> sysctls) {
 }
 
 std::expected<void, Error> write_sysctls_in(const Netns& netns, std::span<const Sysctl> sysctls) {
-    const Netns home = TRY(Netns::current());
-    TRY(netns.enter());
-    auto written = write_sysctls(sysctls);
-    TRY(home.enter());
+    std::expected<void, Error> written;
+    const auto write_there = [&]() -> std::expected<void, Error> {
+        TRY(netns.enter());
+        return write_sysctls(sysctls);
+    };
+    try {
+        std::thread([&] { written = write_there(); }).join();
+    } catch (const std::system_error& error) {
+        return std::unexpected(kernel_error(error.code().value(), "start a thread that enters " + netns.path()));
+    }
     return written;
 }
 

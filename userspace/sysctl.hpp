@@ -20,7 +20,8 @@ struct Sysctl {
 // As the calling thread's namespace has it; nothing: there is no such setting.
 std::optional<std::string> sysctl_value(const std::string& path);
 
-// Those that have another value are written. In that namespace, or the calling thread's own; the thread comes back.
+// Those that have another value are written: in the calling thread's namespace, or in that one, by a thread that ends
+// there. So nobody has to come back, and what fails leaves the caller where undoing it works.
 std::expected<void, Error> write_sysctls(std::span<const Sysctl> sysctls);
 std::expected<void, Error> write_sysctls_in(const Netns& netns, std::span<const Sysctl> sysctls);
 
