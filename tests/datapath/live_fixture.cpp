@@ -8,10 +8,12 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <numeric>
+#include <span>
 #include <system_error>
 #include <thread>
 
@@ -28,6 +30,12 @@ void require(bool held, const char* what) {
 
 std::uint64_t sum(const VerdictCounts& counts) {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
+}
+
+// What a kernel with IPv6 says of itself, when it likes: MLDv2 (RFC 3810, section 5.2.14), to ff02::16.
+bool is_multicast_report(std::span<const std::uint8_t> frame) {
+    constexpr std::array<std::uint8_t, 6> all_mldv2_routers{0x33, 0x33, 0, 0, 0, 0x16};
+    return std::ranges::equal(frame.first(all_mldv2_routers.size()), all_mldv2_routers);
 }
 
 }  // namespace
@@ -55,7 +63,7 @@ Bytes Wire::receive(int milliseconds) {
         const ssize_t length =
             recvfrom(fd_.get(), buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
         require(length >= 0, "receive");
-        if (from.sll_pkttype != PACKET_OUTGOING) {
+        if (from.sll_pkttype != PACKET_OUTGOING && !is_multicast_report(buffer)) {
             return {buffer.begin(), buffer.begin() + length};
         }
     }
