@@ -75,8 +75,9 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
         static_cast<std::uint32_t>(TRY(number_at(conf, "gsoMaxSize", smallest, largest)).value_or(0));
     network.uplinks = TRY(texts_at(conf, "uplinks"));
     network.isolated = TRY(optional_value<bool>(conf, "isolate", &Json::is_boolean, "true or false")).value_or(false);
-    network.multicast =
-        TRY(optional_value<bool>(conf, "multicast", &Json::is_boolean, "true or false")).value_or(false);
+    if (TRY(optional_value<bool>(conf, "multicast", &Json::is_boolean, "true or false")).value_or(false)) {
+        return fail(Code::unsupported_field, "multicast: no multicast or broadcast leaves a sandbox");
+    }
     network.nat = TRY(read_nat_conf(conf));
     TRY(read_tables(conf, network));
     return {};

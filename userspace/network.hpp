@@ -42,7 +42,6 @@ struct NetworkSpec {
     std::vector<std::string> uplinks;  // empty: every Ethernet device with a global address that isn't causeway's
     std::vector<RangeSet> ranges;      // a sandbox has one address of each
     std::uint32_t rest = 0;            // seconds that an address is not given out again
-    bool multicast = false;            // link-local multicast and broadcast reach the network's other sandboxes
     bool isolated = false;             // its sandboxes don't see each other
     NatSpec nat;
     TableSpec tables;

@@ -115,7 +115,6 @@ enum network_flag {
 	NETWORK_OPEN_TO_ALL = 1 << 2,          /* to which any peer may send (RFC 4787, REQ-8) */
 	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
 	NETWORK_ISOLATED = 1 << 4,             /* its sandboxes don't see each other */
-	NETWORK_MULTICAST = 1 << 5,            /* link-local multicast and broadcast reach its other sandboxes */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */

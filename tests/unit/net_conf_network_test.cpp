@@ -155,10 +155,9 @@ TEST(NetConfUnmasqueraded, IsTakenOfBothFamilies) {
     EXPECT_EQ(conf->network.nat.unmasqueraded[2].text(), "2000::/3");
 }
 
-TEST(NetConfMulticast, IsOffUnlessItIsAskedFor) {
-    EXPECT_FALSE(read(example())->network.multicast);
-    EXPECT_FALSE(read(example_with("/multicast", false))->network.multicast);
-    EXPECT_TRUE(read(example_with("/multicast", true))->network.multicast);
+TEST(NetConfMulticast, IsNothingThatCanBeHad) {
+    EXPECT_TRUE(succeeds(read(example_with("/multicast", false))));
+    EXPECT_TRUE(fails_with(read(example_with("/multicast", true)), Code::unsupported_field, {"multicast"}));
 }
 
 TEST(NetConfName, IsRefusedWhenItIsMissing) {
