@@ -20,7 +20,8 @@ std::expected<std::vector<std::optional<Address>>, Error> asked_of(const std::ve
         if (i == sets.size()) {
             std::string all;
             for (const auto& set : sets) {
-                all += (all.empty() ? "" : "; ") + text_of(set);
+                all += all.empty() ? "" : "; ";
+                all += text_of(set);
             }
             return fail(Code::invalid_configuration, "take the address " + address.text() +
                                                          " that the runtime asks for: " + all +
