@@ -168,8 +168,12 @@ bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds ti
     return true;
 }
 
+// IPv6 makes its routes of an address only once the link has a carrier, and a little after.
 Host::Host() : world_(World::enter()) {
-    const auto settled = eventually([] { return ip_json({"link", "show", "up0"})[0].at("operstate") == "UP"; });
+    const auto settled = eventually([] {
+        return ip_json({"link", "show", "up0"})[0].at("operstate") == "UP" &&
+               !ip_json({"-6", "route", "show", "table", "local", "2001:db8:71::1"}).empty();
+    });
     if (!settled) {
         throw std::runtime_error("the uplink has no carrier");
     }
