@@ -119,10 +119,10 @@ __noinline int answer_with_icmp(struct __sk_buff *skb, __u32 message, __u32 rest
 	quoted = quoted > QUOTE_MAX || !quoted ? QUOTE_MAX : quoted;
 	if (!begin_quote(skb, quoted, sizeof(error)))
 		return 0;
-	error.checksum = fold(sum_of_bytes(skb, ETH_HLEN + sizeof(error), quoted,
-					   bpf_csum_diff(NULL, 0, (__be32 *)&error.type, 8, 0)));
+	error.checksum = checksum_of(sum_of_bytes(skb, ETH_HLEN + sizeof(error), quoted,
+						  bpf_csum_diff(NULL, 0, (__be32 *)&error.type, 8, 0)));
 	error.ip.tot_len = bpf_htons(sizeof(error) + quoted);
-	error.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&error.ip, sizeof(error.ip), 0));
+	error.ip.check = checksum_of(bpf_csum_diff(NULL, 0, (__be32 *)&error.ip, sizeof(error.ip), 0));
 	return !bpf_skb_store_bytes(skb, ETH_HLEN, &error, sizeof(error), 0) && swap_macs(skb);
 }
 
@@ -153,7 +153,7 @@ __noinline int answer_with_icmpv6(struct __sk_buff *skb, __u32 message, __u32 re
 	__builtin_memcpy(&error.ip.daddr, &to, sizeof(to));
 	sum = sum_of_pseudo_header(from, &to, length, IPPROTO_ICMPV6);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&error.type, 8, sum);
-	error.checksum = fold(sum_of_bytes(skb, ETH_HLEN + sizeof(error), quoted, sum));
+	error.checksum = checksum_of(sum_of_bytes(skb, ETH_HLEN + sizeof(error), quoted, sum));
 	return !bpf_skb_store_bytes(skb, ETH_HLEN, &error, sizeof(error), 0) && swap_macs(skb);
 }
 

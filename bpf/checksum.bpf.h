@@ -11,13 +11,28 @@ struct pseudo_header {
 	__be32 length, protocol;
 };
 
+/* To 16 bits, by ones' complement addition. */
 static __always_inline __u16 fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+static __always_inline __u16 checksum_of(__u64 sum)
+{
+	return ~fold(sum);
+}
+
+/* What a sum gains by one address in the place of another; of IPv4's, as they are kept, the same. To be folded. */
+static __always_inline __u64 address_difference(const struct address *from, const struct address *to)
+{
+	__u64 difference = 0;
+
+	for (int i = 0; i < 4; i++)
+		difference += (__u64)(__u32)~from->word[i] + to->word[i];
+	return difference;
 }
 
 /* To be gone on with: seed of bpf_csum_diff. */
@@ -78,7 +93,7 @@ __noinline int icmp_sum_holds(struct __sk_buff *skb, __u32 offset, __u32 length,
 	struct sum sum = {.skb = skb, .offset = offset, .length = length, .value = seed};
 
 	bpf_loop(SUMMED_MAX / SUMMED_AT_ONCE, add_bytes, &sum, 0);
-	return !sum.length && !fold(sum.value);
+	return !sum.length && !checksum_of(sum.value);
 }
 
 #endif

@@ -73,7 +73,7 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 		verdict = rewrite_ttl(packet->skb);
 	if (verdict)
 		return verdict;
-	return hairpin ? turn_in(packet) : deliver_to_world(route);
+	return hairpin ? turn_in(packet) : deliver_to_world(packet->skb, route);
 }
 
 /* No router forwards it, so it is the gateway's or nobody's. */
@@ -169,7 +169,7 @@ static __always_inline enum verdict follow(const struct packet *packet, struct f
 	verdict = translate_sent(packet, flow);
 	if (!verdict)
 		verdict = rewrite_ttl(packet->skb);
-	return verdict ? verdict : deliver_as_before(flow);
+	return verdict ? verdict : deliver_as_before(packet->skb, flow);
 }
 
 /* CONTINUE: what is sent is the sandbox's own, but goes the long way; nothing has changed. */
@@ -204,6 +204,7 @@ int from_sandbox(struct __sk_buff *skb)
 	__u32 packets = skb->gso_segs ? skb->gso_segs : 1, bytes = skb->len;
 	__u32 outcome;
 
+	skb->tc_index = 0;
 	if (!sandbox)
 		return finish(VERDICT_DROP_UNKNOWN_SANDBOX);
 	outcome = guard_link(skb, sandbox);
@@ -400,8 +401,8 @@ int from_stack(struct __sk_buff *skb)
 	struct packet packet = {.skb = skb, .at_egress = true};
 	enum verdict verdict;
 
-	if (!is_ip(skb) || sandbox_behind(skb->ingress_ifindex))
-		return TC_ACT_UNSPEC; /* translated by from_sandbox */
+	if (!is_ip(skb) || skb->tc_index == SENT_ON)
+		return TC_ACT_UNSPEC;
 	if (skb->ingress_ifindex)
 		return finish(from_stack_ip(&packet));
 	verdict = from_host_itself(&packet);

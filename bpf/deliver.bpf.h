@@ -63,16 +63,24 @@ static __always_inline enum verdict deliver_to_loopback(void)
 	return redirected(bpf_redirect_neigh(LOOPBACK_IFINDEX, NULL, 0, 0), VERDICT_TO_HOST);
 }
 
-static __always_inline enum verdict deliver_to_world(struct route *route)
+/*
+ * Tells from_stack, through which it comes next, that the packet is from_sandbox's: beside it, in skb->tc_index, which
+ * the kernel has no use for itself. What a sandbox sends may have anything there.
+ */
+#define SENT_ON 0xca5e
+
+static __always_inline enum verdict deliver_to_world(struct __sk_buff *skb, struct route *route)
 {
+	skb->tc_index = SENT_ON;
 	return redirected(bpf_redirect_neigh(route->ifindex, &route->next_hop, sizeof(route->next_hop), 0),
 			  VERDICT_TO_WORLD);
 }
 
-static __always_inline enum verdict deliver_as_before(const struct flow *flow)
+static __always_inline enum verdict deliver_as_before(struct __sk_buff *skb, const struct flow *flow)
 {
 	struct bpf_redir_neigh next_hop = {.nh_family = AF_INET6};
 
+	skb->tc_index = SENT_ON;
 	if (is_ipv4_mapped(&flow->next_hop)) {
 		next_hop.nh_family = AF_INET;
 		next_hop.ipv4_nh = flow->next_hop.word[3];

@@ -5,6 +5,7 @@
 
 #include <linux/ip.h>
 
+#include "checksum.bpf.h"
 #include "packet.bpf.h"
 
 #define IPV4_RESERVED 0x8000 /* bit 0 of the flags must be zero */
@@ -61,8 +62,7 @@ __noinline int ipv4_sum_holds(struct __sk_buff *skb, __u32 offset)
 	if (length < sizeof(struct iphdr) || length > sizeof(header) || bpf_skb_load_bytes(skb, offset, header, length))
 		return 0;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)header, sizeof(header), 0);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+	return !checksum_of(sum);
 }
 
 /* A router discards what fails it (RFC 1812, section 5.2.2), since what it mends would stay as wrong. */
@@ -77,11 +77,7 @@ static __always_inline bool ipv4_checksum_holds(const struct packet *packet)
 	if (!word)
 		return false;
 	sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return !checksum_of(sum);
 }
 
 #endif

@@ -140,7 +140,7 @@ static __always_inline bool read_message(struct __sk_buff *skb, struct nd_work *
 		return false;
 	asked->target = work->message.target;
 	sum = sum_of_pseudo_header(&asked->source, &asked->destination, length, IPPROTO_ICMPV6);
-	if (work->message.code || fold(bpf_csum_diff(NULL, 0, (__be32 *)&work->message, ND_BYTES_MAX, sum)))
+	if (work->message.code || checksum_of(bpf_csum_diff(NULL, 0, (__be32 *)&work->message, ND_BYTES_MAX, sum)))
 		return false;
 	check.count = (length - sizeof(work->message)) / ND_UNIT;
 	bpf_loop(check.count, check_option, &check, 0);
@@ -192,9 +192,9 @@ static __always_inline void prepare_advertisement(struct nd_work *work, const st
 	work->answer.link.type = ND_TARGET_LINK;
 	work->answer.link.length = 1;
 	__builtin_memcpy(work->answer.link.mac, link->gateway_mac, ETH_ALEN);
-	work->answer.nd.checksum =
-		fold(bpf_csum_diff(NULL, 0, (__be32 *)&work->answer, sizeof(work->answer),
-				   sum_of_pseudo_header(&asked->target, &to, sizeof(work->answer), IPPROTO_ICMPV6)));
+	work->answer.nd.checksum = checksum_of(
+		bpf_csum_diff(NULL, 0, (__be32 *)&work->answer, sizeof(work->answer),
+			      sum_of_pseudo_header(&asked->target, &to, sizeof(work->answer), IPPROTO_ICMPV6)));
 	__builtin_memset(&work->ip, 0, sizeof(work->ip));
 	work->ip.version = 6;
 	work->ip.payload_len = bpf_htons(sizeof(work->answer));

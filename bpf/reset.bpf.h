@@ -47,8 +47,8 @@ static __always_inline __u16 reset_checksum(const struct reset *reset, bool pend
 	__u64 sum = sum_of_pseudo_header(&reset->source, &reset->destination, sizeof(reset->tcp), IPPROTO_TCP);
 
 	if (pending)
-		return ~fold(sum);
-	return fold(bpf_csum_diff(NULL, 0, (__be32 *)&reset->tcp, sizeof(reset->tcp), sum));
+		return fold(sum);
+	return checksum_of(bpf_csum_diff(NULL, 0, (__be32 *)&reset->tcp, sizeof(reset->tcp), sum));
 }
 
 static __always_inline bool write_ipv4_header(struct __sk_buff *skb, const struct reset *reset)
@@ -62,7 +62,7 @@ static __always_inline bool write_ipv4_header(struct __sk_buff *skb, const struc
 			   .saddr = reset->source.word[3],
 			   .daddr = reset->destination.word[3]};
 
-	ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
+	ip.check = checksum_of(bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
 	return !bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0);
 }
 

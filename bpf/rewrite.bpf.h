@@ -3,6 +3,7 @@
 #ifndef CAUSEWAY_REWRITE_BPF_H
 #define CAUSEWAY_REWRITE_BPF_H
 
+#include "kernel.bpf.h"
 #include "parse.bpf.h"
 #include "quote.bpf.h"
 
@@ -36,6 +37,16 @@ static __always_inline __u16 checksum_after_address(__u16 checksum, __be32 from,
 	return checksum_after(checksum_after(checksum, from, to), from >> 16, to >> 16);
 }
 
+/* No checksum of IPv6's covers it, but a sum of the whole packet does. */
+static __always_inline void rewrite_hop_limit(struct __sk_buff *skb, struct ipv6hdr *ip)
+{
+	__u16 before = *(__u16 *)&ip->nexthdr; /* the sum's word: next header, then hop limit */
+
+	ip->hop_limit -= 1;
+	if (is_summed(skb))
+		bpf_csum_update(skb, (__u16)~before + (__u32) * (__u16 *)&ip->nexthdr);
+}
+
 /* A routed hop (RFC 1812, section 5.3.1; RFC 8200, section 3). The caller has seen that the TTL is above 1. */
 static __always_inline enum verdict rewrite_ttl(struct __sk_buff *skb)
 {
@@ -45,7 +56,7 @@ static __always_inline enum verdict rewrite_ttl(struct __sk_buff *skb)
 	if (!ip)
 		return VERDICT_DROP_REWRITE;
 	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		((struct ipv6hdr *)ip)->hop_limit -= 1;
+		rewrite_hop_limit(skb, (struct ipv6hdr *)ip);
 		return VERDICT_CONTINUE;
 	}
 	before = *(__u16 *)&ip->ttl; /* the checksum's word: TTL, then protocol */
@@ -76,38 +87,107 @@ static __always_inline __u32 port_place(__u8 protocol, bool source)
 	return source ? 0 : sizeof(__be16);
 }
 
-/* MANGLED_0 keeps a UDP checksum of 0 ("none", RFC 768) and never makes one, which is right for UDP-Lite as well. */
-static __always_inline __u64 checksum_flags(__u8 protocol)
+/* A UDP checksum of 0 says that there is none (RFC 768), and is never made; which is right for UDP-Lite as well. */
+static __always_inline bool zero_is_none(__u8 protocol)
 {
-	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ? BPF_F_MARK_MANGLED_0 : 0;
+	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
 }
 
-static __always_inline enum verdict rewrite_ipv4_address(const struct packet *packet, bool source, __be32 from,
-							 __be32 to)
-{
-	__u32 checksum = checksum_places[packet->protocol];
-	struct __sk_buff *skb = packet->skb;
-	struct iphdr *ip;
+/* Where a packet comes from, or goes to. */
+struct end {
+	const struct address *address;
+	__be16 port;
+};
 
-	if (checksum && packet->protocol != IPPROTO_ICMP && !packet->fragment_offset && /* ICMP: no pseudo header */
-	    bpf_l4_csum_replace(skb, packet->transport_offset + checksum, from, to,
-				checksum_flags(packet->protocol) | BPF_F_PSEUDO_HDR | sizeof(to)))
+/* What a sum gains by that: in one's complement, folded. */
+struct gain {
+	__u16 by_addresses, by_port;
+};
+
+static __always_inline struct gain gain_of(const struct end *from, const struct end *to)
+{
+	return (struct gain){fold(address_difference(from->address, to->address)),
+			     fold((__u64)(__u16)~from->port + to->port)};
+}
+
+struct mending {
+	__u32 place; /* of the transport's checksum */
+	struct gain gain;
+	__u8 family, protocol;
+};
+
+/*
+ * Where the kernel keeps a sum of the whole packet, or does not tell. Its helper mends both. A function of its own to
+ * the verifier; the answer is an enum verdict.
+ */
+__noinline int mend_checksum_and_sum(struct __sk_buff *skb, const struct mending *mending)
+{
+	__u64 flags, of_addresses;
+
+	if (!mending)
 		return VERDICT_DROP_REWRITE;
-	ip = bytes_at(skb, ETH_HLEN, sizeof(*ip));
+	flags = zero_is_none(mending->protocol) ? BPF_F_MARK_MANGLED_0 : 0;
+	of_addresses = flags | BPF_F_PSEUDO_HDR;
+	/* An IPv6 header has no checksum, so that sum stays right: the kernel is told so where it knows to ask. */
+	if (mending->protocol != IPPROTO_ICMP &&
+	    (mending->family == FAMILY_IPV4 ||
+	     bpf_l4_csum_replace(skb, mending->place, 0, mending->gain.by_addresses, of_addresses | CSUM_IPV6)) &&
+	    bpf_l4_csum_replace(skb, mending->place, 0, mending->gain.by_addresses, of_addresses))
+		return VERDICT_DROP_REWRITE;
+	if (bpf_l4_csum_replace(skb, mending->place, 0, mending->gain.by_port, flags))
+		return VERDICT_DROP_REWRITE;
+	return VERDICT_CONTINUE;
+}
+
+/* What no checksum makes up for, that sum gains; an IPv4 header's own does for its addresses. */
+static __always_inline void mend_sum(const struct packet *packet, struct gain gain)
+{
+	__u32 by_addresses = packet->family == FAMILY_IPV6 ? gain.by_addresses : 0;
+
+	if (is_summed(packet->skb))
+		bpf_csum_update(packet->skb, by_addresses + gain.by_port);
+}
+
+/* Of the transport, incremental as above. What is still to be made is not yet inverted, and covers no ports. */
+static __always_inline enum verdict mend_checksum(const struct packet *packet, struct gain gain)
+{
+	__u32 place = packet->transport_offset + checksum_places[packet->protocol];
+	__u16 *checksum = bytes_at(packet->skb, place, sizeof(*checksum));
+	bool to_be_made = is_to_be_made(packet->skb, place);
+
+	if (!checksum)
+		return VERDICT_DROP_REWRITE;
+	if (!*checksum && zero_is_none(packet->protocol) && !to_be_made) {
+		mend_sum(packet, gain);
+		return VERDICT_CONTINUE;
+	}
+	if (is_summed(packet->skb))
+		return mend_checksum_and_sum(packet->skb,
+					     &(struct mending){place, gain, packet->family, packet->protocol});
+	if (packet->protocol == IPPROTO_ICMP) /* whose checksum covers no address */
+		gain.by_addresses = 0;
+	if (to_be_made) {
+		*checksum = fold((__u64)gain.by_addresses + *checksum);
+		return VERDICT_CONTINUE;
+	}
+	*checksum = checksum_of((__u64)gain.by_addresses + gain.by_port + (__u16) ~*checksum);
+	if (!*checksum && zero_is_none(packet->protocol))
+		*checksum = 0xffff;
+	return VERDICT_CONTINUE;
+}
+
+static __always_inline bool write_ipv4_address(struct __sk_buff *skb, __u32 offset, bool source, __be32 to)
+{
+	struct iphdr *ip = bytes_at(skb, offset, sizeof(*ip));
+
 	if (!ip)
-		return VERDICT_DROP_REWRITE;
-	ip->check = checksum_after_address(ip->check, from, to);
+		return false;
+	ip->check = checksum_after_address(ip->check, source ? ip->saddr : ip->daddr, to);
 	if (source)
 		ip->saddr = to;
 	else
 		ip->daddr = to;
-	return VERDICT_CONTINUE;
-}
-
-/* What one address in the place of another makes of a sum that covers it; of IPv4's, as they are kept, the same. */
-static __always_inline __u64 address_difference(const struct address *from, const struct address *to)
-{
-	return bpf_csum_diff((__be32 *)from, sizeof(*from), (__be32 *)to, sizeof(*to), 0);
+	return true;
 }
 
 static __always_inline bool write_ipv6_address(struct __sk_buff *skb, __u32 offset, bool source,
@@ -126,67 +206,62 @@ static __always_inline bool write_ipv6_address(struct __sk_buff *skb, __u32 offs
 	return true;
 }
 
-/*
- * An IPv6 header has no checksum, so what the device has summed up stays right: the kernel is told so where it knows
- * to ask.
- */
-static __always_inline enum verdict rewrite_ipv6_address(const struct packet *packet, bool source,
-							 const struct address *from, const struct address *to)
+/* In the IP header at that offset, whose own checksum is mended. */
+static __always_inline bool write_address(const struct packet *packet, __u32 offset, bool source,
+					  const struct address *to)
 {
-	__u32 checksum = checksum_places[packet->protocol], place = packet->transport_offset + checksum;
-	__u64 flags = checksum_flags(packet->protocol) | BPF_F_PSEUDO_HDR;
-	struct __sk_buff *skb = packet->skb;
-	__u64 difference;
+	return packet->family == FAMILY_IPV6 ? write_ipv6_address(packet->skb, offset, source, to)
+					     : write_ipv4_address(packet->skb, offset, source, to->word[3]);
+}
 
-	if (checksum && !packet->fragment_offset) {
-		difference = address_difference(from, to);
-		if (bpf_l4_csum_replace(skb, place, 0, difference, flags | CSUM_IPV6) &&
-		    bpf_l4_csum_replace(skb, place, 0, difference, flags))
-			return VERDICT_DROP_REWRITE;
-	}
-	return write_ipv6_address(skb, ETH_HLEN, source, to) ? VERDICT_CONTINUE : VERDICT_DROP_REWRITE;
+static __always_inline bool write_port(const struct packet *packet, bool source, __be16 port)
+{
+	__u32 place = packet->transport_offset + port_place(packet->protocol, source);
+	__be16 *written = bytes_at(packet->skb, place, sizeof(port));
+
+	if (!written)
+		return false;
+	*written = port;
+	return true;
 }
 
 /*
- * Puts an address in the place of the packet's source (or destination), and mends the checksums that cover it. The
- * kernel's helpers know packets whose checksum the device is still to fill in.
+ * Puts address and port in the place of the packet's source (or destination), where it has them, and mends the
+ * checksums that cover them.
  */
-static __always_inline enum verdict rewrite_address(const struct packet *packet, bool source,
-						    const struct address *address)
-{
-	const struct address *old = source ? &packet->source : &packet->destination;
-
-	if (same_address(old, address))
-		return VERDICT_CONTINUE;
-	return packet->family == FAMILY_IPV6 ? rewrite_ipv6_address(packet, source, old, address)
-					     : rewrite_ipv4_address(packet, source, old->word[3], address->word[3]);
-}
-
-/* The same for its port, where the packet has one. */
-static __always_inline enum verdict rewrite_port(const struct packet *packet, bool source, __be16 port)
-{
-	__be16 old = source ? packet->ports.source : packet->ports.destination, *port_place_in_packet;
-	__u32 checksum = packet->transport_offset + checksum_places[packet->protocol];
-	struct __sk_buff *skb = packet->skb;
-
-	if (old == port || packet->fragment_offset)
-		return VERDICT_CONTINUE;
-	if (bpf_l4_csum_replace(skb, checksum, old, port, checksum_flags(packet->protocol) | sizeof(port)))
-		return VERDICT_DROP_REWRITE;
-	port_place_in_packet =
-		bytes_at(skb, packet->transport_offset + port_place(packet->protocol, source), sizeof(port));
-	if (!port_place_in_packet)
-		return VERDICT_DROP_REWRITE;
-	*port_place_in_packet = port;
-	return VERDICT_CONTINUE;
-}
-
 static __always_inline enum verdict rewrite_end(const struct packet *packet, bool source, const struct address *address,
 						__be16 port)
 {
-	enum verdict verdict = rewrite_address(packet, source, address);
+	const struct end from = {source ? &packet->source : &packet->destination,
+				 source ? packet->ports.source : packet->ports.destination};
+	const struct end to = {address, packet->fragment_offset ? from.port : port};
+	bool moved = !same_address(from.address, to.address);
+	enum verdict verdict = VERDICT_CONTINUE;
 
-	return verdict ? verdict : rewrite_port(packet, source, port);
+	if (!moved && from.port == to.port)
+		return VERDICT_CONTINUE;
+	if (checksum_places[packet->protocol] && !packet->fragment_offset)
+		verdict = mend_checksum(packet, gain_of(&from, &to));
+	else
+		mend_sum(packet, gain_of(&from, &to));
+	if (verdict)
+		return verdict;
+	if (moved && !write_address(packet, ETH_HLEN, source, to.address))
+		return VERDICT_DROP_REWRITE;
+	if (from.port != to.port && !write_port(packet, source, to.port))
+		return VERDICT_DROP_REWRITE;
+	return VERDICT_CONTINUE;
+}
+
+static __always_inline enum verdict rewrite_address(const struct packet *packet, bool source,
+						    const struct address *address)
+{
+	return rewrite_end(packet, source, address, source ? packet->ports.source : packet->ports.destination);
+}
+
+static __always_inline enum verdict rewrite_port(const struct packet *packet, bool source, __be16 port)
+{
+	return rewrite_end(packet, source, source ? &packet->source : &packet->destination, port);
 }
 
 /* RFC 791, section 3.1; RFC 8200, section 4.5: only fragments have one. As in struct fragment_key. */
@@ -229,8 +304,7 @@ static __always_inline enum verdict rewrite_quoted_checksum(const struct packet 
 		return VERDICT_CONTINUE;
 	if (!before && quote->protocol == IPPROTO_UDP)
 		return VERDICT_CONTINUE;
-	difference = (difference & 0xffff) + (difference >> 16);
-	after = checksum_after(before, 0, (difference & 0xffff) + (difference >> 16));
+	after = checksum_after(before, 0, fold(difference));
 	if (!after && quote->protocol == IPPROTO_UDP)
 		after = 0xffff;
 	if (bpf_l4_csum_replace(skb, icmp_checksum, before, after, sizeof(after)) ||
@@ -245,21 +319,11 @@ static __always_inline bool rewrite_quoted_address(const struct packet *packet, 
 {
 	const struct address *from = source ? &quote->source : &quote->destination;
 	__u32 icmp_checksum = packet->transport_offset + OFFSET_OF(struct icmp_header, checksum);
-	struct __sk_buff *skb = packet->skb;
-	struct iphdr *ip;
 
-	if (packet->family == FAMILY_IPV6)
-		return !bpf_l4_csum_replace(skb, icmp_checksum, 0, address_difference(from, to), 0) &&
-		       write_ipv6_address(skb, quote->offset, source, to);
-	ip = bytes_at(skb, quote->offset, sizeof(*ip));
-	if (!ip)
+	if (packet->family == FAMILY_IPV6 &&
+	    bpf_l4_csum_replace(packet->skb, icmp_checksum, 0, fold(address_difference(from, to)), 0))
 		return false;
-	ip->check = checksum_after_address(ip->check, from->word[3], to->word[3]);
-	if (source)
-		ip->saddr = to->word[3];
-	else
-		ip->daddr = to->word[3];
-	return true;
+	return write_address(packet, quote->offset, source, to);
 }
 
 /*
@@ -271,14 +335,13 @@ static __always_inline enum verdict rewrite_quote(const struct packet *packet, c
 {
 	__be16 old_port = source ? quote->ports.source : quote->ports.destination, port = flow->port;
 	__u32 icmp_checksum = packet->transport_offset + OFFSET_OF(struct icmp_header, checksum);
-	__u64 difference = address_difference(source ? &quote->source : &quote->destination, &flow->address);
+	__u32 difference = fold(address_difference(source ? &quote->source : &quote->destination, &flow->address));
 	bool ported = has_ports(quote->protocol) || is_icmp(quote->protocol);
 
 	if (!rewrite_quoted_address(packet, quote, source, &flow->address))
 		return VERDICT_DROP_REWRITE;
 	if (quote->protocol == IPPROTO_ICMP) /* no pseudo header */
 		difference = 0;
-	difference = (difference & 0xffff) + (difference >> 16);
 	if (ported && old_port != port) {
 		difference += (__u16)~old_port + (__u32)port;
 		if (bpf_l4_csum_replace(packet->skb, icmp_checksum, old_port, port, sizeof(port)) ||

@@ -5,79 +5,13 @@
 
 #include <linux/errno.h>
 
-#include <bpf/bpf_core_read.h>
-
 #include "icmp.bpf.h"
+#include "kernel.bpf.h"
 
 #define AF_INET 2
 #define AF_INET6 10
 #define FIB_LOOKUP_SRC (1U << 4) /* BPF_FIB_LOOKUP_SRC, from Linux 6.7 on */
 #define FIB_NO_SRC_ADDR 9        /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, likewise */
-
-/* The kernel's own, as far as they are read here; the loader finds where the fields are. */
-
-struct netns_ipv4 {
-	struct {
-		int counter;
-	} rt_genid;
-} __attribute__((preserve_access_index));
-
-struct fib_rules_ops {
-	unsigned int fib_rules_seq;
-} __attribute__((preserve_access_index));
-
-struct rt6_statistics {
-	__u32 fib_discarded_routes;
-} __attribute__((preserve_access_index));
-
-struct netns_ipv6 {
-	struct {
-		int counter;
-	} fib6_sernum;
-	struct rt6_statistics *rt6_stats;
-	struct fib_rules_ops *fib6_rules_ops;
-} __attribute__((preserve_access_index));
-
-struct net {
-	struct netns_ipv4 ipv4;
-	struct netns_ipv6 ipv6;
-} __attribute__((preserve_access_index));
-
-struct net_device {
-	struct {
-		struct net *net;
-	} nd_net;
-} __attribute__((preserve_access_index));
-
-struct sk_buff {
-	struct net_device *dev;
-} __attribute__((preserve_access_index));
-
-extern void *bpf_cast_to_kern_ctx(void *skb) __ksym __weak; /* from Linux 6.2 on */
-
-/*
- * What the kernel counts whenever a route, rule, address, device or setting has changed that routes depend on, and so
- * what it holds its own kept routes against. Of IPv6 it counts routes that come, routes that go and rules apart,
- * and what happens to a device with IPv4's; each only grows. False: this kernel does not tell.
- */
-static __always_inline bool route_generation(const struct packet *packet, __u32 *generation)
-{
-	struct sk_buff *kernels;
-	struct net *net;
-
-	if (!bpf_cast_to_kern_ctx)
-		return false;
-	kernels = bpf_cast_to_kern_ctx(packet->skb);
-	net = kernels->dev->nd_net.net;
-	*generation = net->ipv4.rt_genid.counter;
-	if (packet->family == FAMILY_IPV4)
-		return true;
-	if (!bpf_core_field_exists(net->ipv6.fib6_rules_ops) || !bpf_core_field_exists(net->ipv6.fib6_sernum))
-		return false;
-	*generation += net->ipv6.fib6_sernum.counter + net->ipv6.rt6_stats->fib_discarded_routes +
-		       net->ipv6.fib6_rules_ops->fib_rules_seq;
-	return true;
-}
 
 struct route {
 	struct bpf_redir_neigh next_hop;

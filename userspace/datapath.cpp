@@ -220,7 +220,7 @@ std::expected<void, Error> start_ageing(const datapath_skeleton& skeleton) {
     options.sz = sizeof(options);
     options.data_in = packet.data();
     options.data_size_in = packet.size();
-    constexpr int tries = 100;  // the kernel takes a timer's memory from what is at hand just now, and waits for none;
+    constexpr int tries = 1000;  // the kernel takes a timer's memory from what is at hand just now, and waits for none;
     constexpr auto pause = std::chrono::milliseconds(1);  // others' allocations bring it more
     int number = ENOMEM;
     for (int i = 0; i < tries && number == ENOMEM; i++) {

@@ -13,7 +13,10 @@ class Wire {
 public:
     explicit Wire(const char* device);
 
-    void send(const Frame& frame);
+    void send(const Bytes& frame);
+
+    // The same, and asks for a checksum to be made by a device later on: from byte start to the end, at start + offset.
+    void send_unfinished(const Bytes& frame, std::size_t start, std::uint16_t offset);
 
     // The next frame that comes in, or nothing within the time.
     Bytes receive(int milliseconds = 2000);

@@ -186,7 +186,7 @@ TEST_P(LiveFragments, LeaveTheHostsOwnPacketsAloneAtTheUplink) {
     Wire uplink("up0");
     const Frame frame =
         at_router / IPv4{.source = ip_a, .destination = ip_server} / UDP{};  // the host may say anything
-    uplink.send(in_family(frame, family()));
+    uplink.send(bytes_of(frame));
     EXPECT_EQ(difference(bytes_of(frame), router.receive()), "");
     EXPECT_EQ(datapath_->verdicts(), before);
 }

@@ -51,6 +51,22 @@ TEST_P(Live, ReachesTheNextHopWhenItIsForTheWorldAndTheAnswerComesBack) {
     EXPECT_TRUE(b.receive(50).empty());
 }
 
+// As of a tunnel from a sandbox: the device is to make the checksum of the packet inside.
+TEST_P(Live, HasARightChecksumWhenAnotherInsideIsStillToBeMade) {
+    Wire a = far_end("a"), router = far_end("router");
+    const Payload inside{std::string(64, 'i')};
+    const IPv4 sent{.source = ip_a, .destination = ip_server},
+        seen{.source = ip_uplink, .destination = ip_server, .ttl = 63};
+    for (const UDP& tunnel : {UDP{.destination_port = 4789}, UDP{.destination_port = 4789, .checksum = 0}}) {
+        const Bytes frame = bytes_of(from_a / sent / tunnel / inside);
+        a.send_unfinished(frame, frame.size() - inside.text.size(), 16);
+        EXPECT_EQ(
+            difference(bytes_of(Ethernet{.source = mac_uplink, .destination = mac_router} / seen / tunnel / inside),
+                       router.receive()),
+            "");
+    }
+}
+
 TEST_P(Live, ReachesTheSandboxsLinkWhenTheHostSends) {
     Wire a = far_end("a"), gateway("cw0");
     const IPv4 ip{.source = ip_gateway, .destination = ip_a};

@@ -37,6 +37,7 @@ struct Context {
     unsigned ifindex = 0;
     unsigned ingress_ifindex = 0;  // where a forwarded packet came in
     unsigned gso_size = 0, gso_segs = 0;
+    bool summed = false;  // by its device, all of it (CHECKSUM_COMPLETE): then the sum must be right afterwards too
 };
 
 struct Outcome {

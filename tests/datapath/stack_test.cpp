@@ -52,12 +52,6 @@ const Row rows[] = {
      at_router / IPv4{.source = ip_a, .destination = ip_server, .version = 6} / UDP{}, VERDICT_PASS_STACK},
     {"IsLeftAloneUncountedWhenItIsArp", From::forwarder,
      at_router / Arp{.sender_mac = mac_uplink, .sender = ip_uplink, .target = ip_router}, VERDICT_CONTINUE},
-    {"IsLeftAloneUncountedWhenItCameStraightFromAHostEnd",
-     From::forwarder,
-     at_router / IPv4{.source = ip_a, .destination = ip_server} / TCP{.flags = rst},
-     VERDICT_CONTINUE,
-     std::nullopt,
-     {.ingress_ifindex = host_a}},
 };
 
 class FromStack : public DatapathTable {};
