@@ -55,7 +55,8 @@ private:
 // The parent of a process; 0 if it is gone.
 int parent_of(int pid) {
     std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(stat)), {});
+    std::string text;
+    std::getline(stat, text, '\0');  // does not throw where the process has gone meanwhile
     const std::size_t name_end = text.rfind(") ");
     return name_end == std::string::npos ? 0 : std::stoi(text.substr(name_end + 4));
 }
