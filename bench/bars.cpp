@@ -2,6 +2,7 @@
 #include "bench/bars.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <stdexcept>
 
 #include "bench/figure.hpp"
@@ -42,11 +43,17 @@ Bar bar_from(const json& entry) {
             .limit = entry.at(most ? "at_most" : "at_least").get<double>()};
 }
 
+// "causeway6 ÷ wire6" of a quotient.
+std::string text_of(const std::string& column) {
+    const std::size_t slash = column.find('/');
+    return slash == std::string::npos ? column : column.substr(0, slash) + " ÷ " + column.substr(slash + 1);
+}
+
 // "wire", or where the figures differ which one it is.
 std::string text_of_one(const Bar& bar) {
     const bool same_figure = bar.to.figure == bar.of.figure, same_column = bar.to.column == bar.of.column;
     const std::string figure = same_figure ? "" : find_figure(bar.to.figure)->text;
-    return (same_column ? "" : bar.to.column) + (same_figure || same_column ? "" : ", ") + figure;
+    return (same_column ? "" : text_of(bar.to.column)) + (same_figure || same_column ? "" : ", ") + figure;
 }
 
 }  // namespace
@@ -89,7 +96,7 @@ std::string text_of(const Bar& bar) {
 
 std::string subject_of(const Bar& bar) {
     const std::string text = find_figure(bar.of.figure)->text;
-    return bar.of.column == "causeway" ? text : bar.of.column + ": " + text;
+    return bar.of.column == "causeway" ? text : text_of(bar.of.column) + ": " + text;
 }
 
 std::string text_of(const Bar& bar, const Judgement& judgement) {

@@ -20,8 +20,8 @@ struct Bar {
 };
 
 // {"bars": [{"figure": F, "at_most" or "at_least": LIMIT, "times": COLUMN, "at": FIGURE}, {"figure": F, "none_failed":
-// true}]}; "at" is F itself if absent, "column" (of F) is causeway. Throws std::runtime_error with the bar that can't
-// be one.
+// true}]}; "at" is F itself if absent, "column" (of F) is causeway. A column may be a quotient of two, "A/B". Throws
+// std::runtime_error with the bar that can't be one.
 std::vector<Bar> bars_from(const nlohmann::json& json);
 
 struct Judgement {

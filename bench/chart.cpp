@@ -165,7 +165,7 @@ std::vector<double> ticks(double largest) {
 }
 
 std::string bar_chart(const Record& record, const Figure& figure) {
-    constexpr double row = 26, bar = 14, right = 288;
+    constexpr double row = 26, bar = 14, gap = 8, right = 288;
     const double left = name_width(record);
     const std::vector<Mark> marks = marks_of(record, figure.key, 0);
     double largest = 0, largest_median = 0;
@@ -178,10 +178,12 @@ std::string bar_chart(const Record& record, const Figure& figure) {
     const auto x = [&](double value) {
         return left + (end > 0 ? std::clamp(value / end, 0.0, 1.0) : 0) * (right - left);
     };
-    std::string drawn;
+    std::string drawn, set = marks.empty() ? "" : record.columns[marks.front().column].set;
     double y = 0;
     for (const Mark& mark : marks) {
         const Column& column = record.columns[mark.column];
+        y += column.set == set ? 0 : gap;
+        set = column.set;
         const double middle = y + row / 2;
         drawn += "<g><title>" + escaped(told(column, mark.value, figure.unit, figure.digits)) + "</title>";
         drawn += text_element(column.key == "causeway" ? "name own" : "name", left - 6, middle + 4, "end", column.key);

@@ -36,12 +36,6 @@ double milliseconds_of(Function function) {
 
 }  // namespace
 
-Plugin::Plugin(const std::string& directories, json list) : directories_(directories), list_(std::move(list)) {
-    for (const json& plugin : list_.at("plugins")) {
-        paths_.push_back(find_in(directories, plugin.at("type")));
-    }
-}
-
 std::string Plugin::call(const std::string& command, const std::string& container, const std::string& netns,
                          std::size_t index, const json& runtime, const json& previous) const {
     json configuration = list_.at("plugins").at(index);
@@ -53,14 +47,15 @@ std::string Plugin::call(const std::string& command, const std::string& containe
     if (!previous.is_null()) {
         configuration["prevResult"] = previous;
     }
-    const test::Output output = test::run({paths_[index]}, {.stdin_text = configuration.dump(),
-                                                            .environment = {{"CNI_COMMAND", command},
-                                                                            {"CNI_CONTAINERID", container},
-                                                                            {"CNI_NETNS", netns},
-                                                                            {"CNI_IFNAME", "eth0"},
-                                                                            {"CNI_PATH", directories_}}});
+    const std::string path = find_in(directories_, configuration.at("type"));
+    const test::Output output = test::run({path}, {.stdin_text = configuration.dump(),
+                                                   .environment = {{"CNI_COMMAND", command},
+                                                                   {"CNI_CONTAINERID", container},
+                                                                   {"CNI_NETNS", netns},
+                                                                   {"CNI_IFNAME", "eth0"},
+                                                                   {"CNI_PATH", directories_}}});
     if (!output.ok()) {
-        throw std::runtime_error(paths_[index] + " " + command + " of " + container + " ended with " +
+        throw std::runtime_error(path + " " + command + " of " + container + " ended with " +
                                  std::to_string(output.status) + " and said: " + output.out + output.err);
     }
     return output.out;
@@ -70,7 +65,7 @@ Plugin::Added Plugin::add(const std::string& container, const std::string& netns
     std::string reply;
     json result;
     const double taken = milliseconds_of([&] {
-        for (std::size_t i = 0; i < paths_.size(); ++i) {
+        for (std::size_t i = 0; i < list_.at("plugins").size(); ++i) {
             result = reply.empty() ? json() : json::parse(reply);
             reply = call("ADD", container, netns, i, runtime, result);
         }
@@ -81,7 +76,7 @@ Plugin::Added Plugin::add(const std::string& container, const std::string& netns
 // A runtime keeps the result and hands it back.
 double Plugin::del(const std::string& container, const std::string& netns, const Added& added) const {
     return milliseconds_of([&] {
-        for (std::size_t i = paths_.size(); i > 0; --i) {
+        for (std::size_t i = list_.at("plugins").size(); i > 0; --i) {
             call("DEL", container, netns, i - 1, {}, added.result);
         }
     });

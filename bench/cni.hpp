@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
+#include <utility>
 
 namespace causeway::bench {
 
@@ -12,7 +12,8 @@ namespace causeway::bench {
 class Plugin {
 public:
     // A network list ("name", "cniVersion", "plugins"); `directories` is where their executables are, as in CNI_PATH.
-    Plugin(const std::string& directories, nlohmann::json list);
+    Plugin(std::string directories, nlohmann::json list)
+        : directories_(std::move(directories)), list_(std::move(list)) {}
 
     struct Added {
         nlohmann::json result;
@@ -30,7 +31,6 @@ private:
 
     std::string directories_;
     nlohmann::json list_;
-    std::vector<std::string> paths_;  // of the plugins' executables
 };
 
 }  // namespace causeway::bench

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/figure.hpp"
 
+#include <cstdlib>
 #include <utility>
 
 #include "bench/number.hpp"
@@ -106,17 +107,34 @@ Group adds() {
     return group;
 }
 
+// A figure of traffic, as it is measured beside so many others.
+Figure figure_beside(const std::string& key, const std::string& suffix) {
+    for (const Group& group : {round_trips(), connections(), throughput(), programs()}) {
+        for (Figure figure : group.figures) {
+            if (figure.key == key) {
+                figure.key += suffix;
+                return figure;
+            }
+        }
+    }
+    std::abort();
+}
+
 Group beside() {
     Group group = {"Beside others",
-                   "What the same traffic costs on a node with more sandboxes, or with more flows: half round trips, "
-                   "connections, and "
-                   "runs of the program.",
+                   "What the same traffic, and runs of the program, cost on a node with more sandboxes, or with more "
+                   "flows.",
                    {}};
-    add_sized(group, {"tcp_sandbox_beside", "TCP, sandbox → sandbox", "µs", 2}, beside_sizes, sandboxes);
-    add_sized(group, {"tcp_world_beside", "TCP, sandbox → world", "µs", 2}, beside_sizes, sandboxes);
-    add_sized(group, {"tcp_world_flows", "TCP, sandbox → world", "µs", 2}, flow_sizes, flows);
-    add_sized(group, {"connections_world_flows", "connections, sandbox → world", "/s", 0, higher}, flow_sizes, flows);
-    add_sized(group, {"program_world_flows", "test run, from_sandbox → world", "ns", 0}, flow_sizes, flows);
+    for (const std::string& key : traffic_beside) {
+        add_sized(group, figure_beside(key, "_beside"), beside_sizes, sandboxes);
+    }
+    for (const char* const key : {"program_sandbox", "program_world"}) {
+        add_sized(group, figure_beside(key, "_beside"), beside_sizes, sandboxes);
+    }
+    for (const std::string& key : traffic_beside_flows) {
+        add_sized(group, figure_beside(key, "_flows"), flow_sizes, flows);
+    }
+    add_sized(group, figure_beside("program_world", "_flows"), flow_sizes, flows);
     return group;
 }
 

@@ -41,7 +41,13 @@ const Figure* find_figure(const std::string& key);
 // At how many sandboxes a node's ADDs are timed; beside how many traffic is; at how many flows.
 inline const std::vector<int> add_sizes = {1, 10, 60, 100, 500, 1000};
 inline const std::vector<int> beside_sizes = {2, 1000};
-inline const std::vector<int> flow_sizes = {1'000, 10'000, 100'000, 200'000};
+inline const std::vector<int> flow_sizes = {1'000, 10'000, 100'000, 500'000};
+
+// The traffic that is also measured beside others, by its figure.
+inline const std::vector<std::string> traffic_beside = {
+    "tcp_sandbox", "udp_sandbox", "connections_sandbox", "packets",      "stream",
+    "tcp_world",   "tcp_host",    "connections_world",   "packets_world"};
+inline const std::vector<std::string> traffic_beside_flows = {"tcp_world", "connections_world", "packets_world"};
 
 // "add", 60: "add_60".
 std::string sized(const std::string& figure, int size);

@@ -21,12 +21,13 @@ constexpr Duration longest_fill{60'000};
 
 // One socket of each sandbox sends to as many ports, of as many addresses, as it takes. The outside drops what is for
 // these addresses, since it forwards nothing.
-void send_one_each(const std::string& netns, int count) {
+void send_one_each(const std::string& netns, const std::string& peers, int count) {
     enter(netns);
-    const UniqueFd socket = open_socket(AF_INET, SOCK_DGRAM);
-    bind_to(socket.get(), any_address(AF_INET, load_port));
+    const int family = peers.contains(':') ? AF_INET6 : AF_INET;
+    const UniqueFd socket = open_socket(family, SOCK_DGRAM);
+    bind_to(socket.get(), any_address(family, load_port));
     for (int i = 0; i < count; ++i) {
-        const std::string address = "198.51.100." + std::to_string(100 + i / ports_of_one_address);
+        const std::string address = peers + std::to_string(100 + i / ports_of_one_address);
         const auto port = static_cast<std::uint16_t>(first_port + i % ports_of_one_address);
         const SocketAddress peer = socket_address(address, port);
         if (sendto(socket.get(), "flow", 4, 0, peer.get(), peer.length) != 4) {
@@ -58,14 +59,15 @@ long flows_in_kernel() {
 
 }  // namespace
 
-Flows Flows::make(test::World& world, const Mode& mode, int count) {
+Flows Flows::make(test::World& world, const Mode& mode, const std::string& service, int count) {
     std::vector<std::string> sandboxes;
     for (int i = 0; i < sandbox_count; ++i) {
         const std::string name = "filler" + std::to_string(i);
         sandboxes.push_back(world.add_namespace(name));
         mode.plugin->add(name, sandboxes.back());
     }
-    return Flows(std::move(sandboxes), count, mode.has_programs);
+    // One of the last part: the service itself has 1.
+    return Flows(std::move(sandboxes), service.substr(0, service.size() - 1), count, mode.has_programs);
 }
 
 int Flows::of_one_sandbox() const {
@@ -74,7 +76,7 @@ int Flows::of_one_sandbox() const {
 
 void Flows::fill_from(std::size_t sandbox, int cpu) const {
     Worker worker(cpu, [&] {
-        send_one_each(sandboxes_[sandbox], of_one_sandbox());
+        send_one_each(sandboxes_[sandbox], peers_, of_one_sandbox());
         return Sample();
     });
     worker.result(longest_fill);

@@ -14,7 +14,8 @@ namespace causeway::bench {
 class Flows {
 public:
     // Has `mode`'s plugin connect the sandboxes from which they will come.
-    static Flows make(test::World& world, const Mode& mode, int count);
+    // They go to addresses of `service`'s family.
+    static Flows make(test::World& world, const Mode& mode, const std::string& service, int count);
 
     // Opens those that there aren't, and keeps the others from ageing: a datagram each to where nobody answers. Throws
     // if the table has fewer afterwards.
@@ -28,10 +29,11 @@ private:
     void fill_from(std::size_t sandbox, int cpu) const;
     void expect_all() const;
 
-    Flows(std::vector<std::string> sandboxes, int count, bool in_causeway)
-        : sandboxes_(std::move(sandboxes)), count_(count), in_causeway_(in_causeway) {}
+    Flows(std::vector<std::string> sandboxes, std::string peers, int count, bool in_causeway)
+        : sandboxes_(std::move(sandboxes)), peers_(std::move(peers)), count_(count), in_causeway_(in_causeway) {}
 
     std::vector<std::string> sandboxes_;  // paths
+    std::string peers_;                   // how the addresses begin that they go to
     int count_;
     bool in_causeway_;  // else in the kernel's connection tracking
 };

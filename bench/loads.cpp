@@ -54,7 +54,7 @@ Cpus choose_cpus(bool two) {
 
 Measurements measure(const Load& load, const Network& network, Duration time) {
     const Path& path = network.*load.path;
-    if (path.address.empty()) {
+    if (path.address.empty() || (load.ipv4_only && path.address.contains(':'))) {
         return {};
     }
     const Sample sample = load.generate(path, choose_cpus(load.two_cpus), time);

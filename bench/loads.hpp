@@ -15,6 +15,7 @@ struct Load {
     Sample (*generate)(const Path&, Cpus, Duration);
     Path Network::* path;
     bool two_cpus;  // or both ends on one
+    bool ipv4_only = false;
 };
 const std::vector<Load>& loads();
 
@@ -24,7 +25,7 @@ const Load& load_of(const std::string& figure);
 // One CPU for both ends, or one each: the last ones, since devices tend to interrupt the first.
 Cpus choose_cpus(bool two);
 
-// Nothing where the network has no such path.
+// Nothing where the network has no such path, or one that the load can't take.
 Measurements measure(const Load& load, const Network& network, Duration time);
 
 }  // namespace causeway::bench

@@ -63,7 +63,7 @@ std::string kernel() {
 struct Options {
     bool quick = false, full = false, check = false;
     int rounds = 0;
-    std::vector<std::string> only;
+    std::vector<std::string> only, modes;
     std::string json, html, from, bars = CAUSEWAY_BARS, plugin = default_plugin();
 };
 
@@ -74,6 +74,7 @@ Record measured(const Options& options) {
     Plan plan = plan_of(options.quick ? Extent::quick : options.full ? Extent::full : Extent::usual);
     plan.rounds = options.rounds ? options.rounds : plan.rounds;
     plan.only = options.only;
+    plan.modes = options.modes;
     plan.plugin = std::filesystem::absolute(options.plugin);
     if (const std::string missing = missing_generators(); options.full && !missing.empty()) {
         throw std::runtime_error("--full needs programs that are not there (./run bench --full installs them): " +
@@ -138,6 +139,8 @@ int run(int argc, char** argv) {
         ->check(CLI::Range(1, 1000));
     app.add_option("--only", options.only, "Measure nothing but these, e.g. --only tcp_world packets adds")
         ->check(CLI::IsMember(all_steps()));
+    app.add_option("--modes", options.modes, "Only these, and all that they can do, e.g. --modes wire6 causeway6 tcx")
+        ->check(CLI::IsMember(mode_names()));
     app.add_option("--bars", options.bars, "The bars")->capture_default_str();
     app.add_option("--plugin", options.plugin, "causeway's plugin")->capture_default_str();
     CLI11_PARSE(app, argc, argv);

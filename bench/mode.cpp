@@ -15,6 +15,16 @@ json port_mappings() {
     return {{"portMappings", {{{"hostPort", load_port}, {"containerPort", load_port}, {"protocol", "tcp"}}}}};
 }
 
+// What addresses of a sandbox's family there are beyond it.
+struct Outside {
+    const char *node, *world, *service;
+};
+
+Outside outside_of(const std::string& address) {
+    return address.contains(':') ? Outside{test::node_ipv6, test::world_ipv6, test::service_ipv6}
+                                 : Outside{test::node_address, test::world_address, test::service_address};
+}
+
 // Returns the address that the plugin gave it.
 std::string add_sandbox(test::World& world, const Plugin& plugin, const std::string& name, const json& runtime) {
     const std::string netns = world.add_namespace(name);
@@ -29,10 +39,9 @@ Network connect_two(test::World& world, const Plugin& plugin, bool publishes_por
     const std::string second = add_sandbox(world, plugin, "second", publishes_ports ? port_mappings() : json());
     Network network = network_of(world, first, second);
     if (publishes_ports) {
-        network.world_to_published = {.client = world.world(),
-                                      .server = world.path("second"),
-                                      .address = test::node_address,
-                                      .seen_as = test::world_address};
+        const Outside outside = outside_of(first);
+        network.world_to_published = {
+            .client = world.world(), .server = world.path("second"), .address = outside.node, .seen_as = outside.world};
     }
     return network;
 }
@@ -41,12 +50,13 @@ Network connect_two(test::World& world, const Plugin& plugin, bool publishes_por
 
 Network network_of(const test::World& world, const std::string& first_address, const std::string& second_address) {
     const std::string first = world.path("first"), second = world.path("second");
+    const Outside outside = outside_of(first_address);
     return {
         .sandbox_to_sandbox = {.client = first, .server = second, .address = second_address, .seen_as = first_address},
         .sandbox_to_world = {.client = first,
                              .server = world.world(),
-                             .address = test::service_address,
-                             .seen_as = test::node_address},
+                             .address = outside.service,
+                             .seen_as = outside.node},
         .host_to_sandbox = {.client = world.node(), .server = second, .address = second_address, .seen_as = {}},
     };
 }
@@ -61,11 +71,17 @@ Mode mode_of_plugin(Column column, Plugin plugin, Abilities abilities) {
 }
 
 std::vector<Mode> all_modes(const std::string& causeway_plugin) {
-    std::vector<Mode> modes = {wire(), bridge(), bridge_by_hand(), ptp()};
-    for (Mode& variant : causeway_variants(causeway_plugin)) {
-        modes.push_back(std::move(variant));
-    }
-    return modes;
+    return {wire(Family::ipv4),
+            bridge(Family::ipv4),
+            bridge_by_hand(),
+            ptp(),
+            causeway(causeway_plugin),
+            wire(Family::ipv6),
+            bridge(Family::ipv6),
+            causeway_ipv6(causeway_plugin),
+            causeway_big_tcp(causeway_plugin),
+            causeway_tcx(causeway_plugin),
+            causeway_no_peer(causeway_plugin)};
 }
 
 }  // namespace causeway::bench

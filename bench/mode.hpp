@@ -2,6 +2,7 @@
 // The ways to connect sandboxes that are compared: what each builds on a node, and what it can do.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -29,35 +30,51 @@ struct Mode {
 
     // Its packets go through causeway's programs.
     bool has_programs = false;
+
+    // The steps of traffic that it takes part in unless it is asked for by name; empty: all. For a variant that changes
+    // little else.
+    std::vector<std::string> steps{};
+
+    // The same where the node has so many flows; a mode without has room for them as it is.
+    std::function<Mode(int flows)> with_room_for{};
 };
+
+// Columns that are shown beside each other (Column::set).
+inline constexpr const char *ipv4_set = "IPv4", *ipv6_set = "IPv6", *variants_set = "Variants";
 
 // All, in the order in which they take turns. `causeway_plugin` is the path of causeway's executable.
 std::vector<Mode> all_modes(const std::string& causeway_plugin);
 
+enum class Family : std::uint8_t { ipv4, ipv6 };
+
 // One veth pair between two namespaces stands for each of the ways: nothing that forwards can take fewer steps.
-Mode wire();
+Mode wire(Family family);
 
 // The reference plugins, as commonly configured: a bridge in hairpin mode or a link each, iptables, host-local,
 // portmap.
-Mode bridge();
+Mode bridge(Family family);
 Mode ptp();
 
 // A bridge without any plugin: the commands of the walk-through.
 Mode bridge_by_hand();
 
-// causeway, its defaults first, then what else is worth comparing with them.
-std::vector<Mode> causeway_variants(const std::string& plugin);
+// causeway with its defaults, or with one thing different from them.
+Mode causeway(const std::string& plugin);
+Mode causeway_ipv6(const std::string& plugin);
+Mode causeway_big_tcp(const std::string& plugin);  // TCP packets of up to 512 KiB on the sandboxes' links
+Mode causeway_tcx(const std::string& plugin);      // from_sandbox attached by TCX in place of clsact
+Mode causeway_no_peer(const std::string& plugin);  // out of the host end, in place of a redirect to its peer
 
 // What a mode says about its plugin.
 struct Abilities {
-    bool publishes_ports;  // takes runtimeConfig.portMappings
-    bool has_programs;
+    bool publishes_ports = true;  // takes runtimeConfig.portMappings
+    bool has_programs = false;
 };
 
 // A mode whose sandboxes `plugin` connects; what they send to the world is seen as the node's.
 Mode mode_of_plugin(Column column, Plugin plugin, Abilities abilities);
 
-// The path from one sandbox to another and so on, where the first sees the second as `address`.
+// The ways between two sandboxes that have these addresses, of either family.
 Network network_of(const test::World& world, const std::string& first_address, const std::string& second_address);
 
 }  // namespace causeway::bench

@@ -31,7 +31,7 @@ Network connect_two(test::World& world) {
 }  // namespace
 
 Mode bridge_by_hand() {
-    return {.column = {"by-hand", "bridge by hand"}, .connect_two = connect_two};
+    return {.column = {"by-hand", "bridge and MASQUERADE by hand", ipv4_set}, .connect_two = connect_two};
 }
 
 }  // namespace causeway::bench

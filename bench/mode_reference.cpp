@@ -10,16 +10,16 @@ namespace {
 constexpr const char* directory = "/usr/lib/cni";
 
 // `plugin`: what is the plugin's own in the configuration.
-Mode reference_mode(Column column, nlohmann::json plugin) {
+Mode reference_mode(Column column, nlohmann::json plugin, Family family) {
+    const bool ipv6 = family == Family::ipv6;
     plugin["ipMasq"] = true;
     plugin["ipam"] = {{"type", "host-local"},
                       {"dataDir", "/run/host-local"},
-                      {"ranges", {{{{"subnet", "10.0.0.0/20"}}}}},
-                      {"routes", {{{"dst", "0.0.0.0/0"}}}}};
+                      {"ranges", {{{{"subnet", ipv6 ? "fd00:1::/112" : "10.0.0.0/20"}}}}},
+                      {"routes", {{{"dst", ipv6 ? "::/0" : "0.0.0.0/0"}}}}};
     const nlohmann::json portmap = {{"type", "portmap"}, {"capabilities", {{"portMappings", true}}}};
     nlohmann::json list = {{"cniVersion", "1.0.0"}, {"name", "sandboxes"}, {"plugins", {plugin, portmap}}};
-    Mode mode =
-        mode_of_plugin(std::move(column), Plugin(directory, list), {.publishes_ports = true, .has_programs = false});
+    Mode mode = mode_of_plugin(std::move(column), Plugin(directory, list), {});
     list["plugins"] = nlohmann::json::array({plugin});
     mode.plugin = Plugin(directory, list);  // who publishes nothing needs no portmap, and an ADD is faster without
     return mode;
@@ -27,14 +27,16 @@ Mode reference_mode(Column column, nlohmann::json plugin) {
 
 }  // namespace
 
-Mode bridge() {
-    return reference_mode({"bridge", "reference plugin bridge"},
-                          {{"type", "bridge"}, {"bridge", "br0"}, {"isGateway", true}, {"hairpinMode", true}});
+Mode bridge(Family family) {
+    const nlohmann::json plugin = {{"type", "bridge"}, {"bridge", "br0"}, {"isGateway", true}, {"hairpinMode", true}};
+    return family == Family::ipv6
+               ? reference_mode({"bridge6", "reference plugin bridge, IPv6", ipv6_set}, plugin, family)
+               : reference_mode({"bridge", "reference plugin bridge", ipv4_set}, plugin, family);
 }
 
 // Routes each sandbox by a link of its own, without a bridge.
 Mode ptp() {
-    return reference_mode({"ptp", "reference plugin ptp"}, {{"type", "ptp"}});
+    return reference_mode({"ptp", "reference plugin ptp", ipv4_set}, {{"type", "ptp"}}, Family::ipv4);
 }
 
 }  // namespace causeway::bench

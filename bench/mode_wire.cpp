@@ -5,25 +5,35 @@
 namespace causeway::bench {
 namespace {
 
-Network connect_two(test::World& world) {
+struct Addresses {
+    std::string first, second, prefix_length;
+};
+
+Network connect_two(test::World& world, const Addresses& addresses) {
     const std::string first = world.add_namespace("first"), second = world.add_namespace("second");
-    test::must_run({"ip", "-batch", "-"}, {.stdin_text = "link set lo up\n"
-                                                         "link add eth0 type veth peer name eth0 netns second\n"
-                                                         "addr add 10.0.0.2/24 dev eth0\n"
-                                                         "link set eth0 up\n",
-                                           .netns = first});
-    test::must_run({"ip", "-batch", "-"}, {.stdin_text = "link set lo up\n"
-                                                         "addr add 10.0.0.3/24 dev eth0\n"
-                                                         "link set eth0 up\n",
-                                           .netns = second});
-    const Path only = {.client = first, .server = second, .address = "10.0.0.3", .seen_as = "10.0.0.2"};
+    const auto address = [&](const std::string& own) {
+        const std::string family = own.contains(':') ? " nodad" : "";  // there is nobody whom it could meet
+        return "addr add " + own + addresses.prefix_length + " dev eth0" + family + "\nlink set eth0 up\n";
+    };
+    test::must_run({"ip", "-batch", "-"},
+                   {.stdin_text = "link set lo up\nlink add eth0 type veth peer name eth0 netns second\n" +
+                                  address(addresses.first),
+                    .netns = first});
+    test::must_run({"ip", "-batch", "-"},
+                   {.stdin_text = "link set lo up\n" + address(addresses.second), .netns = second});
+    const Path only = {.client = first, .server = second, .address = addresses.second, .seen_as = addresses.first};
     return {.sandbox_to_sandbox = only, .sandbox_to_world = only, .host_to_sandbox = only, .world_to_published = only};
 }
 
 }  // namespace
 
-Mode wire() {
-    return {.column = {"wire", "one veth pair"}, .connect_two = connect_two};
+Mode wire(Family family) {
+    const bool ipv6 = family == Family::ipv6;
+    const Addresses addresses =
+        ipv6 ? Addresses{"fd00:1::2", "fd00:1::3", "/64"} : Addresses{"10.0.0.2", "10.0.0.3", "/24"};
+    return {
+        .column = ipv6 ? Column{"wire6", "one veth pair, IPv6", ipv6_set} : Column{"wire", "one veth pair", ipv4_set},
+        .connect_two = [=](test::World& world) { return connect_two(world, addresses); }};
 }
 
 }  // namespace causeway::bench

@@ -83,7 +83,7 @@ events { worker_connections 1024; }
 http {
   access_log off; keepalive_requests 1000000000; server_tokens off;
   client_body_temp_path /run; proxy_temp_path /run; fastcgi_temp_path /run; uwsgi_temp_path /run; scgi_temp_path /run;
-  server { listen 7300 backlog=1024; location / { default_type text/plain; return 200 "hello\n"; } }
+  server { listen [::]:7300 ipv6only=off backlog=1024; location / { default_type text/plain; return 200 "hello\n"; } }
 }
 )";
 
@@ -96,7 +96,8 @@ Sample wrk(const Path& path, Cpus cpus, Duration time) {
     if (!KeepAlive) {
         command.insert(command.end(), {"-H", "Connection: close"});
     }
-    command.push_back("http://" + path.address + ":7300/");
+    const bool ipv6 = path.address.contains(':');
+    command.push_back("http://" + (ipv6 ? "[" + path.address + "]" : path.address) + ":7300/");
     const std::string said = ask(path, cpus, time, command);
     Sample sample = {.values = {number_after(said, "Requests/sec:")}};
     if (said.contains("Socket errors:")) {
@@ -124,8 +125,8 @@ const std::vector<Load>& loads_of_others() {
         {{"iperf3_1"}, iperf3<1>, &N::sandbox_to_sandbox, true},
         {{"iperf3_4"}, iperf3<4>, &N::sandbox_to_sandbox, true},
         {{"iperf3_16"}, iperf3<16>, &N::sandbox_to_sandbox, true},
-        {{"sockperf_tcp"}, sockperf<true>, &N::sandbox_to_sandbox, false},
-        {{"sockperf_udp", "sockperf_udp_p99"}, sockperf<false>, &N::sandbox_to_sandbox, false},
+        {{"sockperf_tcp"}, sockperf<true>, &N::sandbox_to_sandbox, false, true},  // its 3.7 knows IPv4 only
+        {{"sockperf_udp", "sockperf_udp_p99"}, sockperf<false>, &N::sandbox_to_sandbox, false, true},
         {{"wrk_requests"}, wrk<true>, &N::sandbox_to_world, true},
         {{"wrk_connections"}, wrk<false>, &N::sandbox_to_world, true},
     };

@@ -2,17 +2,19 @@
 #include "bench/page.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <optional>
 
 #include "bench/chart.hpp"
 #include "bench/figure.hpp"
 #include "bench/markup.hpp"
 #include "bench/number.hpp"
+#include "bench/sets.hpp"
 
 namespace causeway::bench {
 namespace {
 
-// Colours by the column's place: grey for the wire, warm for what causeway replaces, teal and on for causeway.
+// Grey for the wire, warm for what causeway replaces, teal and on for causeway.
 constexpr const char* style = R"(
 :root {
   color-scheme: light dark;
@@ -72,13 +74,20 @@ details { margin-top: 40px; } summary { cursor: pointer; font-size: 1.2rem; font
 }
 )";
 
-// The columns' colours; more columns than colours begin anew.
-std::string series_style(std::size_t columns) {
+// A mode has the same colour in every report, and by IPv6 that of IPv4, paler. Others have one by their place.
+std::string series_style(const std::vector<Column>& columns) {
+    static const std::vector<std::string> colours = {"wire",     "bridge",  "by-hand", "ptp",
+                                                     "causeway", "big-tcp", "tcx",     "no-peer"};
     std::string text;
-    for (std::size_t i = 0; i < columns; ++i) {
-        const std::string place = std::to_string(i), colour = "var(--c" + std::to_string(i % 8) + ")";
-        text += ".fill.series-" + place + " { fill: " + colour + "; } .stroke.series-" + place + ", .range.series-" +
-                place + " { stroke: " + colour + "; } .swatch.series-" + place + " { background: " + colour + "; }\n";
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        const std::string& key = columns[i].key;
+        const bool ipv6 = key.ends_with('6');
+        const auto known = std::ranges::find(colours, ipv6 ? key.substr(0, key.size() - 1) : key);
+        const std::size_t number = known == colours.end() ? i % colours.size() : known - colours.begin();
+        const std::string place = std::to_string(i), paler = ipv6 ? " opacity: .55;" : "",
+                          colour = "var(--c" + std::to_string(number) + ");" + paler;
+        text += ".fill.series-" + place + " { fill: " + colour + " } .stroke.series-" + place + ", .range.series-" +
+                place + " { stroke: " + colour + " } .swatch.series-" + place + " { background: " + colour + " }\n";
     }
     return text;
 }
@@ -116,12 +125,12 @@ std::string opening(const Record& record) {
            element("ul", legend, "legend");
 }
 
-// "causeway is 1.02 × wire, 0.78 × bridge"; empty where it can't be said.
+// A line for each set in which it can be said.
 std::string comparison(const Record& record, const Figure& figure) {
     std::string text;
-    for (const char* const other : {"wire", "bridge"}) {
-        if (const auto ratio = record.results.ratio({figure.key, "causeway"}, {figure.key, other})) {
-            text += (text.empty() ? "causeway is " : ", ") + number(*ratio, 2) + " × " + other;
+    for (const Set& set : sets_of(record)) {
+        if (const std::string said = sentence(record, figure, set); !said.empty()) {
+            text += (text.empty() ? "" : "<br/>") + escaped(said);
         }
     }
     return text;
@@ -145,7 +154,7 @@ std::string card(const std::string& text, const std::string& unit, Figure::Bette
 std::string card(const Record& record, const Figure& figure) {
     const std::string compared = comparison(record, figure), failed = failures(record, figure);
     return card(figure.text, figure.unit, figure.better,
-                bar_chart(record, figure) + (compared.empty() ? "" : element("p", escaped(compared))) +
+                bar_chart(record, figure) + (compared.empty() ? "" : element("p", compared)) +
                     (failed.empty() ? "" : element("p", escaped(failed), "misses")));
 }
 
@@ -255,47 +264,64 @@ std::string verdict(const Record& record, const std::vector<Bar>& bars) {
                    "scroll");
 }
 
-std::string row(const Record& record, const Figure& figure) {
+std::string row(const Record& record, const Figure& figure, const Set& set) {
     std::string cells = element("td", escaped(figure.text + ", " + figure.unit));
-    for (const Column& column : record.columns) {
+    for (const Column& column : set.columns) {
         const auto found = record.results.summary(figure.key, column.key);
         cells += element("td", found ? number(found->median, figure.digits) + " <span class=\"faint\">±" +
                                            number(100 * found->spread, 0) + "%</span>"
                                      : "–");
     }
-    for (const char* const other : {"wire", "bridge"}) {
-        const auto ratio = record.results.ratio({figure.key, "causeway"}, {figure.key, other});
-        cells += element("td", ratio ? number(*ratio, 2) : "–");
+    for (const Comparison& comparison : set.comparisons) {
+        const auto found = ratio(record, figure, comparison);
+        cells += element("td", found ? number(*found, 2) : "–");
     }
     return element("tr", cells);
 }
 
-std::string all_figures(const Record& record) {
-    std::string heads = element("th", "");
-    for (const Column& column : record.columns) {
-        heads += element("th", escaped(column.key));
-    }
-    heads += element("th", "÷ wire") + element("th", "÷ bridge");
+std::string rows_of(const Record& record, const Set& set) {
     std::string rows;
     for (const Group& group : groups()) {
         std::string of_group;
         for (const Figure& figure : group.figures) {
-            if (record.results.has(figure.key)) {
-                of_group += row(record, figure);
+            if (set.has(record, figure)) {
+                of_group += row(record, figure, set);
             }
         }
         if (!of_group.empty()) {
-            rows += element("tr", "<th colspan=\"" + std::to_string(record.columns.size() + 3) + "\">" +
-                                      escaped(group.text) + "</th>") +
+            const std::size_t width = 1 + set.columns.size() + set.comparisons.size();
+            rows += element("tr", "<th colspan=\"" + std::to_string(width) + "\">" + escaped(group.text) + "</th>") +
                     of_group;
         }
     }
-    return element(
-        "details",
-        element("summary", "All figures") +
-            element("p", "±: half the range of the rounds. ÷: causeway's, the median of the rounds' ratios.", "faint") +
-            element("div", element("table", element("thead", element("tr", heads)) + element("tbody", rows)),
-                    "scroll"));
+    return rows;
+}
+
+// Empty where nothing of it was measured.
+std::string table_of(const Record& record, const Set& set) {
+    std::string heads = element("th", escaped(set.text));
+    for (const Column& column : set.columns) {
+        heads += element("th", escaped(column.key));
+    }
+    for (const Comparison& comparison : set.comparisons) {
+        heads += element("th", escaped(text_of(comparison, set)));
+    }
+    const std::string rows = rows_of(record, set);
+    return rows.empty()
+               ? ""
+               : element("div", element("table", element("thead", element("tr", heads)) + element("tbody", rows)),
+                         "scroll");
+}
+
+std::string all_figures(const Record& record) {
+    std::string tables;
+    for (const Set& set : sets_of(record)) {
+        tables += table_of(record, set);
+    }
+    return element("details",
+                   element("summary", "All figures") +
+                       element("p", "±: half the range of the rounds. ÷: the median of the rounds' ratios.", "faint") +
+                       tables);
 }
 
 std::string errors(const Record& record) {
@@ -317,7 +343,7 @@ std::string page(const Record& record, const std::vector<Bar>& bars) {
     return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
            "<title>causeway, measured: " +
-           escaped(record.conditions.date) + "</title>\n<style>" + style + series_style(record.columns.size()) +
+           escaped(record.conditions.date) + "</title>\n<style>" + style + series_style(record.columns) +
            "</style>\n</head>\n<body>\n" + element("main", content) + "</body>\n</html>\n";
 }
 

@@ -32,7 +32,8 @@ Plan plan_of(Extent extent) {
                 .adds = 3,
                 .adding = filled(add_sizes, {{"bridge", 60}, {"ptp", 60}, {"causeway", 500}}),
                 .beside = filled(beside_sizes, {{"causeway", 1000}}),
-                .flowing = {{"causeway", 1'000}, {"causeway", 100'000}}};
+                .flowing = {{"causeway", 1'000}, {"causeway", 100'000}},
+                .absent = {"tcx", "no-peer"}};
     }
     if (extent == Extent::usual) {
         return {.extent = "usual",
@@ -41,7 +42,8 @@ Plan plan_of(Extent extent) {
                 .others = false,
                 .time_of_others = Duration(1000),
                 .adds = 10,
-                .adding = filled(add_sizes, {{"bridge", 100}, {"ptp", 100}, {"causeway", 500}}),
+                .adding = filled(
+                    add_sizes, {{"bridge", 100}, {"ptp", 100}, {"causeway", 500}, {"bridge6", 60}, {"causeway6", 60}}),
                 .beside = filled(beside_sizes, {{"causeway", 1000}}),
                 .flowing = filled(flow_sizes, {{"bridge", 10'000}, {"causeway", 100'000}})};
     }
@@ -51,9 +53,10 @@ Plan plan_of(Extent extent) {
             .others = true,
             .time_of_others = Duration(2000),
             .adds = 10,
-            .adding = filled(add_sizes, {{"bridge", 1000}, {"ptp", 1000}, {"causeway", 1000}}),
-            .beside = filled(beside_sizes, {{"bridge", 1000}, {"causeway", 1000}}),
-            .flowing = filled(flow_sizes, {{"bridge", 100'000}, {"causeway", 200'000}})};
+            .adding = filled(add_sizes,
+                             {{"bridge", 1000}, {"ptp", 1000}, {"causeway", 1000}, {"bridge6", 60}, {"causeway6", 60}}),
+            .beside = filled(beside_sizes, {{"bridge", 1000}, {"causeway", 1000}, {"causeway6", 1000}}),
+            .flowing = filled(flow_sizes, {{"bridge", 100'000}, {"causeway", 500'000}, {"causeway6", 100'000}})};
 }
 
 }  // namespace causeway::bench

@@ -23,15 +23,17 @@ struct Filled {
 struct Plan {
     std::string extent;
     int rounds;
-    Duration time;                    // of each measurement of traffic
-    bool others;                      // others' load generators too
-    Duration time_of_others;          // of each measurement by them
-    int adds;                         // ADDs and DELs of a round
-    std::vector<Filled> adding;       // nodes with so many sandboxes, for ADD and DEL
-    std::vector<Filled> beside;       // and for traffic; two or more
-    std::vector<Filled> flowing;      // nodes with so many flows
-    std::string plugin{};             // path of causeway's
-    std::vector<std::string> only{};  // steps; empty: all
+    Duration time;                      // of each measurement of traffic
+    bool others;                        // others' load generators too
+    Duration time_of_others;            // of each measurement by them
+    int adds;                           // ADDs and DELs of a round
+    std::vector<Filled> adding;         // nodes with so many sandboxes, for ADD and DEL
+    std::vector<Filled> beside;         // and for traffic; two or more
+    std::vector<Filled> flowing;        // nodes with so many flows
+    std::vector<std::string> absent{};  // modes that take part only if they are asked for
+    std::string plugin{};               // path of causeway's
+    std::vector<std::string> only{};    // steps; empty: all
+    std::vector<std::string> modes{};   // that take part, whatever they do by default; empty: all
 };
 
 Plan plan_of(Extent extent);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/program.hpp"
 
-#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <linux/pkt_cls.h>
 #include <net/if.h>
@@ -23,7 +22,6 @@ namespace causeway::bench {
 namespace {
 
 using test::Bytes;
-using test::operator""_ip;
 using test::operator""_mac;
 
 constexpr int repeats = 20'000, single_runs = 2'000;
@@ -37,16 +35,12 @@ Datapath open_datapath() {
     return std::move(*datapath);
 }
 
-test::Ip ip_of(const std::string& text) {
-    in_addr parsed{};
-    if (inet_pton(AF_INET, text.c_str(), &parsed) != 1) {
-        throw std::runtime_error("not an IPv4 address: " + text);
+Address address_of(const std::string& text) {
+    const auto parsed = Address::parse(text);
+    if (!parsed) {
+        throw std::runtime_error(parsed.error().message);
     }
-    return {ntohl(parsed.s_addr)};
-}
-
-address key_of(test::Ip ip) {
-    return Address::of_ipv4(ip.value).raw();
+    return *parsed;
 }
 
 test::Mac mac_of(const std::string& text) {
@@ -111,9 +105,25 @@ Link link_of(const std::string& netns) {
     return {ifindex, mac_of(inside.at("address")), mac_of(host_end.at("address"))};
 }
 
-Bytes udp_packet(const test::Ethernet& link, test::Ip source, test::Ip destination, test::UDP ports) {
+test::Layer ip_header(const Address& source, const Address& destination) {
+    if (source.is_ipv4()) {
+        test::IPv4 header;
+        for (std::size_t i = 0; i < source.size(); ++i) {
+            header.source.value = header.source.value << 8 | source.bytes()[i];
+            header.destination.value = header.destination.value << 8 | destination.bytes()[i];
+        }
+        return header;
+    }
+    test::IPv6 header;
+    std::copy_n(source.bytes(), source.size(), header.source.bytes.begin());
+    std::copy_n(destination.bytes(), destination.size(), header.destination.bytes.begin());
+    return header;
+}
+
+Bytes udp_packet(const test::Ethernet& link, const std::string& source, const std::string& destination,
+                 test::UDP ports) {
     const std::string payload(sizeof(Message), 'x');
-    return (link / test::IPv4{.source = source, .destination = destination} / ports / test::Payload{payload}).bytes();
+    return (link / ip_header(address_of(source), address_of(destination)) / ports / test::Payload{payload}).bytes();
 }
 
 // Changes each `from` in the bytes of an entry, wherever it is; throws if it is nowhere.
@@ -132,8 +142,8 @@ void change_mac(endpoint& entry, const test::Mac& from, const test::Mac& to) {
 // So that a packet is after a run what it was before: an address that lives in the second sandbox, behind a link on
 // which the sender's own MAC is the gateway's, and the gateway's the receiver's.
 double time_to_sandbox(const Datapath& datapath, const Path& path, const Link& sender) {
-    constexpr test::Ip mirror = "10.0.15.250"_ip;  // the far end of the subnet
-    auto entry = datapath.endpoints.find(key_of(ip_of(path.address)));
+    const std::string mirror = path.address.contains(':') ? "fd00:1::fffa" : "10.0.15.250";  // the subnet's far end
+    auto entry = datapath.endpoints.find(address_of(path.address).raw());
     if (!entry) {
         throw std::runtime_error("the second sandbox is in no map");
     }
@@ -141,10 +151,10 @@ double time_to_sandbox(const Datapath& datapath, const Path& path, const Link& s
     change_mac(*entry, sender.gateway, placeholder);
     change_mac(*entry, link_of(path.server).own, sender.gateway);
     change_mac(*entry, placeholder, sender.own);
-    if (const auto put = datapath.endpoints.put(key_of(mirror), *entry, "a test endpoint"); !put) {
+    if (const auto put = datapath.endpoints.put(address_of(mirror).raw(), *entry, "a test endpoint"); !put) {
         throw std::runtime_error(put.error().message);
     }
-    const Bytes packet = udp_packet({.source = sender.own, .destination = sender.gateway}, ip_of(path.seen_as), mirror,
+    const Bytes packet = udp_packet({.source = sender.own, .destination = sender.gateway}, path.seen_as, mirror,
                                     {.source_port = own_port, .destination_port = peer_port});
     return run(datapath.from_sandbox.get(), packet, sender.ifindex, repeats);
 }
@@ -153,12 +163,13 @@ std::array<double, 3> measure(const Network& network) {
     const Datapath datapath = open_datapath();
     const Path& path = network.sandbox_to_sandbox;
     const Link sender = link_of(path.client);
-    const test::Ip service = ip_of(test::service_address), node = ip_of(test::node_address);
+    const Path& outwards = network.sandbox_to_world;
 
-    const Bytes request = udp_packet({.source = sender.own, .destination = sender.gateway}, ip_of(path.seen_as),
-                                     service, {.source_port = own_port, .destination_port = peer_port});
-    const Bytes reply = udp_packet({.source = "02:00:cb:00:71:02"_mac, .destination = "02:00:cb:00:71:01"_mac}, service,
-                                   node, {.source_port = peer_port, .destination_port = own_port});
+    const Bytes request = udp_packet({.source = sender.own, .destination = sender.gateway}, path.seen_as,
+                                     outwards.address, {.source_port = own_port, .destination_port = peer_port});
+    const Bytes reply =
+        udp_packet({.source = "02:00:cb:00:71:02"_mac, .destination = "02:00:cb:00:71:01"_mac}, outwards.address,
+                   outwards.seen_as, {.source_port = peer_port, .destination_port = own_port});
     return {time_to_sandbox(datapath, path, sender), run_singly(datapath.from_sandbox.get(), request, sender.ifindex),
             run_singly(datapath.from_uplink.get(), reply, if_nametoindex("up0"))};
 }

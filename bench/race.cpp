@@ -69,6 +69,10 @@ std::vector<Filled> together(std::vector<Filled> nodes, const std::vector<Filled
 class Race {
 public:
     Race(const Plan& plan, Record& record) : plan_(plan), record_(record), modes_(all_modes(plan.plugin)) {
+        std::erase_if(modes_, [&](const Mode& mode) {
+            const std::vector<std::string>& listed = plan.modes.empty() ? plan.absent : plan.modes;
+            return (std::ranges::find(listed, mode.column.key) != listed.end()) == plan.modes.empty();
+        });
         for (const Mode& mode : modes_) {
             record_.columns.push_back(mode.column);
         }
@@ -93,9 +97,11 @@ public:
         std::erase_if(steps, [&](const std::string& step) { return !wanted(step); });
         settle();
         for (const Filled& node : steps.empty() ? std::vector<Filled>() : nodes) {
-            const Mode& mode =
-                *std::ranges::find(modes_, node.column, [](const Mode& candidate) { return candidate.column.key; });
-            enter(mode, number(node.size, 0) + " " + what, [&] { return set_up(mode, node.size, plan_); });
+            const auto mode =
+                std::ranges::find(modes_, node.column, [](const Mode& candidate) { return candidate.column.key; });
+            if (mode != modes_.end()) {
+                enter(*mode, number(node.size, 0) + " " + what, [&] { return set_up(*mode, node.size, plan_); });
+            }
         }
         run(steps);
     }
@@ -161,6 +167,14 @@ std::vector<std::string> all_steps() {
     append(steps, {programs_step, flows_step, beside_step, adds_step});
     append(steps, first_figures(loads_of_others()));
     return steps;
+}
+
+std::vector<std::string> mode_names() {
+    std::vector<std::string> names;
+    for (const Mode& mode : all_modes("causeway")) {
+        names.push_back(mode.column.key);
+    }
+    return names;
 }
 
 void race(const Plan& plan, Record& record) {

@@ -13,6 +13,9 @@ namespace causeway::bench {
 // What can be measured by itself, by name: Plan::only.
 std::vector<std::string> all_steps();
 
+// The modes that there are, by the keys of their columns: Plan::modes.
+std::vector<std::string> mode_names();
+
 // Fills in all but the conditions. Says on stderr where it is, if that is a terminal.
 void race(const Plan& plan, Record& record);
 

@@ -2,6 +2,7 @@
 #include "bench/results.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "bench/median.hpp"
@@ -10,11 +11,34 @@ namespace causeway::bench {
 
 using nlohmann::json;
 
+namespace {
+
+// Of the rounds that both have, and where what divides is not 0.
+std::map<int, double> divided(const std::map<int, double>& these, const std::map<int, double>& by) {
+    std::map<int, double> quotients;
+    for (const auto& [round, value] : these) {
+        if (const auto found = by.find(round); found != by.end() && found->second != 0) {
+            quotients[round] = value / found->second;
+        }
+    }
+    return quotients;
+}
+
+}  // namespace
+
 void Results::add(const std::string& figure, const std::string& column, int round, Measurement measurement) {
     measured_[figure][column][round] = std::move(measurement);
 }
 
 std::map<int, double> Results::rounds(const std::string& figure, const std::string& column) const {
+    const std::size_t slash = column.find('/');
+    if (slash == std::string::npos) {
+        return rounds_of_one(figure, column);
+    }
+    return divided(rounds_of_one(figure, column.substr(0, slash)), rounds_of_one(figure, column.substr(slash + 1)));
+}
+
+std::map<int, double> Results::rounds_of_one(const std::string& figure, const std::string& column) const {
     std::map<int, double> values;
     if (const auto columns = measured_.find(figure); columns != measured_.end()) {
         if (const auto found = columns->second.find(column); found != columns->second.end()) {
@@ -51,12 +75,9 @@ long Results::failed(const std::string& figure, const std::string& column) const
 }
 
 std::optional<double> Results::ratio(const Value& of, const Value& to) const {
-    const std::map<int, double> below = rounds(to.figure, to.column);
     std::vector<double> ratios;
-    for (const auto& [round, value] : rounds(of.figure, of.column)) {
-        if (const auto found = below.find(round); found != below.end() && found->second != 0) {
-            ratios.push_back(value / found->second);
-        }
+    for (const auto& [round, value] : divided(rounds(of.figure, of.column), rounds(to.figure, to.column))) {
+        ratios.push_back(value);
     }
     return ratios.empty() ? std::nullopt : std::optional(median(std::move(ratios)));
 }
@@ -99,7 +120,7 @@ Results Results::from_json(const json& from) {
 json Record::to_json() const {
     json named = json::array();
     for (const Column& column : columns) {
-        named.push_back({{"key", column.key}, {"text", column.text}});
+        named.push_back({{"key", column.key}, {"text", column.text}, {"set", column.set}, {"against", column.against}});
     }
     return {{"date", conditions.date},
             {"machine", conditions.machine},
@@ -118,7 +139,8 @@ Record Record::from_json(const json& from) {
     record.conditions = {from.at("date"),   from.at("machine"),      from.at("kernel"), from.at("extent"),
                          from.at("rounds"), from.at("milliseconds"), from.at("adds")};
     for (const auto& column : from.at("columns")) {
-        record.columns.push_back({column.at("key"), column.at("text")});
+        record.columns.push_back({column.at("key"), column.at("text"), column.at("set"),
+                                  column.at("against").get<std::vector<std::string>>()});
     }
     record.errors = from.at("errors").get<std::vector<std::string>>();
     record.results = Results::from_json(from.at("figures"));

@@ -30,6 +30,8 @@ struct Conditions {
 // One way to connect sandboxes, as the report names it.
 struct Column {
     std::string key, text;
+    std::string set{};                   // what it is shown beside, by name
+    std::vector<std::string> against{};  // the columns that it is compared with
 };
 
 // How a set of values is told in two numbers and its ends.
@@ -40,6 +42,8 @@ struct Summary {
 class Results {
 public:
     void add(const std::string& figure, const std::string& column, int round, Measurement measurement);
+
+    // A column may also be a quotient of two: "causeway/wire" is in each round the one divided by the other.
 
     // Of the rounds' medians.
     std::optional<Summary> summary(const std::string& figure, const std::string& column) const;
@@ -60,6 +64,8 @@ public:
     static Results from_json(const nlohmann::json& from);  // throws nlohmann::json::exception
 
 private:
+    std::map<int, double> rounds_of_one(const std::string& figure, const std::string& column) const;
+
     // By figure, then column, then round.
     std::map<std::string, std::map<std::string, std::map<int, Measurement>>> measured_;
 };

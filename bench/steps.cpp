@@ -57,6 +57,9 @@ Measurements measure_programs(const Network& network, Duration time) {
 }
 
 Measurements measure_traffic(const std::string& step, const Mode& mode, const Network& network, const Plan& plan) {
+    if (plan.modes.empty() && !mode.steps.empty() && std::ranges::find(mode.steps, step) == mode.steps.end()) {
+        return {};
+    }
     if (step == programs_step) {
         return mode.has_programs ? measure_programs(network, plan.time) : Measurements();
     }
@@ -75,18 +78,26 @@ Measurements measure_adds(const Crowd& crowd, int size) {
             {sized("del_parallel", size), {.samples = times.del_parallel}}};
 }
 
-Measurements measure_beside(const Network& network, int size, Duration time) {
+Measurements measure_beside(const Network& network, const Mode& mode, int size, Duration time) {
     Measurements measured;
-    add_renamed(measured, "tcp_sandbox", sized("tcp_sandbox_beside", size), network, time);
-    add_renamed(measured, "tcp_world", sized("tcp_world_beside", size), network, time);
+    for (const std::string& load : traffic_beside) {
+        add_renamed(measured, load, sized(load + "_beside", size), network, time);
+    }
+    if (mode.has_programs) {
+        const auto times = program_times(network, busy_cpu());
+        for (const char* const figure : {"program_sandbox", "program_world"}) {
+            measured[sized(std::string(figure) + "_beside", size)] = {.samples = {times.at(figure)}};
+        }
+    }
     return measured;
 }
 
 Measurements measure_flows(const Flows& flows, const Mode& mode, const Network& network, int size, Duration time) {
     flows.fill(busy_cpu());
     Measurements measured;
-    add_renamed(measured, "tcp_world", sized("tcp_world_flows", size), network, time);
-    add_renamed(measured, "connections_world", sized("connections_world_flows", size), network, time);
+    for (const std::string& load : traffic_beside_flows) {
+        add_renamed(measured, load, sized(load + "_flows", size), network, time);
+    }
     if (mode.has_programs) {
         measured[sized("program_world_flows", size)] = {
             .samples = {program_times(network, busy_cpu()).at("program_world")}};
@@ -119,15 +130,16 @@ Lane::Ready crowded_lane(const Mode& mode, int size, const Plan& plan) {
         if (step == adds_step) {
             return adds ? measure_adds(crowd, size) : Measurements();
         }
-        return traffic ? measure_beside(network, size, time) : Measurements();
+        return traffic ? measure_beside(network, mode, size, time) : Measurements();
     };
     return ready;
 }
 
-Lane::Ready flowing_lane(const Mode& mode, int size, const Plan& plan) {
+Lane::Ready flowing_lane(const Mode& usual, int size, const Plan& plan) {
     test::World world = test::World::enter();
+    const Mode mode = usual.with_room_for ? usual.with_room_for(size) : usual;
     const Network network = mode.connect_two(world);
-    const Flows flows = Flows::make(world, mode, size);
+    const Flows flows = Flows::make(world, mode, network.sandbox_to_world.address, size);
     Lane::Ready ready = {.measure = [=, time = plan.time](const std::string&) {
         return measure_flows(flows, mode, network, size, time);
     }};

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/table.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "bench/figure.hpp"
 #include "bench/number.hpp"
+#include "bench/sets.hpp"
 
 namespace causeway::bench {
 namespace {
 
-constexpr std::size_t name_width = 54, value_width = 8, spread_width = 6, ratio_width = 9;
+constexpr std::size_t name_width = 60, value_width = 8, spread_width = 6;
 
 // Columns on the screen: UTF-8 continuation bytes take none.
 std::size_t width(const std::string& text) {
@@ -30,6 +32,11 @@ std::string right(const std::string& text, std::size_t wide) {
     return spaces(text, wide) + text;
 }
 
+// A column for ratios under such a heading.
+std::size_t ratio_width(const std::string& text) {
+    return std::max<std::size_t>(9, width(text) + 1);
+}
+
 std::string cell(const Record& record, const Figure& figure, const std::string& column) {
     const auto found = record.results.summary(figure.key, column);
     if (!found) {
@@ -39,35 +46,47 @@ std::string cell(const Record& record, const Figure& figure, const std::string& 
            left(" ±" + number(100 * found->spread, 0) + "%", spread_width);
 }
 
-std::string ratio_cell(const Record& record, const Figure& figure, const std::string& to) {
-    const auto ratio = record.results.ratio({figure.key, "causeway"}, {figure.key, to});
-    return right(ratio ? number(*ratio, 2) : "–", ratio_width);
-}
-
-std::string row(const Record& record, const Figure& figure) {
+std::string row(const Record& record, const Figure& figure, const Set& set) {
     std::string line = left("  " + figure.text + ", " + figure.unit, name_width);
-    for (const Column& column : record.columns) {
+    for (const Column& column : set.columns) {
         line += cell(record, figure, column.key);
     }
-    return line + ratio_cell(record, figure, "wire") + ratio_cell(record, figure, "bridge") + "\n";
+    for (const Comparison& comparison : set.comparisons) {
+        const auto found = ratio(record, figure, comparison);
+        line += right(found ? number(*found, 2) : "–", ratio_width(text_of(comparison, set)));
+    }
+    return line + "\n";
 }
 
-std::string heading(const Record& record) {
-    std::string line = left("", name_width);
-    for (const Column& column : record.columns) {
+std::string heading(const Set& set) {
+    std::string line = left(set.text, name_width);
+    for (const Column& column : set.columns) {
         line += left(right(column.key, value_width), value_width + spread_width);
     }
-    return line + right("÷ wire", ratio_width) + right("÷ bridge", ratio_width) + "\n";
+    for (const Comparison& comparison : set.comparisons) {
+        const std::string text = text_of(comparison, set);
+        line += right(text, ratio_width(text));
+    }
+    return line + "\n";
 }
 
-std::string group_rows(const Record& record, const Group& group) {
+std::string group_rows(const Record& record, const Group& group, const Set& set) {
     std::string lines;
     for (const Figure& figure : group.figures) {
-        if (record.results.has(figure.key)) {
-            lines += row(record, figure);
+        if (set.has(record, figure)) {
+            lines += row(record, figure, set);
         }
     }
     return lines.empty() ? "" : group.text + "\n" + lines;
+}
+
+// Empty where nothing of it was measured.
+std::string table_of(const Record& record, const Set& set) {
+    std::string rows;
+    for (const Group& group : groups()) {
+        rows += group_rows(record, group, set);
+    }
+    return rows.empty() ? "" : "\n" + heading(set) + rows;
 }
 
 // A line for each figure with failed attempts in any column.
@@ -92,10 +111,9 @@ std::string table(const Record& record) {
     std::string text = "causeway-bench (" + is.extent + "), " + is.date + "\n" + is.machine + "\n" + is.kernel +
                        "\nmedian of " + std::to_string(is.rounds) + (is.rounds == 1 ? " round of " : " rounds of ") +
                        number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " + std::to_string(is.adds) +
-                       " ADDs, each; ±: half the range of the rounds; ÷: causeway's, median of the rounds' ratios\n\n" +
-                       heading(record);
-    for (const Group& group : groups()) {
-        text += group_rows(record, group);
+                       " ADDs, each; ±: half the range of the rounds; ÷: causeway's, median of the rounds' ratios\n";
+    for (const Set& set : sets_of(record)) {
+        text += table_of(record, set);
     }
     return text + failures(record);
 }

@@ -100,6 +100,14 @@ std::set<int> pids_in(const std::set<std::string>& namespaces) {
     return result;
 }
 
+std::set<std::string> keys_of(const json& object) {
+    std::set<std::string> keys;
+    for (const auto& [key, value] : object.items()) {
+        keys.insert(key);
+    }
+    return keys;
+}
+
 bool eventually(const std::function<bool()>& holds) {
     for (const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
          std::chrono::steady_clock::now() < deadline; std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
@@ -117,28 +125,47 @@ TEST_F(Bench, MeasuresEveryModeAndWritesItsReports) {
     EXPECT_THAT(output.out, HasSubstr("TCP, sandbox → sandbox, µs"));
     const json written = json::parse(std::ifstream(file("out.json")));
     const json& figures = written.at("figures");
+    const std::set<std::string> all = {"wire",  "bridge",  "by-hand",   "ptp",    "causeway",
+                                       "wire6", "bridge6", "causeway6", "big-tcp"};
     for (const char* const figure : {"tcp_sandbox", "udp_world", "latency_p999"}) {
-        EXPECT_EQ(figures.at(figure).size(), 5u) << figure;
+        std::set<std::string> expected = all;
+        if (figure != std::string("tcp_sandbox")) {
+            expected.erase("big-tcp");  // it is of no interest there
+        }
+        EXPECT_EQ(keys_of(figures.at(figure)), expected) << figure;
         for (const auto& [mode, measured] : figures.at(figure).items()) {
             EXPECT_GT(measured.at("median").get<double>(), 0) << figure << " " << mode;
             EXPECT_EQ(measured.at("rounds").size(), 2u) << figure << " " << mode;
         }
     }
-    for (const char* const mode : {"wire", "bridge", "ptp"}) {
+    for (const char* const mode : {"wire", "bridge", "ptp", "causeway", "wire6", "bridge6", "causeway6"}) {
         EXPECT_TRUE(figures.at("tcp_published").contains(mode)) << mode;
     }
     for (const char* const figure : {"program_sandbox", "program_world", "program_uplink", "load_sandbox", "load_world",
                                      "load_uplink", "load_host"}) {
         EXPECT_GT(figures.at(figure).at("causeway").at("median").get<double>(), 0) << figure;
+        EXPECT_GT(figures.at(figure).at("causeway6").at("median").get<double>(), 0) << figure;
     }
     std::ifstream html(file("out.html"));
     EXPECT_THAT(std::string(std::istreambuf_iterator<char>(html), {}), HasSubstr("</html>"));
+}
+
+TEST_F(Bench, MeasuresOnlyTheModesThatItIsAskedForAndAllThatTheyCan) {
+    const Output output = bench({"--quick", "--rounds", "1", "--only", "udp_world", "connections_published", "--modes",
+                                 "big-tcp", "tcx", "no-peer", "--json", file("out.json")});
+    ASSERT_EQ(output.status, 0) << output.err;
+    const json figures = json::parse(std::ifstream(file("out.json"))).at("figures");
+    for (const char* const figure : {"udp_world", "connections_published"}) {
+        EXPECT_EQ(keys_of(figures.at(figure)), (std::set<std::string>{"big-tcp", "no-peer", "tcx"})) << figure;
+    }
+    EXPECT_EQ(figures.at("connections_published").at("no-peer").at("failed"), 0);
 }
 
 TEST_F(Bench, FillsNodesWithFlows) {
     const Output output = bench({"--quick", "--rounds", "1", "--only", "flows", "--json", file("out.json")});
     ASSERT_EQ(output.status, 0) << output.err;
     const json figures = json::parse(std::ifstream(file("out.json"))).at("figures");
+    EXPECT_GT(figures.at("packets_world_flows_100000").at("causeway").at("median").get<double>(), 0);
     EXPECT_EQ(figures.at("connections_world_flows_100000").at("causeway").at("failed"), 0);
     EXPECT_TRUE(figures.contains("memory_flow"));  // how much depends on what else the machine does
     EXPECT_GT(figures.at("program_world_flows_100000").at("causeway").at("median").get<double>(), 0);

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <set>
 #include <stdexcept>
+#include <string>
 
 #include "bench/bars.hpp"
 #include "tests/unit/bench_record.hpp"
@@ -102,9 +104,57 @@ TEST(Bars, RefuseWhatCouldNeverBeMissed) {
     refusal(R"({"figure": "tcp_world", "at_most": "1", "times": "wire"})", "bar 1: ");
 }
 
-TEST(Bars, OfTheProjectAreAllUnderstood) {
+// IPv6 costs no more over its wire than IPv4 over its own.
+TEST(Bar, ComparesARatioWithAnother) {
+    const Bar bar =
+        bar_of(R"({"figure": "tcp_world", "column": "causeway6/wire6", "at_most": 1.05, "times": "causeway/wire"})");
+    Results results;
+    set(results, "tcp_world", "wire", {10});
+    set(results, "tcp_world", "causeway", {11});
+    set(results, "tcp_world", "wire6", {20});
+    EXPECT_EQ(judge(bar, results).outcome, Judgement::not_measured);
+    set(results, "tcp_world", "causeway6", {23});
+    EXPECT_EQ(judge(bar, results).outcome, Judgement::meets);
+    set(results, "tcp_world", "causeway6", {24});
+    const Judgement missed = judge(bar, results);
+    EXPECT_EQ(missed.outcome, Judgement::misses);
+    EXPECT_EQ(text_of(bar, missed), "1.09 ×, 3.9 % above the bar");
+    EXPECT_EQ(subject_of(bar), "causeway6 ÷ wire6: TCP, sandbox → world (SNAT)");
+    EXPECT_EQ(text_of(bar), "≤ 1.05 × causeway ÷ wire");
+}
+
+std::vector<Bar> bars_of_the_project() {
     std::ifstream file(CAUSEWAY_BARS);
-    EXPECT_GE(bars_from(json::parse(file)).size(), 20u);
+    return bars_from(json::parse(file));
+}
+
+TEST(Bars, OfTheProjectAreAllUnderstood) {
+    EXPECT_GE(bars_of_the_project().size(), 40u);
+}
+
+// One that no run measures would never be missed.
+TEST(Bars, OfTheProjectAreOfColumnsThatThereAre) {
+    const std::set<std::string> known = {
+        "wire",          "bridge",          "causeway",        "causeway6",        "big-tcp",
+        "causeway/wire", "causeway/bridge", "causeway6/wire6", "causeway6/bridge6"};
+    for (const Bar& bar : bars_of_the_project()) {
+        EXPECT_TRUE(known.contains(bar.of.column)) << bar.of.column;
+        EXPECT_TRUE(bar.sense == Bar::none_failed || known.contains(bar.to.column)) << bar.to.column;
+    }
+}
+
+// What holds for IPv4 has to hold for IPv6 too, within 5 %.
+TEST(Bars, OfTheProjectHoldIPv6ToWhatIPv4Reaches) {
+    std::set<std::string> ipv4, ipv6;
+    for (const Bar& bar : bars_of_the_project()) {
+        const bool across = bar.of.figure == bar.to.figure && bar.sense != Bar::none_failed;
+        if (across && bar.of.column.contains('/')) {
+            ipv6.insert(bar.of.figure + " " + bar.to.column.substr(bar.to.column.find('/') + 1));
+        } else if (across) {
+            ipv4.insert(bar.of.figure + " " + bar.to.column);
+        }
+    }
+    EXPECT_EQ(ipv4, ipv6);
 }
 
 }  // namespace

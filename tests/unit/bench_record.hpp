@@ -27,7 +27,18 @@ inline Record record_of_three() {
                          .rounds = 3,
                          .milliseconds = 300,
                          .adds = 3};
-    record.columns = {{"wire", "one veth pair"}, {"bridge", "reference plugin bridge"}, {"causeway", "causeway"}};
+    record.columns = {{"wire", "one veth pair", "IPv4"},
+                      {"bridge", "reference plugin bridge", "IPv4"},
+                      {"causeway", "causeway", "IPv4", {"wire", "bridge"}}};
+    return record;
+}
+
+// And three more: by IPv6, and a variant.
+inline Record record_of_six() {
+    Record record = record_of_three();
+    record.columns.push_back({"wire6", "one veth pair, IPv6", "IPv6"});
+    record.columns.push_back({"causeway6", "causeway, IPv6", "IPv6", {"wire6"}});
+    record.columns.push_back({"big-tcp", "causeway, BIG TCP", "Variants", {"causeway"}});
     return record;
 }
 

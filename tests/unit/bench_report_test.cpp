@@ -4,6 +4,9 @@
 
 #include <cstddef>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "bench/chart.hpp"
 #include "bench/figure.hpp"
@@ -117,6 +120,39 @@ TEST(Table, HasMediansSpreadAndRatiosOfWhatWasMeasured) {
     EXPECT_THAT(text, Not(HasSubstr("iperf3")));
 }
 
+// A record with columns of all three sets.
+Record measured_in_sets() {
+    Record record = record_of_six();
+    const std::vector<std::pair<const char*, double>> values = {{"wire", 50},  {"bridge", 40},    {"causeway", 48},
+                                                                {"wire6", 44}, {"causeway6", 33}, {"big-tcp", 72}};
+    for (const auto& [column, value] : values) {
+        set(record.results, "stream", column, {value});
+    }
+    set(record.results, "udp_sandbox", "causeway", {6});
+    set(record.results, "program_world_flows_1000", "causeway", {310});
+    set(record.results, "program_world_flows_100000", "causeway", {320});
+    return record;
+}
+
+std::string line_with(const std::string& text, const std::string& beginning, std::size_t from = 0) {
+    const std::size_t line = text.find(beginning, from);
+    return line == std::string::npos ? "" : text.substr(line, text.find('\n', line) - line);
+}
+
+TEST(Table, HasEachSetByItself) {
+    const std::string text = table(measured_in_sets());
+    const std::size_t ipv6 = text.find("\nIPv6"), variants = text.find("\nVariants");
+    ASSERT_LT(ipv6, variants);
+    EXPECT_THAT(line_with(text, "IPv6", ipv6),
+                AllOf(HasSubstr("wire6"), HasSubstr("÷ wire6"), Not(HasSubstr("bridge"))));
+    EXPECT_THAT(line_with(text, "  1 TCP stream", ipv6),
+                AllOf(HasSubstr("44.0 ±0%"), HasSubstr("33.0"), HasSubstr("0.75")));
+    EXPECT_THAT(line_with(text, "Variants", variants), AllOf(HasSubstr("causeway"), HasSubstr("÷ causeway")));
+    EXPECT_THAT(line_with(text, "  1 TCP stream", variants),
+                AllOf(HasSubstr("48.0"), HasSubstr("72.0"), HasSubstr("1.50")));
+    EXPECT_EQ(text.find("UDP, sandbox", ipv6), std::string::npos) << "only causeway has measured that";
+}
+
 TEST(Verdict, SaysWhatFellAndByHowMuch) {
     const Bar missed = {
         .sense = Bar::at_most, .of = {"tcp_world", "causeway"}, .to = {"tcp_world", "bridge"}, .limit = 0.5};
@@ -165,6 +201,13 @@ TEST(Page, ComparesAndCountsWhatFailed) {
 double bar_length(const std::string& svg, const std::string& series) {
     const std::size_t bar = svg.find("<rect class=\"fill " + series + "\""), width = svg.find(" width=\"", bar);
     return bar == std::string::npos ? -1 : std::stod(svg.substr(width + 8));
+}
+
+TEST(Page, ComparesEachSetWithItsOwn) {
+    const std::string html = page(measured_in_sets(), {});
+    EXPECT_THAT(html, HasSubstr("causeway is 0.96 × wire, 1.20 × bridge<br/>causeway6 is 0.75 × wire6<br/>big-tcp is "
+                                "1.50 × causeway"));
+    EXPECT_EQ(unbalanced(html), "");
 }
 
 TEST(BarChart, HasBarsAsLongAsTheirMedians) {

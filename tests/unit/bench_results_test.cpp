@@ -82,6 +82,21 @@ TEST(Results, DivideByNothingThatIsZero) {
     EXPECT_FALSE(results.ratio({"cpu_packet", "causeway"}, {"cpu_packet", "wire"}));
 }
 
+TEST(Results, DivideTwoColumnsWithinEachRound) {
+    Results results;
+    set(results, "tcp_world", "causeway", {8, 16, 90});
+    set(results, "tcp_world", "wire", {4, 8, 40});
+    set(results, "tcp_world", "causeway6", {22, 42, 205});
+    set(results, "tcp_world", "wire6", {10, 20, 100});
+    const auto found = results.summary("tcp_world", "causeway6/wire6");
+    ASSERT_TRUE(found);
+    EXPECT_DOUBLE_EQ(found->median, 2.1);
+    EXPECT_DOUBLE_EQ(found->largest, 2.2);
+    EXPECT_THAT(results.ratio({"tcp_world", "causeway6/wire6"}, {"tcp_world", "causeway/wire"}),
+                Optional(DoubleNear(1.05, 1e-9)));
+    EXPECT_FALSE(results.summary("tcp_world", "causeway6/bridge6"));
+}
+
 TEST(Results, AddUpWhatFailedInAllRounds) {
     Results results;
     set(results, "connections_world", "causeway", {100, 100, 100}, 2);
@@ -95,6 +110,7 @@ TEST(Record, ComesBackFromItsJson) {
     const Record back = Record::from_json(nlohmann::json::parse(record.to_json().dump()));
     EXPECT_EQ(back.to_json(), record.to_json());
     EXPECT_EQ(back.columns.at(1).text, "reference plugin bridge");
+    EXPECT_EQ(back.columns.at(2).against, (std::vector<std::string>{"wire", "bridge"}));
     EXPECT_EQ(back.errors, record.errors);
     EXPECT_EQ(back.results.failed("add_60", "causeway"), 4);
     EXPECT_EQ(back.results.rounds("add_60", "causeway"), (std::map<int, double>{{2, 2}}));
