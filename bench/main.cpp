@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bench/bars.hpp"
+#include "bench/markdown.hpp"
 #include "bench/others.hpp"
 #include "bench/page.hpp"
 #include "bench/plan.hpp"
@@ -64,7 +65,7 @@ struct Options {
     bool quick = false, full = false, check = false;
     int rounds = 0;
     std::vector<std::string> only, modes;
-    std::string json, html, from, bars = CAUSEWAY_BARS, plugin = default_plugin();
+    std::string json, html, markdown, from, bars = CAUSEWAY_BARS, plugin = default_plugin();
 };
 
 Record measured(const Options& options) {
@@ -111,6 +112,7 @@ int report(const Options& options) {
     }
     write(options.json, record.to_json().dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     write(options.html, page(record, bars));
+    write(options.markdown, markdown(record, bars));
     if (!record.errors.empty()) {
         return failed;
     }
@@ -133,6 +135,8 @@ int run(int argc, char** argv) {
     app.add_flag("--check", options.check, "Fail where a ratio misses its bar");
     app.add_option("--json", options.json, "Also write all samples to this file");
     app.add_option("--html", options.html, "Also write a report with charts to this file");
+    app.add_option("--markdown", options.markdown,
+                   "Also write the tables of README.md and docs/performance.md to this file");
     app.add_option("--from", options.from, "Measure nothing: report on what --json has written")
         ->check(CLI::ExistingFile);
     app.add_option("--rounds", options.rounds, "How often each is measured; 5, or 3 with --quick")

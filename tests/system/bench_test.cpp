@@ -151,14 +151,18 @@ TEST_F(Bench, MeasuresEveryModeAndWritesItsReports) {
 }
 
 TEST_F(Bench, MeasuresOnlyTheModesThatItIsAskedForAndAllThatTheyCan) {
-    const Output output = bench({"--quick", "--rounds", "1", "--only", "udp_world", "connections_published", "--modes",
-                                 "big-tcp", "tcx", "no-peer", "--json", file("out.json")});
+    const Output output =
+        bench({"--quick", "--rounds", "1", "--only", "udp_world", "connections_published", "--modes", "big-tcp", "tcx",
+               "no-peer", "--json", file("out.json"), "--markdown", file("out.md")});
     ASSERT_EQ(output.status, 0) << output.err;
     const json figures = json::parse(std::ifstream(file("out.json"))).at("figures");
     for (const char* const figure : {"udp_world", "connections_published"}) {
         EXPECT_EQ(keys_of(figures.at(figure)), (std::set<std::string>{"big-tcp", "no-peer", "tcx"})) << figure;
     }
     EXPECT_EQ(figures.at("connections_published").at("no-peer").at("failed"), 0);
+    std::ifstream tables(file("out.md"));
+    EXPECT_THAT(std::string(std::istreambuf_iterator<char>(tables), {}),
+                HasSubstr("| UDP, sandbox → world (SNAT), µs |"));
 }
 
 TEST_F(Bench, FillsNodesWithFlows) {

@@ -2,14 +2,17 @@
 // The benchmark's reports: what a reader finds in the table and on the page, and that it is safe and whole.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bench/chart.hpp"
 #include "bench/figure.hpp"
+#include "bench/markdown.hpp"
 #include "bench/markup.hpp"
 #include "bench/number.hpp"
 #include "bench/page.hpp"
@@ -151,6 +154,31 @@ TEST(Table, HasEachSetByItself) {
     EXPECT_THAT(line_with(text, "  1 TCP stream", variants),
                 AllOf(HasSubstr("48.0"), HasSubstr("72.0"), HasSubstr("1.50")));
     EXPECT_EQ(text.find("UDP, sandbox", ipv6), std::string::npos) << "only causeway has measured that";
+}
+
+TEST(Markdown, HasTheTablesOfTheDocuments) {
+    const Bar missed = {.sense = Bar::at_least, .of = {"stream", "causeway"}, .to = {"stream", "wire"}, .limit = 1.1};
+    const Bar met = {.sense = Bar::at_least, .of = {"stream", "big-tcp"}, .to = {"stream", "wire"}, .limit = 1.1};
+    const std::string text = markdown(measured_in_sets(), {missed, met});
+    EXPECT_THAT(
+        text,
+        HasSubstr("| sandbox → sandbox, one TCP stream, two CPUs, Gbit/s | 50.0 | 40.0 | – | 48.0 | 0.96 | 1.20 |"));
+    EXPECT_THAT(text, HasSubstr("| the same with `\"gsoMaxSize\": 524280` | 50.0 | 40.0 | – | 72.0 | 1.44 | 1.80 |"));
+    EXPECT_THAT(text, HasSubstr("| 1 TCP stream, sandbox → sandbox, Gbit/s | 44.0 | 33.0 | 0.75 |"));
+    EXPECT_THAT(text, HasSubstr("| test run, from_sandbox → world (SNAT), ns | causeway | 310 | – | 320 | – |"));
+    EXPECT_THAT(text, HasSubstr("| 1 TCP stream, sandbox → sandbox | ≥ 1.10 × wire | 0.96 ×, 13 % below the bar |"));
+    EXPECT_THAT(text, Not(HasSubstr("| big-tcp: "))) << "it meets its bar";
+}
+
+// Else what a document says beside the table would be about something else.
+TEST(Markdown, HasAsManyCellsInEachRowOfATable) {
+    std::istringstream lines(markdown(measured_in_sets(), {}));
+    long cells = 0;
+    for (std::string line; std::getline(lines, line);) {
+        const long here = std::ranges::count(line, '|');
+        EXPECT_TRUE(cells == 0 || here == 0 || here == cells) << line;
+        cells = here;
+    }
 }
 
 TEST(Verdict, SaysWhatFellAndByHowMuch) {
