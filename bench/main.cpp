@@ -129,9 +129,9 @@ int run(int argc, char** argv) {
         "Exit status: 0 all could be measured; 1 something could not; 3 with --check, a bar is missed. A figure that "
         "the\n"
         "run does not have misses no bar.");
-    auto* quick = app.add_flag("--quick", options.quick, "Three short rounds, fewer sizes: a look, in 3 minutes");
-    app.add_flag("--full", options.full, "All sizes, and iperf3, sockperf and wrk too: up to 45 minutes")
-        ->excludes(quick);
+    auto* quick =
+        app.add_flag("--quick", options.quick, "Three short rounds, fewer sizes and modes: a look, in some minutes");
+    app.add_flag("--full", options.full, "All sizes, and iperf3, sockperf and wrk too: up to an hour")->excludes(quick);
     app.add_flag("--check", options.check, "Fail where a ratio misses its bar");
     app.add_option("--json", options.json, "Also write all samples to this file");
     app.add_option("--html", options.html, "Also write a report with charts to this file");

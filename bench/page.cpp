@@ -63,6 +63,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; white-space:
 tr:last-child td { border-bottom: 0; }
 thead th { color: var(--faint); font-weight: 600; }
 tbody th { font-weight: 700; padding-top: 14px; }
+.scroll + .scroll { margin-top: 14px; }
 .lone { max-width: 760px; margin-top: 14px; }
 .bars td:nth-child(3) { min-width: 7em; }
 .meets { color: var(--good); font-weight: 600; } .misses { color: var(--bad); font-weight: 600; }
