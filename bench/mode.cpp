@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bench/socket.hpp"
+#include "userspace/attach.hpp"
 
 namespace causeway::bench {
 namespace {
@@ -71,17 +72,20 @@ Mode mode_of_plugin(Column column, Plugin plugin, Abilities abilities) {
 }
 
 std::vector<Mode> all_modes(const std::string& causeway_plugin) {
-    return {wire(Family::ipv4),
-            bridge(Family::ipv4),
-            bridge_by_hand(),
-            ptp(),
-            causeway(causeway_plugin),
-            wire(Family::ipv6),
-            bridge(Family::ipv6),
-            causeway_ipv6(causeway_plugin),
-            causeway_big_tcp(causeway_plugin),
-            causeway_tcx(causeway_plugin),
-            causeway_no_peer(causeway_plugin)};
+    std::vector<Mode> modes = {wire(Family::ipv4),
+                               bridge(Family::ipv4),
+                               bridge_by_hand(),
+                               ptp(),
+                               causeway(causeway_plugin),
+                               wire(Family::ipv6),
+                               bridge(Family::ipv6),
+                               causeway_ipv6(causeway_plugin),
+                               causeway_big_tcp(causeway_plugin),
+                               causeway_no_peer(causeway_plugin)};
+    if (shared_device_hook() == Hook::tcx) {
+        modes.push_back(causeway_tcx(causeway_plugin));
+    }
+    return modes;
 }
 
 }  // namespace causeway::bench

@@ -42,7 +42,8 @@ struct Mode {
 // Columns that are shown beside each other (Column::set).
 inline constexpr const char *ipv4_set = "IPv4", *ipv6_set = "IPv6", *variants_set = "Variants";
 
-// All, in the order in which they take turns. `causeway_plugin` is the path of causeway's executable.
+// All that this kernel can have, in the order in which they take turns. `causeway_plugin` is the path of causeway's
+// executable.
 std::vector<Mode> all_modes(const std::string& causeway_plugin);
 
 enum class Family : std::uint8_t { ipv4, ipv6 };
