@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <fstream>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -24,12 +23,13 @@ struct RoundTrips {
     long lost = 0;
 };
 
-// A datagram may get lost, a few times.
+// A datagram may get lost, a few times. Goes on until there is a reply, however late on a machine that is busy
+// elsewhere.
 RoundTrips round_trips(int fd, Duration time, long losses_allowed) {
     RoundTrips result;
     result.nanoseconds.reserve(1 << 18);
     const auto begin = Clock::now(), counted_from = begin + time / 10, deadline = begin + time;
-    for (auto before = begin; before < deadline;) {
+    for (auto before = begin; before < deadline || result.nanoseconds.empty();) {
         const bool answered = exchange(fd);
         const auto after = Clock::now();
         if (!answered && ++result.lost > losses_allowed) {
@@ -39,9 +39,6 @@ RoundTrips round_trips(int fd, Duration time, long losses_allowed) {
             result.nanoseconds.push_back(static_cast<std::uint32_t>((after - before).count()));
         }
         before = after;
-    }
-    if (result.nanoseconds.empty()) {
-        throw std::runtime_error("not one reply in time");
     }
     return result;
 }
