@@ -177,7 +177,8 @@ std::string in_family(const std::string& text, Family family) {
         out.append(rest, (*match)[0].first);
         out += ip6_text(ip6_of(Ip{value}));
         if ((*match)[6].matched) {
-            out += "/" + std::to_string(96 + std::stoul((*match)[6].str()));
+            const auto length = std::stoul((*match)[6].str());
+            out += "/" + std::to_string(length == 0 ? 0 : 96 + length);
         }
         rest = (*match)[0].second;
     }

@@ -2,7 +2,8 @@
 // One test, either family: packets and commands that are written as IPv4 become the same of IPv6.
 //
 // Each IPv4 address stands for one of IPv6, with the same last 32 bits: 10.0.0.2 for fd00::a00:2, those of the world
-// (203.0.113.1) for 2001:db8::cb00:7101, multicast groups for ff02::/96. A prefix is 96 bits longer.
+// (203.0.113.1) for 2001:db8::cb00:7101, multicast groups for ff02::/96. A prefix is 96 bits longer, but the one of all
+// addresses.
 #pragma once
 
 #include <string>

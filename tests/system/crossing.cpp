@@ -4,35 +4,66 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
+
+#include "tests/support/packet_bytes.hpp"
+#include "tests/system/layout.hpp"
+#include "tests/system/mixed_flow.hpp"
 
 namespace causeway::test {
 namespace {
 
 constexpr auto probed_ip = "198.51.100.250"_ip;
 constexpr std::uint16_t probed_port = 9, first_probing_port = 61000;
-constexpr std::size_t ethernet_size = 14, ipv4_size = 20;
 
-std::uint16_t read16(const Bytes& bytes, std::size_t offset) {
-    return static_cast<std::uint16_t>(bytes.at(offset) << 8 | bytes.at(offset + 1));
+// What a link says by itself, about its groups and neighbours, is not what came of a test's frames.
+bool is_of_the_link(const Bytes& frame, const Layout& layout) {
+    constexpr std::uint8_t igmp = 2, listener_query = 130, redirect = 137;
+    if (layout.family == Family::ipv4) {
+        return layout.protocol == igmp;
+    }
+    const auto type = layout.transport < frame.size() ? frame[layout.transport] : 0;
+    return layout.protocol == icmp_number && !layout.fragment &&
+           ((type >= listener_query && type <= redirect) || type == icmpv6_listener_report);
 }
 
-std::uint32_t read32(const Bytes& bytes, std::size_t offset) {
-    return static_cast<std::uint32_t>(read16(bytes, offset)) << 16 | read16(bytes, offset + 2);
+bool is_ip(const Seen& seen, Family family) {
+    if (seen.outgoing || seen.frame.size() < ethernet_size + 2 ||
+        get16(seen.frame, 12) != (family == Family::ipv6 ? ethertype_ipv6 : ethertype_ipv4)) {
+        return false;
+    }
+    const auto layout = layout_of_frame(seen.frame);
+    return !layout || !is_of_the_link(seen.frame, *layout);
 }
 
-// What a link says by itself, IGMP among it, is not what came of a test's frames.
-bool is_ip(const Seen& seen) {
-    constexpr std::uint8_t igmp = 2;
-    return !seen.outgoing && seen.frame.size() >= ethernet_size + ipv4_size &&
-           read16(seen.frame, 12) == ethertype_ipv4 && seen.frame[23] != igmp;
+// As a device would send it that fills in checksums: the stack has left its own packets' to one.
+Bytes completed(const Seen& seen) {
+    auto frame = seen.frame;
+    const auto layout = layout_of_frame(frame);
+    if (!seen.checksum_pending || !layout || (layout->protocol != tcp_number && layout->protocol != udp_number)) {
+        return frame;
+    }
+    const auto at = layout->transport + (layout->protocol == tcp_number ? 16 : 6);
+    set16(frame, at, 0);
+    const std::span<const std::uint8_t> bytes(frame);
+    set16(
+        frame, at,
+        checksum_of(with_pseudo_header(bytes.subspan(layout->begin, layout->payload - layout->begin), layout->protocol,
+                                       bytes.subspan(layout->transport, layout->end - layout->transport))));
+    return frame;
 }
 
-// UDP between any port and the one that is probed, at this offset of the addresses.
-bool is_probe(const Bytes& frame, std::size_t probed_address, std::size_t probed) {
-    return frame.size() >= 42 && frame[23] == 17 && read32(frame, probed_address) == probed_ip.value &&
-           read16(frame, probed) == probed_port;
+// UDP between any port and the one that is probed.
+bool is_probe(const Bytes& frame, bool outward) {
+    const auto layout = layout_of_frame(frame);
+    if (!layout || layout->protocol != 17 || frame.size() < layout->transport + 8) {
+        return false;
+    }
+    const auto probed = outward ? layout->destination() : layout->source();
+    return address_at(frame, probed, layout->family) == probed_ip &&
+           get16(frame, layout->transport + (outward ? 2 : 0)) == probed_port;
 }
 
 void stay_on_one_cpu() {
@@ -85,6 +116,11 @@ Crossing::Crossing(const std::vector<Party>& parties, const std::string& world, 
         sandboxes_.emplace_back(party.netns, party.device);
         links_.push_back({.source = mac_of(party.mac), .destination = mac_of(party.gateway_mac), .type = {}});
         addresses_.push_back(ip_of(party.address));
+        family_ = party.address.find(':') == std::string::npos ? Family::ipv4 : Family::ipv6;
+    }
+    if (family_ ==
+        Family::ipv6) {  // which says that it has no route, where IPv4 is silent about what it does not forward
+        ip({"-6", "route", "replace", "blackhole", "default"}, world);
     }
     settle();  // what links say when they begin, and the node's question for the world's MAC
     settle();
@@ -94,18 +130,17 @@ void Crossing::probe(std::size_t number, Crossed& crossed) {
     const auto text = round_text(++round_);
     const auto port = static_cast<std::uint16_t>(first_probing_port + number);
     const auto is_this_round = [&](const Bytes& frame) {
-        return frame.size() == 42 + text.size() && std::memcmp(frame.data() + 42, text.data(), text.size()) == 0;
+        return frame.size() >= text.size() && std::equal(text.rbegin(), text.rend(), frame.rbegin());
     };
-    send_from_sandbox((from_sandbox(number) / IPv4{.source = address(number), .destination = probed_ip} /
-                       UDP{.source_port = port, .destination_port = probed_port} / Payload{text})
-                          .bytes(),
+    send_from_sandbox(bytes(from_sandbox(number) / IPv4{.source = address(number), .destination = probed_ip} /
+                            UDP{.source_port = port, .destination_port = probed_port} / Payload{text}),
                       number);
     const auto arrived = world_.next([&](const Seen& seen) {
-        if (!is_ip(seen)) {
+        if (!is_ip(seen, family_)) {
             return false;
         }
-        if (!is_probe(seen.frame, 30, 36)) {
-            crossed.world.push_back(seen.frame);
+        if (!is_probe(seen.frame, true)) {
+            crossed.world.push_back(completed(seen));
             return false;
         }
         return is_this_round(seen.frame);
@@ -113,16 +148,16 @@ void Crossing::probe(std::size_t number, Crossed& crossed) {
     if (!arrived) {
         throw std::runtime_error("a plain datagram from sandbox " + std::to_string(number) + " is not translated");
     }
-    send_from_world((from_world() / IPv4{.source = probed_ip, .destination = node_ip} /
-                     UDP{.source_port = probed_port, .destination_port = read16(arrived->frame, 34)} / Payload{text})
-                        .bytes());
+    send_from_world(bytes(from_world() / IPv4{.source = probed_ip, .destination = node_ip} /
+                          UDP{.source_port = probed_port, .destination_port = *source_port_of(arrived->frame)} /
+                          Payload{text}));
     auto& frames = crossed.sandboxes.at(number);
     const auto answered = sandboxes_.at(number).next([&](const Seen& seen) {
-        if (!is_ip(seen)) {
+        if (!is_ip(seen, family_)) {
             return false;
         }
-        if (!is_probe(seen.frame, 26, 34)) {
-            frames.push_back(seen.frame);
+        if (!is_probe(seen.frame, false)) {
+            frames.push_back(completed(seen));
             return false;
         }
         return is_this_round(seen.frame);
@@ -156,18 +191,24 @@ Crossed Crossing::in(const Bytes& frame) {
 Bytes without_link_and_id(const Bytes& frame) {
     Bytes packet = frame;
     std::memset(packet.data(), 0, 12);
-    const std::size_t header = std::size_t{packet.at(ethernet_size)} % 16 * 4;
-    if (packet.size() < ethernet_size + header || header < ipv4_size) {
+    const auto layout = layout_of_frame(packet);
+    if (!layout) {
         return packet;
     }
-    const auto first = packet.begin() + ethernet_size;
-    const bool held = checksum_of({first, first + static_cast<std::ptrdiff_t>(header)}) == 0;
-    packet[18] = packet[19] = 0;
+    if (layout->family == Family::ipv6) {
+        if (layout->fragment) {
+            set16(packet, layout->fragment_header + 4, 0);
+            set16(packet, layout->fragment_header + 6, 0);
+        }
+        return packet;
+    }
+    const auto first = packet.begin() + ethernet_size,
+               last = packet.begin() + static_cast<std::ptrdiff_t>(layout->transport);
+    const bool held = checksum_of({first, last}) == 0;
+    set16(packet, 18, 0);
     if (held) {
-        packet[24] = packet[25] = 0;
-        const auto sum = checksum_of({first, first + static_cast<std::ptrdiff_t>(header)});
-        packet[24] = static_cast<std::uint8_t>(sum >> 8);
-        packet[25] = static_cast<std::uint8_t>(sum);
+        set16(packet, 24, 0);
+        set16(packet, 24, checksum_of({first, last}));
     }
     return packet;
 }
@@ -187,7 +228,7 @@ testing::AssertionResult is_only(const std::vector<Bytes>& frames, const Frame& 
 }
 
 Payload quoted(const Bytes& frame, std::size_t transport_bytes) {
-    const std::size_t header = std::size_t{frame.at(ethernet_size)} % 16 * 4;
+    const auto header = layout_of_frame(frame).value().transport - ethernet_size;
     const auto size =
         std::min(frame.size() - ethernet_size, transport_bytes > 65535 ? 65535 : header + transport_bytes);
     const auto first = frame.begin() + ethernet_size;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/family.hpp"
 #include "tests/system/translator.hpp"
 #include "tests/system/wire.hpp"
 
@@ -17,7 +18,7 @@ namespace causeway::test {
 inline constexpr auto node_ip = "203.0.113.1"_ip, gateway_ip = "10.0.0.1"_ip;
 inline constexpr auto peer_ip = "198.51.100.20"_ip, other_peer_ip = "198.51.100.21"_ip;  // spoken for by the test
 
-// What came out: IPv4 only, in order, at the world and at each sandbox.
+// What came out: IP of the one family only, in order, at the world and at each sandbox.
 struct Crossed {
     std::vector<Bytes> world;
     std::vector<std::vector<Bytes>> sandboxes;
@@ -36,6 +37,9 @@ public:
     Ethernet from_sandbox(std::size_t number = 0) const { return links_.at(number); }
     Ethernet from_world() const { return world_link_; }
     Ip address(std::size_t number = 0) const { return addresses_.at(number); }
+    // What is written as IPv4, of the family of the sandboxes' addresses.
+    Family family() const { return family_; }
+    Bytes bytes(const Frame& frame) const { return in_family(frame, family_).bytes(); }
 
     void send_from_sandbox(const Bytes& frame, std::size_t number = 0) { sandboxes_.at(number).send(frame); }
     void send_from_world(const Bytes& frame) { world_.send(frame); }
@@ -55,6 +59,7 @@ private:
     Tap world_;
     Ethernet world_link_;
     std::uint32_t round_ = 0;
+    Family family_ = Family::ipv4;
 };
 
 // What is left of a frame where two are to be alike: no link header, IP identification 0. A checksum that held holds.

@@ -4,34 +4,106 @@
 #include <algorithm>
 #include <random>
 
+#include "tests/support/packet_bytes.hpp"
 #include "tests/system/datagram.hpp"
+#include "tests/system/layout.hpp"
 #include "tests/system/mixed_flow.hpp"
 
 namespace causeway::test {
 namespace {
 
 void set_ip_checksum(Bytes& frame) {
-    frame[24] = frame[25] = 0;
+    set16(frame, 24, 0);
     const auto size = std::min<std::size_t>(std::size_t{frame[14]} % 16 * 4, frame.size() - 14);
-    const auto sum = checksum_of({frame.begin() + 14, frame.begin() + 14 + static_cast<std::ptrdiff_t>(size)});
-    frame[24] = static_cast<std::uint8_t>(sum >> 8);
-    frame[25] = static_cast<std::uint8_t>(sum);
+    set16(frame, 24, checksum_of({frame.begin() + 14, frame.begin() + 14 + static_cast<std::ptrdiff_t>(size)}));
 }
 
 // Makes it wrong by as much, whatever it is; one that says that there is none stays.
-void add_to_checksum(Bytes& frame, std::size_t transport, unsigned much) {
-    const auto at = transport + (frame[23] == tcp_number ? 16 : frame[23] == icmp_number ? 2 : 6);
-    if (at + 2 > frame.size() || (frame[at] == 0 && frame[at + 1] == 0)) {
+void add_to_checksum(Bytes& frame, const Layout& layout, unsigned much) {
+    const auto at = layout.transport + (layout.protocol == tcp_number ? 16 : layout.protocol == icmp_number ? 2 : 6);
+    if (at + 2 > frame.size() || get16(frame, at) == 0) {
         return;
     }
-    const unsigned sum = (static_cast<unsigned>(frame[at] << 8 | frame[at + 1]) + much) % 0xffff;
-    frame[at] = static_cast<std::uint8_t>(sum >> 8);
-    frame[at + 1] = static_cast<std::uint8_t>(sum);
+    set16(frame, at, (get16(frame, at) + much) % 0xffff);
 }
 
-void set_total_to_size(Bytes& frame) {
-    frame[16] = static_cast<std::uint8_t>((frame.size() - 14) >> 8);
-    frame[17] = static_cast<std::uint8_t>(frame.size() - 14);
+void set_length_to_size(Bytes& frame, const Layout& layout) {
+    if (layout.family == Family::ipv6) {
+        set16(frame, layout.begin + 4, static_cast<unsigned>(frame.size() - layout.begin - ipv6_size));
+    } else {
+        set16(frame, layout.begin + 2, static_cast<unsigned>(frame.size() - layout.begin));
+    }
+}
+
+void cut_within_headers(Bytes& frame, const Layout& layout, std::uint8_t noise) {
+    if (layout.protocol == gre_number) {
+        return;  // how much of it there must be is a matter of opinion
+    }
+    frame.resize(std::min(frame.size(), layout.transport + (noise % 2 ? 0 : 4U + noise % 4)));  // no half ports
+    set_length_to_size(frame, layout);
+}
+
+void spoil_ipv4(Bytes& frame, const Layout& layout, const Damage& damage) {
+    switch (damage.kind) {
+        case Damage::Kind::ip_checksum:
+            frame[24] ^= damage.noise;
+            return;
+        case Damage::Kind::ip_version:
+            frame[14] = static_cast<std::uint8_t>(0x60 | frame[14] % 16);
+            break;
+        case Damage::Kind::header_too_short:
+            frame[14] = static_cast<std::uint8_t>(0x40 | damage.noise % 5);
+            break;
+        case Damage::Kind::header_too_long:
+            frame.resize(std::min<std::size_t>(frame.size(), 70));  // which the header's 60 bytes would outrun
+            frame[14] = 0x4f;
+            set_length_to_size(frame, layout);
+            break;
+        case Damage::Kind::total_too_long:
+            frame[16] = 0x7f;
+            break;
+        case Damage::Kind::cut_within_headers:
+            cut_within_headers(frame, layout, damage.noise);
+            break;
+        default:
+            frame[20] |= 0x80;
+            break;
+    }
+    set_ip_checksum(frame);
+}
+
+// What there is not in IPv6 falls on its flow label and its traffic class, which nobody may touch.
+void spoil_ipv6(Bytes& frame, const Layout& layout, const Damage& damage) {
+    switch (damage.kind) {
+        case Damage::Kind::ip_version:
+            frame[14] = static_cast<std::uint8_t>(0x40 | frame[14] % 16);
+            return;
+        case Damage::Kind::header_too_short:  // where an extension header would begin, there is half of one
+            frame.resize(std::min(frame.size(), layout.payload + 4));
+            frame[layout.next] = destination_options;
+            set_length_to_size(frame, layout);
+            return;
+        case Damage::Kind::header_too_long:
+            frame.resize(std::min(frame.size(), layout.payload + 16));
+            frame[layout.next] = destination_options;
+            if (frame.size() > layout.payload + 1) {
+                frame[layout.payload + 1] = damage.noise | 2;
+            }
+            set_length_to_size(frame, layout);
+            return;
+        case Damage::Kind::total_too_long:
+            frame[18] = 0x7f;
+            return;
+        case Damage::Kind::cut_within_headers:
+            cut_within_headers(frame, layout, damage.noise);
+            return;
+        case Damage::Kind::reserved_flag:
+            frame[15] ^= static_cast<std::uint8_t>(damage.noise << 4);
+            return;
+        default:
+            frame[17] ^= damage.noise;
+            return;
+    }
 }
 
 }  // namespace
@@ -43,7 +115,7 @@ std::string in_words(const Damage& damage) {
         case Damage::Kind::checksum_within:
             return "wrong checksum within";
         case Damage::Kind::ip_version:
-            return "IP version 6";
+            return "IP version of the other family";
         case Damage::Kind::header_too_short:
             return "IP header too short";
         case Damage::Kind::header_too_long:
@@ -68,44 +140,16 @@ std::string in_words(const Cut& cut) {
 }
 
 void spoil(Bytes& frame, const Damage& damage) {
-    const std::size_t transport = 14 + std::size_t{frame[14]} % 16 * 4;
-    const auto noise = damage.noise;
-    switch (damage.kind) {
-        case Damage::Kind::ip_checksum:
-            frame[24] ^= noise;
-            return;
-        case Damage::Kind::checksum_within:
-            add_to_checksum(frame, transport, noise);
-            return;
-        case Damage::Kind::link_padding:
-            frame.resize(frame.size() + noise);
-            return;
-        case Damage::Kind::ip_version:
-            frame[14] = static_cast<std::uint8_t>(0x60 | frame[14] % 16);
-            break;
-        case Damage::Kind::header_too_short:
-            frame[14] = static_cast<std::uint8_t>(0x40 | noise % 5);
-            break;
-        case Damage::Kind::header_too_long:
-            frame.resize(std::min<std::size_t>(frame.size(), 70));  // which the header's 60 bytes would outrun
-            frame[14] = 0x4f;
-            set_total_to_size(frame);
-            break;
-        case Damage::Kind::total_too_long:
-            frame[16] = 0x7f;
-            break;
-        case Damage::Kind::cut_within_headers:
-            if (frame[23] == gre_number) {
-                return;  // how much of it there must be is a matter of opinion
-            }
-            frame.resize(std::min(frame.size(), transport + (noise % 2 ? 0 : 4 + noise % 4)));  // no half ports
-            set_total_to_size(frame);
-            break;
-        case Damage::Kind::reserved_flag:
-            frame[20] |= 0x80;
-            break;
+    const auto layout = layout_of_frame(frame).value();
+    if (damage.kind == Damage::Kind::checksum_within) {
+        add_to_checksum(frame, layout, damage.noise);
+    } else if (damage.kind == Damage::Kind::link_padding) {
+        frame.resize(frame.size() + damage.noise);
+    } else if (layout.family == Family::ipv6) {
+        spoil_ipv6(frame, layout, damage);
+    } else {
+        spoil_ipv4(frame, layout, damage);
     }
-    set_ip_checksum(frame);
 }
 
 std::vector<Bytes> pieces_of(const Bytes& frame, const Cut& cut) {

@@ -39,7 +39,7 @@ struct Cut {
 std::string in_words(const Damage& damage);
 std::string in_words(const Cut& cut);
 
-// An IPv4 frame; its IP checksum is made right again unless that is what is damaged.
+// The IP checksum is made right again unless that is what is damaged.
 void spoil(Bytes& frame, const Damage& damage);
 // The same frame where it is too small for two pieces.
 std::vector<Bytes> pieces_of(const Bytes& frame, const Cut& cut);

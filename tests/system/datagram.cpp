@@ -4,47 +4,51 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <string_view>
+
+#include "tests/support/packet_bytes.hpp"
+#include "tests/system/layout.hpp"
 
 namespace causeway::test {
 namespace {
 
-constexpr std::size_t ethernet_size = 14, ipv4_size = 20;
-constexpr unsigned more_fragments = 0x2000, offset_mask = 0x1fff;
-
-unsigned read16(const Bytes& bytes, std::size_t offset) {
-    return static_cast<unsigned>(bytes.at(offset) << 8 | bytes.at(offset + 1));
+// Gives an IP header its length and, with IPv4, a place and the checksum that goes with them.
+void set_header(Bytes& frame, const Layout& layout, unsigned flags_and_offset) {
+    const auto ip = layout.begin;
+    if (layout.family == Family::ipv6) {
+        set16(frame, ip + 4, static_cast<unsigned>(frame.size() - ip - ipv6_size));
+        return;
+    }
+    set16(frame, ip + 2, static_cast<unsigned>(frame.size() - ip));
+    set16(frame, ip + 6, flags_and_offset);
+    set16(frame, ip + 10, 0);
+    const auto first = frame.begin() + static_cast<std::ptrdiff_t>(ip);
+    set16(frame, ip + 10, checksum_of({first, frame.begin() + static_cast<std::ptrdiff_t>(layout.payload)}));
 }
 
-void write16(Bytes& bytes, std::size_t offset, std::size_t value) {
-    bytes.at(offset) = static_cast<std::uint8_t>(value >> 8);
-    bytes.at(offset + 1) = static_cast<std::uint8_t>(value);
-}
-
-std::size_t header_size(const Bytes& frame) {
-    return std::size_t{frame.at(ethernet_size)} % 16 * 4;
-}
-
-// Gives the header a length and a place, and the checksum that goes with them.
-void set_header(Bytes& frame, std::size_t flags_and_offset) {
-    write16(frame, 16, frame.size() - ethernet_size);
-    write16(frame, 20, flags_and_offset);
-    write16(frame, 24, 0);
-    const auto first = frame.begin() + ethernet_size;
-    write16(frame, 24, checksum_of({first, first + static_cast<std::ptrdiff_t>(header_size(frame))}));
+// Of IPv6, which has none in a packet that is whole: another one for each packet.
+std::uint32_t identification_of(const Bytes& frame) {
+    const std::string_view bytes(reinterpret_cast<const char*>(frame.data()), frame.size());
+    return static_cast<std::uint32_t>(std::hash<std::string_view>{}(bytes));
 }
 
 struct Piece {
     Bytes frame;
-    std::size_t begin, end;  // of the IP payload
+    Layout layout;
+    std::size_t begin, end;  // of what was cut
     bool last;
 
-    explicit Piece(const Bytes& from)
+    Piece(const Bytes& from, const Layout& where)
         : frame(from),
-          begin(std::size_t{read16(from, 20) & offset_mask} * 8),
-          end(begin + read16(from, 16) - header_size(from)),
-          last((read16(from, 20) & more_fragments) == 0) {}
+          layout(where),
+          begin(where.fragment_offset),
+          end(begin + where.end - first_byte()),
+          last(!where.more_fragments) {}
+    std::size_t first_byte() const {
+        return layout.family == Family::ipv6 ? layout.fragment_header + fragment_header_size : layout.payload;
+    }
     Bytes payload() const {
-        const auto first = frame.begin() + static_cast<std::ptrdiff_t>(ethernet_size + header_size(frame));
+        const auto first = frame.begin() + static_cast<std::ptrdiff_t>(first_byte());
         return {first, first + static_cast<std::ptrdiff_t>(end - begin)};
     }
 };
@@ -53,8 +57,7 @@ struct Piece {
 class Waiting {
 public:
     // Returns the datagram with its last missing fragment.
-    std::optional<Bytes> add(const Bytes& frame) {
-        Piece piece(frame);
+    std::optional<Bytes> add(Piece piece) {
         const auto same = [&](const Piece& other) { return other.begin == piece.begin && other.end == piece.end; };
         const auto over = [&](const Piece& other) { return other.begin < piece.end && piece.begin < other.end; };
         if (broken_ || std::ranges::any_of(pieces_, same)) {
@@ -69,8 +72,10 @@ public:
 
 private:
     std::optional<Bytes> whole() const {
-        const auto& first = pieces_.front().frame;
-        Bytes datagram(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(ethernet_size + header_size(first)));
+        const auto& first = pieces_.front();
+        const bool ipv6 = first.layout.family == Family::ipv6;
+        const auto headers = ipv6 ? first.layout.fragment_header : first.layout.payload;
+        Bytes datagram(first.frame.begin(), first.frame.begin() + static_cast<std::ptrdiff_t>(headers));
         std::size_t end = 0;
         for (const auto& piece : pieces_) {
             if (piece.begin != end) {
@@ -83,7 +88,10 @@ private:
         if (!pieces_.back().last) {
             return std::nullopt;
         }
-        set_header(datagram, 0);
+        if (ipv6) {
+            datagram[first.layout.before_fragment_header] = first.frame[first.layout.fragment_header];
+        }
+        set_header(datagram, first.layout, 0);
         return datagram;
     }
 
@@ -91,22 +99,39 @@ private:
     bool broken_ = false;
 };
 
-bool is_fragment(const Bytes& frame) {
-    return frame.size() >= ethernet_size + ipv4_size && (read16(frame, 20) & (more_fragments | offset_mask)) != 0;
+// Addresses and identification, and with IPv4 the protocol.
+Bytes key_of(const Bytes& frame, const Layout& layout) {
+    const auto at = [&](std::size_t offset) { return frame.begin() + static_cast<std::ptrdiff_t>(offset); };
+    Bytes key(at(layout.source()), at(layout.source() + 2 * layout.address_size()));
+    if (layout.family == Family::ipv6) {
+        key.insert(key.end(), at(layout.fragment_header + 4), at(layout.fragment_header + fragment_header_size));
+    } else {
+        key.insert(key.end(), {layout.protocol, frame[layout.begin + 4], frame[layout.begin + 5]});
+    }
+    return key;
 }
 
 }  // namespace
 
 std::vector<Bytes> pieces_of(const Bytes& frame, std::size_t size) {
     std::vector<Bytes> pieces;
-    const auto headers = ethernet_size + header_size(frame);
-    const auto payload = frame.begin() + static_cast<std::ptrdiff_t>(headers);
-    const auto length = frame.size() - headers;
+    const auto layout = layout_of_frame(frame).value();
+    const auto payload = frame.begin() + static_cast<std::ptrdiff_t>(layout.payload);
+    const auto length = frame.size() - layout.payload;
+    const auto identification = identification_of(frame);
     for (std::size_t offset = 0; offset < length; offset += size) {
+        const unsigned more = length - offset > size ? 1 : 0;
         Bytes piece(frame.begin(), payload);
+        if (layout.family == Family::ipv6) {
+            put8(piece, piece[layout.next]);
+            put8(piece, 0);
+            put16(piece, static_cast<unsigned>(offset) | more);
+            put32(piece, identification);
+            piece[layout.next] = fragment_header;
+        }
         const auto first = payload + static_cast<std::ptrdiff_t>(offset);
         piece.insert(piece.end(), first, first + static_cast<std::ptrdiff_t>(std::min(length - offset, size)));
-        set_header(piece, (length - offset > size ? more_fragments : 0) | offset / 8);
+        set_header(piece, layout, more << 13 | static_cast<unsigned>(offset / 8));
         pieces.push_back(piece);
     }
     return pieces;
@@ -116,13 +141,13 @@ std::vector<Bytes> reassembled(const std::vector<Bytes>& frames, std::vector<Byt
     std::map<Bytes, Waiting> waiting;
     std::vector<Bytes> datagrams;
     for (const auto& frame : frames) {
-        if (!is_fragment(frame)) {
+        const auto layout = layout_of_frame(frame);
+        if (!layout || !layout->fragment) {
             datagrams.push_back(frame);
             continue;
         }
-        Bytes key(frame.begin() + 26, frame.begin() + 34);
-        key.insert(key.end(), {frame[23], frame[18], frame[19]});
-        if (auto datagram = waiting[key].add(frame)) {
+        const auto key = key_of(frame, *layout);
+        if (auto datagram = waiting[key].add(Piece(frame, *layout))) {
             datagrams.push_back(*datagram);
             waiting.erase(key);
         }

@@ -11,14 +11,17 @@
 #include <map>
 #include <set>
 
+#include "tests/support/packet_bytes.hpp"
 #include "tests/system/datagram.hpp"
+#include "tests/system/layout.hpp"
 #include "tests/system/traffic_mix.hpp"
 
 namespace causeway::test {
 namespace {
 
 constexpr std::uint64_t usual_seed = 1;
-constexpr std::size_t packets_at_least = 20'000, described_at_most = 5, listed_at_most = 40;
+constexpr std::size_t packets_at_least = 20'000, ipv6_packets_at_least = 10'000, described_at_most = 5,
+                      listed_at_most = 40;
 
 struct Difference {
     const Step& step;
@@ -32,16 +35,28 @@ struct Difference {
     bool is_of(std::uint8_t protocol) const { return step.flow && step.error < 0 && step.flow->protocol == protocol; }
 };
 
-constexpr std::size_t ipv4_size = 20;
-
 // The only packet that came out, if it came out there.
 const Bytes* only(const Made& made, std::size_t place) {
     const auto all = made.like[0].size() + made.like[1].size() + made.like[2].size();
     return all == 1 && made.like[place].size() == 1 ? &made.like[place][0] : nullptr;
 }
 
-bool has(const Bytes& packet, std::uint8_t protocol, std::uint8_t type, std::uint8_t code) {
-    return packet.size() > ipv4_size + 8 && packet[9] == protocol && packet[20] == type && packet[21] == code;
+// Of a packet such as `like` makes it, without what it adds behind.
+std::optional<Layout> layout_of_like(const Bytes& packet) {
+    return layout_of(packet, 0, packet.empty() || packet[0] >> 4 == 6 ? Family::ipv6 : Family::ipv4);
+}
+
+// An ICMP message, by IPv4's number or IPv6's.
+struct Message {
+    std::uint8_t type, code;
+};
+bool is_message(const Bytes& packet, Message ipv4, Message ipv6) {
+    const auto layout = layout_of_like(packet);
+    if (!layout || layout->protocol != icmp_number || packet.size() <= layout->transport + 8) {
+        return false;
+    }
+    const auto wanted = layout->family == Family::ipv6 ? ipv6 : ipv4;
+    return packet[layout->transport] == wanted.type && packet[layout->transport + 1] == wanted.code;
 }
 
 // The packet that was sent, and nothing else, with the address and port that it is to have there and a hop less.
@@ -53,16 +68,16 @@ bool translated_plainly(const Difference& difference, const Made& made) {
     }
     const auto& flow = *difference.step.flow;
     auto expected = like(whole[0], difference.side, false);
-    const auto address = difference.step.outward ? node_ip.value : difference.side.road().address(flow.sandbox).value;
-    for (std::size_t i = 0; i < 4; ++i) {
-        expected[(difference.step.outward ? 12 : 16) + i] = static_cast<std::uint8_t>(address >> (24 - 8 * i));
+    const auto layout = layout_of_like(expected);
+    if (!layout) {
+        return false;
     }
-    expected[8] = static_cast<std::uint8_t>(expected[8] - 1);
-    const std::size_t header = std::size_t{expected[0]} % 16 * 4;
-    if (!difference.step.outward && has_ports(flow.protocol)) {
-        const auto where = header + (flow.protocol == icmp_number ? 4 : 2);
-        expected[where] = static_cast<std::uint8_t>(flow.port >> 8);
-        expected[where + 1] = static_cast<std::uint8_t>(flow.port);
+    const bool outward = difference.step.outward;
+    put_address(expected, outward ? layout->source() : layout->destination(), layout->family,
+                outward ? node_ip : difference.side.road().address(flow.sandbox));
+    expected[layout->ttl()] = static_cast<std::uint8_t>(expected[layout->ttl()] - 1);
+    if (!outward && has_ports(flow.protocol)) {
+        set16(expected, layout->transport + (flow.protocol == icmp_number ? 4 : 2), flow.port);
     }
     expected.back() = packet->back();
     return expected == *packet && (packet->back() == 255 || packet->back() == flow.sandbox);
@@ -72,8 +87,8 @@ bool translated_plainly(const Difference& difference, const Made& made) {
 bool is_same_error_with_a_shorter_quote(const Difference& difference) {
     const auto *ours = only(difference.ours, difference.origin()),
                *kernels = only(difference.kernels, difference.origin());
-    if (!ours || !kernels || ours->size() < 49 || kernels->size() < ours->size() || (*ours)[9] != icmp_number ||
-        ((*ours)[20] != 3 && (*ours)[20] != 11 && (*ours)[20] != 12)) {
+    if (!ours || !kernels || ours->size() < 49 || kernels->size() < ours->size() || (*ours)[0] != 0x45 ||
+        (*ours)[9] != icmp_number || ((*ours)[20] != 3 && (*ours)[20] != 11 && (*ours)[20] != 12)) {
         return false;
     }
     const auto equal = [&](std::size_t begin, std::size_t end) {
@@ -82,15 +97,19 @@ bool is_same_error_with_a_shorter_quote(const Difference& difference) {
                           kernels->begin() + static_cast<std::ptrdiff_t>(begin));
     };
     const auto quote = ours->size() - 1, needed = 28 + std::size_t{(*ours)[28]} % 16 * 4 + 8;
-    return (*ours)[0] == 0x45 && equal(8, quote) && (quote >= needed || quote == kernels->size() - 1) &&
-           (*ours)[1] >> 5 == 6;
+    return equal(8, quote) && (quote >= needed || quote == kernels->size() - 1) && (*ours)[1] >> 5 == 6;
 }
 
-// "Communication administratively prohibited" from the gateway, to who sent the packet.
+// "Communication administratively prohibited" from the gateway, to who sent the packet: once, or each time that its
+// first fragment came.
 bool is_refusal(const Difference& difference, const Made& made) {
-    const auto* packet = only(made, difference.origin());
-    return packet && difference.step.outward && has(*packet, icmp_number, 3, 13) &&
-           std::equal(packet->begin() + 12, packet->begin() + 16, Bytes{10, 0, 0, 1}.begin());
+    const auto& told = made.like[difference.origin()];
+    return difference.step.outward && !told.empty() && made.like[0].empty() &&
+           made.like[3 - difference.origin()].empty() && std::ranges::all_of(told, [](const Bytes& packet) {
+               const auto layout = layout_of_like(packet);
+               return layout && is_message(packet, {3, 13}, {1, 1}) &&
+                      address_at(packet, layout->source(), layout->family) == gateway_ip;
+           });
 }
 
 // Nothing reached the target; at most the node's own stack answered, for the packet was nobody's to it.
@@ -101,17 +120,20 @@ bool kept_from_target(const Difference& difference, const Made& made) {
 // That the packet's TTL is used up, from the node or its gateway.
 bool says_time_exceeded(const Difference& difference, const Made& made) {
     const auto* packet = only(made, difference.origin());
-    return packet && difference.sent[0][22] <= 1 && has(*packet, icmp_number, 11, 0);
+    const auto sent = layout_of_frame(difference.sent[0]);
+    return packet && sent && difference.sent[0][sent->ttl()] <= 1 && is_message(*packet, {11, 0}, {3, 0});
 }
 
 // The kernel computes a CRC over what is quoted, as if that were the whole packet.
 bool differ_in_a_quoted_crc(const Difference& difference) {
     const auto *ours = only(difference.ours, difference.target()),
                *kernels = only(difference.kernels, difference.target());
-    if (!ours || !kernels || ours->size() != kernels->size()) {
+    const auto layout = ours ? layout_of_like(*ours) : std::nullopt;
+    const auto quoted = layout ? layout_of(*ours, layout->transport + 8, layout->family) : std::nullopt;
+    if (!quoted || !kernels || ours->size() != kernels->size()) {
         return false;
     }
-    const auto quote = std::size_t{(*ours)[0]} % 16 * 4 + 8, crc = quote + std::size_t{(*ours)[quote]} % 16 * 4 + 8;
+    const auto crc = quoted->transport + 8;
     auto without = *kernels;
     for (std::size_t i = crc; i < crc + 4 && i + 1 < without.size(); ++i) {
         without[i] = (*ours)[i];
@@ -120,23 +142,35 @@ bool differ_in_a_quoted_crc(const Difference& difference) {
 }
 
 bool has_impossible_coverage(const Bytes& frame) {
-    const std::size_t transport = 14 + std::size_t{frame[14]} % 16 * 4;
-    const auto coverage = std::size_t{frame.at(transport + 4)} << 8 | frame.at(transport + 5);
-    return (coverage != 0 && coverage < 8) || coverage > frame.size() - transport;
+    const auto layout = layout_of_frame(frame);
+    if (!layout || frame.size() < layout->transport + 6) {
+        return false;
+    }
+    const std::size_t coverage = get16(frame, layout->transport + 4);
+    return (coverage != 0 && coverage < 8) || coverage > frame.size() - layout->transport;
 }
 
 bool are_same_errors_about_fragments(const Difference& difference) {
     const auto *ours = only(difference.ours, difference.origin()),
                *kernels = only(difference.kernels, difference.origin());
-    return difference.sent.size() > 1 && ours && kernels && ours->size() > 28 && kernels->size() > 28 &&
-           (*ours)[9] == icmp_number && std::equal(ours->begin() + 8, ours->begin() + 28, kernels->begin() + 8);
+    const auto layout = ours ? layout_of_like(*ours) : std::nullopt;
+    if (!layout || !kernels || difference.sent.size() < 2 || ours->size() <= layout->transport + 8 ||
+        kernels->size() <= layout->transport + 8 || layout->protocol != icmp_number) {
+        return false;
+    }
+    const auto first = static_cast<std::ptrdiff_t>(layout->ttl()),
+               last = static_cast<std::ptrdiff_t>(layout->transport + 8);
+    return std::equal(ours->begin() + first, ours->begin() + last, kernels->begin() + first);
 }
 
 bool begins_with_part_of_a_tcp_header(const std::vector<Bytes>& pieces) {
     return std::ranges::any_of(pieces, [](const Bytes& frame) {
-        const std::size_t transport = 14 + std::size_t{frame[14]} % 16 * 4, size = frame.size() - transport;
-        const bool first = (frame[20] & 0x1f) == 0 && frame[21] == 0;
-        return first && (size < 20 || size < std::size_t{frame[transport + 12]} / 16 * 4);
+        const auto layout = layout_of_frame(frame);
+        if (!layout || layout->fragment_offset != 0) {
+            return false;
+        }
+        const auto size = frame.size() - layout->transport;
+        return size < 20 || size < std::size_t{frame[layout->transport + 12]} / 16 * 4;
     });
 }
 
@@ -145,10 +179,40 @@ bool begins_anew_from_published_port(const Difference& difference) {
     const auto* ours = only(difference.ours, 0);
     const auto* flow = difference.step.flow;
     const auto& frame = difference.sent.front();
-    const auto transport = 14 + std::size_t{frame[14]} % 16 * 4;
-    return flow && flow->published && difference.is_of(tcp_number) && difference.step.outward &&
-           frame.size() > transport + 13 && frame[transport + 13] == syn && ours && ours->back() == flow->sandbox &&
-           only(difference.kernels, 0);
+    const auto layout = layout_of_frame(frame);
+    return flow && flow->published && difference.is_of(tcp_number) && difference.step.outward && layout &&
+           frame.size() > layout->transport + 13 && frame[layout->transport + 13] == syn && ours &&
+           ours->back() == flow->sandbox && only(difference.kernels, 0);
+}
+
+bool is_ipv6(const Difference& difference) {
+    return family_of(difference.sent[0]) == Family::ipv6;
+}
+
+// RFC 7112, section 5: no ports, or not all of the transport's header.
+bool begins_with_part_of_its_headers(const std::vector<Bytes>& pieces) {
+    return std::ranges::any_of(pieces, [](const Bytes& frame) {
+        const auto layout = layout_of_frame(frame);
+        if (layout && layout->fragment_offset != 0) {
+            return false;
+        }
+        return !layout || frame.size() < layout->transport + (layout->protocol == tcp_number ? 20U : 8U);
+    });
+}
+
+// Nothing at the target, and at most parameter problems said to a sandbox that sent it; what the world sends so is
+// nobody's but the node's.
+bool are_headers_refused(const Difference& difference) {
+    if (!difference.step.outward) {
+        return kept_from_target(difference, difference.ours);
+    }
+    const auto& told = difference.ours.like[difference.origin()];
+    return difference.ours.like[0].empty() && difference.ours.like[3 - difference.origin()].empty() &&
+           std::ranges::all_of(told, [](const Bytes& packet) {
+               const auto layout = layout_of_like(packet);
+               return layout && layout->protocol == icmp_number &&
+                      packet[layout->transport] == icmpv6_parameter_problem;
+           });
 }
 
 struct Accepted {
@@ -249,7 +313,8 @@ constexpr std::array accepted{
         }},
     Accepted{"a packet with the IP flag that must be zero (RFC 791, 3.1) is dropped",
              [](const Difference& difference) {
-                 return difference.step.damaged && (difference.sent[0][20] & 0x80) != 0 && difference.ours.nothing();
+                 return difference.step.damaged && family_of(difference.sent[0]) == Family::ipv4 &&
+                        (difference.sent[0][20] & 0x80) != 0 && difference.ours.nothing();
              },
              true},
     Accepted{"an ICMP error in fragments is dropped: none is large enough to need them (RFC 1812, 4.3.2.3)",
@@ -262,7 +327,31 @@ constexpr std::array accepted{
     Accepted{"an ICMP error that quotes an IP header with a wrong checksum is dropped (RFC 5508, REQ-3a)",
              [](const Difference& difference) { return difference.step.bad_quote && difference.ours.nothing(); }},
     Accepted{"source quench is dropped: RFC 6633 has deprecated it",
-             [](const Difference& difference) { return difference.step.error == 4 && difference.ours.nothing(); }},
+             [](const Difference& difference) {
+                 return difference.step.error == 4 && family_of(difference.sent[0]) == Family::ipv4 &&
+                        difference.ours.nothing();
+             }},
+    Accepted{
+        "IPv6: more extension headers than six, or a routing header that is not done with, are dropped, and who sent "
+        "them is told (RFC 8883, RFC 5095)",
+        [](const Difference& difference) {
+            return difference.step.odd_headers && is_ipv6(difference) && are_headers_refused(difference);
+        },
+        true},
+    Accepted{"IPv6: a packet that ends within its extension headers is dropped",
+             [](const Difference& difference) {
+                 return difference.step.damaged && is_ipv6(difference) && !layout_of_frame(difference.sent[0]) &&
+                        difference.ours.nothing();
+             }},
+    Accepted{"IPv6: a first fragment without all headers is dropped (RFC 7112)",
+             [](const Difference& difference) {
+                 return difference.step.in_pieces && is_ipv6(difference) && difference.ours.nothing() &&
+                        begins_with_part_of_its_headers(difference.sent);
+             }},
+    Accepted{"IPv6: an ICMP error of a type that is for experiments is dropped",
+             [](const Difference& difference) {
+                 return difference.step.error == 100 && is_ipv6(difference) && difference.ours.nothing();
+             }},
     Accepted{"fragments of what never is whole go on as they come, and no receiver makes anything of them",
              [](const Difference& difference) {
                  return difference.step.in_pieces && difference.ours.like == difference.kernels.like &&
@@ -303,21 +392,34 @@ std::string in_words(const Difference& difference, const std::vector<Bytes>& sen
 }
 
 // A node beside the program's own, with a world of its own, named alike but for these letters.
-std::string second_node(World& world) {
+std::string second_node(World& world, Family family) {
     const auto node = world.add_namespace("oracle"), outside = world.add_namespace("oracle-world");
+    const auto prefixed = [&](const char* address) { return in_family(std::string(address) + "/24", family); };
     ip({"link", "set", "lo", "up"}, node);
     ip({"link", "add", "up0", "address", "02:00:cb:00:71:01", "type", "veth", "peer", "name", "dn0", "address",
         "02:00:cb:00:71:02", "netns", "oracle-world"},
        node);
-    ip({"addr", "add", "203.0.113.1/24", "dev", "up0"}, node);
+    ip({"addr", "add", prefixed(node_address), "dev", "up0", "nodad"}, node);
     ip({"link", "set", "up0", "up"}, node);
-    ip({"addr", "add", "203.0.113.2/24", "dev", "dn0"}, outside);
+    ip({"addr", "add", prefixed(world_address), "dev", "dn0", "nodad"}, outside);
     ip({"link", "set", "dn0", "up"}, outside);
-    ip({"route", "add", "default", "via", world_address}, node);
+    ip({"route", "add", "default", "via", in_family(world_address, family), "dev", "up0"}, node);
     let_errors_flow(node);
     let_errors_flow(outside);
     return node;
 }
+
+// No fragment is given up, nor complained about, however long this takes and however many are lost; and the stacks'
+// own packets are alike.
+const std::map<std::string, std::string> of_slow_machines{
+    {"net/ipv4/ipfrag_time", "3600"},  {"net/ipv4/ipfrag_high_thresh", "100000000"},
+    {"net/ipv6/ip6frag_time", "3600"}, {"net/ipv6/ip6frag_high_thresh", "100000000"},
+    {"net/ipv6/auto_flowlabels", "0"},
+};
+const std::map<std::string, std::string> of_conntracks_fragments{
+    {"net/netfilter/nf_conntrack_frag6_timeout", "3600"},
+    {"net/netfilter/nf_conntrack_frag6_high_thresh", "100000000"},
+};
 
 class DifferentialTraffic : public Translating {
 protected:
@@ -328,13 +430,24 @@ protected:
         const auto others = terms;
         terms.published = published;
         const std::vector ours{join("blue", terms), join("red", others)};
-        const auto node = second_node(world_);
-        Masquerade masquerade(world_, node, terms);
+        const auto node = second_node(world_, family());
+        Masquerade masquerade(world_, node, terms, family());
         const std::vector kernels{masquerade.connect("oracle-blue"), masquerade.connect("oracle-red")};
-        for (const auto& where : {std::string(), node}) {  // so that some packets are too big for it
-            ip({"link", "set", "up0", "mtu", "1400"}, where);
-            set_sysctl("net/ipv4/ipfrag_time", "3600",
-                       where);  // no complaints about a lost fragment, however slow this is
+        for (const auto& where : {std::string(), node}) {
+            ip({"link", "set", "up0", "mtu", "1400"}, where);  // so that some packets are too big for it
+            if (family() == Family::ipv6) {  // which the node is not to hear of from errors: those to it differ
+                ip({"-6", "route", "replace", "default", "via", here(world_address), "dev", "up0", "mtu", "lock",
+                    "1400"},
+                   where);
+            }
+            for (const auto& [setting, value] : of_slow_machines) {
+                set_sysctl(setting, value, where);
+            }
+            for (const auto& [setting, value] : of_conntracks_fragments) {
+                if (!where.empty() || !is_causeway()) {
+                    set_sysctl(setting, value, where);
+                }
+            }
         }
         roads_.reserve(2);
         roads_.emplace_back(ours, world_.world(), "");
@@ -363,7 +476,7 @@ protected:
         for (const auto& flow : is_causeway() ? ctl_json({"flows"}) : Json::array()) {
             const std::string protocol = flow.at("protocol"), source = flow.at("source"), seen = flow.at("translated");
             if (protocol == "tcp" || protocol == "udp") {
-                ports[protocol + " " + source].insert(std::stoi(seen.substr(seen.find(':') + 1)));
+                ports[protocol + " " + source].insert(std::stoi(seen.substr(seen.rfind(':') + 1)));
             }
         }
         EXPECT_EQ(ports.empty(), !is_causeway());
@@ -377,7 +490,8 @@ protected:
 void DifferentialTraffic::expect_alike(TrafficMix mix) {
     std::size_t packets = 0, steps = 0, differences = 0;
     std::map<std::string, std::size_t> seen;  // by reason
-    while (packets < packets_at_least) {
+    const auto at_least = family() == Family::ipv6 ? ipv6_packets_at_least : packets_at_least;
+    while (packets < at_least) {
         const auto step = mix.next();
         std::vector<Bytes> sent, sent_to_kernel;
         if (step.flow && step.flow->published) {
@@ -418,13 +532,13 @@ void DifferentialTraffic::expect_alike(TrafficMix mix) {
 
 TEST_P(DifferentialTraffic, ComesOutTheSame) {
     build();
-    expect_alike(TrafficMix(seed()));
+    expect_alike(TrafficMix(seed(), family()));
 }
 
 // One port towards all peers, where the kernel's are as they come.
 TEST_P(DifferentialTraffic, ComesOutTheSameWithEndpointIndependentMappings) {
     build({{"mapping", "endpoint-independent"}});
-    expect_alike(TrafficMix(seed()));
+    expect_alike(TrafficMix(seed(), family()));
     for (const auto& [endpoint, seen] : ports_by_endpoint()) {
         EXPECT_EQ(seen.size(), 1U) << endpoint << " has one port towards all";
     }
@@ -432,12 +546,12 @@ TEST_P(DifferentialTraffic, ComesOutTheSameWithEndpointIndependentMappings) {
 
 TEST_P(DifferentialTraffic, ComesOutTheSameWithBlocksOfPorts) {
     build({{"portBlock", 1000}});
-    expect_alike(TrafficMix(seed()));
+    expect_alike(TrafficMix(seed(), family()));
     std::map<std::string, std::set<int>> blocks;  // by address
     for (const auto& [endpoint, seen] : ports_by_endpoint()) {
         for (const int port : seen) {
-            blocks[endpoint.substr(endpoint.find(' '), endpoint.find(':') - endpoint.find(' '))].insert((port - 1024) /
-                                                                                                        1000);
+            blocks[endpoint.substr(endpoint.find(' '), endpoint.rfind(':') - endpoint.find(' '))].insert((port - 1024) /
+                                                                                                         1000);
         }
     }
     for (const auto& [address, numbers] : blocks) {
@@ -450,7 +564,7 @@ TEST_P(DifferentialTraffic, ComesOutTheSameWithBlocksOfPorts) {
 TEST_P(DifferentialTraffic, ComesOutTheSameWithPublishedPorts) {
     const std::vector<Published> published{{"tcp", 30080, 7777}, {"udp", 30080, 7777}, {"udp", 30053, 7778}};
     build(Json::object(), published);
-    expect_alike(TrafficMix(seed(), published));
+    expect_alike(TrafficMix(seed(), family(), published));
 }
 
 // The kernel with itself shows that the comparison finds nothing where there is nothing.

@@ -3,36 +3,15 @@
 
 #include <algorithm>
 
+#include "tests/support/packet_bytes.hpp"
 #include "tests/system/datagram.hpp"
+#include "tests/system/layout.hpp"
 
 namespace causeway::test {
 namespace {
 
-constexpr std::size_t ethernet_size = 14, ipv4_size = 20;
-
-unsigned read16(const Bytes& bytes, std::size_t offset) {
-    return static_cast<unsigned>(bytes.at(offset) << 8 | bytes.at(offset + 1));
-}
-
-std::uint32_t read32(const Bytes& bytes, std::size_t offset) {
-    return read16(bytes, offset) << 16 | read16(bytes, offset + 2);
-}
-
-void write16(Bytes& bytes, std::size_t offset, unsigned value) {
-    bytes.at(offset) = static_cast<std::uint8_t>(value >> 8);
-    bytes.at(offset + 1) = static_cast<std::uint8_t>(value);
-}
-
 Bytes part(const Bytes& bytes, std::size_t begin, std::size_t end) {
     return {bytes.begin() + static_cast<std::ptrdiff_t>(begin), bytes.begin() + static_cast<std::ptrdiff_t>(end)};
-}
-
-bool is_error(std::uint8_t type) {
-    return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-}
-
-bool is_query(std::uint8_t type) {
-    return type == icmp_echo_request || type == 13 || type == 15 || type == 17;
 }
 
 std::size_t checksum_offset(std::uint8_t protocol) {
@@ -40,22 +19,22 @@ std::size_t checksum_offset(std::uint8_t protocol) {
 }
 
 // RFC 1071 over the segment with what the protocol adds to it: 0 if the checksum holds.
-unsigned residue(const Bytes& packet, std::size_t header, std::uint8_t protocol) {
-    auto segment = part(packet, header, packet.size());
-    if (protocol == icmp_number) {
+unsigned residue(const Bytes& packet, const Layout& layout) {
+    auto segment = part(packet, layout.transport, packet.size());
+    const bool ipv6 = layout.family == Family::ipv6;
+    if (layout.protocol == icmp_number && !ipv6) {
         return checksum_of(segment);
     }
     auto covered = segment.size();
-    if (protocol == udp_lite_number && read16(segment, 4) != 0) {
-        covered = std::min<std::size_t>(covered, read16(segment, 4));
+    if (layout.protocol == udp_lite_number && get16(segment, 4) != 0) {
+        covered = std::min<std::size_t>(covered, get16(segment, 4));
     }
-    if (protocol == udp_number && read16(segment, 4) >= 8) {  // bytes after its own length are nobody's
-        covered = std::min<std::size_t>(covered, read16(segment, 4));
+    if (layout.protocol == udp_number && get16(segment, 4) >= 8) {  // bytes after its own length are nobody's
+        covered = std::min<std::size_t>(covered, get16(segment, 4));
     }
-    Bytes summed = part(packet, 12, 20);
-    const auto length = protocol == udp_number ? covered : segment.size();
-    summed.insert(summed.end(),
-                  {0, protocol, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)});
+    auto summed = part(packet, layout.source(), layout.source() + 2 * layout.address_size());
+    put16(summed, protocol_in(layout.protocol, layout.family));
+    put16(summed, static_cast<unsigned>(layout.protocol == udp_number ? covered : segment.size()));
     summed.insert(summed.end(), segment.begin(), segment.begin() + static_cast<std::ptrdiff_t>(covered));
     return checksum_of(summed);
 }
@@ -66,57 +45,79 @@ unsigned adjusted(unsigned checksum, unsigned gone, unsigned come) {
     return sum % 0xffff;
 }
 
-void write_ip_residue(Bytes& packet, std::size_t at, std::size_t header) {
-    const auto sum = checksum_of(part(packet, at, at + header));
-    write16(packet, at + 4, 0);  // the id, which is in the sum
-    write16(packet, at + 10, sum);
+void write_ip_residue(Bytes& packet, const Layout& layout) {
+    if (layout.family == Family::ipv6) {
+        const auto header = packet.begin() + static_cast<std::ptrdiff_t>(layout.fragment_header);
+        if (layout.fragment) {
+            std::fill(header + 4, header + 8, std::uint8_t{0});  // the id
+        }
+        return;
+    }
+    const auto sum = checksum_of(part(packet, layout.begin, layout.transport));
+    set16(packet, layout.begin + 4, 0);  // the id, which is in the sum
+    set16(packet, layout.begin + 10, sum);
 }
 
 // The packet that an error at the world quotes: sent to the sandbox, and so known there by another port.
-void write_quoted(Bytes& packet, std::size_t at, const Side& side, bool at_world) {
-    if (packet.size() < at + ipv4_size) {
+void write_quoted(Bytes& packet, std::size_t at, Family family, const Side& side, bool at_world) {
+    const auto layout = layout_of(packet, at, family);
+    if (!layout) {
         return;
     }
-    const std::size_t header = std::size_t{packet[at]} % 16 * 4, transport = at + header;
-    if (header < ipv4_size || packet.size() < transport) {
-        return;
-    }
-    const auto protocol = packet[at + 9];
-    write_ip_residue(packet, at, header);
+    const auto protocol = layout->protocol;
+    const auto transport = layout->transport;
+    write_ip_residue(packet, *layout);
     const auto where = transport + (protocol == icmp_number ? 4 : 2), sum = transport + checksum_offset(protocol);
     if (!has_ports(protocol) || packet.size() < where + 2) {
         return;
     }
-    const auto port = read16(packet, where);
+    const auto port = get16(packet, where);
     auto known = port;
-    if (at_world && read32(packet, at + 16) == node_ip.value) {
-        const auto* flow =
-            side.flow_behind(protocol, static_cast<std::uint16_t>(port), Ip{read32(packet, at + 12)},
-                             static_cast<std::uint16_t>(protocol == icmp_number ? 0 : read16(packet, transport)));
+    if (at_world && address_at(packet, layout->destination(), family) == node_ip) {
+        const auto* flow = side.flow_behind(protocol, port, address_at(packet, layout->source(), family),
+                                            protocol == icmp_number ? std::uint16_t{0} : get16(packet, transport));
         known = flow ? flow->port : port;
-        write16(packet, where, known);
+        set16(packet, where, known);
+        if (flow && protocol == sctp_number) {  // nobody could say whether its checksum held with the other port
+            const auto crc = packet.begin() + static_cast<std::ptrdiff_t>(std::min(packet.size(), transport + 8));
+            std::fill(crc, std::min(crc + 4, packet.end()), std::uint8_t{0});
+        }
     }
-    if (sum + 2 <= packet.size() && protocol != sctp_number && read16(packet, sum) != 0) {
-        write16(packet, sum, adjusted(read16(packet, sum), port, known));
+    if (sum + 2 <= packet.size() && protocol != sctp_number && get16(packet, sum) != 0) {
+        set16(packet, sum, adjusted(get16(packet, sum), port, known));
     }
 }
 
 // Returns the sandbox whose flow it is, or 255.
-std::uint8_t write_port(Bytes& packet, std::size_t header, const Side& side) {
-    const auto protocol = packet[9];
-    const bool echo = protocol == icmp_number;
-    if (echo && !is_query(packet[header])) {
+std::uint8_t write_port(Bytes& packet, const Layout& layout, const Side& side) {
+    const auto transport = layout.transport;
+    const bool echo = layout.protocol == icmp_number;
+    if (echo && !is_icmp_query(layout.family, packet[transport])) {
         return 255;
     }
-    const auto where = header + (echo ? 4 : 0);
+    const auto where = transport + (echo ? 4 : 0);
     const auto* flow =
-        side.flow_behind(protocol, static_cast<std::uint16_t>(read16(packet, where)), Ip{read32(packet, 16)},
-                         static_cast<std::uint16_t>(echo ? 0 : read16(packet, header + 2)));
+        side.flow_behind(layout.protocol, get16(packet, where), address_at(packet, layout.destination(), layout.family),
+                         echo ? std::uint16_t{0} : get16(packet, transport + 2));
     if (!flow) {
         return 255;
     }
-    write16(packet, where, flow->port);
+    set16(packet, where, flow->port);
     return static_cast<std::uint8_t>(flow->sandbox);
+}
+
+// Whether it holds, in its place: one that holds whatever the port is cannot be.
+void write_crc_residue(Bytes& packet, std::size_t transport) {
+    const auto bytes =
+        (Ethernet{} / IPv4{} /
+         SCTP{.source_port = get16(packet, transport),
+              .destination_port = get16(packet, transport + 2),
+              .tag = get32(packet, transport + 4)} /
+         Payload{std::string(packet.begin() + static_cast<std::ptrdiff_t>(transport + 12), packet.end())})
+            .bytes();
+    const bool holds = get32(bytes, 42) == get32(packet, transport + 8);
+    set16(packet, transport + 8, 0);
+    set16(packet, transport + 10, holds ? 0 : 1);
 }
 
 }  // namespace
@@ -141,16 +142,20 @@ void Side::know(const Flow& flow) {
 
 void Side::learn(Flow& flow, const std::vector<Bytes>& at_world) {
     for (const auto& frame : at_world) {
-        const std::size_t transport = ethernet_size + std::size_t{frame.at(14)} % 16 * 4;
-        if (frame.at(23) != flow.protocol || read32(frame, 26) != node_ip.value ||
-            read32(frame, 30) != flow.peer.value || frame.size() < transport + 8) {
+        const auto layout = layout_of_frame(frame);
+        if (!layout || layout->protocol != flow.protocol ||
+            address_at(frame, layout->source(), layout->family) != node_ip ||
+            address_at(frame, layout->destination(), layout->family) != flow.peer ||
+            frame.size() < layout->transport + 8) {
             continue;
         }
+        const auto transport = layout->transport;
         const bool echo = flow.protocol == icmp_number;
         if (!has_ports(flow.protocol)) {
             flow.external.at(number_) = 1;  // it is there
-        } else if (echo ? is_query(frame[transport]) : read16(frame, transport + 2) == flow.peer_port) {
-            const auto port = static_cast<std::uint16_t>(read16(frame, transport + (echo ? 4 : 0)));
+        } else if (echo ? is_icmp_query(layout->family, frame[transport])
+                        : get16(frame, transport + 2) == flow.peer_port) {
+            const auto port = get16(frame, transport + (echo ? 4 : 0));
             flow.external.at(number_) = port;
             flows_[{flow.protocol, port, flow.peer.value, flow.peer_port}] = &flow;
         }
@@ -158,42 +163,33 @@ void Side::learn(Flow& flow, const std::vector<Bytes>& at_world) {
 }
 
 Bytes like(const Bytes& frame, const Side& side, bool at_world) {
-    const std::size_t total = std::min<std::size_t>(read16(frame, 16), frame.size() - ethernet_size);
-    Bytes packet = part(frame, ethernet_size, ethernet_size + std::max(total, ipv4_size));
-    const std::size_t header = std::size_t{packet[0]} % 16 * 4;
-    if (header < ipv4_size || header > packet.size()) {
+    const auto family = family_of(frame);
+    const auto in_frame = layout_of_frame(frame);
+    Bytes packet = part(frame, ethernet_size, in_frame ? in_frame->end : frame.size());
+    const auto layout = layout_of(packet, 0, family);
+    if (!layout) {
         return packet;
     }
-    const auto protocol = packet[9];
-    const bool fragment = (read16(packet, 6) & 0x3fff) != 0;
+    const auto protocol = layout->protocol;
+    const auto transport = layout->transport;
     std::uint8_t sandbox = 255;
-    if (!fragment && has_ports(protocol) && packet.size() >= header + (protocol == tcp_number ? 20 : 8)) {
-        const auto sum = header + checksum_offset(protocol);
-        const bool unsummed = protocol == udp_number && read16(packet, sum) == 0;
-        const auto wrong = protocol == sctp_number || unsummed ? 0 : residue(packet, header, protocol);
-        const bool error = protocol == icmp_number && is_error(packet[header]);
-        if (protocol == sctp_number) {  // a checksum that holds whatever the port is cannot be
-            const auto bytes =
-                (Ethernet{} / IPv4{} /
-                 SCTP{.source_port = static_cast<std::uint16_t>(read16(packet, header)),
-                      .destination_port = static_cast<std::uint16_t>(read16(packet, header + 2)),
-                      .tag = read32(packet, header + 4)} /
-                 Payload{std::string(packet.begin() + static_cast<std::ptrdiff_t>(header + 12), packet.end())})
-                    .bytes();
-            const bool holds = read32(bytes, 42) == read32(packet, header + 8);
-            write16(packet, header + 8, 0);
-            write16(packet, header + 10, holds ? 0 : 1);
+    if (!layout->fragment && has_ports(protocol) && packet.size() >= transport + (protocol == tcp_number ? 20 : 8)) {
+        const auto sum = transport + checksum_offset(protocol);
+        const bool unsummed = protocol == udp_number && get16(packet, sum) == 0;
+        const auto wrong = protocol == sctp_number || unsummed ? 0U : residue(packet, *layout);
+        if (protocol == sctp_number) {
+            write_crc_residue(packet, transport);
         }
-        if (error) {
-            write_quoted(packet, header + 8, side, at_world);
-        } else if (at_world && read32(packet, 12) == node_ip.value) {
-            sandbox = write_port(packet, header, side);
+        if (protocol == icmp_number && is_icmp_error(family, packet[transport])) {
+            write_quoted(packet, transport + 8, family, side, at_world);
+        } else if (at_world && address_at(packet, layout->source(), family) == node_ip) {
+            sandbox = write_port(packet, *layout, side);
         }
         if (protocol != sctp_number) {
-            write16(packet, sum, unsummed ? 0xffff : wrong % 0xffff);
+            set16(packet, sum, unsummed ? 0xffff : wrong % 0xffff);
         }
     }
-    write_ip_residue(packet, 0, header);
+    write_ip_residue(packet, *layout);
     packet.push_back(sandbox);
     return packet;
 }

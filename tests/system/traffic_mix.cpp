@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "tests/system/datagram.hpp"
+#include "tests/system/layout.hpp"
 
 namespace causeway::test {
 namespace {
@@ -13,7 +14,7 @@ constexpr Ip peers[] = {"198.51.100.20"_ip, "198.51.100.21"_ip, "198.51.100.22"_
 constexpr std::uint16_t ports[] = {53, 80, 443, 1023, 1024, 5060, 8080, 40000, 40001, 40002, 40003, 50000, 65535};
 constexpr std::uint16_t peer_ports[] = {53, 80, 443, 5300};
 constexpr auto router_ip = "198.51.100.77"_ip, stranger_ip = "198.51.100.99"_ip;
-constexpr std::size_t flows_at_most = 300;
+constexpr std::size_t flows_at_most = 300, ipv6_flows_at_most = 600;  // more of its packets part them
 
 struct ErrorKind {
     std::uint8_t type, code;
@@ -43,6 +44,23 @@ std::string text_of(std::uint8_t protocol) {
     }
 }
 
+// Of IPv6, in one: behind the headers that there are before the transport's.
+Frame with_extensions(const Frame& frame, const std::vector<Extension>& extensions) {
+    auto layers = frame.layers();
+    auto place = layers.begin() + 2;
+    auto* last = &std::get<IPv6>(layers[1]).next_header;
+    if (auto* first = std::get_if<Extension>(&*place)) {
+        last = &first->next_header;
+        ++place;
+    }
+    auto within = extensions;
+    if (!within.empty()) {
+        within.back().next_header = std::exchange(*last, std::nullopt);
+    }
+    layers.insert(place, within.begin(), within.end());
+    return frame.of(std::move(layers));
+}
+
 }  // namespace
 
 std::uint8_t TrafficMix::some_protocol() {
@@ -67,7 +85,7 @@ Flow& TrafficMix::some_flow(std::uint8_t protocol) {
     if (same != flows_.end() && !same->retired) {
         return *same;
     }
-    if (same == flows_.end() && flows_.size() < flows_at_most) {
+    if (same == flows_.end() && flows_.size() < (family_ == Family::ipv6 ? ipv6_flows_at_most : flows_at_most)) {
         return flows_.emplace_back(wanted);
     }
     for (std::size_t tries = 0; tries < 1000; ++tries) {
@@ -237,19 +255,22 @@ TrafficMix::Draft TrafficMix::packet_of(Flow& flow, bool outward) {
 // About a packet that went the other way: from the sandbox about what it got, or from a router about what it sent.
 TrafficMix::Draft TrafficMix::error_about(Flow& flow, bool outward) {
     constexpr std::size_t cuts[] = {8, 8, 12, 20, 28, SIZE_MAX, SIZE_MAX, 4};
-    const auto kind = one_of(error_kinds);
+    auto kind = one_of(error_kinds);
+    if (family_ == Family::ipv6 && kind.type == 4) {
+        kind.type = 100;  // for private experiments: RFC 4443, section 2.1
+    }
     const auto cut = one_of(cuts);
     const IPv4 inner{.ttl = 60,
                      .protocol = flow.protocol,
                      .options = chance(6) ? Bytes{1, 1, 1, 0} : Bytes{},
                      .checksum = chance(20) ? std::optional<std::uint16_t>(0x1234) : std::nullopt};
     Draft draft;
+    draft.step.bad_quote = inner.checksum.has_value() && family_ == Family::ipv4;
     draft.step.words = "ICMP " + std::to_string(kind.type) + "/" + std::to_string(kind.code) +
                        (outward ? " from sandbox " : " to sandbox ") + std::to_string(flow.sandbox) + " about " +
                        (cut == SIZE_MAX ? "all" : std::to_string(cut) + " bytes") + " of " + text_of(flow.protocol) +
                        (flow.open() ? "" : " that was never sent") +
-                       (inner.checksum ? ", whose IP checksum is wrong" : "");
-    draft.step.bad_quote = inner.checksum.has_value();
+                       (draft.step.bad_quote ? ", whose IP checksum is wrong" : "");
     draft.step.outward = outward;
     draft.step.sandbox = flow.sandbox;
     draft.step.flow = &flow;
@@ -265,9 +286,9 @@ TrafficMix::Draft TrafficMix::error_about(Flow& flow, bool outward) {
         ip.destination = outward ? side.road().address(flow.sandbox) : flow.peer;
         const auto ends =
             outward ? Ends{flow.peer_port, flow.port} : Ends{side.port_in_the_world(flow), flow.peer_port};
-        const auto packet = about(Ethernet{} / ip, ends).bytes();
+        const auto packet = side.road().bytes(about(Ethernet{} / ip, ends));
         return std::move(frame) /
-               ICMP{.type = kind.type, .code = kind.code, .identifier = kind.first, .sequence = kind.second} /
+               IcmpError{.type = kind.type, .code = kind.code, .rest = std::uint32_t{kind.first} << 16 | kind.second} /
                quoted(packet.size() > 1200 ? Bytes(packet.begin(), packet.begin() + 1200) : packet, cut);
     };
     return draft;
@@ -326,15 +347,37 @@ void TrafficMix::vary(Draft& draft) {
     draft.ip.dont_fragment = chance(2);
     draft.ip.type_of_service = static_cast<std::uint8_t>(chance(4) ? random_() : 0);
     draft.ip.ttl = static_cast<std::uint8_t>(chance(25) ? 1 : 2 + pick(254));
-    if (chance(12)) {
+    if (chance(12)) {  // with IPv6: see extend()
         constexpr std::size_t kinds = 4;
         const Bytes options[kinds] = {{1, 1, 1, 0}, {0x94, 4, 0, 0}, {1, 1, 1, 1, 1, 1, 1, 0}, Bytes(40, 1)};
         draft.ip.options = options[pick(kinds)];
-        draft.step.words += ", " + std::to_string(draft.ip.options.size()) + " bytes of IP options";
+        if (family_ == Family::ipv4) {
+            draft.step.words += ", " + std::to_string(draft.ip.options.size()) + " bytes of IP options";
+        }
     }
     if (draft.ip.ttl == 1) {
         draft.step.words += ", TTL 1";
     }
+}
+
+// IPv6's own headers: some that a sender may put there, and some that none does.
+void TrafficMix::extend(Draft& draft) {
+    if (family_ != Family::ipv6) {
+        return;
+    }
+    draft.ip.options.clear();
+    if (!chance(6)) {
+        return;
+    }
+    const Extension options{}, longer{.body = Bytes(22)}, to_all{.kind = hop_by_hop, .body = {0x1e, 4, 0, 0, 0, 0}},
+        obeyed{.kind = routing, .body = {4, 0, 0, 0, 0, 0}}, not_obeyed{.kind = routing, .body = {4, 1, 0, 0, 0, 0}};
+    const std::vector<Extension> choices[] = {{options}, {longer},          {to_all},     {to_all, options},
+                                              {obeyed},  {options, obeyed}, {not_obeyed}, std::vector(8, options)};
+    const auto choice = pick(std::size(choices));
+    draft.extensions = choices[choice];
+    draft.step.odd_headers = choice >= 6;
+    draft.step.words +=
+        ", " + std::to_string(draft.extensions.size()) + " extension headers of sort " + std::to_string(choice);
 }
 
 Damage TrafficMix::some_damage() {
@@ -361,14 +404,16 @@ Step TrafficMix::finished(const Draft& draft) {
     const bool portless = draft.ip.protocol == gre_number || draft.ip.protocol == icmp_number;
     const auto peer = step.flow ? step.flow->peer : portless ? stranger_ip : one_of(peers);
     const bool has_destination = draft.ip.destination != Ip{};
-    step.frames = [=, ip = draft.ip, fill = draft.fill, outward = step.outward,
+    step.frames = [=, ip = draft.ip, extensions = draft.extensions, fill = draft.fill, outward = step.outward,
                    sandbox = step.sandbox](const Side& side) -> std::vector<Bytes> {
         auto header = ip;
         const auto& road = side.road();
         header.source = outward ? road.address(sandbox) : from_router ? router_ip : peer;
         header.destination = has_destination ? ip.destination : outward ? peer : node_ip;
         header.dont_fragment = ip.dont_fragment && !cut;
-        auto frame = fill((outward ? road.from_sandbox(sandbox) : road.from_world()) / header, side).bytes();
+        auto layers =
+            in_family(fill((outward ? road.from_sandbox(sandbox) : road.from_world()) / header, side), road.family());
+        auto frame = (extensions.empty() ? layers : with_extensions(layers, extensions)).bytes();
         if (cut) {
             return pieces_of(frame, *cut);
         }
@@ -376,6 +421,9 @@ Step TrafficMix::finished(const Draft& draft) {
             spoil(frame, *damage);
         }
         const std::size_t most = outward ? 1514 : 1414;  // what the links take
+        if (frame.size() > most && !layout_of_frame(frame)) {
+            frame.resize(most);
+        }
         return frame.size() <= most ? std::vector<Bytes>{frame} : pieces_of(frame, 1024);
     };
     return step;
@@ -403,6 +451,7 @@ Step TrafficMix::next() {
         draft = for_the_gateway();
     }
     vary(draft);
+    extend(draft);
     return finished(draft);
 }
 

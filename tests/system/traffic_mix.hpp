@@ -22,16 +22,17 @@ struct Step {
     Flow* flow = nullptr;  // whose packet it is, if any
     bool opens = false;    // a packet of the flow's own, from the sandbox: what comes out tells its port
     bool damaged = false, in_pieces = false, two_for_one_place = false;
-    int error = -1;          // type of the ICMP error that it is
-    bool bad_quote = false;  // which quotes an IP header with a wrong checksum
-    std::size_t quotes = 0;  // bytes of the quoted transport that the error asks for
+    int error = -1;            // type of the ICMP error that it is
+    bool bad_quote = false;    // which quotes an IP header with a wrong checksum
+    std::size_t quotes = 0;    // bytes of the quoted transport that the error asks for
+    bool odd_headers = false;  // more extension headers than any sender puts there, or a routing header to be obeyed
     std::function<std::vector<Bytes>(const Side&)> frames;
 };
 
 class TrafficMix {
 public:
-    explicit TrafficMix(std::uint64_t seed, std::vector<Published> published = {})
-        : random_(seed), published_(std::move(published)) {}
+    explicit TrafficMix(std::uint64_t seed, Family family, std::vector<Published> published = {})
+        : random_(seed), family_(family), published_(std::move(published)) {}
 
     Step next();
     // Sends no more packets of this flow, nor of those that have no port to be told apart from it by.
@@ -47,6 +48,7 @@ private:
     struct Draft {
         Step step;
         IPv4 ip;
+        std::vector<Extension> extensions{};  // of IPv6, behind a hop-by-hop header
         std::function<Frame(Frame, const Side&)> fill;
     };
 
@@ -71,11 +73,13 @@ private:
     Filled filled(Flow& flow, bool outward, std::string& words);
     Filled tcp(Flow& flow, bool outward, std::string& words);
     void vary(Draft& draft);
+    void extend(Draft& draft);
     Step finished(const Draft& draft);
     Damage some_damage();
     Cut some_cut();
 
     std::mt19937_64 random_;
+    Family family_;
     std::vector<Published> published_;
     std::list<Flow> flows_;  // pointers to them stay
     std::uint16_t identification_ = 0;

@@ -21,8 +21,12 @@ const std::map<std::string, std::vector<std::string>> conntrack_timeouts{
      {"tcp_timeout_established", "tcp_timeout_fin_wait", "tcp_timeout_close_wait", "tcp_timeout_unacknowledged",
       "tcp_timeout_max_retrans"}},
     {"tcpClosing", {"tcp_timeout_last_ack", "tcp_timeout_time_wait", "tcp_timeout_close"}},
-    {"udp", {"udp_timeout", "udp_timeout_stream", "generic_timeout", "gre_timeout", "gre_timeout_stream"}},
-    {"icmp", {"icmp_timeout"}},
+    {"udp",
+     {"udp_timeout", "udp_timeout_stream", "generic_timeout", "gre_timeout", "gre_timeout_stream",
+      "sctp_timeout_closed", "sctp_timeout_cookie_wait", "sctp_timeout_cookie_echoed", "sctp_timeout_established",
+      "sctp_timeout_shutdown_sent", "sctp_timeout_shutdown_recd", "sctp_timeout_shutdown_ack_sent",
+      "sctp_timeout_heartbeat_sent"}},
+    {"icmp", {"icmp_timeout", "icmpv6_timeout"}},
 };
 
 std::string mac_at(const std::string& device, const std::string& netns) {
@@ -38,9 +42,11 @@ std::string state_by_causeways_name(const std::string& state) {
 }
 
 // From lines such as "ipv4 2 tcp 6 3599 ESTABLISHED src=10.0.0.2 dst=203.0.113.2 sport=40000 dport=80 src=...".
-std::string state_in_conntrack(const std::string& protocol, std::uint16_t peer_port) {
+std::string state_in_conntrack(const std::string& protocol, std::uint16_t peer_port, Family of) {
     std::istringstream flows(must_run({"cat", "/proc/net/nf_conntrack"}));
-    const auto port = peer_port == 0 ? std::string("type=8") : "dport=" + std::to_string(peer_port);
+    const bool ipv6 = of == Family::ipv6;
+    const auto wanted = protocol == "icmp" && ipv6 ? "icmpv6" : protocol;
+    const auto port = peer_port != 0 ? "dport=" + std::to_string(peer_port) : ipv6 ? "type=128" : "type=8";
     for (std::string line; std::getline(flows, line);) {
         std::istringstream words(line);
         std::string family, number, name, protocol_number, seconds, state, word;
@@ -51,7 +57,7 @@ std::string state_in_conntrack(const std::string& protocol, std::uint16_t peer_p
             sources += word.starts_with("src=") ? 1 : 0;
             to_port |= sources < 2 && word == port;
         }
-        if (name == protocol && to_port) {
+        if (name == wanted && family == (ipv6 ? "ipv6" : "ipv4") && to_port) {
             return protocol == "tcp" ? state_by_causeways_name(state) : protocol;
         }
     }
@@ -60,20 +66,30 @@ std::string state_in_conntrack(const std::string& protocol, std::uint16_t peer_p
 
 }  // namespace
 
-void PrintTo(Translator translator, std::ostream* stream) {
-    *stream << (translator == Translator::causeway ? "causeway" : "kernel");
+void PrintTo(Translation translation, std::ostream* stream) {
+    *stream << (translation.by == Translator::causeway ? "causeway" : "kernel")
+            << (translation.family == Family::ipv6 ? "_IPv6" : "");
 }
 
 void let_errors_flow(const std::string& netns) {
     set_sysctl("net/ipv4/icmp_ratemask", "0", netns);
     set_sysctl("net/ipv4/icmp_ratelimit", "0", netns);
+    set_sysctl("net/ipv6/icmp/ratemask", "255", netns);
+    set_sysctl("net/ipv6/icmp/ratelimit", "0", netns);
 }
 
-Masquerade::Masquerade(World& world, std::string node, const Terms& terms) : world_(world), node_(std::move(node)) {
+void renumber(const std::string& device, const std::string& address, const std::string& netns) {
+    ip({"-6", "addr", "flush", "dev", device, "scope", "global"}, netns);
+    ip({"addr", "add", in_family(address, Family::ipv6), "dev", device, "nodad"}, netns);
+}
+
+Masquerade::Masquerade(World& world, std::string node, const Terms& terms, Family family)
+    : world_(world), node_(std::move(node)), family_(family) {
     ip({"link", "add", "cw0", "address", "02:00:cb:00:72:01", "type", "bridge"}, node_);
-    ip({"addr", "add", gateway_address + "/24", "dev", "cw0"}, node_);
+    ip({"addr", "add", here(gateway_address + "/24"), "dev", "cw0", "nodad"}, node_);
     ip({"link", "set", "cw0", "up"}, node_);
     set_sysctl("net/ipv4/ip_forward", "1", node_);
+    set_sysctl("net/ipv6/conf/all/forwarding", family_ == Family::ipv6 ? "1" : "0", node_);
     set_sysctl("net/ipv4/conf/all/send_redirects", "0", node_);
     set_sysctl("net/ipv4/conf/cw0/send_redirects", "0", node_);
     set_rules(terms);
@@ -94,13 +110,15 @@ void Masquerade::set_timeouts(const Terms& terms) const {
 }
 
 void Masquerade::set_rules(const Terms& terms) const {
+    const std::string ip_of = family_ == Family::ipv6 ? "ip6" : "ip";
+    const auto from_sandbox = "        " + ip_of + " saddr " + here("10.0.0.0/24");
+    const auto first = family_ == Family::ipv6 ? "[" + here("10.0.0.2") + "]" : "10.0.0.2";
     std::string leading_in;
     for (const auto& [protocol, host_port, port] : terms.published) {
-        leading_in += "        iifname \"up0\" ip daddr 203.0.113.1 " + protocol + " dport " +
-                      std::to_string(host_port) + " dnat to 10.0.0.2:" + std::to_string(port) + "\n";
+        leading_in += "        iifname \"up0\" " + ip_of + " daddr " + here(node_address) + " " + protocol + " dport " +
+                      std::to_string(host_port) + " dnat to " + first + ":" + std::to_string(port) + "\n";
     }
-    const std::string rules = R"(
-table ip translation {
+    const std::string rules = "table " + ip_of + R"( translation {
     chain destinations {
         type nat hook prerouting priority dstnat
 )" + leading_in + R"(
@@ -108,9 +126,9 @@ table ip translation {
     chain sources {
         type nat hook postrouting priority srcnat
         oifname != "up0" accept
-        ip saddr 10.0.0.0/24 meta l4proto { tcp, udp, udplite } masquerade to :)" +
-                              terms.ports + R"(
-        ip saddr 10.0.0.0/24 masquerade
+)" + from_sandbox +
+                              " meta l4proto { tcp, udp, udplite } masquerade to :" + terms.ports + "\n" +
+                              from_sandbox + R"( masquerade
     }
     chain crossing {
         type filter hook forward priority filter; policy drop
@@ -125,18 +143,20 @@ table ip translation {
 
 Party Masquerade::connect(const std::string& id) {
     const auto number = ++members_;
-    Party party{.id = id, .netns = world_.add_namespace(id), .address = "10.0.0." + std::to_string(number + 1)};
+    Party party{.id = id, .netns = world_.add_namespace(id), .address = here("10.0.0." + std::to_string(number + 1))};
     const auto host_end = "port" + std::to_string(number);
     ip({"link", "add", host_end, "type", "veth", "peer", "name", party.device, "netns", id}, node_);
     ip({"link", "set", host_end, "master", "cw0", "up"}, node_);
     ip({"link", "set", "lo", "up"}, party.netns);
-    ip({"addr", "add", party.address + "/24", "dev", party.device}, party.netns);
+    const auto length = family_ == Family::ipv6 ? "/120" : "/24";
+    const auto gateway = here(gateway_address);
+    ip({"addr", "add", party.address + length, "dev", party.device, "nodad"}, party.netns);
     ip({"link", "set", party.device, "up"}, party.netns);
-    ip({"route", "add", "default", "via", gateway_address}, party.netns);
+    ip({"route", "add", "default", "via", gateway, "dev", party.device}, party.netns);
     party.mac = mac_at(party.device, party.netns);
     party.gateway_mac = mac_at("cw0", node_);
     ip({"neigh", "replace", party.address, "lladdr", party.mac, "dev", "cw0", "nud", "permanent"}, node_);
-    ip({"neigh", "replace", gateway_address, "lladdr", party.gateway_mac, "dev", party.device, "nud", "permanent"},
+    ip({"neigh", "replace", gateway, "lladdr", party.gateway_mac, "dev", party.device, "nud", "permanent"},
        party.netns);
     const auto up = eventually([&] { return ip_json({"link", "show", "cw0"}, node_)[0].at("operstate") == "UP"; });
     if (!up) {
@@ -145,8 +165,8 @@ Party Masquerade::connect(const std::string& id) {
     return party;
 }
 
-Json configuration_of(const Terms& terms) {
-    auto conf = configuration(terms.patch);
+Json configuration_of(const Terms& terms, Family family) {
+    auto conf = Json::parse(in_family(configuration(terms.patch).dump(), family));
     conf["portRange"] = terms.ports;
     for (const auto& [name, settings] : conntrack_timeouts) {
         conf["timeouts"][name] = seconds_of(terms, name);
@@ -170,25 +190,33 @@ Party party_of(const Sandbox& sandbox) {
 Translating::Translating() {
     let_errors_flow("");
     let_errors_flow(world_.world());
+    if (family() == Family::ipv6) {
+        renumber("up0", std::string(node_address) + "/24");
+        renumber("dn0", std::string(world_address) + "/24", world_.world());
+        renumber("lo", std::string(service_address) + "/32", world_.world());
+        ip({"-6", "route", "replace", "default", "via", here(world_address)});
+    }
 }
 
 Party Translating::join(const std::string& id, const Terms& terms) {
     if (is_causeway()) {
-        return party_of(connect(id, configuration_of(terms)));
+        return party_of(connect(id, configuration_of(terms, family())));
     }
     if (!masquerade_) {
-        masquerade_.emplace(world_, "", terms);
+        masquerade_.emplace(world_, "", terms, family());
     }
     return masquerade_->connect(id);
 }
 
 std::string Translating::state_of_flow(const std::string& protocol, std::uint16_t peer_port) const {
     if (!is_causeway()) {
-        return state_in_conntrack(protocol, peer_port);
+        return state_in_conntrack(protocol, peer_port, family());
     }
+    const bool pings = protocol == "icmp" && family() == Family::ipv6;
     for (const auto& flow : ctl_json({"flows"})) {
         const std::string destination = flow.at("destination");
-        if (flow.at("protocol") == protocol && destination.ends_with(":" + std::to_string(peer_port))) {
+        if (flow.at("protocol") == (pings ? "icmpv6" : protocol) &&
+            destination.ends_with(":" + std::to_string(peer_port))) {
             return flow.at("state");
         }
     }

@@ -14,13 +14,22 @@
 #include <ostream>
 #include <string>
 
+#include "tests/support/family.hpp"
 #include "tests/system/host.hpp"
 #include "tests/system/traffic.hpp"
 
 namespace causeway::test {
 
 enum class Translator { causeway, kernel };
-void PrintTo(Translator translator, std::ostream* stream);
+
+// Who translates, and packets of which family.
+struct Translation {
+    Translator by;
+    Family family;
+
+    Translation(Translator translator, Family of = Family::ipv4) : by(translator), family(of) {}
+};
+void PrintTo(Translation translation, std::ostream* stream);
 
 // A sandbox, whoever translates for it.
 struct Party {
@@ -47,33 +56,43 @@ inline const std::string gateway_address = "10.0.0.1";
 // The kernel's translation in a namespace that has up0 and its address.
 class Masquerade {
 public:
-    Masquerade(World& world, std::string node, const Terms& terms);
+    Masquerade(World& world, std::string node, const Terms& terms, Family family = Family::ipv4);
 
     Party connect(const std::string& id);
 
 private:
     void set_timeouts(const Terms& terms) const;
     void set_rules(const Terms& terms) const;
+    std::string here(const std::string& text) const { return in_family(text, family_); }
 
     World& world_;
     std::string node_;
+    Family family_;
     unsigned members_ = 0;
 };
 
 // causeway's configuration of these terms.
-Json configuration_of(const Terms& terms);
+Json configuration_of(const Terms& terms, Family family = Family::ipv4);
 // What an ADD made, by the same words.
 Party party_of(const Sandbox& sandbox);
 
 // Lets the stack in this namespace send as many ICMP errors as there is reason for.
 void let_errors_flow(const std::string& netns);
 
-// The fixture: the world with one of the two translators, which comes with the first sandbox.
-class Translating : public Host, public testing::WithParamInterface<Translator> {
+// Gives the device the address of IPv6 that stands for this one of IPv4 (with its prefix length), and no other.
+void renumber(const std::string& device, const std::string& address, const std::string& netns = {});
+
+// The fixture: the world with one of the two translators, which comes with the first sandbox. With IPv6, the addresses
+// of node and world are those that stand for IPv4's.
+class Translating : public Host, public testing::WithParamInterface<Translation> {
 protected:
     Translating();
 
-    bool is_causeway() const { return GetParam() == Translator::causeway; }
+    bool is_causeway() const { return GetParam().by == Translator::causeway; }
+    Family family() const { return GetParam().family; }
+    // What is written as IPv4, of the test's family.
+    std::string here(const std::string& text) const { return in_family(text, family()); }
+    const char* ip_flag() const { return family() == Family::ipv6 ? "-6" : "-4"; }
     // All sandboxes of one test have the same terms.
     Party join(const std::string& id, const Terms& terms = {});
 
@@ -84,7 +103,7 @@ protected:
     // What causeway alone counts; nothing to see at the kernel.
     std::string counted() const;
 
-    Place server(std::uint16_t port = 8080) const { return {world_.world(), {world_address, port}}; }
+    Place server(std::uint16_t port = 8080) const { return {world_.world(), {here(world_address), port}}; }
 
 private:
     std::optional<Masquerade> masquerade_;
@@ -92,6 +111,13 @@ private:
 
 #define FOR_BOTH_TRANSLATORS(Fixture)                                                                \
     INSTANTIATE_TEST_SUITE_P(By, Fixture, testing::Values(Translator::causeway, Translator::kernel), \
+                             testing::PrintToStringParamName())
+#define FOR_BOTH_TRANSLATORS_AND_FAMILIES(Fixture)                                            \
+    INSTANTIATE_TEST_SUITE_P(By, Fixture,                                                     \
+                             testing::Values(Translation(Translator::causeway, Family::ipv4), \
+                                             Translation(Translator::kernel, Family::ipv4),   \
+                                             Translation(Translator::causeway, Family::ipv6), \
+                                             Translation(Translator::kernel, Family::ipv6)),  \
                              testing::PrintToStringParamName())
 
 }  // namespace causeway::test

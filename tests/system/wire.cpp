@@ -78,8 +78,11 @@ Mac mac_of(const std::string& text) {
 
 Ip ip_of(const std::string& text) {
     in_addr address{};
-    if (inet_pton(AF_INET, text.c_str(), &address) != 1) {
-        throw std::runtime_error("\"" + text + "\" is no IPv4 address");
+    in6_addr longer{};
+    if (inet_pton(AF_INET6, text.c_str(), &longer) == 1) {
+        std::memcpy(&address, &longer.s6_addr[12], sizeof(address));
+    } else if (inet_pton(AF_INET, text.c_str(), &address) != 1) {
+        throw std::runtime_error("\"" + text + "\" is no IP address");
     }
     return Ip{ntohl(address.s_addr)};
 }

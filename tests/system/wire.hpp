@@ -11,8 +11,9 @@
 
 namespace causeway::test {
 
-// A text of six pairs of hexadecimal digits, or four numbers; throws where it is none.
+// A text of six pairs of hexadecimal digits; throws where it is none.
 Mac mac_of(const std::string& text);
+// Of an address of IPv6, the one of IPv4 that it stands for (tests/support/family.hpp).
 Ip ip_of(const std::string& text);
 
 struct Seen {
