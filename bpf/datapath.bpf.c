@@ -12,9 +12,11 @@
 #include "arp.bpf.h"
 #include "deliver.bpf.h"
 #include "endpoint.bpf.h"
+#include "group.bpf.h"
 #include "guard.bpf.h"
 #include "hairpin.bpf.h"
 #include "host.bpf.h"
+#include "link_local.bpf.h"
 #include "loopback.bpf.h"
 #include "nd.bpf.h"
 #include "parse.bpf.h"
@@ -185,6 +187,10 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	if (verdict && verdict != VERDICT_DROP_EXTENSION_HEADER) /* which its sender is told, the long way */
 		return verdict;
 	guarded = guard_network(&packet, sandbox);
+	if (guarded == VERDICT_DROP_MULTICAST && !verdict)
+		return to_group(skb, &packet);
+	if (guarded == VERDICT_DROP_SPOOFED_ADDRESS && !verdict && is_link_local(&packet.source))
+		return to_link(skb, &packet);
 	if (guarded || verdict)
 		return guarded;
 	endpoint = endpoint_at(&packet.destination);
@@ -240,7 +246,7 @@ int from_host(struct __sk_buff *skb)
 		return finish(verdict);
 	endpoint = endpoint_at(&packet.destination);
 	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
-		return finish(VERDICT_DROP_NO_ENDPOINT);
+		return finish(from_gateway_to_link(skb, &packet));
 	return finish(deliver_through_link(skb, &endpoint->link));
 }
 

@@ -73,7 +73,7 @@ struct {
 	__type(value, struct ageing_turn);
 } ageing_turns SEC(".maps");
 
-/* slot -> what its sandbox takes of what all share | programs, ADD, DEL | programs | unload | 512 KB */
+/* slot -> what its sandbox takes of what all share | programs, ADD, DEL | programs | unload | 640 KB */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CAUSEWAY_SANDBOXES_DEFAULT + 1);

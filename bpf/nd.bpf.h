@@ -6,6 +6,7 @@
 #include "checksum.bpf.h"
 #include "endpoint.bpf.h"
 #include "guard.bpf.h"
+#include "link_local.bpf.h"
 #include "parse.bpf.h"
 #include "rewrite.bpf.h"
 
@@ -65,14 +66,6 @@ static __always_inline bool is_nd(struct packet *packet)
 		return false;
 	type = bytes_at(packet->skb, packet->transport_offset, sizeof(*type));
 	return type && *type >= ICMPV6_ROUTER_SOLICITATION && *type <= ICMPV6_REDIRECT;
-}
-
-/* The link-local address of the gateway: the interface identifier of its MAC (RFC 4291, appendix A). */
-static __always_inline bool is_link_local_of(const struct address *address, const __u8 *mac)
-{
-	return address->word[0] == bpf_htonl(0xfe800000) && !address->word[1] &&
-	       address->word[2] == bpf_htonl((mac[0] ^ 2U) << 24 | mac[1] << 16 | mac[2] << 8 | 0xff) &&
-	       address->word[3] == bpf_htonl(0xfe000000U | mac[3] << 16 | mac[4] << 8 | mac[5]);
 }
 
 /* RFC 4291, section 2.7.1. */
@@ -170,6 +163,8 @@ static __always_inline enum verdict find_target(const struct solicitation *asked
 	*router = is_link_local_of(&asked->target, sandbox->link.gateway_mac);
 	if (*router)
 		return VERDICT_CONTINUE;
+	if (is_link_local(&asked->target))
+		return find_member(&asked->target, sandbox);
 	endpoint = endpoint_at(&asked->target);
 	if (!endpoint || endpoint->link.ifindex == sandbox->link.ifindex)
 		return VERDICT_DROP_ND_NO_ANSWER;

@@ -120,6 +120,14 @@ static __always_inline bool is_link_local(const struct address *address)
 	return (address->word[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 }
 
+/* The link-local address of whoever has that MAC: the interface identifier is made of it (RFC 4291, appendix A). */
+static __always_inline bool is_link_local_of(const struct address *address, const __u8 *mac)
+{
+	return address->word[0] == bpf_htonl(0xfe800000) && !address->word[1] &&
+	       address->word[2] == bpf_htonl((mac[0] ^ 2U) << 24 | mac[1] << 16 | mac[2] << 8 | 0xff) &&
+	       address->word[3] == bpf_htonl(0xfe000000U | mac[3] << 16 | mac[4] << 8 | mac[5]);
+}
+
 /* RFC 1112, section 4, and RFC 919, section 7; RFC 4291, section 2.7. */
 static __always_inline bool is_multicast(const struct address *address)
 {

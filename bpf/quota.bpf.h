@@ -9,21 +9,21 @@
 #define SECOND 1000000000ULL
 
 /*
- * New flows a second: the generic cell rate algorithm (ITU-T I.371, annex A), one number a sandbox. Two CPUs at once
- * may let one flow too many pass, never one too few.
+ * So many a second of what counts this many, and as many in a burst: the generic cell rate algorithm (ITU-T I.371,
+ * annex A), one number a sandbox. Two CPUs at once may let one too many pass, never one too few.
  */
-static __always_inline bool within_rate(struct usage *usage, __u32 flows_per_second)
+static __always_inline bool within_rate(__u64 *arrival, __u32 per_second, __u32 count)
 {
 	__u64 now = bpf_ktime_get_ns();
 
-	if (!flows_per_second)
+	if (!per_second)
 		return true;
-	if (usage->opening < now)
-		usage->opening = now;
-	/* CAUSEWAY_ANY_RATE comes out as 0 ns a flow */
-	if (usage->opening - now > SECOND - SECOND / flows_per_second)
+	if (*arrival < now)
+		*arrival = now;
+	/* CAUSEWAY_ANY_RATE comes out as 0 ns for each */
+	if (*arrival - now > SECOND - SECOND / per_second)
 		return false;
-	__sync_fetch_and_add(&usage->opening, SECOND / flows_per_second);
+	__sync_fetch_and_add(arrival, SECOND / per_second * count);
 	return true;
 }
 
@@ -50,7 +50,8 @@ __noinline int take_flow(__u32 ifindex, __u32 slot)
 		return VERDICT_DROP_TABLE_FULL;
 	if (flows * FREE_SHARE >= table_sizes.flows - all)
 		return VERDICT_DROP_FLOW_QUOTA;
-	if (!within_rate(taken, sandbox->flows_per_second ? sandbox->flows_per_second : network->flows_per_second))
+	if (!within_rate(&taken->opening,
+			 sandbox->flows_per_second ? sandbox->flows_per_second : network->flows_per_second, 1))
 		return VERDICT_DROP_FLOW_RATE;
 	__sync_fetch_and_add(&taken->flows, 1);
 	return VERDICT_CONTINUE;

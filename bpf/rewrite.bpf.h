@@ -22,6 +22,17 @@ static __always_inline enum verdict rewrite_macs(struct __sk_buff *skb, const st
 	return VERDICT_CONTINUE;
 }
 
+/* A frame for many keeps its destination. */
+static __always_inline enum verdict rewrite_source_mac(struct __sk_buff *skb, const __u8 *mac)
+{
+	struct ethhdr *ethernet = bytes_at(skb, 0, ETH_HLEN);
+
+	if (!ethernet)
+		return VERDICT_DROP_REWRITE;
+	__builtin_memcpy(ethernet->h_source, mac, ETH_ALEN);
+	return VERDICT_CONTINUE;
+}
+
 /* Incremental update: RFC 1624, equation 3. */
 static __always_inline __u16 checksum_after(__u16 checksum, __u16 from, __u16 to)
 {

@@ -53,6 +53,7 @@ static __always_inline int finish(__u32 outcome)
 	case VERDICT_PASS_TRANSLATED:
 		return TC_ACT_UNSPEC;
 	case VERDICT_FRAGMENT_HELD: /* its copy lives on */
+	case VERDICT_TO_GROUP:      /* its copies do */
 	case VERDICT_FRAGMENTS_REPLAYED:
 		return TC_ACT_SHOT;
 	default:

@@ -59,6 +59,22 @@ std::expected<void, Error> read_tables(const Json& conf, NetworkSpec& network) {
     return {};
 }
 
+// Whether sandboxes of the network see each other, and hear what each says to all.
+std::expected<void, Error> read_neighbourhood(const Json& conf, NetworkSpec& network) {
+    constexpr std::uint64_t rate_at_most = 1'000'000;
+    const auto flag = [&](const std::string& key) {
+        return optional_value<bool>(conf, key, &Json::is_boolean, "true or false");
+    };
+    network.isolated = TRY(flag("isolate")).value_or(false);
+    network.multicast = TRY(flag("multicast")).value_or(false);
+    network.multicast_per_second = static_cast<std::uint32_t>(
+        TRY(number_at(conf, "multicastRate", 1, rate_at_most)).value_or(network.multicast_per_second));
+    if (network.isolated && network.multicast) {
+        return invalid("multicast", true, "is what sandboxes of a network with \"isolate\" can't have");
+    }
+    return {};
+}
+
 std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) {
     TRY(read_name(conf, network));
     TRY(read_device(conf, network));
@@ -74,10 +90,7 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
     network.gso_max_size =
         static_cast<std::uint32_t>(TRY(number_at(conf, "gsoMaxSize", smallest, largest)).value_or(0));
     network.uplinks = TRY(texts_at(conf, "uplinks"));
-    network.isolated = TRY(optional_value<bool>(conf, "isolate", &Json::is_boolean, "true or false")).value_or(false);
-    if (TRY(optional_value<bool>(conf, "multicast", &Json::is_boolean, "true or false")).value_or(false)) {
-        return fail(Code::unsupported_field, "multicast: no multicast or broadcast leaves a sandbox");
-    }
+    TRY(read_neighbourhood(conf, network));
     network.nat = TRY(read_nat_conf(conf));
     TRY(read_tables(conf, network));
     return {};

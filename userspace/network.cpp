@@ -19,9 +19,10 @@ std::string inner_end_of(const std::string& device) {
     return device + "-in";
 }
 
-std::uint16_t with_isolation(std::uint16_t link_flags, const network& record) {
-    const bool isolated = (record.flags & NETWORK_ISOLATED) != 0;
-    return static_cast<std::uint16_t>(isolated ? link_flags | LINK_ISOLATED : link_flags & ~LINK_ISOLATED);
+std::uint16_t with_neighbourhood(std::uint16_t link_flags, const network& record) {
+    const int isolated = (record.flags & NETWORK_ISOLATED) != 0 ? LINK_ISOLATED : 0;
+    const int multicast = (record.flags & NETWORK_MULTICAST) != 0 ? LINK_MULTICAST : 0;
+    return static_cast<std::uint16_t>((link_flags & ~(LINK_ISOLATED | LINK_MULTICAST)) | isolated | multicast);
 }
 
 bool has_subnets(const network& record, family family) {
@@ -96,7 +97,7 @@ std::uint32_t flags_of(const NetworkSpec& spec) {
     return flag(nat.masquerade, NETWORK_MASQUERADE) | flag(mapped, NETWORK_ENDPOINT_INDEPENDENT) |
            flag(mapped && nat.filtering == Filtering::endpoint_independent, NETWORK_OPEN_TO_ALL) |
            flag(mapped && nat.filtering == Filtering::address_dependent, NETWORK_OPEN_TO_ADDRESS) |
-           flag(spec.isolated, NETWORK_ISOLATED);
+           flag(spec.isolated, NETWORK_ISOLATED) | flag(spec.multicast, NETWORK_MULTICAST);
 }
 
 // IPv4's where there is one: of those no two are alike.
@@ -118,6 +119,7 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
     std::ranges::copy(spec.nat.timeouts, record.timeout);
     record.flows_max = spec.nat.flows_max;
     record.flows_per_second = spec.nat.flows_per_second;
+    record.multicast_per_second = spec.multicast_per_second;
     std::ranges::fill(record.unmasqueraded, prefix{});
     record.unmasqueraded_count = static_cast<std::uint32_t>(spec.nat.unmasqueraded.size());
     for (std::size_t i = 0; i < spec.nat.unmasqueraded.size(); i++) {
@@ -294,13 +296,13 @@ std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& ne
 }
 
 // What sandboxes that are there repeat of their network: the gateway device by its index, which is another one
-// after the device was made again, and whether they are isolated, which the configuration may say anew.
+// after the device was made again, and who hears whom, which the configuration may say anew.
 std::expected<void, Error> update_sandboxes(const Datapath& datapath, const Network& network) {
     std::vector<std::pair<std::uint32_t, sandbox>> stale;
     TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, sandbox entry) {
         const auto before = entry;
         entry.gateway_ifindex = network.record.ifindex;
-        entry.link.flags = with_isolation(entry.link.flags, network.record);
+        entry.link.flags = with_neighbourhood(entry.link.flags, network.record);
         if (entry.network == network.id && std::memcmp(&entry, &before, sizeof(entry)) != 0) {
             stale.emplace_back(ifindex, entry);
         }

@@ -43,6 +43,8 @@ struct NetworkSpec {
     std::vector<RangeSet> ranges;      // a sandbox has one address of each
     std::uint32_t rest = 0;            // seconds that an address is not given out again
     bool isolated = false;             // its sandboxes don't see each other
+    bool multicast = false;            // they hear what each says to groups of the link; not beside isolated
+    std::uint32_t multicast_per_second = 100;  // packets of each sandbox, and as many in a burst
     NatSpec nat;
     TableSpec tables;
 
@@ -61,8 +63,8 @@ struct Network {
 inline constexpr std::size_t device_name_max = 12;
 std::string inner_end_of(const std::string& device);
 
-// A sandbox's link_flag, with what its network says of isolation.
-std::uint16_t with_isolation(std::uint16_t link_flags, const network& record);
+// A sandbox's link_flag, with what its network says of isolation and multicast.
+std::uint16_t with_neighbourhood(std::uint16_t link_flags, const network& record);
 // What a network's record has of a family, and the address that every gateway device of a network with IPv6 also has:
 // made of its MAC, so that sandboxes can name it as their next hop whatever the subnet.
 bool has_subnets(const network& record, family family);

@@ -218,7 +218,7 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
 
     sandbox_link link{.ifindex = ifindex,
                       .slot = static_cast<std::uint16_t>(attachment.record.slot),
-                      .flags = with_isolation(flags_of(spec.bandwidth, connection.bare), record)};
+                      .flags = with_neighbourhood(flags_of(spec.bandwidth, connection.bare), record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
     const endpoint place{

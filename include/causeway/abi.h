@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 3
+#define CAUSEWAY_ABI_VERSION 4
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -65,6 +65,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(ND_ANSWERED, "neighbour solicitation answered on the sender's own link")                                     \
 	X(PASS_TRANSLATED, "left to the host's stack, translated")                                                     \
 	X(FRAGMENT_HELD, "later fragment kept until the first of its packet comes")                                    \
+	X(TO_GROUP, "multicast or broadcast, copied to the other sandboxes of the sender's network")                   \
 	X(FRAGMENTS_REPLAYED, "first fragment, sent through again together with those that waited for it")             \
 	X(DROP_TRUNCATED, "shorter than its headers say")                                                              \
 	X(DROP_BAD_HEADER, "malformed IP header")                                                                      \
@@ -82,6 +83,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
 	X(DROP_SHAPED, "the sandbox sends faster than its bandwidth, past the queue at its end")                       \
 	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
+	X(DROP_MULTICAST_RATE, "the sandbox sends multicast and broadcast faster than it may")                         \
 	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
 	X(DROP_ISOLATED, "to another sandbox of a network whose sandboxes are isolated")                               \
 	X(DROP_UNSOLICITED, "from outside to a sandbox that did not ask")                                              \
@@ -115,6 +117,7 @@ enum network_flag {
 	NETWORK_OPEN_TO_ALL = 1 << 2,          /* to which any peer may send (RFC 4787, REQ-8) */
 	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
 	NETWORK_ISOLATED = 1 << 4,             /* its sandboxes don't see each other */
+	NETWORK_MULTICAST = 1 << 5,            /* they hear what each says to groups of the link */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
@@ -151,15 +154,17 @@ struct network {
 	__u32 unmasqueraded_count;
 	__u32 flows_max;                 /* quota of each sandbox: flows at once */
 	__u32 flows_per_second;          /* quota of each sandbox: new flows a second, and as many in a burst */
+	__u32 multicast_per_second;      /* likewise: packets that it sends to groups */
 	__u8 mac[6];                     /* the gateway's; also of every host end */
 	__u16 port_block;                /* ports of each sandbox's own; 0: all draw from the range */
 	__u32 timeout[FLOW_STATE_COUNT]; /* seconds */
 };
 
 enum link_flag {
-	LINK_ISOLATED = 1 << 0, /* sends to no other sandbox of its network */
-	LINK_QUEUED = 1 << 1,   /* what goes there has to pass the host end's own queue: no peer redirect */
-	LINK_POLICED = 1 << 2,  /* has a rate in `shapers` that what it sends must not exceed */
+	LINK_ISOLATED = 1 << 0,  /* sends to no other sandbox of its network */
+	LINK_QUEUED = 1 << 1,    /* what goes there has to pass the host end's own queue: no peer redirect */
+	LINK_POLICED = 1 << 2,   /* has a rate in `shapers` that what it sends must not exceed */
+	LINK_MULTICAST = 1 << 3, /* is of a network with NETWORK_MULTICAST */
 };
 
 /* The way to a sandbox: through which host end, and how a frame for it begins. */
@@ -212,6 +217,7 @@ struct shaper {
 struct usage {
 	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
 	__u64 since;     /* likewise: of the slot's flows those made before are of a sandbox that is gone */
+	__u64 grouping;  /* likewise: when all that it has sent to groups would have been sent at its rate */
 	__u32 flows;     /* at once */
 	__u32 fragments; /* packets in fragments under way */
 	__u32 held;      /* fragments that wait */
@@ -428,9 +434,9 @@ struct rest {
 #endif
 CAUSEWAY_SIZE(struct address, 16);
 CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 +
-				      3 * 4 + 8 + 4 * FLOW_STATE_COUNT);
+				      4 * 4 + 8 + 4 * FLOW_STATE_COUNT);
 CAUSEWAY_SIZE(struct table_sizes, 8);
-CAUSEWAY_SIZE(struct usage, 32);
+CAUSEWAY_SIZE(struct usage, 40);
 CAUSEWAY_SIZE(struct shaper, 56);
 CAUSEWAY_SIZE(struct fragment_key, 44);
 CAUSEWAY_SIZE(struct fragment_train, 48 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 6);

@@ -59,6 +59,7 @@ int action_of(enum verdict verdict) {
             return TC_ACT_UNSPEC;
         case VERDICT_FRAGMENT_HELD:
         case VERDICT_FRAGMENTS_REPLAYED:
+        case VERDICT_TO_GROUP:
             return TC_ACT_SHOT;
         default:
             return verdict >= VERDICT_FIRST_DROP ? TC_ACT_SHOT : TC_ACT_REDIRECT;
@@ -88,6 +89,8 @@ Program program_of(From from) {
             return Program::from_uplink;
         case From::forwarder:
             return Program::from_stack;
+        case From::itself:
+            return Program::from_loopback;
         default:
             return Program::from_sandbox;
     }
@@ -104,6 +107,8 @@ unsigned device_of(From from) {
         case From::uplink:
         case From::forwarder:
             return uplink_device;
+        case From::itself:
+            return 1;  // lo, of every network namespace
         case From::unknown_link:
             break;
     }

@@ -26,8 +26,9 @@ inline void PrintTo(enum verdict value, std::ostream* out) {
 namespace causeway::test {
 
 // Who sends a packet: so which program sees it, and on which device.
-// forwarder: the host's stack, which sends out of the uplink what came in by the gateway device.
-enum class From { sandbox_a, sandbox_b, host, uplink, forwarder, unknown_link };
+// forwarder: the host's stack, which sends out of the uplink what came in by the gateway device. itself: the host, to
+// an address of its own.
+enum class From { sandbox_a, sandbox_b, host, uplink, forwarder, itself, unknown_link };
 
 // The frames that each of them sends begin so.
 inline constexpr Ethernet from_a{.source = mac_a, .destination = mac_gateway},

@@ -111,6 +111,8 @@ int LoadedDatapath::descriptor_of(Program program) const {
             return bpf_program__fd(skeleton_->progs.from_host);
         case Program::from_uplink:
             return bpf_program__fd(skeleton_->progs.from_uplink);
+        case Program::from_loopback:
+            return bpf_program__fd(skeleton_->progs.from_loopback);
         case Program::from_stack:
             break;
     }
@@ -197,6 +199,14 @@ void LoadedDatapath::set_flow(const flow_key& key, const flow& value) {
 
 void LoadedDatapath::set_publishing(std::uint32_t value) {
     put(skeleton_->maps.publishing, std::uint32_t{0}, value);
+}
+
+void LoadedDatapath::set_published_port(std::uint16_t port, bool value) {
+    put(skeleton_->maps.published_ports, std::uint32_t{port} % CAUSEWAY_PUBLISHED_PLACES, std::uint32_t{value});
+}
+
+void LoadedDatapath::set_loopback_ports(const loopback_ports& value) {
+    put(skeleton_->maps.loopback, std::uint32_t{0}, value);
 }
 
 void LoadedDatapath::set_departures(std::uint32_t value) {

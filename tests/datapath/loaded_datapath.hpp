@@ -30,7 +30,7 @@ struct LoadOptions {
     bool apart = false;  // shared with no other test: for what attaches them to devices
 };
 
-enum class Program { from_sandbox, from_host, from_uplink, from_stack };
+enum class Program { from_sandbox, from_host, from_uplink, from_stack, from_loopback };
 
 // What a packet brings besides its bytes.
 struct Context {
@@ -68,6 +68,8 @@ public:
     void set_flow(const flow_key& key, const flow& value);
     void set_host_ports(const host_ports& value);
     void set_publishing(std::uint32_t value);
+    void set_published_port(std::uint16_t port, bool value);
+    void set_loopback_ports(const loopback_ports& value);
     void set_departures(std::uint32_t value);
     void remove_sandbox(std::uint32_t ifindex);
     void set_identification(std::uint32_t next);  // of the next packet that may be cut up

@@ -40,6 +40,9 @@ Frame solicits(const Ip6& target, std::uint8_t hop_limit = 255) {
            Neighbour{.target = target, .source_link = mac_a};
 }
 
+const Frame to_all = Ethernet{.source = mac_a, .destination = mac_broadcast} /
+                     IPv4{.source = ip_a, .destination = "255.255.255.255"_ip} / UDP{};
+
 struct Case {
     enum verdict verdict;
     From from;
@@ -94,6 +97,13 @@ const Case cases[] = {
      Ethernet{.source = mac_a, .destination = mac_b} / IPv4{.source = ip_a, .destination = ip_b} / TCP{}},
     {VERDICT_DROP_MULTICAST, From::sandbox_a,
      Ethernet{.source = mac_a, .destination = mac_broadcast} / IPv4{.source = ip_a, .destination = ip_b} / TCP{}},
+    {.verdict = VERDICT_TO_GROUP, .from = From::sandbox_a, .in = to_all, .link_flags = LINK_MULTICAST},
+    {.verdict = VERDICT_DROP_MULTICAST_RATE,
+     .from = From::sandbox_a,
+     .in = to_all,
+     .before = {to_all, to_all},
+     .change = [](network& network) { network.multicast_per_second = 1; },
+     .link_flags = LINK_MULTICAST},
     {VERDICT_DROP_NO_ENDPOINT, From::host,
      from_the_host / IPv4{.source = ip_gateway, .destination = ip_unused} / TCP{}},
     {VERDICT_DROP_UNSOLICITED, From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_a} / TCP{}},

@@ -181,5 +181,16 @@ TEST_F(Sandboxes, AreGoneForTheirNeighboursAfterDel) {
     EXPECT_GE(count_of("drop-no-endpoint"), 1U);
 }
 
+// As a person tries it who has read "fe80::..." on the gateway device: the kernel sends from its own such address.
+TEST_F(Sandboxes, ReachTheGatewayByItsLinkLocalAddress) {
+    const auto blue = connect("blue", dual_configuration());
+    for (const auto& address : ip_json({"-6", "addr", "show", "dev", "cw0", "scope", "link"})[0].at("addr_info")) {
+        const std::string gateway = std::string(address.at("local")) + "%eth0";
+        const auto said = run({"ping", "-6", "-c1", "-W5", gateway}, {.netns = blue.netns});
+        EXPECT_TRUE(said.ok()) << said.out << said.err;
+    }
+    EXPECT_EQ(count_of("drop-spoofed-address"), 0U);
+}
+
 }  // namespace
 }  // namespace causeway::test

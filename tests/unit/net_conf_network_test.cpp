@@ -70,6 +70,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"MulticastIsText", "/multicast", "yes", "multicast"},
         Refused{"MulticastIsANumber", "/multicast", 1, "multicast"},
         Refused{"MulticastIsAListOfGroups", "/multicast", Json::array({"ff02::fb"}), "multicast"},
+        Refused{"MulticastRateIsNothing", "/multicastRate", 0, "multicastRate", "0"},
+        Refused{"MulticastRateIsMoreThanThereIs", "/multicastRate", 1000001, "multicastRate", "1000001"},
+        Refused{"MulticastRateIsText", "/multicastRate", "100", "multicastRate"},
         Refused{"AnUnmasqueradedDestinationIsNone", "/nonMasqueradeCIDRs", Json::array({"fd00::"}),
                 "nonMasqueradeCIDRs", "\"fd00::\""},
         Refused{"AnUnmasqueradedDestinationHasHostBits", "/nonMasqueradeCIDRs", Json::array({"fd00::5/64"}),
@@ -155,9 +158,24 @@ TEST(NetConfUnmasqueraded, IsTakenOfBothFamilies) {
     EXPECT_EQ(conf->network.nat.unmasqueraded[2].text(), "2000::/3");
 }
 
-TEST(NetConfMulticast, IsNothingThatCanBeHad) {
-    EXPECT_TRUE(succeeds(read(example_with("/multicast", false))));
-    EXPECT_TRUE(fails_with(read(example_with("/multicast", true)), Code::unsupported_field, {"multicast"}));
+TEST(NetConfMulticast, IsOffUntilItIsAskedFor) {
+    const auto quiet = read(example()), loud = read(example_with("/multicast", true));
+    ASSERT_TRUE(succeeds(quiet) && succeeds(loud));
+    EXPECT_FALSE(quiet->network.multicast);
+    EXPECT_TRUE(loud->network.multicast);
+    EXPECT_EQ(loud->network.multicast_per_second, 100U);
+}
+
+TEST(NetConfMulticast, HasItsRate) {
+    const auto conf = read(example_with("/multicastRate", 7));
+    ASSERT_TRUE(succeeds(conf));
+    EXPECT_EQ(conf->network.multicast_per_second, 7U);
+}
+
+TEST(NetConfMulticast, IsRefusedWhereSandboxesAreIsolated) {
+    auto conf = example_with("/multicast", true);
+    conf["isolate"] = true;
+    EXPECT_TRUE(fails_with(read(conf), Code::invalid_configuration, {"multicast", "isolate"}));
 }
 
 TEST(NetConfName, IsRefusedWhenItIsMissing) {
