@@ -423,7 +423,7 @@ int from_loopback(struct __sk_buff *skb)
 	const struct sandbox *sandbox = NULL;
 	enum verdict verdict;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (!is_ip(skb))
 		return TC_ACT_UNSPEC;
 	if (skb->ingress_ifindex)
 		sandbox = sandbox_behind(skb->ingress_ifindex);

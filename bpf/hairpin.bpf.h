@@ -28,7 +28,9 @@ static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
  */
 static __always_inline enum verdict turn_to_loopback(const struct packet *packet)
 {
-	struct address loopback = address_of_ipv4(bpf_htonl(0x7f000001)); /* RFC 1122, section 3.2.1.3 */
+	/* RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3 */
+	struct address loopback = packet->family == FAMILY_IPV6 ? (struct address){{0, 0, 0, bpf_htonl(1)}}
+								: address_of_ipv4(bpf_htonl(0x7f000001));
 	enum verdict verdict = rewrite_address(packet, false, &loopback);
 
 	return verdict ? verdict : deliver_to_loopback();

@@ -34,6 +34,12 @@ static long try_loopback_port(__u32 step, struct port_search *search)
 	return claim_port(search, bpf_htons(port)) || search->error != -EEXIST;
 }
 
+/* As the sandbox sees the host. */
+static __always_inline const struct address *gateway_of(const struct sandbox *sandbox, bool ipv6)
+{
+	return ipv6 ? &sandbox->gateway[FAMILY_IPV6] : &sandbox->gateway[FAMILY_IPV4];
+}
+
 /*
  * Makes the pair for work->sent, which comes from an address of the host's. A function of its own to the verifier. The
  * answer is an enum verdict; PASS_STACK: nobody has published that port.
@@ -45,16 +51,18 @@ __noinline int open_loopback_flow(struct __sk_buff *skb)
 	const struct flow *published = work ? published_at(work, &work->sent) : NULL;
 	const struct sandbox *sandbox = published ? sandbox_behind(published->link.ifindex) : NULL;
 	const struct loopback_ports *ports = bpf_map_lookup_elem(&loopback, &(__u32){0});
+	const struct address *gateway;
 	enum verdict verdict;
 
 	if (!sandbox || !ports || ports->max < ports->min)
 		return VERDICT_PASS_STACK;
+	gateway = gateway_of(sandbox, !is_ipv4_mapped(&published->address));
 	prepare_pair(work, &sandbox->link, sandbox->network);
 	work->entry.flags = FLOW_LOOPBACK;
-	work->reply.destination = sandbox->gateway[FAMILY_IPV4];
+	work->reply.destination = *gateway;
 	work->mapping = (struct flow_key){
 		.source = published->address,
-		.destination = sandbox->gateway[FAMILY_IPV4],
+		.destination = *gateway,
 		.source_port = published->port,
 		.scope = sandbox->link.ifindex,
 		.protocol = work->sent.protocol,
@@ -130,7 +138,7 @@ static __always_inline enum verdict back_to_itself(struct packet *packet, const 
 	if (!work || parse_ip(packet) || parse_transport(packet))
 		return VERDICT_DROP_NO_FLOW;
 	set_key_as_sent(&work->reply, packet, 0);
-	work->reply.destination = sandbox->gateway[FAMILY_IPV4];
+	work->reply.destination = *gateway_of(sandbox, packet->family == FAMILY_IPV6);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!flow || !(flow->flags & FLOW_LOOPBACK))
 		return VERDICT_DROP_NO_FLOW;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <netinet/in.h>
 
+#include "tests/support/family.hpp"
 #include "tests/system/host.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -16,14 +17,15 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 // Port 8080 of the node is port 80 of the sandbox.
-Json publishing(const Json& patch = Json::object(), std::uint16_t host_port = 8080) {
+Json publishing(const Json& patch = Json::object(), std::uint16_t host_port = 8080, Family family = Family::ipv4) {
     Json ports = Json::array();
     for (const auto* protocol : {"tcp", "udp"}) {
         Json one{{"hostPort", host_port}, {"containerPort", 80}, {"protocol", protocol}};
         one.merge_patch(patch);
         ports.push_back(one);
     }
-    return configuration({{"capabilities", {{"portMappings", true}}}, {"runtimeConfig", {{"portMappings", ports}}}});
+    const Json asked{{"capabilities", {{"portMappings", true}}}, {"runtimeConfig", {{"portMappings", ports}}}};
+    return family == Family::ipv6 ? ipv6_configuration(asked) : configuration(asked);
 }
 
 class LoopbackBase : public Host {
@@ -31,10 +33,11 @@ protected:
     // The client as the server saw it, where the host's question to that address came to the sandbox and the answer
     // back.
     static std::optional<End> seen_by(const Sandbox& server, Protocol protocol, const End& asked, const End& own = {}) {
-        const End service{"0.0.0.0", 80};
+        const End service{asked.is_ipv6() ? "::" : "0.0.0.0", 80};
+        const End client_end = own == End{} && asked.is_ipv6() ? End{"::", 0} : own;
         if (protocol == Protocol::tcp) {
             auto listener = Socket::listener(server.netns, service);
-            auto client = Socket::tcp("", own);
+            auto client = Socket::tcp("", client_end);
             if (client.connect(asked, std::chrono::seconds(1)) != 0) {
                 return std::nullopt;
             }
@@ -44,7 +47,7 @@ protected:
             return spoke ? std::optional(accepted->peer()) : std::nullopt;
         }
         auto socket = Socket::udp(server.netns, service);
-        auto client = Socket::udp("", own);
+        auto client = Socket::udp("", client_end);
         if (client.connect(asked) != 0 || !client.send("question")) {
             return std::nullopt;
         }
@@ -54,19 +57,36 @@ protected:
     }
 };
 
-class Loopback : public LoopbackBase, public testing::WithParamInterface<Protocol> {};
+class Loopback : public LoopbackBase, public testing::WithParamInterface<std::tuple<Protocol, Family>> {
+protected:
+    static Protocol protocol() { return std::get<Protocol>(GetParam()); }
+    static bool ipv6() { return std::get<Family>(GetParam()) == Family::ipv6; }
+    static Json publishing(const Json& patch = Json::object()) {
+        return test::publishing(patch, 8080, std::get<Family>(GetParam()));
+    }
+    static std::string loopback() { return ipv6() ? "::1" : "127.0.0.1"; }
+    static std::string node() { return ipv6() ? node_ipv6 : node_address; }
+    static std::string gateway() { return ipv6() ? "fd00:1::1" : "10.0.0.1"; }
+    static std::vector<std::string> addresses() {
+        std::vector<std::string> all{loopback(), node(), gateway()};
+        if (!ipv6()) {
+            all.emplace_back("127.0.0.77");
+        }
+        return all;
+    }
+};
 class LoopbackProgram : public LoopbackBase {};
 
 TEST_P(Loopback, LeadsTheHostToPublishedPortsByEachOfItsAddresses) {
     const auto blue = connect("blue", publishing());
-    for (const std::string address : {"127.0.0.1", "127.0.0.77", node_address, "10.0.0.1"}) {
+    for (const auto& address : addresses()) {
         for (int i = 0; i < 3; ++i) {
-            const auto seen = seen_by(blue, GetParam(), {address, 8080});
+            const auto seen = seen_by(blue, protocol(), {address, 8080});
             ASSERT_TRUE(seen) << address;
-            EXPECT_EQ(seen->address, "10.0.0.1") << "the gateway's: the sandbox can answer it";
+            EXPECT_EQ(seen->address, gateway()) << "the sandbox can answer it";
         }
     }
-    EXPECT_TRUE(seen_by(blue, GetParam(), {"127.0.0.1", 8080}, {node_address, 0})) << "from another address of its own";
+    EXPECT_TRUE(seen_by(blue, protocol(), {loopback(), 8080}, {node(), 0})) << "from another address of its own";
 }
 
 // Whatever the host thinks of addresses that come in from outside: these don't.
@@ -74,38 +94,46 @@ TEST_P(Loopback, LeadsTheHostThereUnderStrictFilters) {
     set_sysctl("net/ipv4/conf/all/rp_filter", "1");
     set_sysctl("net/ipv4/conf/default/rp_filter", "1");
     const auto blue = connect("blue", publishing());
-    for (const std::string address : {"127.0.0.1", node_address}) {
-        EXPECT_TRUE(seen_by(blue, GetParam(), {address, 8080})) << address;
+    for (const auto& address : {loopback(), node()}) {
+        EXPECT_TRUE(seen_by(blue, protocol(), {address, 8080})) << address;
         EXPECT_EQ(sysctl("net/ipv4/conf/cw0/route_localnet"), "0");
         EXPECT_EQ(sysctl("net/ipv4/conf/lo/route_localnet"), "0");
     }
 }
 
 TEST_P(Loopback, LeadsToOneAddressWhereItIsNamed) {
-    const auto blue = connect("blue", publishing({{"hostIP", "127.0.0.1"}}));
-    EXPECT_TRUE(seen_by(blue, GetParam(), {"127.0.0.1", 8080}));
-    EXPECT_FALSE(seen_by(blue, GetParam(), {node_address, 8080}));
+    const auto blue = connect("blue", publishing({{"hostIP", loopback()}}));
+    EXPECT_TRUE(seen_by(blue, protocol(), {loopback(), 8080}));
+    EXPECT_FALSE(seen_by(blue, protocol(), {node(), 8080}));
 }
 
 TEST_P(Loopback, IsTheHostsOwnOtherwise) {
     const auto blue = connect("blue", publishing());
-    const End others[] = {{"127.0.0.1", 80}, {"127.0.0.1", 8081}, {"127.0.0.1", 8080 + 4096}, {node_address, 9000}};
+    const End others[] = {{loopback(), 80}, {loopback(), 8081}, {loopback(), 8080 + 4096}, {node(), 9000}};
     for (const auto& end : others) {
-        EXPECT_TRUE(meet(GetParam(), {""}, {"", end})) << end.address << ":" << end.port;
+        EXPECT_TRUE(meet(protocol(), {""}, {"", end})) << end.address << ":" << end.port;
     }
     disconnect(blue, publishing());
-    EXPECT_TRUE(meet(GetParam(), {""}, {"", {"127.0.0.1", 8080}}));
+    EXPECT_TRUE(meet(protocol(), {""}, {"", {loopback(), 8080}}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Loopback, testing::Values(Protocol::tcp, Protocol::udp),
-                         testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(Each, Loopback,
+                         testing::Combine(testing::Values(Protocol::tcp, Protocol::udp),
+                                          testing::Values(Family::ipv4, Family::ipv6)),
+                         [](const auto& of) {
+                             const bool ipv6 = std::get<Family>(of.param) == Family::ipv6;
+                             return testing::PrintToString(std::get<Protocol>(of.param)) + (ipv6 ? "_IPv6" : "");
+                         });
 
 TEST_F(LoopbackProgram, CarriesStreamsBothWays) {
-    const auto blue = connect("blue", publishing());
-    for (const std::string address : {"127.0.0.1", node_address}) {
-        auto listener = Socket::listener(blue.netns, {"0.0.0.0", 80});
-        auto client = Socket::tcp("");
-        ASSERT_EQ(client.connect({address, 8080}), 0);
+    const auto blue = connect("blue", publishing()),
+               red = connect("red", publishing(Json::object(), 9090, Family::ipv6));
+    for (const std::string address : {"127.0.0.1", node_address, "::1", node_ipv6}) {
+        const End end{address, 0};
+        auto listener =
+            Socket::listener(end.is_ipv6() ? red.netns : blue.netns, {end.is_ipv6() ? "::" : "0.0.0.0", 80});
+        auto client = Socket::tcp("", {end.is_ipv6() ? "::" : "0.0.0.0", 0});
+        ASSERT_EQ(client.connect({address, static_cast<std::uint16_t>(end.is_ipv6() ? 9090 : 8080)}), 0) << address;
         auto server = listener.accept();
         ASSERT_TRUE(server);
         EXPECT_TRUE(carries(client, *server, 20 << 20)) << address;
@@ -114,9 +142,14 @@ TEST_F(LoopbackProgram, CarriesStreamsBothWays) {
 }
 
 TEST_F(LoopbackProgram, SaysAtOnceThatNobodyListensInTheSandbox) {
-    const auto blue = connect("blue", publishing());
-    EXPECT_EQ(Socket::tcp("").connect({"127.0.0.1", 8080}), ECONNREFUSED);
-    EXPECT_EQ(Socket::tcp("").connect({node_address, 8080}), ECONNREFUSED);
+    const auto blue = connect("blue", publishing()),
+               red = connect("red", publishing(Json::object(), 9090, Family::ipv6));
+    for (const std::string address : {"127.0.0.1", node_address}) {
+        EXPECT_EQ(Socket::tcp("").connect({address, 8080}), ECONNREFUSED) << address;
+    }
+    for (const std::string address : {"::1", node_ipv6}) {
+        EXPECT_EQ(Socket::tcp("", {"::", 0}).connect({address, 9090}), ECONNREFUSED) << address;
+    }
 }
 
 // An error about a datagram of the host's own is not turned to whoever it is about, which is the sandbox itself.

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sandbox's published port, as the host itself reaches it: taken off `lo`, and its answer brought back there.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "tests/datapath/datapath_fixture.hpp"
+
+namespace causeway::test {
+namespace {
+
+constexpr std::uint16_t own_port = 5000, host_port = 30080, service = 80, seen_port = 61000;
+constexpr Ethernet on_lo{};
+
+class LoopbackPacket : public InEachFamily {
+protected:
+    // Port 30080 of every address of the host's is A's port 80; the host has one port for all that it asks.
+    void SetUp() override {
+        InEachFamily::SetUp();
+        for (const auto protocol : {tcp_protocol, udp_protocol}) {
+            flow_key key{};
+            key.destination = family() == Family::ipv6 ? address{} : address_of(Ip{});
+            key.destination_port = network_order(host_port);
+            key.protocol = protocol;
+            datapath_->set_flow(key, published_by_a());
+        }
+        datapath_->set_publishing(1);
+        datapath_->set_published_port(host_port, true);
+        datapath_->set_loopback_ports({seen_port, seen_port});
+        published_ = datapath_->flows().size();
+    }
+
+    void TearDown() override {
+        datapath_->set_published_port(host_port, false);
+        datapath_->set_loopback_ports({});
+    }
+
+    flow published_by_a() const {
+        flow value{};
+        value.address = address_of(ip_a);
+        value.port = network_order(service);
+        value.link = sandbox_at(ip_a, host_a, mac_a).link;
+        value.flags = FLOW_OPEN;
+        value.network = network_id;
+        return value;
+    }
+
+    // The host to itself, by an address that it has.
+    template <typename Layer>
+    static Frame asked(const Layer& transport) {
+        return on_lo / IPv4{.source = ip_uplink, .destination = ip_uplink} / transport;
+    }
+
+    // What A's answer is under way on lo: for the address that every lo has.
+    template <typename Layer>
+    Frame answer_on_lo(const Layer& transport, std::uint8_t ttl = 63) const {
+        if (family() == Family::ipv6) {
+            return from_a / IPv6{.source = ip6_of(ip_uplink), .destination = "::1"_ip6, .hop_limit = ttl} / transport;
+        }
+        return from_a / IPv4{.source = ip_uplink, .destination = "127.0.0.1"_ip, .ttl = ttl} / transport;
+    }
+
+    std::size_t opened_entries() const { return datapath_->flows().size() - published_; }
+
+    std::size_t published_ = 0;
+};
+
+// A socket of the host's, from an address of its own to a peer.
+UniqueFd socket_between(int type, const address& own, std::uint16_t port, const address& peer,
+                        std::uint16_t peer_port) {
+    const auto name = [](const address& ip, std::uint16_t number) {
+        sockaddr_in6 value{};
+        value.sin6_family = AF_INET6;
+        value.sin6_port = htons(number);
+        std::memcpy(&value.sin6_addr, &ip, sizeof(ip));
+        return value;
+    };
+    UniqueFd fd(socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const auto local = name(own, port), remote = name(peer, peer_port);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&local), sizeof(local)), 0);
+    const int result = connect(fd.get(), reinterpret_cast<const sockaddr*>(&remote), sizeof(remote));
+    EXPECT_TRUE(result == 0 || errno == EINPROGRESS);
+    return fd;
+}
+
+TEST_P(LoopbackPacket, ReachesTheSandboxUnderTheGatewaysAddressAndComesBack) {
+    expect_packet(From::itself, asked(TCP{own_port, host_port}), VERDICT_TO_SANDBOX,
+                  at_a / IPv4{.source = ip_gateway, .destination = ip_a} / TCP{seen_port, service});
+    const TCP accepted{host_port, seen_port, syn | ack};
+    expect_packet(From::sandbox_a,
+                  from_a / IPv4{.source = ip_a, .destination = ip_gateway} / TCP{service, seen_port, syn | ack},
+                  VERDICT_TO_HOST, answer_on_lo(accepted));
+    expect_packet(
+        From::itself, answer_on_lo(accepted), VERDICT_PASS_TRANSLATED,
+        from_a / IPv4{.source = ip_uplink, .destination = ip_uplink, .ttl = 63} / TCP{host_port, own_port, syn | ack},
+        {.ingress_ifindex = host_a});
+    expect_packet(From::itself, asked(TCP{own_port, host_port, ack}), VERDICT_TO_SANDBOX,
+                  at_a / IPv4{.source = ip_gateway, .destination = ip_a} / TCP{seen_port, service, ack});
+}
+
+TEST_P(LoopbackPacket, CarriesDatagramsLikewise) {
+    expect_packet(From::itself, asked(UDP{own_port, host_port}), VERDICT_TO_SANDBOX,
+                  at_a / IPv4{.source = ip_gateway, .destination = ip_a} / UDP{seen_port, service});
+    expect_packet(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_gateway} / UDP{service, seen_port},
+                  VERDICT_TO_HOST, answer_on_lo(UDP{host_port, seen_port}));
+}
+
+TEST_P(LoopbackPacket, IsTheHostsOwnOtherwise) {
+    expect_verdict(From::itself, asked(TCP{own_port, host_port + 1}), VERDICT_CONTINUE);
+    expect_verdict(From::itself, asked(TCP{own_port, host_port + CAUSEWAY_PUBLISHED_PLACES}), VERDICT_CONTINUE);
+    expect_verdict(From::itself, asked(ICMP{}), VERDICT_CONTINUE);
+    expect_verdict(From::itself, asked(TCP{own_port, host_port, ack}), VERDICT_CONTINUE);
+    for (const Frame& fragment : fragments_of(asked(UDP{own_port, host_port}) / Payload{std::string(800, 'x')}, 400)) {
+        expect_verdict(From::itself, fragment, VERDICT_CONTINUE);
+    }
+    EXPECT_EQ(opened_entries(), 0U);
+}
+
+TEST_P(LoopbackPacket, IsDroppedWhenTheSandboxCouldNotTakeIt) {
+    expect_verdict(From::itself, asked(UDP{own_port, host_port}) / Payload{std::string(1473, 'x')},
+                   VERDICT_DROP_TOO_BIG);
+}
+
+TEST_P(LoopbackPacket, IsDroppedWhenNoPortIsLeft) {
+    expect_verdict(From::itself, asked(TCP{own_port, host_port}), VERDICT_TO_SANDBOX);
+    expect_verdict(From::itself, asked(TCP{own_port + 1, host_port}), VERDICT_DROP_NO_PORT);
+    EXPECT_EQ(opened_entries(), 4U) << "of two flows, one for each end that is translated";
+}
+
+// Whose answers the sandbox could not tell from those to what comes off lo.
+TEST_P(LoopbackPacket, TakesNoPortFromWhichTheHostSpeaksToThatSandbox) {
+    {
+        const auto between = [&](int type) {
+            return socket_between(type, address_of(ip_gateway), seen_port, address_of(ip_a), service);
+        };
+        const UniqueFd connection = between(SOCK_STREAM), datagrams = between(SOCK_DGRAM);
+        expect_verdict(From::itself, asked(TCP{own_port, host_port}), VERDICT_DROP_NO_PORT);
+        expect_verdict(From::itself, asked(UDP{own_port, host_port}), VERDICT_DROP_NO_PORT);
+        EXPECT_EQ(opened_entries(), 0U);
+    }
+    expect_verdict(From::itself, asked(TCP{own_port, host_port}), VERDICT_TO_SANDBOX);
+    expect_verdict(From::itself, asked(UDP{own_port, host_port}), VERDICT_TO_SANDBOX);
+}
+
+TEST_P(LoopbackPacket, IsDroppedWhenASandboxBringsBackWhatNobodyAskedFor) {
+    expect_verdict(From::itself, answer_on_lo(TCP{host_port, seen_port, syn | ack}), VERDICT_DROP_NO_FLOW,
+                   {.ingress_ifindex = host_a});
+}
+
+RUN_IN_EACH_FAMILY(LoopbackPacket);
+
+}  // namespace
+}  // namespace causeway::test
