@@ -96,6 +96,31 @@ TEST_F(HostileHost, SaysThatAnotherPluginsLeasesCannotBeWritten) {
     EXPECT_TRUE(before.holds());
 }
 
+// As a kernel that was started with ipv6.disable=1, or a host whose /proc/sys is hidden.
+TEST_F(HostileHost, SaysThatItHasNoSettingsOfIPv6) {
+    const auto keeper = connect("keeper");
+    const auto before = Snapshot::take({netns_, keeper.netns});
+    must_run({"mount", "-t", "tmpfs", "none", "/proc/sys/net/ipv6"});
+    const auto conf = ipv6_configuration({{"name", "second"}, {"device", "cw1"}});
+    const auto answer = add("blue", netns_, conf);
+    EXPECT_TRUE(refused(answer, 100, {"/proc/sys/net/ipv6/conf/cw1/", "No such file or directory"}));
+    EXPECT_THAT(answer.json.value("details", ""), testing::HasSubstr("IPv6"));
+    expect_well();
+    must_run({"umount", "/proc/sys/net/ipv6"});
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(succeeded(add("blue", netns_, conf)));
+    EXPECT_TRUE(ping(netns_, "fd00:1::1"));
+}
+
+// The gateway device has IPv6 all the same: sandboxes have each other and the host, and no uplink.
+TEST_F(HostileHost, GivesSandboxesIPv6ThatItDoesWithoutItself) {
+    set_sysctl("net/ipv6/conf/all/disable_ipv6", "1");
+    const auto blue = connect("one", ipv6_configuration()), red = connect("other", ipv6_configuration());
+    EXPECT_TRUE(ping(blue.netns, red.address));
+    EXPECT_TRUE(ping(blue.netns, "fd00:1::1"));
+    EXPECT_EQ(sysctl("net/ipv6/conf/up0/disable_ipv6"), "1");
+}
+
 // The pins go with the mount, and with them what was on record: the devices of then are somebody else's until gc.
 TEST_F(HostileHost, TellsOfGcWhenBpffsWasUnmounted) {
     const auto keeper = connect("keeper");
