@@ -3,23 +3,44 @@
 #
 # The bed that each client test lies in: a node, an outside, and what must be true of both. Sourced in a jail as
 #
-#   . bed.sh PLUGIN CAUSEWAYCTL CONFLIST
+#   . bed.sh PLUGIN CAUSEWAYCTL CONFLIST FAMILY
 #
-#   node   the jail's own network namespace   203.0.113.1/24 on uplink0, default route to the world
-#   world  /run/netns/world                   203.0.113.2/24 on downlink0, 198.51.100.1/32 on lo
+#   node   the jail's own network namespace   203.0.113.1/24, 2001:db8:71::1/64 on uplink0, default routes to the world
+#   world  /run/netns/world                   203.0.113.2/24, 2001:db8:71::2/64 on downlink0,
+#                                             198.51.100.1/32, 2001:db8:64::1/128 on lo
 #
-# The world has a route back to the sandboxes: a packet that left untranslated would be answered, counted and seen.
+# FAMILY is what the sandboxes get: ipv4, ipv6 or dual. The world has routes back to them: a packet that left
+# untranslated would be answered, counted and seen.
 set -Eeuo pipefail
 
-plugin=$1 causewayctl=$2 conflist=$3
+plugin=$1 causewayctl=$2 conflist=$3 family=$4
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-node_address=203.0.113.1
-world_address=203.0.113.2
-far_address=198.51.100.1 # behind the world's link: needs the node's default route
-subnet=10.0.0.0/24       # of conf/10-causeway.conflist, as is the gateway
-gateway=10.0.0.1
-subnet_pattern='10\.0\.0\.'
+case $family in
+ipv4) versions=(4) ;;
+ipv6) versions=(6) ;;
+dual) versions=(4 6) ;;
+*) echo "FAILED: \"$family\" is none of ipv4, ipv6, dual" >&2; exit 1 ;;
+esac
+
+# Addresses of the bed in one version of IP: far_address is behind the world's link and needs the node's default route.
+speak() { # 4|6
+  version=$1
+  if [ "$version" = 4 ]; then
+    node_address=203.0.113.1 world_address=203.0.113.2 far_address=198.51.100.1 far_host=$far_address
+    subnet=10.0.0.0/24 gateway=10.0.0.1 prefix=10.0.0. length=24 everywhere=0.0.0.0/0
+  else
+    node_address=2001:db8:71::1 world_address=2001:db8:71::2 far_address=2001:db8:64::1 far_host="[$far_address]"
+    subnet=fd00:1::/64 gateway=fd00:1::1 prefix=fd00:1:: length=64 everywhere=::/0
+  fi
+  subnet_pattern=${prefix//./\\.}
+}
+speak "${versions[0]}"
+
+in_url() { # ADDRESS
+  case $1 in *:*) echo "[$1]" ;; *) echo "$1" ;; esac
+}
+
 image=localhost/causeway/busybox:1
 pause_image=localhost/causeway/pause:1
 
@@ -78,28 +99,51 @@ in_world() { nsenter --net=/run/netns/world -- "$@"; }
 make_network() {
   ip netns add world
   ip link add uplink0 type veth peer name downlink0 netns world
-  ip addr add "$node_address/24" dev uplink0
   ip link set uplink0 up
-  ip -n world addr add "$world_address/24" dev downlink0
-  ip -n world addr add "$far_address/32" dev lo
   ip -n world link set lo up
   ip -n world link set downlink0 up
-  ip -n world route add "$subnet" via "$node_address"
-  ip route add default via "$world_address"
+  local each flags=()
+  for each in 4 6; do
+    speak $each
+    [ $each = 4 ] || flags=(nodad)
+    ip addr add "$node_address/$length" dev uplink0 "${flags[@]}"
+    ip -n world addr add "$world_address/$length" dev downlink0 "${flags[@]}"
+    ip -n world addr add "$far_address" dev lo
+    ip -n world route add "$subnet" via "$node_address"
+    ip route add default via "$world_address"
+  done
   in_world nft -f - <<'RULES'
-table ip watch {
+table inet watch {
   chain arriving {
     type filter hook prerouting priority raw
     iifname "downlink0" ip saddr 10.0.0.0/8 counter name untranslated
+    iifname "downlink0" ip6 saddr fd00::/8 counter name untranslated
   }
   counter untranslated { }
 }
 RULES
+  speak "${versions[0]}"
 }
 
 # Packets that reached the world with a sandbox's address as their source.
 untranslated_packets() {
-  in_world nft -j list counter ip watch untranslated | jq '[.nftables[].counter?.packets // empty] | add'
+  in_world nft -j list counter inet watch untranslated | jq '[.nftables[].counter?.packets // empty] | add'
+}
+
+# The repository's configuration, with ranges of the family.
+write_conflist() {
+  local each ranges=() routes=()
+  for each in "${versions[@]}"; do
+    speak "$each"
+    ranges+=("[{\"subnet\": \"$subnet\"}]")
+    routes+=("{\"dst\": \"$everywhere\"}")
+  done
+  speak "${versions[0]}"
+  local own
+  own=$WORK/$(basename "$conflist")
+  jq --argjson ranges "[$(IFS=,; echo "${ranges[*]}")]" --argjson routes "[$(IFS=,; echo "${routes[*]}")]" \
+    '.plugins[0].ipam += {ranges: $ranges, routes: $routes}' "$conflist" >"$own"
+  conflist=$own
 }
 
 install_plugin() {
@@ -131,14 +175,14 @@ with open(sys.argv[1], "wb") as blob:
 PYTHON
   blob_sum=$(sha256sum <"$WORK/www/blob")
   echo hello >"$WORK/www/hello"
-  in_world python3 -u -m http.server 80 --directory "$WORK/www" >>"$WORK/server.log" 2>&1 &
+  in_world python3 -u -m http.server 80 --bind :: --directory "$WORK/www" >>"$WORK/server.log" 2>&1 &
   await "the server outside answers" \
-    in_world python3 -c "import urllib.request; urllib.request.urlopen('http://$far_address/hello').read()"
+    in_world python3 -c "import urllib.request; urllib.request.urlopen('http://$far_host/hello').read()"
   : >"$WORK/server.log"
 }
 
 # Which clients did the server see?
-server_saw() { awk '/"GET /{print $1}' "$WORK/server.log" | sort -u | paste -sd' '; }
+server_saw() { awk '/"GET /{sub("^::ffff:", "", $1); print $1}' "$WORK/server.log" | sort -u | paste -sd' '; }
 
 # ---- what must not be left, and what must never be ----
 
@@ -148,17 +192,19 @@ ls_leases() {
     find /var/lib/cni/networks -type f ! -name lock ! -name 'last_reserved_ip*' -printf '%P\n' | sort
 }
 
-# Everything of the node that a plugin may change, in an order of its own.
+# Everything of the node that a plugin may change, in an order of its own; without what each device that has IPv6 gets
+# by itself.
 node_state() {
+  local by_itself='fe80:|^multicast|^anycast|ff00::/8'
   echo "links:"; ip -o link | awk -F'[:@ ]+' '{print $2}' | sort
-  echo "addresses:"; ip -4 -o addr | awk '{print $2, $4}' | sort
-  echo "routes:"; ip -4 route show table all | sort
-  echo "rules:"; ip -4 rule
+  echo "addresses:"; { ip -4 -o addr; ip -6 -o addr show scope global; } | awk '{print $2, $4}' | sort
+  echo "routes:"; { ip -4 route show table all; ip -6 route show table all | grep -vE "$by_itself"; } | sort
+  echo "rules:"; ip -4 rule; ip -6 rule
   echo "qdiscs:"; tc qdisc show | sort
   echo "programs:"; python3 "$here/attached.py"
   echo "pins:"; find /sys/fs/bpf -mindepth 1 | sort
   echo "namespaces:"; ls /run/netns
-  echo "packet filter:"; nft list ruleset 2>/dev/null; cat /proc/net/ip_tables_names 2>/dev/null || true
+  echo "packet filter:"; nft list ruleset 2>/dev/null; cat /proc/net/ip{,6}_tables_names 2>/dev/null || true
   echo "leases:"; ls_leases
 }
 
@@ -195,7 +241,11 @@ expect_nothing_left() {
   expect_state "$WORK/before.txt"
   [ ! -e /sys/fs/bpf/causeway ] || fail "/sys/fs/bpf/causeway is left"
   if ip link show cw0 >/dev/null 2>&1; then fail "cw0 is left"; fi
-  expect_equal "the route to the sandboxes" "$(ip route show "$subnet")" ""
+  local each
+  for each in "${versions[@]}"; do
+    speak "$each"
+    expect_equal "the route to the sandboxes" "$(ip "-$version" route show "$subnet")" ""
+  done
   expect_no_rules_ever
   expect_equal "the number of untranslated packets in the world" "$(untranslated_packets)" 0
 }
@@ -208,3 +258,4 @@ expect_no_rules_ever() {
 }
 
 make_network
+write_conflist

@@ -73,4 +73,5 @@ in_container() { # ID COMMAND...
   ctr_ task exec --exec-id "exec-$BASHPID-$exec_count" "$id" "$@"
 }
 
-address_in() { in_container "$1" ip -4 -o addr show eth0 | sed -n 's/.* inet \([0-9.]*\).*/\1/p'; }
+# Of the subnet, in the version of IP that is spoken.
+address_in() { in_container "$1" ip -o addr show eth0 | sed -n "s|.* inet6* \($subnet_pattern[^/]*\)/.*|\1|p"; }

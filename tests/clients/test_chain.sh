@@ -41,7 +41,9 @@ expect_works() { # CONTAINER [PING-ARGUMENT...]
 }
 
 make_sandbox one
-tuning=$(with '{"type": "tuning", "sysctl": {"net.ipv4.conf.eth0.arp_notify": "1"}, "mtu": 1400, "promisc": true}')
+notify=net.ipv4.conf.eth0.arp_notify
+[ "$version" = 4 ] || notify=net.ipv6.conf.eth0.ndisc_notify
+tuning=$(with '{"type": "tuning", "sysctl": {"'$notify'": "1"}, "mtu": 1400, "promisc": true}')
 chain ADD one "$base" "$tuning"
 expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
 expect_works one
@@ -60,8 +62,8 @@ say "tuning: the MAC that was asked for"
 
 sbr=$(with '{"type": "sbr"}')
 chain ADD one "$base" "$sbr"
-expect_works one -I 10.0.0.2 # by its source: the main table has no route any more
-expect_equal "the main table's default route" "$(in_sandbox one ip route show default)" ""
+expect_works one -I "${prefix}2" # by its source: the main table has no route any more
+expect_equal "the main table's default route" "$(in_sandbox one ip "-$version" route show default)" ""
 chain CHECK one "$base" "$sbr"
 chain DEL one "$base" "$sbr"
 say "sbr: routes in a table of their own"
@@ -100,20 +102,53 @@ chain CHECK one "$limited" "$tuning" "$firewall"
 chain DEL one "$limited" "$tuning" "$firewall"
 say "causeway's own bandwidth, before tuning and firewall"
 
+# Behind a plugin that makes the interface: its host end is attached, and stays until that plugin's own DEL. Each of the
+# two leaves the sandbox's addresses and default route to causeway.
+behind() { # WHAT FIRST_CONFIG
+  chain ADD one "$2" "$base"
+  local host_end
+  host_end=$(jq -r '[.interfaces[] | select((.sandbox // "") == "" and (.name | startswith("veth")))][0].name' <<<"$result")
+  expect_equal "the interfaces in the sandbox" "$(in_sandbox one ip -o link | awk -F'[:@ ]+' '{print $2}' | paste -sd' ')" "lo eth0"
+  expect_equal "the programs on the host end of $1" \
+    "$(tc filter show dev "$host_end" ingress | grep -o 'from_sandbox' | sort -u)" from_sandbox
+  expect_works one
+  in_sandbox two ping -c 1 -W 2 "$(ours_in "$result")" >/dev/null
+  chain CHECK one "$base"
+  expect_cni DEL one "$(netns_of one)" "$(with_previous "$base" "$result")"
+  ip link show "$host_end" >/dev/null
+  chain DEL one "$2" "$base"
+  expect_fails "the host end of $1 is left" ip link show "$host_end"
+  say "behind $1: its veth pair is attached"
+}
+ours_in() { jq -r --arg prefix "$prefix" '[.ips[].address | select(startswith($prefix))][0] | split("/")[0]' <<<"$1"; }
+
+make_sandbox two
+expect_cni ADD two "$(netns_of two)" "$base"
+behind bridge "$(with '{"type": "bridge", "bridge": "br0"}')"
+elsewhere=10.9.0.0/24
+[ "$version" = 4 ] || elsewhere=fd00:9::/64
+behind ptp "$(with '{"type": "ptp", "ipam": {"type": "host-local", "subnet": "'$elsewhere'", "dataDir": "'"$WORK"'/leases"}}')"
+expect_equal "leases of ptp's" "$(find "$WORK/leases" -type f ! -name lock ! -name 'last_reserved_ip*')" ""
+expect_cni DEL two "$(netns_of two)" "$base"
+ip netns del two
+ip link del br0
+
 # Two networks on one container, and the loopback plugin first, as CRI calls it.
 call ADD one loopback "$(with '{"type": "loopback"}')" || fail "loopback: $reply"
-second=$(jq -c '. + {"name": "others", "device": "cw1", "ipam": {"subnet": "10.0.1.0/24"}}' <<<"$base")
+other_subnet=10.0.1.0/24 other_gateway=10.0.1.1
+[ "$version" = 4 ] || other_subnet=fd00:2::/64 other_gateway=fd00:2::1
+second=$(jq -c '. + {"name": "others", "device": "cw1", "ipam": {"subnet": "'$other_subnet'"}}' <<<"$base")
 expect_cni ADD one "$(netns_of one)" "$base"
 expect_cni ADD one "$(netns_of one)" "$second" net1
 expect_works one
-in_sandbox one ping -c 1 -W 2 10.0.1.1 >/dev/null
+in_sandbox one ping -c 1 -W 2 $other_gateway >/dev/null
 expect_cni DEL one "$(netns_of one)" "$second" net1
 expect_works one
 expect_cni DEL one "$(netns_of one)" "$base"
 say "loopback, and two networks on one container"
 
 ip netns del one
-iptables_left() { iptables-save 2>/dev/null | grep -c -e '10\.0\.0\.' || true; }
+iptables_left() { { iptables-save; ip6tables-save; } 2>/dev/null | grep -c -e "$subnet_pattern" || true; }
 expect_equal "rules about sandboxes" "$(iptables_left)" 0
 [ ! -e /sys/fs/bpf/causeway ] || fail "/sys/fs/bpf/causeway is left"
 if ip link show cw0 >/dev/null 2>&1; then fail "cw0 is left"; fi

@@ -49,11 +49,11 @@ grep -q "^$subnet_pattern" <<<"$customer_address" || fail "pod customer has the 
 
 server=$(cri run "$shop" server "$image" sh -c "echo wares >/tmp/index.html && exec httpd -f -h /tmp")
 client=$(cri run "$customer" client "$image" sleep 1000)
-await "the server in pod shop answers" cri exec "$client" wget -q -O /dev/null "http://$shop_address/"
+await "the server in pod shop answers" cri exec "$client" wget -q -O /dev/null "http://$(in_url "$shop_address")/"
 expect_equal "what pod customer fetched from pod shop" \
-  "$(cri exec "$client" wget -q -O - "http://$shop_address/")" "wares"
+  "$(cri exec "$client" wget -q -O - "http://$(in_url "$shop_address")/")" "wares"
 expect_equal "what the node fetched from pod shop" \
-  "$(python3 -c "import urllib.request; print(urllib.request.urlopen('http://$shop_address/').read().decode(), end='')")" \
+  "$(python3 -c "import urllib.request; print(urllib.request.urlopen('http://$(in_url "$shop_address")/').read().decode(), end='')")" \
   "wares"
 cri exec "$server" ping -c 1 -W 2 "$customer_address" >/dev/null
 cri exec "$client" ping -c 1 -W 2 "$gateway" >/dev/null

@@ -15,37 +15,42 @@ ctr_pids=()
 run_container one sleep 1000
 run_container two sleep 1000
 for id in one two; do await "container $id runs" task_is_running "$id"; done
-one=$(address_in one)
-two=$(address_in two)
-say "one is $one, two is $two"
-grep -q "^$subnet_pattern" <<<"$one" || fail "container one has the address '$one'"
-grep -q "^$subnet_pattern" <<<"$two" || fail "container two has the address '$two'"
-[ "$one" != "$two" ] || fail "both have the address $one"
 [ -n "$(python3 "$here/attached.py")$(tc filter show dev uplink0 ingress)" ] || fail "no program is attached to any device"
-if [ -x "$causewayctl" ]; then
-  endpoints=$("$causewayctl" endpoints)
-  for address in "$one" "$two"; do
-    grep -qwF -- "$address" <<<"$endpoints" || fail "causewayctl endpoints does not list $address: $endpoints"
-  done
-fi
 
-in_container one ping -c 2 -W 2 "$two" >/dev/null
-in_container two ping -c 2 -W 2 "$one" >/dev/null
-in_container one ping -c 1 -W 2 "$gateway" >/dev/null
-in_container two ping -c 1 -W 2 "$node_address" >/dev/null
-in_container one ping -c 1 -W 2 "$world_address" >/dev/null
-in_container two ping -c 1 -W 2 "$far_address" >/dev/null
-ping -c 1 -W 2 "$one" >/dev/null
-ping -c 1 -W 2 "$two" >/dev/null
-say "each other, the gateway, the node and the outside answer; both answer the node"
+for each in "${versions[@]}"; do
+  speak "$each"
+  one=$(address_in one)
+  two=$(address_in two)
+  say "one is $one, two is $two"
+  grep -q "^$subnet_pattern" <<<"$one" || fail "container one has the address '$one'"
+  grep -q "^$subnet_pattern" <<<"$two" || fail "container two has the address '$two'"
+  [ "$one" != "$two" ] || fail "both have the address $one"
+  if [ -x "$causewayctl" ]; then
+    endpoints=$("$causewayctl" endpoints)
+    for address in "$one" "$two"; do
+      grep -qwF -- "$address" <<<"$endpoints" || fail "causewayctl endpoints does not list $address: $endpoints"
+    done
+  fi
 
-fetched=$(in_container one sh -c "wget -q -O - http://$far_address/blob | sha256sum")
-expect_equal "the checksum of the 100 MB that container one fetched" "$fetched" "$blob_sum"
-in_container two wget -q -O /dev/null "http://$world_address/hello"
-expect_equal "the only client that the server saw" "$(server_saw)" "$node_address"
-say "100 MB fetched, checksum right, the server saw $node_address"
+  in_container one ping -c 2 -W 2 "$two" >/dev/null
+  in_container two ping -c 2 -W 2 "$one" >/dev/null
+  in_container one ping -c 1 -W 2 "$gateway" >/dev/null
+  in_container two ping -c 1 -W 2 "$node_address" >/dev/null
+  in_container one ping -c 1 -W 2 "$world_address" >/dev/null
+  in_container two ping -c 1 -W 2 "$far_address" >/dev/null
+  ping -c 1 -W 2 "$one" >/dev/null
+  ping -c 1 -W 2 "$two" >/dev/null
+  say "each other, the gateway, the node and the outside answer; both answer the node"
 
-expect_fails "the outside reaches a container that did not ask" in_world ping -c 1 -W 1 "$one"
+  : >"$WORK/server.log"
+  fetched=$(in_container one sh -c "wget -q -O - http://$far_host/blob | sha256sum")
+  expect_equal "the checksum of the 100 MB that container one fetched" "$fetched" "$blob_sum"
+  in_container two wget -q -O /dev/null "http://$(in_url "$world_address")/hello"
+  expect_equal "the only client that the server saw" "$(server_saw)" "$node_address"
+  say "100 MB fetched, checksum right, the server saw $node_address"
+
+  expect_fails "the outside reaches a container that did not ask" in_world ping -c 1 -W 1 "$one"
+done
 expect_no_rules_ever
 
 for id in one two; do ctr_ task kill -s KILL "$id"; done

@@ -15,7 +15,7 @@ mkdir -p "$WORK/told"
 pids=()
 for member in $(seq $crowd); do
   ctr_ run --rm --cni --mount "type=bind,src=$WORK/told,dst=/told,options=rbind:rw" "$image" "member$member" sh -c "
-    ip -4 -o addr show eth0 | sed -n 's/.* inet \([0-9.]*\).*/\1/p' >/told/new$member
+    ip -o addr show eth0 | sed -n 's|.* inet6* \($subnet_pattern[^/]*\)/.*|\1|p' >/told/new$member
     ping -c 1 -W 2 $far_address >/dev/null && touch /told/reached$member
     mv /told/new$member /told/address$member
     for attempt in \$(seq 200); do

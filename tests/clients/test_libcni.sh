@@ -37,7 +37,7 @@ libcni check one "$(netns_of one)"
 say "a second ADD was refused and changed nothing: $said"
 
 # What CHECK is for: each of these would be found by nobody else.
-ip -n one addr del "$one/24" dev eth0
+ip -n one addr del "$one/$length" dev eth0
 expect_fails "CHECK of a sandbox without its address" libcni check one "$(netns_of one)"
 ip -n two link set eth0 down
 expect_fails "CHECK of a sandbox whose link is down" libcni check two "$(netns_of two)"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test_podman.sh PLUGIN CAUSEWAYCTL CONFLIST crun|runc
+# test_podman.sh PLUGIN CAUSEWAYCTL CONFLIST FAMILY crun|runc
 # podman with its CNI backend: two containers, each other, the outside, 100 MB, stop and start, `run --rm`, nothing left.
 . "$(dirname "$0")/bed.sh"
 
-runtime=$4
+runtime=$5
 network=$(jq -r .name "$conflist")
 
 configure_podman() {
@@ -36,7 +36,11 @@ podman_() { podman --tmpdir "$WORK/podman/tmp" "$@" 2>>"$WORK/podman.log"; }
 
 podman_run() { podman_ run --cgroup-parent "/$JAIL_ID" --network "$network" "$@"; }
 
-address_of() { podman_ inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
+address_of() {
+  local key=IPAddress
+  [ "$version" = 4 ] || key=GlobalIPv6Address
+  podman_ inspect -f "{{range .NetworkSettings.Networks}}{{.$key}}{{end}}" "$1"
+}
 
 links_of_node() { ip -o link | wc -l; }
 node_has_links() { [ "$(links_of_node)" = "$1" ]; }
@@ -65,7 +69,7 @@ podman_ exec two ping -c 1 -W 2 "$gateway" >/dev/null
 podman_ exec two ping -c 1 -W 2 "$node_address" >/dev/null
 podman_ exec one ping -c 1 -W 2 "$far_address" >/dev/null
 ping -c 1 -W 2 "$one" >/dev/null
-fetched=$(podman_ exec one sh -c "wget -q -O - http://$far_address/blob | sha256sum")
+fetched=$(podman_ exec one sh -c "wget -q -O - http://$far_host/blob | sha256sum")
 expect_equal "the checksum of the 100 MB that container one fetched" "$fetched" "$blob_sum"
 say "each other, the gateway, the node and the outside answer; 100 MB fetched, checksum right"
 
@@ -79,11 +83,11 @@ expect_equal "the number of links after the start" "$(links_of_node)" "$links"
 one=$(address_of one)
 grep -q "^$subnet_pattern" <<<"$one" || fail "container one, started again, has the address '$one'"
 podman_ exec two ping -c 1 -W 2 "$one" >/dev/null
-podman_ exec one wget -q -O /dev/null "http://$world_address/hello"
+podman_ exec one wget -q -O /dev/null "http://$(in_url "$world_address")/hello"
 say "one was stopped and started, is $one"
 
-reported=$(podman_run --rm "$image" sh -c "ping -c 1 -W 2 $far_address >/dev/null && ip -4 -o addr show eth0")
-grep -q "inet $subnet_pattern" <<<"$reported" || fail "run --rm saw '$reported'"
+reported=$(podman_run --rm "$image" sh -c "ping -c 1 -W 2 $far_address >/dev/null && ip -o addr show eth0")
+grep -qE "inet6? $subnet_pattern" <<<"$reported" || fail "run --rm saw '$reported'"
 say "run --rm reached the outside"
 
 expect_equal "the only client that the server saw" "$(server_saw)" "$node_address"
