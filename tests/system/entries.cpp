@@ -10,8 +10,9 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <filesystem>
+#include <functional>
 #include <stdexcept>
+#include <string_view>
 
 #include <causeway/abi.h>
 
@@ -27,6 +28,7 @@ public:
             fail("open");
         }
         key_size_ = info.key_size;
+        value_size_ = info.value_size;
     }
     Map(const Map&) = delete;
     Map& operator=(const Map&) = delete;
@@ -34,6 +36,30 @@ public:
 
     int fd() const { return fd_; }
     std::size_t key_size() const { return key_size_; }
+    std::size_t value_size() const { return value_size_; }
+
+    static bool is_there(const std::string& name) {
+        const int fd = bpf_obj_get((directory() + name).c_str());
+        close(fd);
+        return fd >= 0;
+    }
+
+    void for_each_key(const std::function<void(const Bytes&)>& body) const {
+        Bytes key(key_size_);
+        for (const void* previous = nullptr; bpf_map_get_next_key(fd_, previous, key.data()) == 0;
+             previous = key.data()) {
+            body(key);
+        }
+    }
+
+    Bytes value_of(const Bytes& key) const {
+        Bytes value(value_size_);
+        if (bpf_map_lookup_elem(fd_, key.data(), value.data()) != 0) {
+            fail("look up an entry of");
+        }
+        return value;
+    }
+
     [[noreturn]] void fail(const std::string& step) const {
         throw std::runtime_error(step + " " + path_ + ": " + std::strerror(errno));
     }
@@ -43,8 +69,28 @@ private:
 
     std::string path_;
     int fd_;
-    std::size_t key_size_ = 0;
+    std::size_t key_size_ = 0, value_size_ = 0;
 };
+
+// Without the zeros at the end, of which a record of texts has many.
+std::string hexadecimal(const Bytes& bytes) {
+    static constexpr std::string_view digits = "0123456789abcdef";
+    const auto end = std::ranges::find_if(bytes.rbegin(), bytes.rend(), [](auto byte) { return byte != 0; }).base();
+    std::string text;
+    for (auto byte = bytes.begin(); byte != end; ++byte) {
+        text += {digits[*byte >> 4], digits[*byte & 15]};
+    }
+    return text;
+}
+
+bool is_zero(const Bytes& bytes, std::size_t from, std::size_t count) {
+    return std::all_of(&bytes[from], &bytes[from] + count, [](auto byte) { return byte == 0; });
+}
+
+bool is_published_port(const Bytes& flow) {
+    return is_zero(flow, offsetof(flow_key, source), sizeof(flow_key::source)) &&
+           is_zero(flow, offsetof(flow_key, scope), sizeof(flow_key::scope));
+}
 
 }  // namespace
 
@@ -81,12 +127,33 @@ void erase_entry(const std::string& map, const Bytes& key) {
 std::set<Bytes> keys_of(const std::string& map) {
     const Map opened(map);
     std::set<Bytes> keys;
-    Bytes key(opened.key_size());
-    for (const void* previous = nullptr; bpf_map_get_next_key(opened.fd(), previous, key.data()) == 0;
-         previous = key.data()) {
-        keys.insert(key);
-    }
+    opened.for_each_key([&](const Bytes& key) { keys.insert(key); });
     return keys;
+}
+
+std::string lasting_entries() {
+    std::string lines;
+    if (!Map::is_there("attachments")) {
+        return lines;
+    }
+    for (const std::string name :
+         {"attachments", "endpoints", "networks", "port_blocks", "publications", "sandboxes", "slots", "uplinks"}) {
+        const Map map(name);
+        map.for_each_key([&](const Bytes& key) {
+            const auto value = map.value_of(key);
+            if (name != "networks" || !is_zero(value, 0, value.size())) {
+                lines += name + " " + hexadecimal(key) + ": " + hexadecimal(value) + "\n";
+            }
+        });
+    }
+    for (const std::string name : {"flows", "shapers"}) {
+        Map(name).for_each_key([&](const Bytes& key) {
+            if (name == "shapers" || is_published_port(key)) {
+                lines += name + " " + hexadecimal(key) + "\n";
+            }
+        });
+    }
+    return lines;
 }
 
 void take_addresses(const std::string& first, int count) {

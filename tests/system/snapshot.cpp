@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "tests/system/entries.hpp"
 #include "tests/system/host.hpp"
 #include "tests/system/programs.hpp"
 
@@ -83,6 +84,7 @@ Snapshot Snapshot::take(const std::vector<std::string>& namespaces) {
         parts[netns] = devices_of(netns);
     }
     parts["programs"] = all_programs();
+    parts["entries"] = lasting_entries();
     parts["pins"] = paths_under("/sys/fs/bpf");
     parts["names"] = paths_under("/run/netns");
     parts["mounts"] = contents_of("/proc/self/mountinfo");

@@ -11,7 +11,7 @@
 namespace causeway::test {
 
 // Links, addresses, routes and rules of the node and of more namespaces; of the node also what is attached to its
-// devices, pins, mounts, names of namespaces, and which devices forward.
+// devices, pins and what lasts of the datapath's entries, mounts, names of namespaces, and which devices forward.
 class Snapshot {
 public:
     static Snapshot take(const std::vector<std::string>& namespaces = {});
