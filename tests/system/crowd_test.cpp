@@ -18,10 +18,15 @@ protected:
         std::string id, netns;
         Answer answer{};
 
-        std::string address() const {
-            const std::string prefix = answer.json.at("ips").at(0).at("address");
-            return prefix.substr(0, prefix.find('/'));
+        std::vector<std::string> addresses() const {
+            std::vector<std::string> addresses;
+            for (const auto& one : answer.json.at("ips")) {
+                const std::string prefix = one.at("address");
+                addresses.push_back(prefix.substr(0, prefix.find('/')));
+            }
+            return addresses;
         }
+        std::string address() const { return addresses().at(0); }
     };
 
     std::vector<Member> members(int count) {
@@ -44,24 +49,73 @@ protected:
     }
 };
 
-TEST_F(Crowd, OfSixtyFourIsConnectedAndDisconnectedAtOnce) {
+struct Family {
+    std::string gateway, world;
+};
+struct Setting {
+    std::string name;
+    Json (*configuration)(const Json& patch);
+    std::vector<Family> families;  // in the order of a member's addresses
+};
+void PrintTo(const Setting& setting, std::ostream* stream) {
+    *stream << setting.name;
+}
+
+const Family ipv4{"10.0.0.1", world_address}, ipv6{"fd00:1::1", world_ipv6};
+
+class CrowdOfFamily : public Crowd, public testing::WithParamInterface<Setting> {
+protected:
+    static const std::vector<Family>& families() { return GetParam().families; }
+    static Json conf() { return GetParam().configuration(Json::object()); }
+    static Answer add_one(const Member& one) { return add(one.id, one.netns, conf()); }
+    static Answer del_one(const Member& one) { return del(one.id, one.netns, conf()); }
+
+    void expect_connected(const Member& one) {
+        for (const auto& [gateway, world] : families()) {
+            EXPECT_TRUE(ping(one.netns, gateway)) << one.id;
+            EXPECT_TRUE(meet(Protocol::udp, {one.netns}, {world_.world(), {world, 53}})) << one.id;
+        }
+    }
+
+    // The connected ones are reached, and the table lists them and nobody else.
+    void expect_what_the_answers_said(const std::vector<Member>& all) {
+        std::set<std::string> expected, listed;
+        for (const auto& one : all) {
+            if (one.answer.json.is_object()) {
+                EXPECT_EQ(one.addresses().size(), families().size());
+                for (const auto& address : one.addresses()) {
+                    expected.insert(one.id + " " + address);
+                }
+                expect_connected(one);
+            }
+        }
+        for (const auto& row : ctl_json({"endpoints"})) {
+            listed.insert(row.at("container").get<std::string>() + " " + row.at("address").get<std::string>());
+        }
+        EXPECT_EQ(listed, expected);
+    }
+};
+
+TEST_P(CrowdOfFamily, OfSixtyFourIsConnectedAndDisconnectedAtOnce) {
     auto all = members(64);
     const auto before = Snapshot::take();
-    each(all, [](Member& one) { one.answer = add(one.id, one.netns); });
+    each(all, [](Member& one) { one.answer = add_one(one); });
     std::set<std::string> addresses;
     for (const auto& one : all) {
         ASSERT_TRUE(succeeded(one.answer)) << one.id;
-        addresses.insert(one.address());
+        for (const auto& address : one.addresses()) {
+            addresses.insert(address);
+        }
     }
-    EXPECT_EQ(addresses.size(), all.size());
+    EXPECT_EQ(addresses.size(), all.size() * families().size());
     const auto& first = all.front();
     for (const auto& one : all) {
-        EXPECT_TRUE(ping(one.netns, "10.0.0.1")) << one.id;
-        EXPECT_TRUE(meet(Protocol::udp, {one.netns}, {world_.world(), {world_address, 53}})) << one.id;
-        EXPECT_TRUE(one.id == first.id || meet(Protocol::udp, {first.netns}, {one.netns, {one.address(), 53}}))
-            << one.id;
+        expect_connected(one);
+        for (const auto& address : one.addresses()) {
+            EXPECT_TRUE(one.id == first.id || meet(Protocol::udp, {first.netns}, {one.netns, {address, 53}})) << one.id;
+        }
     }
-    each(all, [](Member& one) { one.answer = del(one.id, one.netns); });
+    each(all, [](Member& one) { one.answer = del_one(one); });
     for (const auto& one : all) {
         EXPECT_TRUE(succeeded(one.answer)) << one.id;
     }
@@ -114,14 +168,14 @@ TEST_F(Crowd, OfOneIdIsConnectedOnce) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Crowd, ThatComesAndGoesIsWhatTheAnswersSaid) {
+TEST_P(CrowdOfFamily, ThatComesAndGoesIsWhatTheAnswersSaid) {
     auto all = members(16);
     const auto before = Snapshot::take();
     each(all, [&](Member& one) {
         std::mt19937 random(static_cast<unsigned>(&one - all.data()));
         for (int i = 0; i < 8; ++i) {
             const bool connected = one.answer.json.is_object();
-            const auto answer = random() % 3 == 0 ? del(one.id, one.netns) : add(one.id, one.netns);
+            const auto answer = random() % 3 == 0 ? del_one(one) : add_one(one);
             if (answer.ok()) {
                 one.answer = answer;  // a DEL's has no JSON
             } else if (!connected || answer.code() != 102) {
@@ -130,35 +184,26 @@ TEST_F(Crowd, ThatComesAndGoesIsWhatTheAnswersSaid) {
             }
         }
     });
-    std::set<std::string> expected, listed;
     for (const auto& one : all) {
         EXPECT_EQ(one.answer.status, 0) << one.id << ": " << one.answer.text;
-        if (one.answer.json.is_object()) {
-            expected.insert(one.id + " " + one.address());
-            EXPECT_TRUE(ping(one.netns, "10.0.0.1")) << one.id;
-            EXPECT_TRUE(meet(Protocol::tcp, {one.netns}, {world_.world(), {world_address, 80}})) << one.id;
-        }
     }
-    for (const auto& row : ctl_json({"endpoints"})) {
-        listed.insert(row.at("container").get<std::string>() + " " + row.at("address").get<std::string>());
-    }
-    EXPECT_EQ(listed, expected);
-    each(all, [](Member& one) { one.answer = del(one.id, one.netns); });
+    expect_what_the_answers_said(all);
+    each(all, [](Member& one) { one.answer = del_one(one); });
     EXPECT_TRUE(before.holds());
 }
 
 // Two hundred calls of four kinds, some killed somewhere: what is there afterwards is what the last answers said, and
 // what nobody has an answer for, gc and DEL find.
-TEST_F(Crowd, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
+TEST_P(CrowdOfFamily, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
     constexpr int rounds = 13;  // of 16 members: 208 calls
     auto all = members(16);
     const auto before = Snapshot::take();
     const auto gc_of_all = [&] {
-        auto conf = configuration();
+        auto listing = conf();
         for (const auto& one : all) {
-            conf["cni.dev/valid-attachments"].push_back({{"containerID", one.id}, {"ifname", "eth0"}});
+            listing["cni.dev/valid-attachments"].push_back({{"containerID", one.id}, {"ifname", "eth0"}});
         }
-        return Call{.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""};
+        return Call{.command = "GC", .id = "", .netns = "", .conf = listing, .interface = ""};
     };
     const auto killed_somewhere = [](const Call& call, std::uint64_t microseconds) {
         auto child = start({plugin()}, call.options());
@@ -170,14 +215,14 @@ TEST_F(Crowd, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
         const auto index = static_cast<std::size_t>(&one - all.data());
         std::mt19937 random(static_cast<unsigned>(index) + 100);
         for (int i = 0; i < rounds; ++i) {
-            const Call add_one{.command = "ADD", .id = one.id, .netns = one.netns};
-            const Call del_one{.command = "DEL", .id = one.id, .netns = one.netns};
+            const Call adding{.command = "ADD", .id = one.id, .netns = one.netns, .conf = conf()};
+            const Call deleting{.command = "DEL", .id = one.id, .netns = one.netns, .conf = conf()};
             switch (random() % 6) {
                 case 0:  // killed, and then undone, as a runtime would
-                    killed_somewhere(random() % 2 == 0 ? add_one : del_one, random() % 6000);
+                    killed_somewhere(random() % 2 == 0 ? adding : deleting, random() % 6000);
                     [[fallthrough]];
                 case 1:
-                    EXPECT_TRUE(succeeded(answer_to(del_one))) << one.id;
+                    EXPECT_TRUE(succeeded(answer_to(deleting))) << one.id;
                     one.answer = {};
                     break;
                 case 2:
@@ -185,7 +230,7 @@ TEST_F(Crowd, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
                     break;
                 case 3:
                     if (one.answer.json.is_object()) {
-                        auto check = add_one;
+                        auto check = adding;
                         check.command = "CHECK";
                         check.conf["prevResult"] = one.answer.json;
                         EXPECT_TRUE(succeeded(answer_to(check))) << one.id;
@@ -194,27 +239,23 @@ TEST_F(Crowd, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
                     [[fallthrough]];
                 default:
                     if (!one.answer.json.is_object()) {
-                        one.answer = answer_to(add_one);
+                        one.answer = answer_to(adding);
                         EXPECT_TRUE(succeeded(one.answer)) << one.id;
                     }
             }
         }
     });
-    std::set<std::string> expected, listed;
-    for (const auto& one : all) {
-        if (one.answer.json.is_object()) {
-            expected.insert(one.id + " " + one.address());
-            EXPECT_TRUE(ping(one.netns, "10.0.0.1")) << one.id;
-        }
-    }
-    for (const auto& row : ctl_json({"endpoints"})) {
-        listed.insert(row.at("container").get<std::string>() + " " + row.at("address").get<std::string>());
-    }
-    EXPECT_EQ(listed, expected);
+    expect_what_the_answers_said(all);
     EXPECT_EQ(ctl_json({"gc"}), Json::array());
-    each(all, [](Member& one) { one.answer = del(one.id, one.netns); });
+    each(all, [](Member& one) { one.answer = del_one(one); });
     EXPECT_TRUE(before.comes_back());
 }
+
+INSTANTIATE_TEST_SUITE_P(Each, CrowdOfFamily,
+                         testing::Values(Setting{"IPv4", configuration, {ipv4}},
+                                         Setting{"IPv6", ipv6_configuration, {ipv6}},
+                                         Setting{"Both", dual_configuration, {ipv4, ipv6}}),
+                         [](const auto& param) { return param.param.name; });
 
 }  // namespace
 }  // namespace causeway::test
