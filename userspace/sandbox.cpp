@@ -383,8 +383,11 @@ std::expected<void, Error> disconnect_chosen(
     if (datapath) {
         const auto chosen = TRY(choose(*datapath));
         failures.note(undo(*datapath, netlink, chosen));
+        // Where there was nothing to undo, a disconnect that was killed may have left its program on lo.
         const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
-        last = datapath->attachments.empty() || (std::ranges::any_of(chosen, publishes) && TRY(nothing_is_published()));
+        const bool published =
+            chosen.empty() ? verify_loopback(*datapath).has_value() : std::ranges::any_of(chosen, publishes);
+        last = datapath->attachments.empty() || (published && TRY(nothing_is_published()));
     }
     if (last) {
         failures.note(unload_if_unused(lock, netlink));

@@ -163,14 +163,26 @@ private:
     }
 
     bool is_hit(const seccomp_notif& request) {
-        if (static_cast<pid_t>(request.pid) != pid_) {
+        if (!fault_.of_children && !is_of_program(static_cast<pid_t>(request.pid))) {
             return false;
         }
         counting_ = counting_ || (request.data.nr == SYS_read && request.data.args[0] == STDIN_FILENO);
-        const bool counts = counting_ && (fault_.calls.empty() ||
-                                          std::ranges::find(fault_.calls, request.data.nr) != fault_.calls.end());
+        const bool counts = counting_ && counts_at_all(request.data);
         result_.counted += counts ? 1 : 0;
         return counts && fault_.kind != Fault::Kind::none && result_.counted == fault_.nth;
+    }
+
+    bool counts_at_all(const seccomp_data& call) const {
+        const auto is_listed = [](const auto& list, auto one) {
+            return list.empty() || std::ranges::find(list, one) != list.end();
+        };
+        return is_listed(fault_.calls, call.nr) && (call.nr != SYS_bpf || is_listed(fault_.bpf_commands, call.args[0]));
+    }
+
+    // The kernel tells which thread asks.
+    bool is_of_program(pid_t thread) const {
+        return thread == pid_ ||
+               access(("/proc/" + std::to_string(pid_) + "/task/" + std::to_string(thread)).c_str(), F_OK) == 0;
     }
 
     const Fault& fault_;

@@ -5,6 +5,7 @@
 // faults are the kernel's, as the program sees them, and no code is there for the test's sake.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,14 +17,16 @@ struct Fault {
     enum class Kind { none, error, kill, kill_group };
 
     Kind kind = Kind::none;
-    int nth = 0;               // 1: the first of the calls that count
-    int error = 0;             // what it fails with
-    std::vector<int> calls{};  // by number, SYS_bpf for one; empty: all count
+    int nth = 0;                                // 1: the first of the calls that count
+    int error = 0;                              // what it fails with
+    std::vector<int> calls{};                   // by number, SYS_bpf for one; empty: all count
+    std::vector<std::uint64_t> bpf_commands{};  // of SYS_bpf: BPF_OBJ_PIN for one; empty: all count
+    bool of_children = false;                   // those of what it forks count too
 };
 
 struct Faulted {
     Output output;
-    int counted = 0;   // calls of the program that counted; what it forked is not asked
+    int counted = 0;   // calls of the program's threads that counted
     std::string call;  // the call that was hit, as "bpf(0)"; empty: there were fewer
 };
 

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// kill -9 before each system call of ADD and of DEL: what comes next finds all that was left, and undoes it.
+// kill -9 before each system call of ADD and of DEL: whatever is called next finds all that was left, and undoes it.
+#include <linux/bpf.h>
 #include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+#include <tuple>
 
 #include "tests/system/fault.hpp"
 #include "tests/system/host.hpp"
@@ -10,134 +15,162 @@
 namespace causeway::test {
 namespace {
 
-constexpr int shards = 4;  // each a case of its own, which takes every fourth call
+constexpr int shards = 8;  // each a case of its own, which takes every eighth call
+
+struct Calls {
+    std::vector<int> numbers;
+    std::vector<std::uint64_t> bpf_commands;
+};
 
 // Those that change what outlives the program: a kill before any other is one before the next of these.
-const std::vector<int> with_effect{SYS_bpf,    SYS_sendto,   SYS_mkdir, SYS_rename, SYS_mount,
-                                   SYS_unlink, SYS_unlinkat, SYS_rmdir, SYS_clone,  SYS_write};
+const Calls with_effect{
+    {SYS_bpf, SYS_sendto, SYS_mkdir, SYS_rename, SYS_mount, SYS_unlink, SYS_unlinkat, SYS_rmdir, SYS_clone3, SYS_write},
+    {BPF_OBJ_PIN, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_PROG_ATTACH, BPF_PROG_DETACH, BPF_LINK_CREATE,
+     BPF_LINK_DETACH, BPF_PROG_TEST_RUN, BPF_MAP_LOOKUP_AND_DELETE_ELEM}};
+const Calls all{};
 
-class Killed : public Host, public testing::WithParamInterface<int> {
+struct Setting {
+    std::string name;
+    Json (*configuration)(const Json& patch);
+    std::vector<std::string> gateways;
+    bool everything;  // ports are published, and there is a bandwidth
+};
+void PrintTo(const Setting& setting, std::ostream* stream) {
+    *stream << setting.name;
+}
+
+const Setting plain{"IPv4", configuration, {"10.0.0.1"}, false},
+    everything{"Everything", dual_configuration, {"10.0.0.1", "fd00:1::1"}, true};
+
+enum class Next { del, gc, add };
+
+std::string name_of(Next next) {
+    return std::array{"DEL", "GC", "ADD"}.at(static_cast<std::size_t>(next));
+}
+
+class Killed : public Host, public testing::WithParamInterface<std::tuple<Setting, int>> {
 protected:
     void SetUp() override {
         netns_ = world_.add_namespace("blue");
         ip({"link", "set", "lo", "up"}, netns_);
     }
 
-    // Calls `body` with the kill before call 1, 5, 9, ... until the program outlives it, or something is wrong.
-    void kill_at_each(const std::string& command, Fault::Kind kind, const std::function<void()>& before,
-                      const std::function<void()>& after, const std::vector<int>& calls = {}) {
-        const Call call{.command = command, .id = "blue", .netns = netns_};
+    static const Setting& setting() { return std::get<Setting>(GetParam()); }
+
+    static Json conf() {
+        auto conf = setting().configuration({{"tables", {{"flows", 64}, {"sandboxes", 64}}}});
+        if (setting().everything) {
+            conf["runtimeConfig"] = {{"portMappings",
+                                      {{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
+                                       {{"hostPort", 8081}, {"containerPort", 53}, {"protocol", "udp"}}}},
+                                     {"bandwidth",
+                                      {{"ingressRate", 80000000},
+                                       {"ingressBurst", 800000},
+                                       {"egressRate", 80000000},
+                                       {"egressBurst", 800000}}}};
+        }
+        return conf;
+    }
+
+    // Without ports, so that what the host needs for the first one comes and goes beside it.
+    void connect_keeper() {
+        auto without_ports = conf();
+        without_ports.merge_patch({{"runtimeConfig", {{"portMappings", nullptr}}}});
+        keeper_ = connect("keeper", without_ports);
+        namespaces_.push_back(keeper_.netns);
+    }
+
+    static bool reaches_its_gateways(const std::string& netns) {
+        return std::ranges::all_of(setting().gateways, [&](const auto& gateway) { return ping(netns, gateway); });
+    }
+
+    // The call with a kill before its system call number 1, then 9, 17, ... until it outlives it; after each what
+    // comes next, and then all is as it was.
+    void kill_at_each(const std::string& command, Fault::Kind kind, const Calls& calls) {
+        namespaces_.push_back(netns_);
+        const auto before = Snapshot::take(namespaces_);
+        const Call call{.command = command, .id = "blue", .netns = netns_, .conf = conf()};
         int kills = 0;
-        for (int nth = 1 + GetParam();; nth += shards) {
-            before();
-            const auto faulted = run_with({.kind = kind, .nth = nth, .calls = calls}, {plugin()}, call.options());
-            SCOPED_TRACE(command + " killed before call " + std::to_string(nth) + ", " + faulted.call);
-            kills += faulted.output.status == 128 + SIGKILL ? 1 : 0;
-            after();
-            if (faulted.call.empty() || HasFailure()) {
-                break;
+        bool outlived = false;
+        for (int nth = 1 + std::get<int>(GetParam()); !outlived && !HasFailure(); nth += shards) {
+            for (const auto next : {Next::del, Next::gc, Next::add}) {
+                if (command == "DEL") {
+                    ASSERT_TRUE(succeeded(add("blue", netns_, conf())));
+                }
+                const auto faulted =
+                    run_with({.kind = kind, .nth = nth, .calls = calls.numbers, .bpf_commands = calls.bpf_commands},
+                             {plugin()}, call.options());
+                SCOPED_TRACE(command + " killed before call " + std::to_string(nth) + ", " + faulted.call + ", then " +
+                             name_of(next));
+                kills += faulted.output.status == 128 + SIGKILL ? 1 : 0;
+                outlived = faulted.call.empty();
+                undo_by(next, command);
+                EXPECT_TRUE(before.comes_back());
+                EXPECT_TRUE(keeper_.netns.empty() || reaches_its_gateways(keeper_.netns));
             }
         }
-        EXPECT_GE(kills, 10);
+        EXPECT_GE(kills, 3);
     }
 
     std::string netns_;
+    Sandbox keeper_;
+
+private:
+    void undo_by(Next next, const std::string& killed) {
+        if (next == Next::gc) {  // as a runtime calls it that has no record of the call that it lost
+            auto listing = conf();
+            listing["cni.dev/valid-attachments"] =
+                keeper_.netns.empty() ? Json::array() : Json::parse(R"([{"containerID": "keeper", "ifname": "eth0"}])");
+            EXPECT_TRUE(
+                succeeded(answer_to({.command = "GC", .id = "", .netns = "", .conf = listing, .interface = ""})));
+            return;
+        }
+        if (next == Next::add) {
+            const auto again = add("blue", netns_, conf());
+            if (again.code() != 102) {
+                EXPECT_TRUE(succeeded(again));
+            }
+            // Still on record: of an ADD killed when all was done, or of a DEL before it was.
+            EXPECT_TRUE((killed == "DEL" && again.code() == 102) || reaches_its_gateways(netns_)) << again.text;
+        }
+        EXPECT_TRUE(succeeded(del("blue", netns_, conf())));
+    }
+
+    std::vector<std::string> namespaces_;
 };
 
-TEST_P(Killed, FirstAddIsUndoneByDel) {
-    const auto before = Snapshot::take({netns_});
-    kill_at_each(
-        "ADD", Fault::Kind::kill, [] {},
-        [&] {
-            EXPECT_TRUE(succeeded(del("blue", netns_)));
-            EXPECT_TRUE(before.comes_back());
-        });
-}
+// With a datapath to load and to unload, which takes its time: so each call that matters, of all that there is.
+class KilledAlone : public Killed {};
 
-TEST_P(Killed, FirstAddCanBeMadeAgain) {
-    const auto before = Snapshot::take({netns_});
-    kill_at_each(
-        "ADD", Fault::Kind::kill, [] {},
-        [&] {
-            const auto answer = add("blue", netns_);
-            if (answer.code() != 102) {  // killed when all was done
-                EXPECT_TRUE(succeeded(answer));
-            }
-            EXPECT_TRUE(ping(netns_, "10.0.0.1"));
-            EXPECT_TRUE(succeeded(del("blue", netns_)));
-            EXPECT_TRUE(before.comes_back());
-        },
-        with_effect);
-}
-
-TEST_P(Killed, LaterAddIsUndoneByDel) {
-    const auto keeper = connect("keeper");
-    const auto before = Snapshot::take({netns_, keeper.netns});
-    kill_at_each(
-        "ADD", Fault::Kind::kill, [] {},
-        [&] {
-            EXPECT_TRUE(succeeded(del("blue", netns_)));
-            EXPECT_TRUE(before.comes_back());
-            EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
-        });
-}
-
-// As a runtime calls it that has no record of the ADD that it lost.
-TEST_P(Killed, LaterAddIsUndoneByGc) {
-    const auto keeper = connect("keeper");
-    const auto before = Snapshot::take({netns_, keeper.netns});
-    auto conf = configuration();
-    conf["cni.dev/valid-attachments"] = Json::parse(R"([{"containerID": "keeper", "ifname": "eth0"}])");
-    kill_at_each(
-        "ADD", Fault::Kind::kill, [] {},
-        [&] {
-            EXPECT_TRUE(succeeded(answer_to({.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""})));
-            EXPECT_TRUE(before.comes_back());
-            EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
-        },
-        with_effect);
-}
-
-TEST_P(Killed, LaterAddCanBeMadeAgain) {
-    const auto keeper = connect("keeper");
-    const auto before = Snapshot::take({netns_, keeper.netns});
-    kill_at_each(
-        "ADD", Fault::Kind::kill, [] {},
-        [&] {
-            const auto answer = add("blue", netns_);
-            if (answer.code() != 102) {
-                EXPECT_TRUE(succeeded(answer));
-            }
-            EXPECT_TRUE(meet(Protocol::udp, {netns_}, {keeper.netns, {keeper.address, 53}}));
-            EXPECT_TRUE(succeeded(del("blue", netns_)));
-            EXPECT_TRUE(before.comes_back());
-        });
+TEST_P(KilledAlone, FirstAddIsUndoneByWhateverComesNext) {
+    kill_at_each("ADD", Fault::Kind::kill, with_effect);
 }
 
 // With all that it has started: as when a runtime's whole service is ended.
-TEST_P(Killed, LastDelCanBeMadeAgain) {
-    const auto before = Snapshot::take({netns_});
-    kill_at_each(
-        "DEL", Fault::Kind::kill_group, [&] { ASSERT_TRUE(succeeded(add("blue", netns_))); },
-        [&] {
-            EXPECT_TRUE(succeeded(del("blue", netns_)));
-            EXPECT_TRUE(before.comes_back());
-        });
+TEST_P(KilledAlone, LastDelIsEndedByWhateverComesNext) {
+    kill_at_each("DEL", Fault::Kind::kill_group, with_effect);
 }
 
-TEST_P(Killed, EarlierDelCanBeMadeAgain) {
-    const auto keeper = connect("keeper");
-    const auto before = Snapshot::take({netns_, keeper.netns});
-    kill_at_each(
-        "DEL", Fault::Kind::kill, [&] { ASSERT_TRUE(succeeded(add("blue", netns_))); },
-        [&] {
-            EXPECT_TRUE(succeeded(del("blue", netns_)));
-            EXPECT_TRUE(before.comes_back());
-            EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
-        });
+class KilledBesideAnother : public Killed {};
+
+TEST_P(KilledBesideAnother, LaterAddIsUndoneByWhateverComesNext) {
+    connect_keeper();
+    kill_at_each("ADD", Fault::Kind::kill, setting().everything ? all : with_effect);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shard, Killed, testing::Range(0, shards));
+TEST_P(KilledBesideAnother, EarlierDelIsEndedByWhateverComesNext) {
+    connect_keeper();
+    kill_at_each("DEL", Fault::Kind::kill, setting().everything ? all : with_effect);
+}
+
+constexpr auto name_of_case = [](const auto& param) {
+    return std::get<Setting>(param.param).name + "Shard" + std::to_string(std::get<int>(param.param));
+};
+
+INSTANTIATE_TEST_SUITE_P(Each, KilledAlone, testing::Combine(testing::Values(everything), testing::Range(0, shards)),
+                         name_of_case);
+INSTANTIATE_TEST_SUITE_P(Each, KilledBesideAnother,
+                         testing::Combine(testing::Values(plain, everything), testing::Range(0, shards)), name_of_case);
 
 }  // namespace
 }  // namespace causeway::test
