@@ -13,6 +13,8 @@
 #include <cstring>
 #include <sstream>
 
+#include "cni/shown.hpp"
+
 namespace causeway::cni {
 
 namespace {
@@ -26,7 +28,7 @@ std::expected<std::string, Error> find_plugin(const Request& request, const std:
         }
     }
     return fail(Code::invalid_environment,
-                "the IPAM plugin \"" + type + "\" is not in CNI_PATH \"" + request.path + "\"");
+                "the IPAM plugin \"" + shown(type) + "\" is not in CNI_PATH \"" + request.path + "\"");
 }
 
 // A file that the child reads its configuration from: unlike a pipe it takes any length at once.

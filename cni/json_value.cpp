@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "cni/shown.hpp"
+
 namespace causeway::cni {
 
 std::string lower_case(std::string text) {
@@ -20,7 +22,7 @@ Json with_lower_keys(const Json& object) {
 }
 
 std::unexpected<Error> invalid(const std::string& key, const Json& value, const std::string& why) {
-    return fail(Code::invalid_configuration, key + ": " + value.dump() + " " + why);
+    return fail(Code::invalid_configuration, key + ": " + shown(value.dump()) + " " + why);
 }
 
 std::expected<std::optional<std::string>, Error> text_at(const Json& object, const std::string& key,

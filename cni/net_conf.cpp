@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "cni/nat_conf.hpp"
+#include "cni/shown.hpp"
 
 namespace causeway::cni {
 
@@ -123,7 +124,7 @@ std::expected<std::string, Error> read_version(const Json& conf) {
         for (const auto& one : known) {
             list += (list.empty() ? "" : ", ") + one;
         }
-        return fail(Code::incompatible_version, "cniVersion: \"" + version + "\" is not one of " + list);
+        return fail(Code::incompatible_version, "cniVersion: \"" + shown(version) + "\" is not one of " + list);
     }
     return version;
 }

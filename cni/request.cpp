@@ -7,6 +7,8 @@
 
 #include <causeway/abi.h>
 
+#include "cni/shown.hpp"
+
 namespace causeway::cni {
 
 namespace {
@@ -58,13 +60,17 @@ std::expected<void, Error> refuse_invalid(const Request& request, const CommandR
         return fail(Code::invalid_environment, "required for " + std::string(row.name) + " but not set: " + missing);
     }
     if (row.container_and_interface && !valid_container_id(request.container_id)) {
-        return fail(Code::invalid_environment, "CNI_CONTAINERID \"" + request.container_id +
+        return fail(Code::invalid_environment, "CNI_CONTAINERID \"" + shown(request.container_id) +
                                                    "\" may only hold letters, digits, '_', '.' and '-', and must "
                                                    "begin with a letter or digit");
     }
+    if (row.netns && request.netns.size() >= CAUSEWAY_NETNS_LEN) {
+        return fail(Code::invalid_environment, "CNI_NETNS \"" + shown(request.netns) + "\" is longer than " +
+                                                   std::to_string(CAUSEWAY_NETNS_LEN - 1) + " characters");
+    }
     if (row.container_and_interface && !valid_interface(request.interface)) {
         return fail(Code::invalid_environment,
-                    "CNI_IFNAME \"" + request.interface +
+                    "CNI_IFNAME \"" + shown(request.interface) +
                         "\" is not a device name: 1 to 15 characters, no '/', ':', '%' or space");
     }
     return {};
@@ -82,7 +88,7 @@ std::expected<Request, Error> read_request(const Environment& environment) {
     const auto* const row = std::ranges::find(commands, name, &CommandRow::name);
     if (row == commands.end()) {
         return fail(Code::invalid_environment,
-                    "CNI_COMMAND \"" + name + "\" is none of ADD, DEL, CHECK, GC, STATUS, VERSION");
+                    "CNI_COMMAND \"" + shown(name) + "\" is none of ADD, DEL, CHECK, GC, STATUS, VERSION");
     }
     Request request{row->command,        value("CNI_CONTAINERID"), value("CNI_NETNS"),
                     value("CNI_IFNAME"), value("CNI_PATH"),        value("CNI_ARGS")};

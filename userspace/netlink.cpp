@@ -457,6 +457,9 @@ std::expected<Link, Error> Netlink::get_link(nlmsghdr& request, std::string_view
 }
 
 std::expected<Link, Error> Netlink::link_named(const std::string& name) {
+    if (name.size() >= IFNAMSIZ) {  // of no device, and more than the message has room for
+        return std::unexpected(kernel_error(ENODEV, "look up the device " + name.substr(0, IFNAMSIZ) + "..."));
+    }
     Batch::Message message;
     auto& request = message.start(RTM_GETLINK, 0);
     mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg));

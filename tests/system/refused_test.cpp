@@ -91,6 +91,63 @@ TEST_F(Refusal, TellsJsonFromWhatIsNone) {
     EXPECT_TRUE(before.holds());
 }
 
+// Whatever the size of what is wrong, the message is for a person.
+TEST_F(Refusal, IsShortHoweverLongTheInput) {
+    const std::string long_name(100'000, 'x'), megabyte(1 << 20, 'x');
+    const auto netns = world_.add_namespace("refused");
+    const auto before = Snapshot::take({netns});
+    const auto expect_short = [&](const Answer& answer, int code, const std::string& part) {
+        EXPECT_TRUE(refused(answer, code, {part}));
+        EXPECT_LT(answer.message().size(), 1000U);
+        EXPECT_TRUE(before.holds());
+    };
+    expect_short(add(long_name, netns), 4, "CNI_CONTAINERID");
+    expect_short(add("?" + long_name, netns), 4, "CNI_CONTAINERID");
+    expect_short(add("refused", netns, configuration(), long_name), 4, "CNI_IFNAME");
+    expect_short(add("refused", "/run/" + long_name), 4, "CNI_NETNS");
+    expect_short(answer_to({.command = long_name, .id = "refused", .netns = netns}), 4, "CNI_COMMAND");
+    for (const auto* key : {"name", "device", "portRange"}) {
+        expect_short(add("refused", netns, configuration({{key, long_name}})), 7, key);
+    }
+    expect_short(add("refused", netns, configuration({{"cniVersion", long_name}})), 1, "cniVersion");
+    expect_short(add("refused", netns, configuration({{"uplinks", {long_name}}})), 7, "uplinks");
+    expect_short(add("refused", netns, configuration({{"device", megabyte}})), 7, "device");
+    expect_short(add("refused", netns, configuration({{"ipam", {{"type", long_name}}}})), 4, "IPAM plugin");
+}
+
+TEST_F(Refusal, TellsWhatIsNestedTooDeeply) {
+    const auto netns = world_.add_namespace("refused");
+    const auto before = Snapshot::take({netns});
+    auto options = Call{.command = "ADD", .id = "refused", .netns = netns}.options();
+    for (const auto& [open, close] : {std::pair<std::string, std::string>{"[", "]"}, {"{\"a\":", "}"}}) {
+        std::string deep, end;
+        for (int i = 0; i < 100'000; ++i) {
+            deep += open;
+            end += close;
+        }
+        options.stdin_text = "{\"cniVersion\": \"1.1.0\", \"name\": " + deep + "1" + end + "}";
+        EXPECT_TRUE(refused(answer_of(run({plugin()}, options)), 6, {"not JSON"}));
+        EXPECT_TRUE(before.holds());
+    }
+}
+
+// What it does not know may be as long as it likes, and ports as many as there are.
+TEST_F(Refusal, IsNotForLengthAlone) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take();
+    auto conf = configuration({{"somebodyElses", std::string(1 << 20, 'x')}});
+    for (int port = 1; port <= 10'000; ++port) {
+        conf["runtimeConfig"]["portMappings"].push_back(
+            {{"hostPort", port}, {"containerPort", port}, {"protocol", "udp"}});
+    }
+    EXPECT_TRUE(succeeded(add("blue", netns, conf)));
+    EXPECT_TRUE(succeeded(del("blue", netns, conf)));
+    EXPECT_TRUE(before.holds());
+    conf["runtimeConfig"]["portMappings"][9'999]["hostPort"] = 1;
+    EXPECT_TRUE(refused(add("blue", netns, conf), 7, {"portMappings", "\"hostPort\":1", "claims the same port"}));
+    EXPECT_TRUE(before.holds());
+}
+
 TEST_F(Refusal, TellsAVersionThatItDoesNotSpeak) {
     expect_refused(configuration({{"cniVersion", "9.9.9"}}), 1, {"9.9.9"});
 }
