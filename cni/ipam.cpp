@@ -111,12 +111,10 @@ Error error_of(const std::string& type, const Finished& finished) {
             "IPAM plugin \"" + type + "\" failed and said: " + (finished.output.empty() ? "nothing" : finished.output)};
 }
 
-std::expected<std::string, Error> output_of(const char* command, const Request& request, const NetConf& conf) {
-    const auto& type = *conf.delegated_ipam;
-    const auto path = TRY(find_plugin(request, type));
+std::expected<std::string, Error> output_of(const char* command, const std::string& path, const NetConf& conf) {
     const auto finished = TRY(run_plugin(path, command, conf.raw.dump()));
     if (!WIFEXITED(finished.status) || WEXITSTATUS(finished.status) != 0) {
-        return std::unexpected(error_of(type, finished));
+        return std::unexpected(error_of(*conf.delegated_ipam, finished));
     }
     return finished.output;
 }
@@ -203,12 +201,19 @@ std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const
 }
 
 std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf) {
-    const auto output = TRY(output_of("ADD", request, conf));
-    auto result = read_ipam_result(output, conf);
+    const auto path = TRY(find_plugin(request, *conf.delegated_ipam));
+    const auto output = output_of("ADD", path, conf);
+    auto result = output ? read_ipam_result(*output, conf) : std::unexpected(output.error());
     if (!result) {
         Error error = result.error();
-        if (const auto released = call_delegate("DEL", request, conf); !released) {
-            error.details += "not undone: " + released.error().message;
+        const auto add_detail = [&](const std::string& text) {
+            error.details += (error.details.empty() ? "" : "; ") + text;
+        };
+        if (*conf.delegated_ipam == "dhcp" && !conf.previous_result) {
+            add_detail("dhcp asks by the sandbox's interface, which causeway makes only when its address is known");
+        }
+        if (const auto released = output_of("DEL", path, conf); !released) {
+            add_detail("not undone: " + released.error().message);
         }
         return std::unexpected(error);
     }
@@ -216,7 +221,7 @@ std::expected<IpamResult, Error> add_by_delegate(const Request& request, const N
 }
 
 std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf) {
-    TRY(output_of(command, request, conf));
+    TRY(output_of(command, TRY(find_plugin(request, *conf.delegated_ipam)), conf));
     return {};
 }
 

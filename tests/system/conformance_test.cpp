@@ -41,6 +41,32 @@ protected:
         }
         return answer_of(run({plugin()}, options));
     }
+
+    // ADD, with a delegated plugin that writes down what it is asked, and then does as the script says.
+    static Call call_by(const std::string& script, const std::string& netns) {
+        std::filesystem::create_directory("/run/cni");
+        std::ofstream("/run/cni/giver") << "#!/bin/sh\nenv | grep ^CNI_ | sort | tr '\\n' ' ' >> /run/asked\n"
+                                        << "echo >> /run/asked\ncat >> /run/conf\n"
+                                        << script << "\n";
+        std::filesystem::permissions("/run/cni/giver", std::filesystem::perms::owner_all);
+        const auto conf = configuration({{"ipam", {{"type", "giver"}, {"ranges", nullptr}, {"routes", nullptr}}}});
+        return {.command = "ADD", .id = "blue", .netns = netns, .conf = conf, .path = "/run/cni"};
+    }
+    static Answer add_by(const std::string& script, const std::string& netns) {
+        return answer_to(call_by(script, netns));
+    }
+
+    static void expect_asked(const std::vector<std::string>& commands) {
+        std::ifstream asked("/run/asked");
+        std::string line;
+        for (const auto& command : commands) {
+            std::getline(asked, line);
+            EXPECT_THAT(line, HasSubstr("CNI_COMMAND=" + command +
+                                        " CNI_CONTAINERID=blue CNI_IFNAME=eth0 CNI_NETNS=/run/netns/blue "
+                                        "CNI_PATH=/run/cni"));
+        }
+        EXPECT_FALSE(std::getline(asked, line)) << line;
+    }
 };
 
 class Section1 : public Conformance {};
@@ -265,16 +291,11 @@ TEST_F(Section2Gc, RemovesWhatIsNotListedAndNeedsAPath) {
 // is executed with a CNI_COMMAND of CHECK, DEL, GC or STATUS, it must also execute any plugins which it delegated to.";
 // "If the plugin returns an error, the 'upper' plugin must ... call DEL"
 TEST_F(Section4, DelegatesEveryCommandWithAllThatItGot) {
-    std::filesystem::create_directory("/run/cni");
-    std::ofstream("/run/cni/giver")
-        << "#!/bin/sh\nenv | grep ^CNI_ | sort | tr '\\n' ' ' >> /run/asked\necho >> /run/asked\n"
-           "cat >> /run/conf\n[ $CNI_COMMAND != ADD ] || "
-           "echo '{\"cniVersion\": \"1.1.0\", \"ips\": [{\"address\": \"10.0.0.44/24\"}]}'\n";
-    std::filesystem::permissions("/run/cni/giver", std::filesystem::perms::owner_all);
-    auto conf = configuration();
-    conf["ipam"] = {{"type", "giver"}, {"key", "value"}};
     const auto netns = world_.add_namespace("blue");
-    Call call{.command = "ADD", .id = "blue", .netns = netns, .conf = conf, .path = "/run/cni"};
+    auto call = call_by(
+        "[ $CNI_COMMAND != ADD ] || "
+        "echo '{\"cniVersion\": \"1.1.0\", \"ips\": [{\"address\": \"10.0.0.44/24\"}]}'",
+        netns);
     const auto added = answer_to(call);
     ASSERT_TRUE(succeeded(added));
     call.conf["prevResult"] = added.json;
@@ -282,13 +303,15 @@ TEST_F(Section4, DelegatesEveryCommandWithAllThatItGot) {
         call.command = command;
         EXPECT_TRUE(succeeded(answer_to(call))) << command;
     }
-    std::ifstream asked("/run/asked");
-    for (const std::string command : {"ADD", "CHECK", "STATUS", "GC", "DEL"}) {
-        std::string line;
-        std::getline(asked, line);
-        EXPECT_THAT(line, HasSubstr("CNI_COMMAND=" + command +
-                                    " CNI_CONTAINERID=blue CNI_IFNAME=eth0 CNI_NETNS=" + netns + " CNI_PATH=/run/cni"));
-    }
+    expect_asked({"ADD", "CHECK", "STATUS", "GC", "DEL"});
+}
+
+// "If, on ADD, a delegated plugin fails, the "upper" plugin should execute again with DEL before returning failure."
+TEST_F(Section4, CallsDelAfterAnAddThatFailed) {
+    const auto answer = add_by("[ $CNI_COMMAND != ADD ]", world_.add_namespace("blue"));
+    EXPECT_TRUE(refused(answer, 5, {"giver"}));
+    EXPECT_EQ(answer.json.value("details", ""), "");
+    expect_asked({"ADD", "DEL"});
 }
 
 // "interfaces: An array of all interfaces created by the attachment, including any host-level interfaces": name, mac,
@@ -314,9 +337,12 @@ TEST_F(Section5Error, HasTheCodeOfTheTable) {
     const auto unsupported = configuration({{"runtimeConfig", {{"deviceID", "0000:00:1f.6"}}}});
     EXPECT_TRUE(refused(add("blue", netns, unsupported), 2, {"deviceID", "0000:00:1f.6"})) << "key and value";
     EXPECT_TRUE(refused(with("DANCE", Json::object(), input), 4, {"CNI_COMMAND"})) << "names of invalid variables";
+    EXPECT_TRUE(refused(add_by("exit 1", netns), 5, {"giver"})) << "I/O failure";
     EXPECT_TRUE(refused(with("ADD", Json::object(), "{"), 6));
     EXPECT_TRUE(refused(add("blue", netns, configuration({{"mtu", -1}})), 7, {"mtu"}));
     EXPECT_TRUE(refused(add("blue", "/run/netns/none"), 8, {"/run/netns/none"}));
+    const auto later = add_by(R"(echo '{"code": 11, "msg": "come again"}'; exit 1)", netns);
+    EXPECT_TRUE(refused(later, 11, {"giver", "come again"})) << "try again later, in the delegated plugin's words";
     for (const std::string version : {"0.3.1", "0.4.0", "1.0.0", "1.1.0"}) {
         const auto answer = add("blue", netns, configuration({{"cniVersion", version}, {"mtu", -1}}));
         EXPECT_EQ(answer.json.at("cniVersion"), version) << "the same as in the request";

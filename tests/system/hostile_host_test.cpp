@@ -121,6 +121,28 @@ TEST_F(HostileHost, GivesSandboxesIPv6ThatItDoesWithoutItself) {
     EXPECT_EQ(sysctl("net/ipv6/conf/up0/disable_ipv6"), "1");
 }
 
+// A page for each file, and none left: for the lease, and then for what host-local writes after it.
+TEST_F(HostileHost, SaysThatTheDiskOfAnotherPluginsLeasesIsFull) {
+    const auto keeper = connect("keeper");
+    auto conf = configuration({{"cniVersion", "1.0.0"}});
+    conf["ipam"] =
+        Json::parse(R"({"type": "host-local", "dataDir": "/run/leases", "ranges": [[{"subnet": "10.0.0.0/24"}]]})");
+    const auto before = Snapshot::take({netns_, keeper.netns});
+    must_run({"mkdir", "/run/leases"});
+    for (const auto* size : {"size=4096", "size=8192"}) {
+        ASSERT_EQ(mount("none", "/run/leases", "tmpfs", 0, size), 0);
+        must_run({"sh", "-c", "echo full > /run/leases/file"});
+        const auto answer = add("blue", netns_, conf);
+        EXPECT_TRUE(refused(answer, answer.code(), {"host-local", "/run/leases/sandboxes/", "no space left"})) << size;
+        for (const auto& file : std::filesystem::directory_iterator("/run/leases/sandboxes")) {
+            EXPECT_FALSE(file.path().filename().string().starts_with("10.")) << file.path() << " is left";
+        }
+        ASSERT_EQ(umount("/run/leases"), 0);
+        EXPECT_TRUE(before.holds());
+    }
+    expect_well();
+}
+
 // The pins go with the mount, and with them what was on record: the devices of then are somebody else's until gc.
 TEST_F(HostileHost, TellsOfGcWhenBpffsWasUnmounted) {
     const auto keeper = connect("keeper");

@@ -14,6 +14,7 @@ namespace causeway::test {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 // host-local of Debian 12 speaks 1.0.0. Its leases go into the world's own /run.
 Json host_local(const Json& patch = Json::object()) {
@@ -37,6 +38,7 @@ bool has_lease(const std::string& address) {
 
 class HostLocal : public Host {};
 class Static : public Host {};
+class Dhcp : public Host {};
 
 TEST_F(HostLocal, GivesAnAddressThatWorksAndTakesItBack) {
     const auto before = Snapshot::take();
@@ -103,6 +105,20 @@ TEST_F(Static, CannotGiveOneAddressTwice) {
     EXPECT_TRUE(refused(add("red", netns, fixed("10.0.0.1/24")), 102, {"10.0.0.1"}));
     EXPECT_TRUE(before.holds());
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+}
+
+// It would ask by an interface that is made only when its address is known.
+TEST_F(Dhcp, SaysWhyItCannotServe) {
+    const auto netns = world_.add_namespace("blue");
+    const auto daemon = start({"/usr/lib/cni/dhcp", "daemon", "-socketpath", "/run/dhcp.sock"});
+    ASSERT_TRUE(eventually([] { return std::filesystem::exists("/run/dhcp.sock"); }));
+    auto conf = configuration({{"cniVersion", "1.0.0"}});
+    conf["ipam"] = {{"type", "dhcp"}, {"daemonSocketPath", "/run/dhcp.sock"}};
+    const auto before = Snapshot::take({netns});
+    const auto answer = add("blue", netns, conf);
+    EXPECT_TRUE(refused(answer, answer.code(), {"dhcp", "Link not found"}));
+    EXPECT_THAT(answer.json.value("details", ""), HasSubstr("makes only when its address is known"));
+    EXPECT_TRUE(before.holds());
 }
 
 // A plugin that writes what it is asked to /run/asked, and answers as /run/cni/answer says.
@@ -205,6 +221,7 @@ TEST_F(Delegation, PassesAnErrorOnWithItsCode) {
     const auto before = Snapshot::take({netns});
     answer_with(R"({"cniVersion": "1.1.0", "code": 142, "msg": "no more today", "details": "come back"})", 1);
     EXPECT_TRUE(refused(ask("ADD", "blue"), 142, {"notes", "no more today"}));
+    EXPECT_THAT(asked(), ElementsAre("ADD blue", "DEL blue"));
     EXPECT_TRUE(before.holds());
 }
 

@@ -247,7 +247,7 @@ TEST_F(AnswerWithDelegate, IsThePluginsErrorWhenItHasNoAddress) {
     plugins_.add("leases", R"(echo '{"code": 101, "msg": "no addresses left"}'; exit 1)");
     const auto error = error_of_add();
     EXPECT_EQ(error["code"], 101);
-    EXPECT_EQ(plugins_.calls(), "ADD\n");
+    EXPECT_EQ(plugins_.calls(), "ADD\nDEL\n");
 }
 
 }  // namespace

@@ -179,10 +179,13 @@ TEST_F(IpamPlugin, IsRefusedByNameWhenItCanNotBeRun) {
 }
 
 TEST_F(IpamPlugin, HasItsOwnErrorReturnedWhenItGivesOne) {
-    plugins_.add("leases", R"(echo '{"code": 11, "msg": "busy", "details": "by another"}'; exit 1)");
+    plugins_.add("leases",
+                 "[ $CNI_COMMAND = ADD ] || exit 0\n"
+                 R"(echo '{"code": 11, "msg": "busy", "details": "by another"}'; exit 1)");
     const auto result = add();
     EXPECT_TRUE(fails_with(result, Code::try_again_later, {"\"leases\"", "busy"}));
     EXPECT_EQ(result.error().details, "by another");
+    EXPECT_EQ(plugins_.calls(), "ADD\nDEL\n");
 }
 
 TEST_F(IpamPlugin, HasItsWordsReturnedWhenTheyAreNoJson) {
