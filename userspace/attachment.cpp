@@ -170,7 +170,7 @@ std::expected<void, Error> take_addresses_back(const Attachment& attachment) {
     if (!netns) {
         return {};  // gone, and the interface with it
     }
-    auto inside = TRY(Netlink::open_in(*netns));
+    auto inside = TRY(Netlink::open_in(*netns, TRY(Netns::current())));
     const auto link = inside.link_named(key.interface);
     if (!link) {
         return link.error().number == ENODEV ? std::expected<void, Error>{} : std::unexpected(link.error());

@@ -69,9 +69,10 @@ public:
         return bpf_map_get_next_key(fd_.get(), nullptr, &key) != 0;
     }
 
-    // Every entry there is when the walk begins, once; those that come or go meanwhile, perhaps. Hash maps only.
-    std::expected<void, Error> for_each(const std::function<void(const Key&, const Value&)>& visit) const {
-        constexpr std::uint32_t at_once = 256;  // more than the entries of any bucket: the kernel wants whole ones
+    // Every entry there is when the walk begins, once; those that come or go meanwhile, perhaps. at_once: read by one
+    // call; of a hash map more than any bucket has, since the kernel wants whole ones.
+    std::expected<void, Error> for_each(const std::function<void(const Key&, const Value&)>& visit,
+                                        std::uint32_t at_once = 256) const {
         std::vector<Key> keys(at_once);
         std::vector<Value> values(at_once);
         std::uint32_t position = 0;

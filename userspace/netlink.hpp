@@ -99,8 +99,9 @@ private:
 
 class Netlink {
 public:
-    static std::expected<Netlink, Error> open();                 // the calling thread's namespace
-    static std::expected<Netlink, Error> open_in(const Netns&);  // that one; the thread comes back
+    static std::expected<Netlink, Error> open();  // the calling thread's namespace
+    // That one's; the thread, which is in home, comes back.
+    static std::expected<Netlink, Error> open_in(const Netns& netns, const Netns& home);
 
     // ENODEV where there is none.
     std::expected<Link, Error> link_named(const std::string& name);

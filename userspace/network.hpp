@@ -81,8 +81,8 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
 std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
                                            bool* created);
 
-// What is there of the gateway device. Code::check_failed names what is missing.
-std::expected<void, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
+// The gateway device, with all that belongs to it. Code::check_failed names what is missing.
+std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
 
 // Whether make_network would take the spec; changes nothing. What would be its uplinks. datapath: null when none is
 // loaded.

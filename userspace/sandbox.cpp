@@ -41,7 +41,7 @@ bool belongs_to(const Datapath& datapath, const attachment& record, const std::s
 
 // --- connect ---
 
-std::expected<void, Error> refuse_bad_spec(const SandboxSpec& spec, const Netns& netns) {
+std::expected<void, Error> refuse_bad_spec(const SandboxSpec& spec, const Netns& netns, const Netns& home) {
     if (spec.id.container.size() >= CAUSEWAY_CONTAINER_LEN) {
         return fail(Code::invalid_environment,
                     "CNI_CONTAINERID is longer than " + std::to_string(CAUSEWAY_CONTAINER_LEN - 1) + " characters");
@@ -50,7 +50,7 @@ std::expected<void, Error> refuse_bad_spec(const SandboxSpec& spec, const Netns&
         return fail(Code::invalid_environment,
                     "CNI_NETNS is longer than " + std::to_string(CAUSEWAY_NETNS_LEN - 1) + " characters");
     }
-    if (netns.same_as(TRY(Netns::current()))) {
+    if (netns.same_as(home)) {
         return fail(Code::invalid_namespace, "CNI_NETNS " + spec.netns + " is the host's own network namespace");
     }
     return {};
@@ -309,8 +309,9 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
 
 std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const SandboxSpec& spec) {
     const auto netns = TRY(Netns::open(spec.netns));
-    TRY(refuse_bad_spec(spec, netns));
-    auto inside = TRY(Netlink::open_in(netns));
+    const auto home = TRY(Netns::current());
+    TRY(refuse_bad_spec(spec, netns, home));
+    auto inside = TRY(Netlink::open_in(netns, home));
     auto netlink = TRY(Netlink::open());
     auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
     // Before the rollback that may need them, so that they outlive it whichever way this function is left.

@@ -195,7 +195,7 @@ std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link,
 std::expected<void, Error> verify_inside(const SandboxId& id, const std::string& netns_path,
                                          const Attachment& attachment, const sandbox& identity,
                                          const Expected& expected) {
-    auto inside = TRY(Netlink::open_in(TRY(Netns::open(netns_path))));
+    auto inside = TRY(Netlink::open_in(TRY(Netns::open(netns_path)), TRY(Netns::current())));
     const std::string where = " in " + netns_path, what = "the interface " + id.interface + where;
     const auto link = TRY(must_find(inside, id.interface, what));
     TRY(require(link.peer == attachment.record.ifindex, what + " is another device than the one that was made"));
