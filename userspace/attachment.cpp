@@ -96,7 +96,7 @@ std::expected<bool, Error> claim_one(const Datapath& datapath, const BpfMap<std:
 
 std::expected<void, Error> release(const BpfMap<std::uint32_t, std::uint64_t>& map, std::uint32_t number,
                                    std::uint64_t claim, const std::string& what) {
-    if (map.find(number) != claim) {
+    if (TRY(map.look_up(number)) != claim) {
         return {};
     }
     return map.erase(number, what);
@@ -121,7 +121,7 @@ std::expected<void, Error> forget_flows(const Datapath& datapath, std::uint32_t 
 // host end that stays may be another sandbox's next, and what is sent from it must find none of them.
 std::expected<void, Error> leave_flows(const Datapath& datapath, const attachment& record, std::uint32_t ifindex,
                                        const std::string& who) {
-    const auto taken = datapath.usage_of.find(record.slot);
+    const auto taken = TRY(datapath.usage_of.look_up(record.slot));
     if (!taken || taken->flows == 0) {
         return {};
     }
@@ -130,7 +130,18 @@ std::expected<void, Error> leave_flows(const Datapath& datapath, const attachmen
         TRY(forget_flows(datapath, ifindex));
     }
     const auto departures = TRY(Datapath::open_departures());
-    return departures.put(0, departures.find(0).value_or(0) + 1, "that " + who + " has left flows");
+    const auto before = TRY(departures.look_up(0));
+    return departures.put(0, before.value_or(0) + 1, "that " + who + " has left flows");
+}
+
+// Its flows are nobody's before another one may have the slot.
+std::expected<void, Error> release_slot(const Datapath& datapath, const attachment& record, std::uint32_t ifindex,
+                                        const std::string& who) {
+    if (TRY(datapath.slots.look_up(record.slot)) != record.claim) {
+        return {};
+    }
+    TRY(leave_flows(datapath, record, ifindex, who));
+    return datapath.slots.erase(record.slot, "the slot of " + who);
 }
 
 // By its index, whatever an operator calls it now; by its name where a killed connect could not record that yet.
@@ -276,10 +287,7 @@ std::expected<void, Error> undo_one(const Datapath& datapath, Netlink& netlink, 
     if ((record.flags & ATTACHMENT_SHAPED) != 0) {
         failures.note(forget_bandwidth(datapath, record));
     }
-    if (datapath.slots.find(record.slot) == record.claim) {
-        failures.note(leave_flows(datapath, record, ifindex, who));
-        failures.note(datapath.slots.erase(record.slot, "the slot of " + who));
-    }
+    failures.note(release_slot(datapath, record, ifindex, who));
     if (record.block != 0) {
         failures.note(release(datapath.port_blocks, record.block, record.claim, "the port block of " + who));
     }
@@ -308,7 +316,7 @@ std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink
     if (datapath) {
         TRY(close_loopback_if_unused(*datapath));
     }
-    if (datapath && !datapath->attachments.empty()) {
+    if (datapath && !TRY(datapath->attachments.empty())) {
         return {};
     }
     if (datapath) {

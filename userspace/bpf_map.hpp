@@ -29,13 +29,20 @@ class BpfMap {
 public:
     BpfMap(UniqueFd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
 
-    std::optional<Value> find(const Key& key) const {
+    // Nothing: no such key.
+    std::expected<std::optional<Value>, Error> look_up(const Key& key) const {
         Value value{};
-        if (bpf_map_lookup_elem(fd_.get(), &key, &value) != 0) {
+        if (bpf_map_lookup_elem(fd_.get(), &key, &value) == 0) {
+            return value;
+        }
+        if (errno == ENOENT) {
             return std::nullopt;
         }
-        return value;
+        return std::unexpected(errno_error("look up an entry of the map " + name_));
     }
+
+    // The same for those to whom what can't be read is as good as absent.
+    std::optional<Value> find(const Key& key) const { return look_up(key).value_or(std::nullopt); }
 
     // EEXIST when the key is there: then nothing changes. what: the entry, for the error.
     std::expected<void, Error> insert(const Key& key, const Value& value, const std::string& what) const {
@@ -64,9 +71,15 @@ public:
         return info.max_entries;
     }
 
-    bool empty() const {
+    std::expected<bool, Error> empty() const {
         Key key{};
-        return bpf_map_get_next_key(fd_.get(), nullptr, &key) != 0;
+        if (bpf_map_get_next_key(fd_.get(), nullptr, &key) == 0) {
+            return false;
+        }
+        if (errno == ENOENT) {
+            return true;
+        }
+        return std::unexpected(errno_error("look for an entry of the map " + name_));
     }
 
     // Every entry there is when the walk begins, once; those that come or go meanwhile, perhaps. at_once: read by one

@@ -170,14 +170,17 @@ std::expected<void, Error> publish(const Datapath& datapath, const std::vector<P
 
 std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,
                                      std::uint32_t ifindex) {
+    const auto unpublish_one = [&](const flow_key& key, const std::string& what) -> std::expected<void, Error> {
+        const auto entry = TRY(datapath.flows.look_up(key));
+        if (!entry || entry->link.ifindex != ifindex) {  // as what the port was refused for
+            return {};
+        }
+        return datapath.flows.erase(key, what);
+    };
     Failures failures;
     for (const auto& mapping : ports) {
         for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
-            const auto key = key_in(mapping, family);
-            const auto entry = datapath.flows.find(key);
-            if (entry && entry->link.ifindex == ifindex) {  // and not the one that the port was refused for
-                failures.note(datapath.flows.erase(key, "the published port " + text_of(mapping)));
-            }
+            failures.note(unpublish_one(key_in(mapping, family), "the published port " + text_of(mapping)));
         }
     }
     return failures.result();

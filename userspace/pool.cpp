@@ -305,7 +305,7 @@ std::expected<void, Error> claim_given_address(const Datapath& datapath, const A
 
 std::expected<void, Error> release_address(const Datapath& datapath, const Address& address, std::uint64_t claim,
                                            std::uint32_t rest_seconds) {
-    const auto entry = datapath.endpoints.find(address.raw());
+    const auto entry = TRY(datapath.endpoints.look_up(address.raw()));
     if (!entry || entry->claim != claim) {
         return {};
     }

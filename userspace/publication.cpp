@@ -72,10 +72,14 @@ std::expected<void, Error> record_publications(const Datapath& datapath, std::ui
 std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t claim) {
     const auto publishing = TRY(Datapath::open_publishing());
     std::vector<PortMapping> ports;
-    while (const auto record = publishing.publications.find(key_of(claim, static_cast<std::uint32_t>(ports.size())))) {
+    for (;;) {
+        const auto number = static_cast<std::uint32_t>(ports.size());
+        const auto record = TRY(publishing.publications.look_up(key_of(claim, number)));
+        if (!record) {
+            return ports;
+        }
         ports.push_back(mapping_of(*record));
     }
-    return ports;
 }
 
 std::expected<void, Error> forget_publications(std::uint64_t claim) {
@@ -93,7 +97,7 @@ std::expected<bool, Error> nothing_is_published() {
 
 std::expected<void, Error> close_loopback_if_unused(const Datapath& datapath) {
     const auto publishing = TRY(Datapath::open_publishing());
-    if (!publishing.publications.empty() && !datapath.attachments.empty()) {
+    if (!TRY(publishing.publications.empty()) && !TRY(datapath.attachments.empty())) {
         return {};
     }
     return detach(datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(), loopback_name);

@@ -388,7 +388,12 @@ std::expected<void, Error> disconnect_chosen(
         const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
         const bool published =
             chosen.empty() ? verify_loopback(*datapath).has_value() : std::ranges::any_of(chosen, publishes);
-        last = datapath->attachments.empty() || (published && TRY(nothing_is_published()));
+        const auto lonely = datapath->attachments.empty();
+        const auto quiet = published ? nothing_is_published() : false;
+        for (const auto* answer : {&lonely, &quiet}) {
+            failures.note(answer->has_value() ? std::expected<void, Error>{} : std::unexpected(answer->error()));
+        }
+        last = lonely.value_or(false) || quiet.value_or(false);
     }
     if (last) {
         failures.note(unload_if_unused(lock, netlink));
@@ -416,7 +421,7 @@ std::expected<void, Error> disconnect(const SandboxId& id, const std::string& ne
     bool on_record = false;
     const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
         const auto key = key_of(id);
-        const auto record = datapath.attachments.find(key);
+        const auto record = TRY(datapath.attachments.look_up(key));
         on_record = record.has_value();
         if (!record || !belongs_to(datapath, *record, network_name)) {
             return {};

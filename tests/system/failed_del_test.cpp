@@ -29,6 +29,7 @@ const Group groups[] = {
      {SYS_openat, SYS_mkdir, SYS_rename, SYS_unlink, SYS_unlinkat, SYS_rmdir, SYS_flock, SYS_statfs, SYS_fstatfs,
       SYS_newfstatat, SYS_getdents64, SYS_ioctl},
      EACCES},
+    {"Bpf", {SYS_bpf}, EPERM},
     {"Children", {SYS_clone, SYS_clone3, SYS_fork, SYS_vfork, SYS_wait4, SYS_pipe2, SYS_poll}, EAGAIN},
 };
 
