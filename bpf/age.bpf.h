@@ -50,12 +50,16 @@ static __always_inline long start_turns(const struct flow_key *sent, const struc
 	return error;
 }
 
-/* Its port is free again, so a search for one towards that peer may succeed. */
+/*
+ * Its port is free again, so a search for one towards that peer may succeed. Two CPUs may be about to end it: who takes
+ * the one half away takes the other away too.
+ */
 static __always_inline void forget_pair(const struct flow_key *sent, struct flow_key *reply)
 {
 	__u64 *freed;
 
-	bpf_map_delete_elem(&flows, sent);
+	if (bpf_map_delete_elem(&flows, sent))
+		return;
 	bpf_map_delete_elem(&flows, reply);
 	reply->destination_port = 0;
 	freed = bpf_map_lookup_elem(&exhausted, reply);
@@ -63,23 +67,33 @@ static __always_inline void forget_pair(const struct flow_key *sent, struct flow
 		*freed = bpf_ktime_get_ns();
 }
 
+/* Whether neither side of the flow has sent for as long as its state may be idle. */
+static __always_inline bool is_over(const struct flow *sent, const struct flow *replied, __u8 protocol)
+{
+	__u64 last_seen = sent->last_seen > replied->last_seen ? sent->last_seen : replied->last_seen;
+
+	return bpf_ktime_get_ns() >=
+	       last_seen + timeout_of(sent->network, flow_state_of(protocol, sent->seen, replied->seen));
+}
+
+/* Whether it might be: an entry that this is not true of is looked at no closer. No timeout is shorter. */
+static __always_inline bool is_quiet(const struct flow *flow)
+{
+	return bpf_ktime_get_coarse_ns() >= flow->last_seen + SECOND;
+}
+
 /* Whether the flow lives on; if not, neither of its entries does. */
 static __always_inline bool survives(const struct ageing_turn *turn)
 {
 	struct flow *sent = bpf_map_lookup_elem(&flows, &turn->key), *replied;
-	__u64 last_seen, timeout;
 	struct flow_key reply;
 
 	if (!sent || sent->created != turn->created)
 		return false;
 	set_reply_key(&reply, &turn->key, sent);
 	replied = bpf_map_lookup_elem(&flows, &reply);
-	if (replied && !is_departed(turn->slot, turn->created)) {
-		last_seen = sent->last_seen > replied->last_seen ? sent->last_seen : replied->last_seen;
-		timeout = timeout_of(sent->network, flow_state_of(turn->key.protocol, sent->seen, replied->seen));
-		if (bpf_ktime_get_ns() < last_seen + timeout)
-			return true;
-	}
+	if (replied && !is_departed(turn->slot, turn->created) && !is_over(sent, replied, turn->key.protocol))
+		return true;
 	forget_pair(&turn->key, &reply);
 	return false;
 }

@@ -314,7 +314,8 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 		return VERDICT_CONTINUE;
 	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
-	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_departed(flow->link.slot, flow->created))
+	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_quiet(flow) ||
+	    is_departed(flow->link.slot, flow->created))
 		return VERDICT_CONTINUE;
 	verdict = translate_destination(packet, flow);
 	if (!verdict)

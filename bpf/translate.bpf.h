@@ -201,6 +201,26 @@ static __always_inline enum verdict translate_sent_apart(const struct packet *pa
 }
 
 /*
+ * Ends the flow whose two keys are in flow_work where its time is up, though its turn has not come: its packets find
+ * the same whenever the timer looks. The reply's key has lost its port then. A function of its own to the verifier; 1:
+ * it has ended.
+ */
+__noinline int end_if_over(void)
+{
+	struct flow_work *work = room_for_flow();
+	const struct flow *sent, *replied;
+
+	if (!work)
+		return 0;
+	sent = bpf_map_lookup_elem(&flows, &work->sent);
+	replied = bpf_map_lookup_elem(&flows, &work->reply);
+	if (!sent || !replied || !is_over(sent, replied, work->sent.protocol))
+		return 0;
+	forget_pair(&work->sent, &work->reply);
+	return 1;
+}
+
+/*
  * The flow of a packet that may take the short way, as most do: of what is under way already, and by a route that still
  * holds. Or NULL.
  */
@@ -213,7 +233,8 @@ static __always_inline struct flow *flow_under_way(const struct packet *packet, 
 		return NULL;
 	set_key_as_sent(&work->sent, packet, scope);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
-	if (!flow || flow->flags & FLOW_MAPPED || !route_holds(packet, flow) || !ip_checksum_holds(packet))
+	if (!flow || flow->flags & FLOW_MAPPED || is_quiet(flow) || !route_holds(packet, flow) ||
+	    !ip_checksum_holds(packet))
 		return NULL;
 	return flow;
 }
@@ -232,6 +253,11 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
 	set_key_as_sent(&work->sent, packet, sandbox->link.ifindex);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
+	if (flow && is_quiet(flow)) {
+		set_reply_key(&work->reply, &work->sent, flow);
+		if (end_if_over())
+			flow = NULL;
+	}
 	if (!flow) {
 		verdict = opens_flow(packet) ? open_flow(packet->skb, &route->source) : VERDICT_DROP_NO_FLOW;
 		flow = bpf_map_lookup_elem(&flows, &work->sent);
@@ -287,6 +313,19 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 	return bpf_map_lookup_elem(&flows, &work->reply) || (anything_published() && published_at(work, &work->reply));
 }
 
+/* As the sandbox sends what the world's packet is the answer to. */
+static __always_inline void set_key_behind(struct flow_key *key, const struct packet *packet, const struct flow *flow)
+{
+	*key = (struct flow_key){
+		.source = flow->address,
+		.destination = packet->source,
+		.source_port = flow->port,
+		.destination_port = packet->ports.source,
+		.scope = flow->link.ifindex,
+		.protocol = packet->protocol,
+	};
+}
+
 /* The flow of what the world sends: one that a sandbox has opened, or one to a port that it has published. */
 static __always_inline struct flow *flow_from_world(const struct packet *packet)
 {
@@ -297,6 +336,13 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet)
 		return NULL;
 	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
+	if (flow && is_quiet(flow)) {
+		set_key_behind(&work->sent, packet, flow);
+		if (end_if_over()) {
+			set_key_as_sent(&work->reply, packet, 0);
+			flow = NULL;
+		}
+	}
 	if (!flow)
 		return anything_published() ? open_from_world(packet, work) : NULL;
 	return is_departed(flow->link.slot, flow->created) ? NULL : flow;
@@ -310,14 +356,7 @@ static __noinline void reopen_from_world_if_over(struct flow *flow, const struct
 
 	if (!work)
 		return;
-	work->sent = (struct flow_key){
-		.source = flow->address,
-		.destination = packet->source,
-		.source_port = flow->port,
-		.destination_port = packet->ports.source,
-		.scope = flow->link.ifindex,
-		.protocol = packet->protocol,
-	};
+	set_key_behind(&work->sent, packet, flow);
 	sent = bpf_map_lookup_elem(&flows, &work->sent);
 	if (!sent || !((sent->seen | flow->seen) & (SEEN_FIN | SEEN_RST)))
 		return;

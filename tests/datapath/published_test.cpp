@@ -45,6 +45,22 @@ protected:
 
     std::size_t opened_entries() const { return datapath_->flows().size() - published_; }
 
+    // The flows that were opened, but not the ports' own entries, become far older than any may be idle.
+    void outlive_flows() {
+        for (auto& [key, value] : datapath_->flows()) {
+            if (key.source_port != 0) {
+                value.last_seen = value.created = 1;
+                datapath_->set_flow(key, value);
+            }
+        }
+    }
+    void expect_new_flows(std::size_t entries) const {
+        EXPECT_EQ(opened_entries(), entries);
+        for (const auto& [key, value] : datapath_->flows()) {
+            EXPECT_TRUE(key.source_port == 0 || value.created > 1);
+        }
+    }
+
     static Frame syn_from(std::uint16_t port, Ip to = ip_uplink) {
         return from_world / IPv4{.source = ip_server, .destination = to, .ttl = 50} / TCP{port, host_port};
     }
@@ -179,6 +195,17 @@ TEST_P(Published, TakesOfTheSandboxsQuota) {
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 2U);
 }
 
+TEST_P(Published, BeginsAnewWhenTheLastFlowsAreOver) {
+    const Frame datagram = from_world / to_host / UDP{5000, host_port};
+    const Frame segment = from_world / to_host / TCP{5000, host_port, ack};
+    expect_verdict(From::uplink, datagram, VERDICT_TO_SANDBOX);
+    expect_verdict(From::uplink, segment, VERDICT_TO_SANDBOX);
+    outlive_flows();
+    expect_verdict(From::uplink, datagram, VERDICT_TO_SANDBOX);
+    expect_verdict(From::uplink, segment, VERDICT_TO_SANDBOX);
+    expect_new_flows(4);
+}
+
 TEST_P(Published, IsNoPortForAnotherFlow) {
     EXPECT_NE(port_in_world(From::sandbox_b,
                             from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{.source_port = host_port}),
@@ -258,6 +285,14 @@ TEST_P(Hairpin, ReachesTheSandboxItselfByTheGatewaysAddress) {
 TEST_P(Hairpin, ReachesAnotherSandboxByUdp) {
     expect_both_ways(b, ip_uplink, UDP{own_port, host_port}, UDP{own_port, service}, UDP{service, own_port},
                      UDP{host_port, own_port});
+}
+
+TEST_P(Hairpin, BeginsAnewWhenItsFlowsAreOver) {
+    const Frame asks = b.sends / IPv4{.source = ip_b, .destination = ip_uplink} / UDP{own_port, host_port};
+    expect_verdict(From::sandbox_b, asks, VERDICT_TO_SANDBOX);
+    outlive_flows();
+    expect_verdict(From::sandbox_b, asks, VERDICT_TO_SANDBOX);
+    expect_new_flows(4);
 }
 
 TEST_P(Hairpin, GivesTheClientAPortOfTheRangeWhenItsOwnIsNot) {
