@@ -120,8 +120,8 @@ static __always_inline enum verdict parse_transport_here(struct __sk_buff *skb, 
 	} else if (packet->protocol == IPPROTO_UDPLITE || is_icmp(packet->protocol)) {
 		header_length = sizeof(struct icmp_header);
 	}
-	if (header_length > packet->transport_length)
-		return VERDICT_DROP_TRUNCATED;
+	if (header_length > packet->transport_length || (packet->more_fragments && !packet->transport_length))
+		return VERDICT_DROP_TRUNCATED; /* RFC 7112, section 5: nor may only the first header come later */
 	if (is_icmp(packet->protocol) && packet->protocol != icmp_of(packet->family))
 		return VERDICT_DROP_PROTOCOL;
 	verdict = parse_ports(skb, offset, packet->protocol, &packet->ports);

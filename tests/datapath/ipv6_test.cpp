@@ -246,6 +246,16 @@ TEST_P(FragmentsOfIPv6, AreOfOnePacketWhateverTheNextHeaderOfLaterOnes) {
         VERDICT_TO_WORLD);
     EXPECT_EQ(datapath_->trains(), 0U);
 }
+
+// RFC 7112, section 5: whose receiver would discard it, and wait for no other.
+TEST_P(FragmentsOfIPv6, AreDroppedWhenTheFirstHasHeadersAndNothingBehindThem) {
+    constexpr std::uint8_t experimental = 253;
+    const FragmentHeader first{.more_fragments = true, .identification = 9};
+    const Extension last{.next_header = experimental};
+    expect_verdict(From::sandbox_a, from_a / to_world / first / last, VERDICT_DROP_TRUNCATED);
+    EXPECT_EQ(datapath_->trains(), 0U);
+    expect_verdict(From::sandbox_a, from_a / to_world / first / last / Payload{"12345678"}, VERDICT_TO_WORLD);
+}
 RUN_IN_IPV6(FragmentsOfIPv6);
 
 // RFC 4443, section 2.4 (c): as much as fits into the least that a link carries.
