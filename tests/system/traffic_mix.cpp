@@ -44,6 +44,12 @@ std::string text_of(std::uint8_t protocol) {
     }
 }
 
+// Only one of them may be there, for nothing tells them apart in the world.
+bool are_entangled(const Flow& one, const Flow& other) {
+    return one.protocol == other.protocol && one.peer == other.peer &&
+           (!has_ports(one.protocol) || one.protocol == sctp_number);
+}
+
 // Of IPv6, in one: behind the headers that there are before the transport's.
 Frame with_extensions(const Frame& frame, const std::vector<Extension>& extensions) {
     auto layers = frame.layers();
@@ -85,7 +91,10 @@ Flow& TrafficMix::some_flow(std::uint8_t protocol) {
     if (same != flows_.end() && !same->retired) {
         return *same;
     }
-    if (same == flows_.end() && flows_.size() < (family_ == Family::ipv6 ? ipv6_flows_at_most : flows_at_most)) {
+    const bool is_parted =
+        std::ranges::any_of(flows_, [&](const Flow& flow) { return flow.retired && are_entangled(flow, wanted); });
+    if (same == flows_.end() && !is_parted &&
+        flows_.size() < (family_ == Family::ipv6 ? ipv6_flows_at_most : flows_at_most)) {
         return flows_.emplace_back(wanted);
     }
     for (std::size_t tries = 0; tries < 1000; ++tries) {
@@ -119,10 +128,19 @@ Flow& TrafficMix::some_published_flow() {
 
 void TrafficMix::retire(Flow& flow) {
     for (auto& other : flows_) {
-        const bool entangled = other.protocol == flow.protocol && other.peer == flow.peer &&
-                               (!has_ports(flow.protocol) || flow.protocol == sctp_number);
-        other.retired |= entangled || &other == &flow;
+        other.retired |= are_entangled(other, flow) || &other == &flow;
     }
+}
+
+// Whether on one side alone another flow may have, in the world, the port of this one that is not open.
+bool TrafficMix::may_be_mistaken(const Flow& flow) const {
+    return !flow.open() && std::ranges::any_of(flows_, [&](const Flow& other) {
+        const bool is_port = other.external[0] == flow.port || other.external[1] == flow.port;
+        return &other != &flow && other.protocol == flow.protocol && other.peer == flow.peer &&
+               other.peer_port == flow.peer_port &&
+               ((other.retired && other.port == flow.port) ||
+                (is_port && (other.retired || other.external[0] != other.external[1])));
+    });
 }
 
 Flow* TrafficMix::open_flow() {
@@ -444,7 +462,11 @@ Step TrafficMix::next() {
     } else if (kind < 87) {
         draft = error_about(*live, true);
     } else if (kind < 89) {
-        draft = error_about(some_flow(some_protocol()), chance(2));
+        auto* flow = &some_flow(some_protocol());
+        while (may_be_mistaken(*flow)) {
+            flow = &some_flow(some_protocol());
+        }
+        draft = error_about(*flow, chance(2));
     } else if (kind < 96) {
         draft = unsolicited();
     } else {

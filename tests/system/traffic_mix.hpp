@@ -61,6 +61,7 @@ private:
 
     Flow& some_flow(std::uint8_t protocol);
     Flow& some_published_flow();
+    bool may_be_mistaken(const Flow& flow) const;
     Flow* open_flow();
     std::uint8_t some_protocol();
     std::string some_text(std::size_t largest);
