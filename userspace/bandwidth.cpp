@@ -53,7 +53,7 @@ std::expected<void, Error> record_bandwidth(const Datapath& datapath, const Atta
 }
 
 std::expected<void, Error> forget_bandwidth(const Datapath& datapath, const attachment& record) {
-    if (datapath.slots.find(record.slot) != record.claim) {
+    if (TRY(datapath.slots.look_up(record.slot)) != record.claim) {
         return {};
     }
     return TRY(Datapath::open_shapers()).erase(record.slot, "a bandwidth");

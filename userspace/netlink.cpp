@@ -25,7 +25,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <memory>
 
 namespace causeway {
 
@@ -34,10 +33,8 @@ namespace {
 constexpr std::size_t message_size = 1024;  // of one request; the largest is a veth pair's, some 250 bytes
 constexpr std::size_t reply_size = 32768;
 
-// As it is: most replies are short, and never touch most of it.
-std::unique_ptr<char[]> room_for_replies() {
-    return std::make_unique_for_overwrite<char[]>(reply_size);
-}
+// Room for replies, and never cleared: most are short, and leave most of it untouched.
+using Replies = std::array<char, reply_size>;
 
 int family_of(const Address& address) {
     return address.is_ipv4() ? AF_INET : AF_INET6;
@@ -422,14 +419,14 @@ std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view
     if (mnl_socket_sendto(socket_.get(), &request, request.nlmsg_len) < 0) {
         return std::unexpected(errno_error(step));
     }
-    const auto buffer = room_for_replies();
+    Replies buffer;
     for (;;) {
-        const auto received = mnl_socket_recvfrom(socket_.get(), buffer.get(), reply_size);
+        const auto received = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
         if (received < 0) {
             return std::unexpected(errno_error(step));
         }
         auto left = static_cast<int>(received);
-        for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.get()); mnl_nlmsg_ok(reply, left);
+        for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(reply, left);
              reply = mnl_nlmsg_next(reply, &left)) {
             if (reply->nlmsg_seq != sequence_) {
                 continue;
@@ -625,14 +622,14 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
         return std::unexpected(errno_error(batch.messages_.front().step));
     }
     std::optional<Error> error;
-    const auto buffer = room_for_replies();
+    Replies buffer;
     for (std::size_t answered = 0; answered < batch.messages_.size();) {
-        const auto received = mnl_socket_recvfrom(socket_.get(), buffer.get(), reply_size);
+        const auto received = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
         if (received < 0) {
             return std::unexpected(errno_error(batch.messages_[answered].step));
         }
         auto left = static_cast<int>(received);
-        for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.get()); mnl_nlmsg_ok(reply, left);
+        for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(reply, left);
              reply = mnl_nlmsg_next(reply, &left)) {
             if (reply->nlmsg_type != NLMSG_ERROR || reply->nlmsg_seq < first) {
                 continue;
@@ -655,7 +652,7 @@ namespace {
 // Waits until the kernel announces that the link is out of its lists, or the child that deletes it says why not.
 // Returns an errno, 0 for gone.
 int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t ifindex) {
-    const auto buffer = room_for_replies();
+    Replies buffer;
     std::array<pollfd, 2> waiting{{{mnl_socket_get_fd(notifications), POLLIN, 0}, {child_says, POLLIN, 0}}};
     for (;;) {
         if (poll(waiting.data(), waiting.size(), -1) < 0) {
@@ -669,13 +666,13 @@ int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t i
             const auto got = read(child_says, &number, sizeof(number));
             return got == sizeof(number) ? number : ECHILD;  // it died before it could say
         }
-        const auto received = mnl_socket_recvfrom(notifications, buffer.get(), reply_size);
+        const auto received = mnl_socket_recvfrom(notifications, buffer.data(), buffer.size());
         if (received < 0) {  // ENOBUFS: so much is going on that notices were lost; the child's word decides
             waiting[0].fd = -1;
             continue;
         }
         auto left = static_cast<int>(received);
-        for (const auto* notice = reinterpret_cast<const nlmsghdr*>(buffer.get()); mnl_nlmsg_ok(notice, left);
+        for (const auto* notice = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(notice, left);
              notice = mnl_nlmsg_next(notice, &left)) {
             const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(notice));
             if (notice->nlmsg_type == RTM_DELLINK && info->ifi_family == AF_UNSPEC &&
