@@ -134,11 +134,14 @@ std::expected<void, Error> leave_flows(const Datapath& datapath, const attachmen
     return departures.put(0, before.value_or(0) + 1, "that " + who + " has left flows");
 }
 
-// Its flows are nobody's before another one may have the slot.
+// What is kept by the slot goes before another one may have it: the bandwidth, and the flows are nobody's.
 std::expected<void, Error> release_slot(const Datapath& datapath, const attachment& record, std::uint32_t ifindex,
                                         const std::string& who) {
     if (TRY(datapath.slots.look_up(record.slot)) != record.claim) {
         return {};
+    }
+    if ((record.flags & ATTACHMENT_SHAPED) != 0) {
+        TRY(forget_bandwidth(record.slot));
     }
     TRY(leave_flows(datapath, record, ifindex, who));
     return datapath.slots.erase(record.slot, "the slot of " + who);
@@ -283,9 +286,6 @@ std::expected<void, Error> undo_one(const Datapath& datapath, Netlink& netlink, 
     failures.note(cut(datapath, netlink, attachment, ifindex));
     if ((record.flags & ATTACHMENT_PUBLISHES) != 0) {
         failures.note(withdraw(datapath, record.claim, ifindex));
-    }
-    if ((record.flags & ATTACHMENT_SHAPED) != 0) {
-        failures.note(forget_bandwidth(datapath, record));
     }
     failures.note(release_slot(datapath, record, ifindex, who));
     if (record.block != 0) {

@@ -52,11 +52,8 @@ std::expected<void, Error> record_bandwidth(const Datapath& datapath, const Atta
     return shapers.put(attachment.record.slot, record, "the bandwidth of " + name_of(id_of(attachment.key)));
 }
 
-std::expected<void, Error> forget_bandwidth(const Datapath& datapath, const attachment& record) {
-    if (TRY(datapath.slots.look_up(record.slot)) != record.claim) {
-        return {};
-    }
-    return TRY(Datapath::open_shapers()).erase(record.slot, "a bandwidth");
+std::expected<void, Error> forget_bandwidth(std::uint32_t slot) {
+    return TRY(Datapath::open_shapers()).erase(slot, "a bandwidth");
 }
 
 std::expected<Queues, Error> queues_of(std::uint32_t slot) {

@@ -28,8 +28,8 @@ struct Bandwidth {
 std::expected<void, Error> record_bandwidth(const Datapath& datapath, const Attachment& attachment,
                                             const Bandwidth& bandwidth, std::uint32_t mtu);
 
-// Of a slot that the claim holds; else nothing happens.
-std::expected<void, Error> forget_bandwidth(const Datapath& datapath, const attachment& record);
+// No error where there is none.
+std::expected<void, Error> forget_bandwidth(std::uint32_t slot);
 
 // What the record asks of either end's queue.
 struct Queues {
