@@ -404,7 +404,7 @@ std::optional<Link> device_of(Netlink& netlink, const network& record) {
 }  // namespace
 
 std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapath) {
-    constexpr std::uint32_t at_once = 32;  // of some 700 bytes: memory that every ADD touches for the first time
+    constexpr std::uint32_t at_once = 32;  // of over 500 bytes: memory that every ADD touches for the first time
     std::vector<Network> networks;
     TRY(datapath.networks.for_each(
         [&](const std::uint32_t& id, const network& record) {
