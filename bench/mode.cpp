@@ -80,6 +80,7 @@ std::vector<Mode> all_modes(const std::string& causeway_plugin) {
                                wire(Family::ipv6),
                                bridge(Family::ipv6),
                                causeway_ipv6(causeway_plugin),
+                               bare(),
                                causeway_big_tcp(causeway_plugin),
                                causeway_no_peer(causeway_plugin)};
     if (shared_device_hook() == Hook::tcx) {

@@ -59,6 +59,10 @@ Mode ptp();
 // A bridge without any plugin: the commands of the walk-through.
 Mode bridge_by_hand();
 
+// causeway's links, with a program on them that does nothing but redirect: what no datapath of that kind can beat. It
+// has no way for the host, and publishes nothing.
+Mode bare();
+
 // causeway with its defaults, or with one thing different from them.
 Mode causeway(const std::string& plugin);
 Mode causeway_ipv6(const std::string& plugin);

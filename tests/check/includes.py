@@ -48,7 +48,7 @@ FOREIGN = {
 }
 
 # The only quoted names that are no file of the tree: made by the build.
-GENERATED = {"datapath.skel.h"}
+GENERATED = {"datapath.skel.h", "bare.skel.h"}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTILINE)
 

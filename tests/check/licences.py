@@ -12,6 +12,7 @@ SOURCES = (".c", ".h", ".cpp", ".hpp", ".py", ".sh", ".go", ".cmake", "CMakeList
 LICENCES = [
     ("bpf/CMakeLists.txt", "Apache-2.0"),
     ("bpf/.clang-format", "Apache-2.0"),
+    ("bench/bare.bpf.c", "GPL-2.0-only OR BSD-2-Clause"),
     ("bpf/", "GPL-2.0-only OR BSD-2-Clause"),
     ("include/.clang-format", "Apache-2.0"),
     ("include/", "Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause"),

@@ -35,7 +35,7 @@ class Tidy:
         self.clean.mkdir(exist_ok=True)
         self.same_for_all = [subprocess.check_output([program, "--version"]), Path(__file__).read_bytes()]
         shared = [tree.root / name for name in tree.select(".h", ".hpp", ".clang-tidy")]
-        for path in shared + sorted(build.glob("bpf/*.h")):
+        for path in shared + sorted(build.glob("*/*.skel.h")):
             self.same_for_all.append(path.read_bytes())
 
     def compiles(self, name):
