@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Links, addresses and routes of one network namespace, by rtnetlink. The only user of libmnl. Layer 1.
+// Links, addresses and routes of one network namespace, by rtnetlink. Layer 1.
 //
 // A socket belongs to the namespace that it was opened in, whatever the thread enters later.
 #pragma once

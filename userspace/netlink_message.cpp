@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/netlink_message.hpp"
+
+#include <arpa/inet.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_arp.h>
+#include <linux/if_link.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_sched.h>
+
+#include <cstring>
+
+namespace causeway {
+
+namespace {
+
+// The kernel's own words for a refusal, where it gives any (NETLINK_EXT_ACK, Linux 4.12).
+std::string reason_in(const nlmsghdr& reply) {
+    if ((reply.nlmsg_flags & NLM_F_ACK_TLVS) == 0) {
+        return {};
+    }
+    const auto* ack = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(&reply));
+    std::size_t offset = sizeof(*ack);
+    if ((reply.nlmsg_flags & NLM_F_CAPPED) == 0) {
+        offset += ack->msg.nlmsg_len - sizeof(nlmsghdr);
+    }
+    std::string reason;
+    for_each_attribute(reply, offset, [&](const nlattr& attribute, int type) {
+        if (type == NLMSGERR_ATTR_MSG) {
+            reason = mnl_attr_get_str(&attribute);
+        }
+    });
+    return reason;
+}
+
+// IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF is the list of net.ipv4.conf.<link>.*, by number from 1 on; AF_INET6 >
+// IFLA_INET6_CONF that of net.ipv6.conf.<link>.*, from 0 on.
+void read_forwarding(const nlattr& families, Link& link) {
+    for_each_attribute_in(families, [&](const nlattr& family, int name) {
+        const bool ipv4 = name == AF_INET;
+        if (!ipv4 && name != AF_INET6) {
+            return;
+        }
+        const int wanted = ipv4 ? int{IFLA_INET_CONF} : int{IFLA_INET6_CONF};
+        const std::size_t place = ipv4 ? IPV4_DEVCONF_FORWARDING - 1 : DEVCONF_FORWARDING;
+        for_each_attribute_in(family, [&](const nlattr& settings, int type) {
+            const auto* values = static_cast<const std::uint32_t*>(mnl_attr_get_payload(&settings));
+            if (type == wanted && mnl_attr_get_payload_len(&settings) > place * sizeof(*values)) {
+                (ipv4 ? link.forwards_ipv4 : link.forwards_ipv6) = values[place] != 0;
+            }
+        });
+    });
+}
+
+std::string kind_in(const nlattr& info) {
+    std::string kind;
+    for_each_attribute_in(info, [&](const nlattr& attribute, int type) {
+        if (type == IFLA_INFO_KIND) {
+            kind = mnl_attr_get_str(&attribute);
+        }
+    });
+    return kind;
+}
+
+Address address_in(const nlattr& attribute) {
+    const auto* bytes = static_cast<const std::uint8_t*>(mnl_attr_get_payload(&attribute));
+    address raw{};
+    if (mnl_attr_get_payload_len(&attribute) == sizeof(raw.word[3])) {
+        raw.word[2] = htonl(0xffff);
+        std::memcpy(&raw.word[3], bytes, sizeof(raw.word[3]));
+    } else if (mnl_attr_get_payload_len(&attribute) == sizeof(raw)) {
+        std::memcpy(&raw, bytes, sizeof(raw));
+    }
+    return Address(raw);
+}
+
+}  // namespace
+
+Error refused(int number, std::string_view step, const nlmsghdr& reply) {
+    return kernel_error(number, step, reason_in(reply));
+}
+
+Link link_in(const nlmsghdr& message) {
+    Link link;
+    const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
+    link.ifindex = static_cast<std::uint32_t>(info->ifi_index);
+    link.up = (info->ifi_flags & IFF_UP) != 0;
+    link.ethernet = info->ifi_type == ARPHRD_ETHER;
+    for_each_attribute(message, sizeof(*info), [&](const nlattr& attribute, int type) {
+        if (type == IFLA_IFNAME) {
+            link.name = mnl_attr_get_str(&attribute);
+        } else if (type == IFLA_MTU) {
+            link.mtu = mnl_attr_get_u32(&attribute);
+        } else if (type == IFLA_ADDRESS && mnl_attr_get_payload_len(&attribute) == link.mac.bytes.size()) {
+            std::memcpy(link.mac.bytes.data(), mnl_attr_get_payload(&attribute), link.mac.bytes.size());
+        } else if (type == IFLA_LINK) {
+            link.peer = mnl_attr_get_u32(&attribute);
+        } else if (type == IFLA_LINK_NETNSID) {
+            link.peer_netns = static_cast<std::int32_t>(mnl_attr_get_u32(&attribute));
+        } else if (type == IFLA_LINKINFO) {
+            link.kind = kind_in(attribute);
+        } else if (type == IFLA_AF_SPEC) {
+            read_forwarding(attribute, link);
+        }
+    });
+    return link;
+}
+
+// IFA_LOCAL is the address itself where the link is point to point; IFA_ADDRESS then is the peer's.
+LinkAddress link_address_in(const nlmsghdr& message) {
+    LinkAddress found;
+    const auto* info = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(&message));
+    found.ifindex = info->ifa_index;
+    found.prefix.length = info->ifa_prefixlen;
+    std::uint32_t flags = info->ifa_flags;
+    bool local = false;
+    for_each_attribute(message, sizeof(*info), [&](const nlattr& attribute, int type) {
+        if (type == IFA_LOCAL || (type == IFA_ADDRESS && !local)) {
+            found.prefix.address = address_in(attribute);
+            local = type == IFA_LOCAL;
+        } else if (type == IFA_FLAGS) {
+            flags = mnl_attr_get_u32(&attribute);
+        }
+    });
+    constexpr std::uint32_t unfit = IFA_F_SECONDARY | IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
+    found.global = info->ifa_scope == RT_SCOPE_UNIVERSE && (flags & unfit) == 0;
+    return found;
+}
+
+Route route_in(const nlmsghdr& message) {
+    Route route;
+    const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&message));
+    std::uint32_t table = info->rtm_table;
+    route.destination = {info->rtm_family == AF_INET ? Address::of_ipv4(0) : Address{}, info->rtm_dst_len};
+    for_each_attribute(message, sizeof(*info), [&](const nlattr& attribute, int type) {
+        if (type == RTA_DST) {
+            route.destination.address = address_in(attribute);
+        } else if (type == RTA_GATEWAY) {
+            route.gateway = address_in(attribute);
+        } else if (type == RTA_OIF) {
+            route.ifindex = mnl_attr_get_u32(&attribute);
+        } else if (type == RTA_TABLE) {
+            table = mnl_attr_get_u32(&attribute);
+        }
+    });
+    route.in_main_table = table == RT_TABLE_MAIN;
+    return route;
+}
+
+tcmsg& put_queue(nlmsghdr& request, std::uint32_t ifindex) {
+    auto* message = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(tcmsg)));
+    message->tcm_ifindex = static_cast<int>(ifindex);
+    message->tcm_parent = TC_H_ROOT;
+    return *message;
+}
+
+}  // namespace causeway
