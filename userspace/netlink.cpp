@@ -6,7 +6,9 @@
 #include <linux/net_namespace.h>
 #include <linux/pkt_sched.h>
 #include <linux/veth.h>
+#include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "userspace/netlink_message.hpp"
@@ -55,6 +57,7 @@ std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view
         for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(reply, left);
              reply = mnl_nlmsg_next(reply, &left)) {
             if (reply->nlmsg_seq != sequence_) {
+                note(*reply);
                 continue;
             }
             if (reply->nlmsg_type == NLMSG_DONE) {
@@ -281,6 +284,7 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
         for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(reply, left);
              reply = mnl_nlmsg_next(reply, &left)) {
             if (reply->nlmsg_type != NLMSG_ERROR || reply->nlmsg_seq < first) {
+                note(*reply);
                 continue;
             }
             answered++;
@@ -292,6 +296,43 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
     }
     if (error) {
         return std::unexpected(*error);
+    }
+    return {};
+}
+
+void Netlink::note(const nlmsghdr& notice) {
+    if (notice.nlmsg_type == RTM_NEWADDR && notice.nlmsg_seq == 0) {
+        usable_.push_back(link_address_in(notice).prefix.address);
+    }
+}
+
+std::expected<void, Error> Netlink::hear_of_ipv6_addresses() {
+    int group = RTNLGRP_IPV6_IFADDR;
+    if (mnl_socket_setsockopt(socket_.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
+        return std::unexpected(errno_error("listen for IPv6 addresses"));
+    }
+    return {};
+}
+
+std::expected<void, Error> Netlink::await(const std::vector<Address>& addresses) {
+    constexpr int patience = 1000;  // ms
+    Replies buffer;
+    const auto is_usable = [&](const Address& one) { return std::ranges::find(usable_, one) != usable_.end(); };
+    while (!std::ranges::all_of(addresses, is_usable)) {
+        pollfd waiting{mnl_socket_get_fd(socket_.get()), POLLIN, 0};
+        const int ready = poll(&waiting, 1, patience);
+        if (ready == 0) {
+            return {};
+        }
+        const auto received = ready < 0 ? -1 : mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
+        if (received < 0 && errno != EINTR) {
+            return std::unexpected(errno_error("wait for the IPv6 addresses"));
+        }
+        auto left = static_cast<int>(received);
+        for (const auto* notice = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(notice, left);
+             notice = mnl_nlmsg_next(notice, &left)) {
+            note(*notice);
+        }
     }
     return {};
 }

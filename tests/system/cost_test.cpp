@@ -105,7 +105,7 @@ TEST_F(Cost, IsTheDocumentedOneForBothFamiliesToo) {
     const Call add{.command = "ADD", .id = "blue", .netns = netns, .conf = conf};
     const auto counts = counts_of(add);
     EXPECT_LE(counts.map_operations, 47);
-    EXPECT_LE(counts.netlink_requests, 15);
+    EXPECT_LE(counts.netlink_requests, 16);
     EXPECT_EQ(counts.forks, 1) << "the thread that writes IPv6's settings in the sandbox's namespace";
     ASSERT_TRUE(succeeded(answer_to(add)));
     auto del = add;
