@@ -185,6 +185,13 @@ bool begins_anew_from_published_port(const Difference& difference) {
            ours->back() == flow->sandbox && only(difference.kernels, 0);
 }
 
+// A SYN that goes no further, with which the kernel has begun the connection anew before it looked at the TTL.
+bool is_syn_that_expires(const Step& step, const Bytes& frame) {
+    const auto layout = layout_of_frame(frame);
+    return step.flow && step.error < 0 && layout && layout->protocol == tcp_number && frame[layout->ttl()] <= 1 &&
+           frame.size() > layout->transport + 13 && frame[layout->transport + 13] == syn;
+}
+
 bool is_ipv6(const Difference& difference) {
     return family_of(difference.sent[0]) == Family::ipv6;
 }
@@ -498,6 +505,9 @@ void DifferentialTraffic::expect_alike(TrafficMix mix) {
         const auto ours = sent_through(sides_[0], step, sent), kernels = sent_through(sides_[1], step, sent_to_kernel);
         packets += sent.size();
         ++steps;
+        if (is_syn_that_expires(step, sent[0])) {
+            mix.retire(*step.flow);
+        }
         if (alike(ours, kernels)) {
             if (step.flow && step.flow->published && !step.outward && step.error < 0) {
                 step.flow->arrived |= !ours.like[step.sandbox + 1].empty();
