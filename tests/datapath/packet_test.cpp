@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/packet.hpp"
+#include "tests/support/packet_bytes.hpp"
 
 namespace causeway::test {
 namespace {
@@ -139,6 +140,14 @@ TEST(WrongChecksums, AreNamedWhenTheyDoNotHold) {
     EXPECT_NE(wrong_checksums((a_to_b / ip_with(1) / TCP{.checksum = 1}).bytes()), "");
     EXPECT_NE(wrong_checksums((a_to_b / ip_with(1) / UDP{.checksum = 1}).bytes()), "");
     EXPECT_NE(wrong_checksums((a_to_b / ip_with(1) / ICMP{.checksum = 1}).bytes()), "");
+    EXPECT_NE(wrong_checksums((a_to_b / ip_with(1) / SCTP{.checksum = 1}).bytes()), "");
+}
+
+// The check value of the catalogue of CRCs, CRC-32/ISCSI.
+TEST(WrongChecksums, AreNoneWhenACrcIsRight) {
+    const std::string digits = "123456789";
+    EXPECT_EQ(crc32c(Bytes(digits.begin(), digits.end())), __builtin_bswap32(0xe3069283));
+    EXPECT_EQ(wrong_checksums((a_to_b / ip_with(1) / SCTP{} / Payload{"odd"}).bytes()), "");
 }
 
 TEST(WrongChecksums, AreNamedWhenTheyDoNotHoldWithinIPv6) {

@@ -11,18 +11,6 @@
 namespace causeway::test {
 namespace {
 
-// RFC 9260, appendix A: CRC32c, its bytes in the order in which they are sent.
-std::uint32_t crc32c(std::span<const std::uint8_t> bytes) {
-    std::uint32_t crc = 0xffffffff;
-    for (const auto byte : bytes) {
-        crc ^= byte;
-        for (int bit = 0; bit < 8; ++bit) {
-            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78U : 0U);
-        }
-    }
-    return __builtin_bswap32(~crc);
-}
-
 // As much of the IP header around a segment as its checksum covers; empty: there is none.
 Bytes addresses_in(const Layer* ip) {
     Bytes header;

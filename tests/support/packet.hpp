@@ -279,10 +279,11 @@ std::string describe(const Bytes& frame);
 // What differs between two frames, field by field; empty when they are equal to the byte.
 std::string difference(const Bytes& expected, const Bytes& actual);
 
-// Which checksums (IPv4, TCP, UDP, ICMP of both families) do not hold when computed from scratch; empty when all do.
+// Which checksums (IPv4, TCP, UDP, SCTP, ICMP of both families) do not hold when computed from scratch; empty when all
+// do.
 std::string wrong_checksums(const Bytes& frame);
 
-// TCP or UDP source port, or ICMP identifier; nothing when the frame has none.
+// TCP, UDP or SCTP source port, or ICMP identifier; nothing when the frame has none.
 std::optional<std::uint16_t> source_port_of(const Bytes& frame);
 
 }  // namespace causeway::test

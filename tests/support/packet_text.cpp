@@ -57,7 +57,10 @@ struct View {
 };
 
 std::size_t transport_header_size(std::uint8_t protocol) {
-    return protocol == protocol_tcp ? tcp_size : protocol == protocol_udp ? udp_size : icmp_size;
+    return protocol == protocol_tcp    ? tcp_size
+           : protocol == protocol_udp  ? udp_size
+           : protocol == protocol_sctp ? sctp_size
+                                       : icmp_size;
 }
 
 bool is_icmp(std::uint8_t protocol) {
@@ -122,7 +125,8 @@ View view_of(std::span<const std::uint8_t> frame, bool quoted = false) {
     }
     view.ip = view.rest.first(headers);
     const auto segment = view.rest.subspan(headers, total - headers);
-    const bool known = view.protocol == protocol_tcp || view.protocol == protocol_udp || is_icmp(view.protocol);
+    const bool known = view.protocol == protocol_tcp || view.protocol == protocol_udp ||
+                       view.protocol == protocol_sctp || is_icmp(view.protocol);
     if (known && !view.fragment && segment.size() >= transport_header_size(view.protocol)) {
         view.transport = segment;
         view.rest = view.rest.subspan(total);
@@ -159,6 +163,15 @@ std::uint16_t right_transport_checksum(const View& view) {
     }
     const std::uint16_t sum = checksum_of(with_pseudo_header(view.ip, view.protocol, segment));
     return view.protocol == protocol_udp && sum == 0 ? 0xffff : sum;
+}
+
+constexpr std::size_t crc_offset = 8;  // RFC 9260, section 3.1
+
+std::uint32_t right_crc(const View& view) {
+    Bytes segment(view.transport.begin(), view.transport.end());
+    set16(segment, crc_offset, 0);
+    set16(segment, crc_offset + 2, 0);
+    return crc32c(segment);
 }
 
 void list_arp(std::vector<Field>& fields, std::span<const std::uint8_t> arp) {
@@ -215,6 +228,17 @@ void list_quoted(std::vector<Field>& fields, std::span<const std::uint8_t> quote
     }
 }
 
+void list_sctp(std::vector<Field>& fields, const View& view) {
+    const auto segment = view.transport;
+    const auto found = get32(segment, crc_offset), right = view.cut ? found : right_crc(view);
+    fields.push_back({"SCTP source port", formatted("%u", get16(segment, 0))});
+    fields.push_back({"SCTP destination port", formatted("%u", get16(segment, 2))});
+    fields.push_back({"SCTP tag", formatted("0x%08x", get32(segment, 4))});
+    fields.push_back({"SCTP checksum", found == right ? formatted("0x%08x", found)
+                                                      : formatted("0x%08x (0x%08x would hold)", found, right)});
+    fields.push_back({"SCTP payload", hex(segment.subspan(sctp_size))});
+}
+
 void list_transport(std::vector<Field>& fields, const View& view) {
     const auto segment = view.transport;
     const std::string name = view.protocol == protocol_tcp ? "TCP" : view.protocol == protocol_udp ? "UDP" : "ICMP";
@@ -266,7 +290,9 @@ std::vector<Field> fields_of(std::span<const std::uint8_t> frame, bool quoted) {
     } else if (!view.ip.empty()) {
         list_ip(fields, view);
     }
-    if (!view.transport.empty()) {
+    if (!view.transport.empty() && view.protocol == protocol_sctp) {
+        list_sctp(fields, view);
+    } else if (!view.transport.empty()) {
         list_transport(fields, view);
     }
     fields.push_back({"rest", hex(view.rest)});
@@ -308,7 +334,10 @@ std::string wrong_checksums(const Bytes& frame) {
     if (view.type == ethertype_ipv4 && !view.ip.empty() && get16(view.ip, 10) != right_ip_checksum(view)) {
         text += "  IPv4 checksum: " + checksum_text(get16(view.ip, 10), right_ip_checksum(view)) + "\n";
     }
-    if (!view.transport.empty()) {
+    if (!view.transport.empty() && view.protocol == protocol_sctp) {
+        const auto found = get32(view.transport, crc_offset), right = right_crc(view);
+        text += found == right ? "" : formatted("  SCTP checksum: 0x%08x (0x%08x would hold)\n", found, right);
+    } else if (!view.transport.empty()) {
         const std::uint16_t found = get16(view.transport, transport_checksum_offset(view.protocol));
         if (found != right_transport_checksum(view)) {
             text += "  transport checksum: " + checksum_text(found, right_transport_checksum(view)) + "\n";
