@@ -6,6 +6,7 @@
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
+#include "crc.bpf.h"
 #include "icmp.bpf.h"
 #include "ipv4.bpf.h"
 #include "ipv6.bpf.h"
@@ -58,12 +59,13 @@ static __always_inline __u32 seen_in(const struct tcphdr *tcp)
 
 static __always_inline bool has_ports(__u8 protocol)
 {
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
+	       protocol == IPPROTO_SCTP;
 }
 
 /*
  * The ports of a header at that offset, or what stands for them; as many bytes as an ICMP error quotes at least.
- * UDP-Lite: RFC 3828, section 3.1, as UDP. Protocols without ports have 0 for both.
+ * UDP-Lite (RFC 3828, section 3.1) and SCTP: as UDP. Protocols without ports have 0 for both.
  */
 static __always_inline enum verdict parse_ports(struct __sk_buff *skb, __u32 offset, __u8 protocol, struct ports *ports)
 {
@@ -117,6 +119,8 @@ static __always_inline enum verdict parse_transport_here(struct __sk_buff *skb, 
 		header_length = sizeof(*udp);
 		if (bpf_ntohs(udp->len) > packet->transport_length && !packet->more_fragments)
 			return VERDICT_DROP_TRUNCATED;
+	} else if (packet->protocol == IPPROTO_SCTP) {
+		header_length = sizeof(struct sctp_header);
 	} else if (packet->protocol == IPPROTO_UDPLITE || is_icmp(packet->protocol)) {
 		header_length = sizeof(struct icmp_header);
 	}

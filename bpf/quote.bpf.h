@@ -27,8 +27,7 @@ struct {
  */
 static __always_inline bool is_named_by_header(__u8 protocol)
 {
-	return has_ports(protocol) || is_icmp(protocol) || protocol == IPPROTO_SCTP || protocol == IPPROTO_GRE ||
-	       protocol == IPPROTO_DCCP;
+	return has_ports(protocol) || is_icmp(protocol) || protocol == IPPROTO_GRE || protocol == IPPROTO_DCCP;
 }
 
 static __always_inline enum verdict parse_quoted_ipv4(struct __sk_buff *skb, struct quote *quote)

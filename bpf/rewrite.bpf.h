@@ -78,8 +78,8 @@ static __always_inline enum verdict rewrite_ttl(struct __sk_buff *skb)
 }
 
 /*
- * Where a protocol's checksum is in its header, or 0: it has none that NAT changes. SCTP's covers no address
- * (RFC 9260, section 6.8). DCCP: RFC 4340, section 5.1.
+ * Where a protocol's checksum is in its header, or 0: it has none of this kind. SCTP's is a CRC: crc.bpf.h. DCCP:
+ * RFC 4340, section 5.1.
  */
 static const __u8 checksum_places[256] = {
 	[IPPROTO_TCP] = OFFSET_OF(struct tcphdr, check),
@@ -187,6 +187,24 @@ static __always_inline enum verdict mend_checksum(const struct packet *packet, s
 	return VERDICT_CONTINUE;
 }
 
+/*
+ * Of what has no such checksum, or not in this fragment. SCTP's changes with a port by how long the packet is, which no
+ * fragment tells but the last.
+ */
+static __always_inline enum verdict mend_otherwise(const struct packet *packet, bool source, __be16 port,
+						   struct gain gain)
+{
+	__u16 difference = port ^ (source ? packet->ports.source : packet->ports.destination);
+
+	if (packet->protocol == IPPROTO_SCTP && difference && is_fragment(packet))
+		return VERDICT_DROP_FRAGMENT;
+	mend_sum(packet, gain);
+	if (packet->protocol != IPPROTO_SCTP || !difference)
+		return VERDICT_CONTINUE;
+	return mend_crc(packet->skb, packet->transport_offset + OFFSET_OF(struct sctp_header, checksum), difference,
+			packet->transport_length - port_place(packet->protocol, source));
+}
+
 static __always_inline bool write_ipv4_address(struct __sk_buff *skb, __u32 offset, bool source, __be32 to)
 {
 	struct iphdr *ip = bytes_at(skb, offset, sizeof(*ip));
@@ -254,7 +272,7 @@ static __always_inline enum verdict rewrite_end(const struct packet *packet, boo
 	if (checksum_places[packet->protocol] && !packet->fragment_offset)
 		verdict = mend_checksum(packet, gain_of(&from, &to));
 	else
-		mend_sum(packet, gain_of(&from, &to));
+		verdict = mend_otherwise(packet, source, port, gain_of(&from, &to));
 	if (verdict)
 		return verdict;
 	if (moved && !write_address(packet, ETH_HLEN, source, to.address))

@@ -50,7 +50,10 @@ std::string owner_of(const Datapath& datapath, std::uint32_t ifindex) {
 std::string text_of(const PortMapping& mapping) {
     const bool all = !mapping.host || *mapping.host == Address::unspecified(mapping.host->family());
     const std::string host = all ? "every address" : mapping.host->text();
-    return std::to_string(mapping.host_port) + (mapping.protocol == IPPROTO_TCP ? "/tcp on " : "/udp on ") + host;
+    const std::string protocol = mapping.protocol == IPPROTO_TCP   ? "tcp"
+                                 : mapping.protocol == IPPROTO_UDP ? "udp"
+                                                                   : "sctp";
+    return std::to_string(mapping.host_port) + "/" + protocol + " on " + host;
 }
 
 flow_key key_of(const PortMapping& mapping, const Address& host) {
@@ -92,9 +95,6 @@ flow_key key_in(const PortMapping& mapping, family family) {
 
 std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const sandbox& identity,
                                        std::uint64_t created) {
-    if (mapping.protocol == IPPROTO_SCTP) {
-        return fail(Code::unsupported_field, "portMappings: SCTP ports can't be published");
-    }
     flow entry{.created = created,
                .port = htons(mapping.sandbox_port),
                .flags = FLOW_OPEN,

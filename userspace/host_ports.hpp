@@ -31,8 +31,8 @@ std::expected<host_ports, Error> reserved_ports();
 std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
 
 // What is about to be published is on record. Code::conflict names the sandbox that has the port already;
-// Code::invalid_configuration: on an address of a family that the sandbox has none of; Code::unsupported_field: SCTP,
-// whose checksum covers ports in a way that programs can't mend. created: as of the sandbox's flows.
+// Code::invalid_configuration: on an address of a family that the sandbox has none of. created: as of the sandbox's
+// flows.
 std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
                                    const sandbox& identity, std::uint64_t created);
 

@@ -92,7 +92,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_NO_UPLINK, "the route leaves by a device that is no uplink of causeway")                                \
 	X(DROP_NO_SOURCE, "the uplink has no address to translate to")                                                 \
 	X(DROP_TOO_BIG, "larger than the route's MTU")                                                                 \
-	X(DROP_FRAGMENT, "fragment without its first one, and no room to keep it")                                     \
+	X(DROP_FRAGMENT, "fragment without its first one, and no room to keep it; or of SCTP, to get another port")    \
 	X(DROP_PROTOCOL, "protocol or ICMP type that cannot be translated")                                            \
 	X(DROP_NO_FLOW, "segment, answer or error of a flow that does not exist, which it cannot open")                \
 	X(DROP_STALE_SOURCE, "the host no longer has the address that the flow was translated to")                     \

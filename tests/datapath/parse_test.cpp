@@ -154,11 +154,8 @@ const Row transport_rows[] = {
     to_the_world("ReadsOnWhenTheProtocolHasNoPortsAndNothingFollows",
                  from_a / with(to_world, [](IPv4& ip) { ip.protocol = gre_protocol; }),
                  from_a / with(in_world, [](IPv4& ip) { ip.protocol = gre_protocol; })),
-    to_the_world(
-        "ReadsOnWhenTheProtocolIsSctp",
-        from_a / with(to_world, [](IPv4& ip) { ip.protocol = sctp_protocol; }) / Payload{"ports, but a CRC of its own"},
-        from_a / with(in_world, [](IPv4& ip) { ip.protocol = sctp_protocol; }) /
-            Payload{"ports, but a CRC of its own"}),
+    to_the_world("FindsThePortsWhenItIsSctp", from_a / to_world / SCTP{} / Payload{"odd"},
+                 from_a / in_world / SCTP{} / Payload{"odd"}),
     // The checksum of DCCP is where that of UDP is (RFC 4340, section 5.1); ports there are none for causeway.
     only_ipv4(to_the_world("MendsTheChecksumWhenTheProtocolIsDccp",
                            from_a / with(to_world, [](IPv4& ip) { ip.protocol = 33; }) / UDP{.checksum = 0x1234},

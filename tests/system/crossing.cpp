@@ -236,7 +236,9 @@ Payload quoted(const Bytes& frame, std::size_t transport_bytes) {
 }
 
 void Crossroads::build(const Terms& terms) {
-    const auto blue = join("blue", terms), red = join("red", terms);
+    auto without = terms;
+    without.published.clear();
+    const auto blue = join("blue", terms), red = join("red", without);
     road_.emplace(std::vector{blue, red}, world_.world(), "");
 }
 

@@ -74,7 +74,7 @@ Payload quoted(const Bytes& frame, std::size_t transport_bytes = SIZE_MAX);
 // The fixture: a translator with the mute sandboxes blue (0) and red (1).
 class Crossroads : public Translating {
 protected:
-    // Once in a test, before anything crosses.
+    // Once in a test, before anything crosses. What is published is blue's.
     void build(const Terms& terms = {});
 
     Crossing& road() { return *road_; }

@@ -215,14 +215,6 @@ INSTANTIATE_TEST_SUITE_P(Each, PublishedPorts, testing::Values(Protocol::tcp, Pr
 
 INSTANTIATE_TEST_SUITE_P(Each, PublishedUdpPorts, testing::Values(Protocol::udp), testing::PrintToStringParamName());
 
-TEST_F(WithOptions, SctpPortsCannotBePublishedAndNothingIsLeft) {
-    const auto netns = world_.add_namespace("blue");
-    const Json mapping{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "sctp"}};
-    const auto conf = configuration(
-        {{"capabilities", {{"portMappings", true}}}, {"runtimeConfig", {{"portMappings", Json::array({mapping})}}}});
-    EXPECT_TRUE(refused(add("blue", netns, conf), 2, {"SCTP"}));
-}
-
 TEST_F(WithOptions, PortBlocksAreOfOneSandboxEach) {
     const auto conf = configuration({{"portRange", "20000-20019"}, {"portBlock", 10}});
     const auto blue = connect("blue", conf), red = connect("red", conf);

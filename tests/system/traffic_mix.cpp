@@ -46,8 +46,7 @@ std::string text_of(std::uint8_t protocol) {
 
 // Only one of them may be there, for nothing tells them apart in the world.
 bool are_entangled(const Flow& one, const Flow& other) {
-    return one.protocol == other.protocol && one.peer == other.peer &&
-           (!has_ports(one.protocol) || one.protocol == sctp_number);
+    return one.protocol == other.protocol && one.peer == other.peer && !has_ports(one.protocol);
 }
 
 // Of IPv6, in one: behind the headers that there are before the transport's.
@@ -314,7 +313,8 @@ TrafficMix::Draft TrafficMix::error_about(Flow& flow, bool outward) {
 
 // From the world to nobody who asked: the node itself, from a port (or with what has none, a peer) that no flow has.
 TrafficMix::Draft TrafficMix::unsolicited() {
-    constexpr std::uint8_t protocols[] = {udp_number, tcp_number, icmp_number, udp_lite_number, gre_number};
+    constexpr std::uint8_t protocols[] = {udp_number,      tcp_number, icmp_number,
+                                          udp_lite_number, gre_number, sctp_number};
     constexpr std::uint8_t some_flags[] = {syn, syn | ack, ack, rst, fin | ack};
     const auto protocol = one_of(protocols);
     const auto flags = one_of(some_flags);
@@ -335,6 +335,8 @@ TrafficMix::Draft TrafficMix::unsolicited() {
                 return frame / ICMP{.type = type, .identifier = port} / Payload{text};
             case udp_lite_number:
                 return frame / UdpLite{.source_port = 54, .destination_port = port} / Payload{text};
+            case sctp_number:
+                return frame / SCTP{.source_port = 54, .destination_port = port} / Payload{text};
             default:
                 return frame / Payload{std::string("\0\0\x08\0a packet", 12) + text};
         }

@@ -127,7 +127,7 @@ void Masquerade::set_rules(const Terms& terms) const {
         type nat hook postrouting priority srcnat
         oifname != "up0" accept
 )" + from_sandbox +
-                              " meta l4proto { tcp, udp, udplite } masquerade to :" + terms.ports + "\n" +
+                              " meta l4proto { tcp, udp, udplite, sctp } masquerade to :" + terms.ports + "\n" +
                               from_sandbox + R"( masquerade
     }
     chain crossing {

@@ -39,7 +39,7 @@ struct Party {
 
 // A port of the node's that leads to one of the first sandbox's, for the world.
 struct Published {
-    std::string protocol;  // "tcp", "udp"
+    std::string protocol;  // "tcp", "udp", "sctp"
     std::uint16_t host_port, port;
 };
 

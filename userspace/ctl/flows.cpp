@@ -26,6 +26,8 @@ std::string protocol_name(std::uint8_t protocol) {
             return "tcp";
         case IPPROTO_UDP:
             return "udp";
+        case IPPROTO_SCTP:
+            return "sctp";
         case IPPROTO_ICMP:
             return "icmp";
         case IPPROTO_ICMPV6:
@@ -176,7 +178,7 @@ std::expected<Filter, Error> filter_of(const Options& options) {
 void add_filter_options(CLI::App& command, Options& options) {
     command.add_option("--sandbox", options.filter.container, "only of this container");
     command.add_option("--protocol", options.filter.protocol,
-                       "only of this protocol: tcp, udp, icmp, icmpv6 or a number");
+                       "only of this protocol: tcp, udp, sctp, icmp, icmpv6 or a number");
     command.add_option("--peer", options.peer, "only towards this address");
     command.add_option("--port", options.filter.port, "only with this port, at either end or as the world sees it");
     command.add_option("--state", options.filter.state, "only in this state: opening, established, closing, udp, icmp");
