@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "tests/support/family.hpp"
 #include "tests/system/entries.hpp"
 #include "tests/system/host.hpp"
 #include "tests/system/traffic.hpp"
@@ -17,11 +18,15 @@ using testing::IsEmpty;
 constexpr double rate = 10e6;                               // bytes a second
 constexpr std::size_t burst = 100'000, amount = 8'000'000;  // bytes
 
-Json limited(const char* direction) {
-    const std::string prefix = direction;
-    return configuration(
-        {{"runtimeConfig",
-          {{"bandwidth", {{prefix + "Rate", static_cast<std::uint64_t>(rate * 8)}, {prefix + "Burst", burst * 8}}}}}});
+Json plain(Family family) {
+    return family == Family::ipv6 ? ipv6_configuration() : configuration();
+}
+
+Json limited(const std::string& direction, Family family = Family::ipv4) {
+    auto conf = plain(family);
+    conf["runtimeConfig"]["bandwidth"] = {{direction + "Rate", static_cast<std::uint64_t>(rate * 8)},
+                                          {direction + "Burst", burst * 8}};
+    return conf;
 }
 
 Json limited_both() {
@@ -31,7 +36,16 @@ Json limited_both() {
 }
 
 // What of a frame's bytes are payload, at an MTU of 1500.
-constexpr double tcp_share = 1448.0 / 1514, udp_share = 1400.0 / 1442;
+double tcp_share(bool ipv6) {
+    return (ipv6 ? 1428.0 : 1448.0) / 1514;
+}
+constexpr std::size_t datagram_size = 1400;
+std::size_t frame_of_datagram(bool ipv6) {
+    return datagram_size + 8 + (ipv6 ? 40 : 20) + 14;
+}
+double udp_share(bool ipv6) {
+    return static_cast<double>(datagram_size) / static_cast<double>(frame_of_datagram(ipv6));
+}
 
 // Bytes a second that came, as the kernel counts them, with what came in the first burst left out.
 double rate_of_stream(Line line) {
@@ -54,15 +68,15 @@ double rate_of_stream(Line line) {
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
     sender.join();
-    return static_cast<double>(got - before) / tcp_share / took.count();
+    return static_cast<double>(got - before) / tcp_share(line.seen.is_ipv6()) / took.count();
 }
 
 double rate_of_datagrams(const Place& client, const Place& server) {
     auto service = Socket::udp(server.netns, server.end);
-    auto socket = Socket::udp(client.netns);
+    auto socket = Socket::udp(client.netns, client.end);
     std::atomic<bool> enough = false;
     std::thread sender([&] {
-        const std::string text(1400, 'x');
+        const std::string text(datagram_size, 'x');
         while (!enough) {
             if (!socket.send_to(server.end, text)) {
                 std::this_thread::yield();
@@ -85,7 +99,7 @@ double rate_of_datagrams(const Place& client, const Place& server) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
     enough = true;
     sender.join();
-    return static_cast<double>(got - before) / udp_share / took.count();
+    return static_cast<double>(got - before) / udp_share(server.end.is_ipv6()) / took.count();
 }
 
 // Never more; how much less depends on what else the machine does.
@@ -97,50 +111,57 @@ testing::AssertionResult is_the_rate(double measured) {
     return testing::AssertionFailure() << measured / rate << " of the rate that was set";
 }
 
-class Bandwidth : public Host {
+class Bandwidth : public Host, public testing::WithParamInterface<Family> {
 protected:
-    static Place at(const Sandbox& sandbox) { return {sandbox.netns, {sandbox.address, 8080}}; }
-    Place outside() const { return {world_.world(), {world_address, 8080}}; }
-};
+    static bool ipv6() { return GetParam() == Family::ipv6; }
+    static Json limited(const std::string& direction) { return test::limited(direction, GetParam()); }
+    Sandbox connect_unlimited(const std::string& id) { return connect(id, plain(GetParam())); }
 
-TEST_F(Bandwidth, OfWhatASandboxIsSentIsTheOneThatWasSet) {
-    const auto blue = connect("blue", limited("ingress")), red = connect("red");
-    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line({red.netns}, at(blue)))));
-    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line({""}, at(blue)))));
-    EXPECT_TRUE(is_the_rate(rate_of_datagrams({red.netns}, at(blue))));
+    static Place in(const std::string& netns) { return {netns, {ipv6() ? "::" : "0.0.0.0", 0}}; }
+    static Place at(const Sandbox& sandbox) { return {sandbox.netns, {sandbox.address, 8080}}; }
+    Place outside() const { return {world_.world(), {ipv6() ? world_ipv6 : world_address, 8080}}; }
+};
+class BandwidthRecord : public Host {};
+
+TEST_P(Bandwidth, OfWhatASandboxIsSentIsTheOneThatWasSet) {
+    const auto blue = connect("blue", limited("ingress")), red = connect_unlimited("red");
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(red.netns), at(blue)))));
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(""), at(blue)))));
+    EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(red.netns), at(blue))));
 }
 
-TEST_F(Bandwidth, OfWhatASandboxSendsIsTheOneThatWasSet) {
-    const auto blue = connect("blue", limited("egress")), red = connect("red");
+TEST_P(Bandwidth, OfWhatASandboxSendsIsTheOneThatWasSet) {
+    const auto blue = connect("blue", limited("egress")), red = connect_unlimited("red");
     const auto dropped = count_of("drop-shaped");
-    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line({blue.netns}, at(red)))));
-    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line({blue.netns}, outside()))));
-    EXPECT_TRUE(is_the_rate(rate_of_datagrams({blue.netns}, outside())));
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(blue.netns), at(red)))));
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(blue.netns), outside()))));
+    EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(blue.netns), outside())));
     EXPECT_EQ(count_of("drop-shaped"), dropped) << "who waits in the queue is not dropped";
 }
 
-TEST_F(Bandwidth, OfTheOtherDirectionIsNotTouched) {
-    const auto blue = connect("blue", limited("ingress")), red = connect("red");
-    EXPECT_GT(rate_of_stream(open_line({blue.netns}, at(red))), 1.5 * rate);
+TEST_P(Bandwidth, OfTheOtherDirectionIsNotTouched) {
+    const auto blue = connect("blue", limited("ingress")), red = connect_unlimited("red");
+    EXPECT_GT(rate_of_stream(open_line(in(blue.netns), at(red))), 1.5 * rate);
 }
 
-TEST_F(Bandwidth, IsNotGainedByTakingTheQueueAway) {
-    const auto blue = connect("blue", limited("egress")), red = connect("red");
+TEST_P(Bandwidth, IsNotGainedByTakingTheQueueAway) {
+    const auto blue = connect("blue", limited("egress")), red = connect_unlimited("red");
     must_run({"tc", "qdisc", "del", "dev", "eth0", "root"}, {.netns = blue.netns});
-    const auto measured = rate_of_datagrams({blue.netns}, at(red));
+    const auto measured = rate_of_datagrams(in(blue.netns), at(red));
     EXPECT_LT(measured, 1.1 * rate);
     EXPECT_GT(measured, 0.5 * rate);
     EXPECT_GT(count_of("drop-shaped"), 0U);
 }
 
-TEST_F(Bandwidth, LetsABurstPassAtOnce) {
-    const auto blue = connect("blue", limited("egress")), red = connect("red");
+TEST_P(Bandwidth, LetsABurstPassAtOnce) {
+    const auto blue = connect("blue", limited("egress")), red = connect_unlimited("red");
     auto service = Socket::udp(red.netns, at(red).end);
-    auto client = Socket::udp(blue.netns);
-    const std::string text(1400, 'x');
-    constexpr std::size_t few = burst / 2 / 1442;
-    ASSERT_TRUE(client.send_to(at(red).end, "so that nobody waits for ARP"));
-    ASSERT_TRUE(service.receive());
+    auto client = Socket::udp(blue.netns, in(blue.netns).end);
+    const std::string text(datagram_size, 'x');
+    const std::size_t few = burst / 2 / frame_of_datagram(ipv6());
+    ASSERT_TRUE(eventually([&] {  // so that nobody waits for a MAC, or for what the kernel makes of a new address
+        return client.send_to(at(red).end, "hello") && service.receive(silence);
+    }));
     const auto begun = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < few; ++i) {
         ASSERT_TRUE(client.send_to(at(red).end, text));
@@ -149,10 +170,14 @@ TEST_F(Bandwidth, LetsABurstPassAtOnce) {
         ASSERT_TRUE(service.receive());
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-    EXPECT_LT(took.count(), 0.8 * few * 1442 / rate) << "at the rate alone it would take longer";
+    EXPECT_LT(took.count(), 0.8 * static_cast<double>(few * frame_of_datagram(ipv6())) / rate)
+        << "at the rate alone it would take longer";
 }
 
-TEST_F(Bandwidth, IsCheckedAndGoesWithDel) {
+INSTANTIATE_TEST_SUITE_P(Of, Bandwidth, testing::Values(Family::ipv4, Family::ipv6),
+                         [](const auto& of) { return of.param == Family::ipv6 ? "IPv6" : "IPv4"; });
+
+TEST_F(BandwidthRecord, IsCheckedAndGoesWithDel) {
     const auto keeper = connect("keeper");
     const auto blue = connect("blue", limited_both());
     auto conf = limited_both();
