@@ -18,29 +18,23 @@
 namespace causeway::test {
 namespace {
 
-struct Group {
-    std::string name;
-    std::vector<int> calls;
-    int error;
+struct Failure : Group {
     Json (*configuration)(const Json& patch) = test::configuration;
 };
-void PrintTo(const Group& group, std::ostream* stream) {
-    *stream << group.name;
-}
 
 // Every system call that an ADD makes and that can fail, but for reading stdin and writing the answer.
-const Group groups[] = {
-    {"Bpf", {SYS_bpf}, EPERM},
-    {"Netlink", {SYS_sendto, SYS_sendmsg, SYS_recvmsg, SYS_recvfrom}, ENOBUFS},
-    {"Sockets", {SYS_socket, SYS_bind, SYS_setsockopt, SYS_getsockname, SYS_setns}, EMFILE},
-    {"Files",
-     {SYS_openat, SYS_mkdir, SYS_mkdirat, SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat, SYS_rmdir,
-      SYS_flock, SYS_mount, SYS_statfs, SYS_fstatfs, SYS_newfstatat, SYS_getdents64, SYS_ioctl},
-     EACCES},
-    {"Children", {SYS_clone, SYS_clone3, SYS_fork, SYS_vfork, SYS_wait4, SYS_pipe2, SYS_poll, SYS_getrandom}, EAGAIN},
+const Failure groups[] = {
+    {{"Bpf", {SYS_bpf}, EPERM}},
+    {{"Netlink", {SYS_sendto, SYS_sendmsg, SYS_recvmsg, SYS_recvfrom}, ENOBUFS}},
+    {{"Sockets", {SYS_socket, SYS_bind, SYS_setsockopt, SYS_getsockname, SYS_setns}, EMFILE}},
+    {{"Files",
+      {SYS_openat, SYS_mkdir, SYS_mkdirat, SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat, SYS_rmdir,
+       SYS_flock, SYS_mount, SYS_statfs, SYS_fstatfs, SYS_newfstatat, SYS_getdents64, SYS_ioctl},
+      EACCES}},
+    {{"Children", {SYS_clone, SYS_clone3, SYS_fork, SYS_vfork, SYS_wait4, SYS_pipe2, SYS_poll, SYS_getrandom}, EAGAIN}},
 };
 
-class FailedAdd : public Host, public testing::WithParamInterface<Group> {
+class FailedAdd : public Host, public testing::WithParamInterface<Failure> {
 protected:
     void SetUp() override {
         netns_ = world_.add_namespace("blue");
@@ -54,7 +48,11 @@ protected:
         const Call call{.command = "ADD", .id = "blue", .netns = netns_, .conf = conf};
         int failed = 0;
         for (int nth = 1;; ++nth) {
-            const Fault fault{Fault::Kind::error, nth, GetParam().error, GetParam().calls};
+            const Fault fault{.kind = Fault::Kind::error,
+                              .nth = nth,
+                              .error = GetParam().error,
+                              .calls = GetParam().calls,
+                              .few_of_alike = true};
             const auto faulted = run_with(fault, {plugin()}, call.options());
             const auto answer = answer_of(faulted.output);
             SCOPED_TRACE("call " + std::to_string(nth) + ", " + faulted.call + ": " + answer.text);
@@ -118,11 +116,11 @@ INSTANTIATE_TEST_SUITE_P(Each, FailedAdd, testing::ValuesIn(groups), name_of);
 INSTANTIATE_TEST_SUITE_P(Each, FailedLaterAdd, testing::ValuesIn(groups), name_of);
 // What IPv6 adds: a second address in each step, and settings by files.
 INSTANTIATE_TEST_SUITE_P(OfBothFamilies, FailedAdd,
-                         testing::Values(Group{"Bpf", {SYS_bpf}, EPERM, dual_configuration},
-                                         Group{"Netlink", {SYS_sendto, SYS_recvfrom}, ENOBUFS, dual_configuration},
-                                         Group{"Files", {SYS_openat, SYS_setns}, EACCES, dual_configuration}),
+                         testing::Values(Failure{{"Bpf", {SYS_bpf}, EPERM}, dual_configuration},
+                                         Failure{{"Netlink", {SYS_sendto, SYS_recvfrom}, ENOBUFS}, dual_configuration},
+                                         Failure{{"Files", {SYS_openat, SYS_setns}, EACCES}, dual_configuration}),
                          name_of);
-INSTANTIATE_TEST_SUITE_P(WithoutMemory, FailedLaterAdd, testing::Values(Group{"Bpf", {SYS_bpf}, ENOMEM}), name_of);
+INSTANTIATE_TEST_SUITE_P(WithoutMemory, FailedLaterAdd, testing::Values(Failure{{"Bpf", {SYS_bpf}, ENOMEM}}), name_of);
 
 // What the kernel refuses for reasons of its own: a step each.
 class RefusedStep : public Host {

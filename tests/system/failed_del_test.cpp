@@ -13,15 +13,6 @@
 namespace causeway::test {
 namespace {
 
-struct Group {
-    std::string name;
-    std::vector<int> calls;
-    int error;
-};
-void PrintTo(const Group& group, std::ostream* stream) {
-    *stream << group.name;
-}
-
 const Group groups[] = {
     {"Netlink", {SYS_sendto, SYS_sendmsg, SYS_recvmsg, SYS_recvfrom}, ENOBUFS},
     {"Sockets", {SYS_socket, SYS_bind, SYS_setsockopt, SYS_getsockname, SYS_setns}, EMFILE},
@@ -55,7 +46,8 @@ protected:
                                            .nth = nth,
                                            .error = GetParam().error,
                                            .calls = GetParam().calls,
-                                           .of_children = true},
+                                           .of_children = true,
+                                           .few_of_alike = true},
                                           {plugin()}, call.options());
             const auto answer = answer_of(faulted.output);
             SCOPED_TRACE("call " + std::to_string(nth) + ", " + faulted.call + ": " + answer.text);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,18 @@ struct Fault {
     std::vector<int> calls{};                   // by number, SYS_bpf for one; empty: all count
     std::vector<std::uint64_t> bpf_commands{};  // of SYS_bpf: BPF_OBJ_PIN for one; empty: all count
     bool of_children = false;                   // those of what it forks count too
+    // Of a row of calls that make maps, or pin or unpin one thing after another, the first two of each kind count: the
+    // others leave nothing else. Maps without a pin die with the program; a directory of pins is removed whole, and has
+    // the name that others open only while it is whole. Empty, with some and full are the states that it has, and the
+    // call after the row finds the last.
+    bool few_of_alike = false;
+};
+
+// System calls that fail in the same way: a test's parameter.
+struct Group {
+    std::string name;
+    std::vector<int> calls;
+    int error;
 };
 
 struct Faulted {
@@ -33,5 +46,7 @@ struct Faulted {
 // Counting begins when the program reads its stdin, since what comes before is the loader's. Returns when the program
 // and all that it started have ended. argv[0] is a path.
 Faulted run_with(const Fault& fault, const std::vector<std::string>& argv, const RunOptions& options);
+
+void PrintTo(const Group& group, std::ostream* stream);
 
 }  // namespace causeway::test

@@ -98,9 +98,12 @@ protected:
                 if (command == "DEL") {
                     ASSERT_TRUE(succeeded(add("blue", netns_, conf())));
                 }
-                const auto faulted =
-                    run_with({.kind = kind, .nth = nth, .calls = calls.numbers, .bpf_commands = calls.bpf_commands},
-                             {plugin()}, call.options());
+                const auto faulted = run_with({.kind = kind,
+                                               .nth = nth,
+                                               .calls = calls.numbers,
+                                               .bpf_commands = calls.bpf_commands,
+                                               .few_of_alike = !calls.numbers.empty()},
+                                              {plugin()}, call.options());
                 SCOPED_TRACE(command + " killed before call " + std::to_string(nth) + ", " + faulted.call + ", then " +
                              name_of(next));
                 kills += faulted.output.status == 128 + SIGKILL ? 1 : 0;
