@@ -205,8 +205,8 @@ void DatapathTest::set_endpoint(Ip ip, const endpoint& value) {
 }
 
 void DatapathTest::load(const LoadOptions& options) {
-    if (!node_) {
-        node_.emplace(family());
+    if (node_ == nullptr) {
+        node_ = &Node::shared(family());
     }
     datapath_.reset();
     datapath_ = loaded(options);

@@ -143,7 +143,7 @@ protected:
         ADD_FAILURE() << "not even after ten seconds";
     }
 
-    std::optional<Node> node_;
+    const Node* node_ = nullptr;
     std::shared_ptr<LoadedDatapath> datapath_;
     RouteAnswer route_answer_;
 

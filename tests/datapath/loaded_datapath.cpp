@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "datapath.skel.h"
+#include "tests/datapath/node.hpp"
 
 namespace causeway::test {
 namespace {
@@ -120,6 +121,7 @@ int LoadedDatapath::descriptor_of(Program program) const {
 }
 
 void LoadedDatapath::attach(Program program, unsigned ifindex) {
+    Node::note_change();
     bpf_tc_hook hook{};
     hook.sz = sizeof(hook);
     hook.ifindex = static_cast<int>(ifindex);

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <regex>
 #include <sstream>
 #include <stdexcept>
@@ -132,6 +133,7 @@ void let_ipv6_be() {
 }  // namespace
 
 void run_ip(const std::string& commands, Family family) {
+    Node::note_change();
     FILE* pipe = popen(family == Family::ipv6 ? "ip -6 -batch -" : "ip -batch -", "w");
     const std::string translated = without_probes(in_family(commands, family), family);
     require(pipe != nullptr, "run ip");
@@ -145,6 +147,7 @@ void run_ip(const std::string& commands, Family family) {
 }
 
 void set_sysctl(const std::string& name, const std::string& value) {
+    Node::note_change();
     std::ofstream file("/proc/sys/net/" + name);
     file << value << std::flush;
     require(file.good(), "write " + name);
@@ -174,7 +177,20 @@ Node::Node(Family family) {
     }
 }
 
+const Node& Node::shared(Family family) {
+    static std::optional<Node> node;
+    static Family speaks;
+    if (!node || changed_ || family != speaks) {
+        node.reset();
+        node.emplace(family);
+        speaks = family;
+        changed_ = false;
+    }
+    return *node;
+}
+
 Node::Elsewhere::Elsewhere(const Node& node) : node_(node) {
+    note_change();
     require(setns(node_.elsewhere_.get(), CLONE_NEWNET) == 0, "enter the other ends' namespace");
 }
 
