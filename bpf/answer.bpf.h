@@ -12,6 +12,7 @@
 
 #define QUOTE_MAX 128 /* bytes of an IPv4 packet: RFC 1812, section 4.3.2.3, lets it be as many as fit into 576 */
 #define QUOTE_IPV6_MAX (1280 - sizeof(struct icmpv6_error)) /* RFC 4443, section 2.4 (c): as many as fit */
+#define CHAIN_REST_MAX 16                                   /* headers that are looked at behind a refused one */
 #define INTERNETWORK_CONTROL 0xc0                           /* type of service of errors: RFC 1812, section 4.3.2.5 */
 #define TYPE_OF_SERVICE 0x1e                                /* the rest of it is the packet's own */
 
@@ -77,10 +78,42 @@ static __always_inline enum reason reason_of(enum verdict verdict, const struct 
 	}
 }
 
-/* RFC 1122, section 3.2.2: no error about an error, whatever it concerns, nor about a fragment but the first. */
-static __always_inline bool may_be_answered(const struct packet *packet)
+/*
+ * Whether there may be an ICMPv6 error behind a header that was refused: what is further behind than this looks, or in
+ * a fragment but the first, may be one. A function of its own to the verifier.
+ */
+__noinline int may_carry_error(struct __sk_buff *skb, __u32 offset, __u32 protocol)
 {
-	return !packet->fragment_offset && packet->ports.icmp != ICMP_ERROR && packet->ports.icmp != ICMP_UNSAID;
+	enum icmp_kind kind;
+	__u8 *header;
+
+	for (int i = 0; i < CHAIN_REST_MAX; i++) {
+		if (!is_extension(protocol) && protocol != IPPROTO_ICMPV6)
+			return false;
+		header = bytes_at(skb, offset, EXTENSION_UNIT);
+		if (!header)
+			return true;
+		if (protocol == IPPROTO_ICMPV6) {
+			kind = kind_of_icmpv6(header[0]);
+			return kind == ICMP_ERROR || kind == ICMP_UNSAID;
+		}
+		if (protocol == IPPROTO_FRAGMENT && *(__be16 *)(header + 2) & bpf_htons(FRAGMENT_OFFSET_MASK))
+			return true;
+		offset += protocol == IPPROTO_FRAGMENT ? EXTENSION_UNIT : (header[1] + 1) * EXTENSION_UNIT;
+		protocol = header[0];
+	}
+	return true;
+}
+
+/*
+ * RFC 1122, section 3.2.2, and RFC 4443, section 2.4 (e): no error about an error, whatever it concerns, nor about a
+ * fragment but the first.
+ */
+static __always_inline bool may_be_answered(const struct packet *packet, enum reason reason)
+{
+	if (packet->fragment_offset || packet->ports.icmp == ICMP_ERROR || packet->ports.icmp == ICMP_UNSAID)
+		return false;
+	return reason != REASON_HEADER || !may_carry_error(packet->skb, packet->transport_offset, packet->protocol);
 }
 
 /* Makes room before what is quoted. */
@@ -164,7 +197,7 @@ static __always_inline bool answer(const struct packet *packet, enum verdict ver
 	enum reason reason = reason_of(verdict, route);
 	__u32 family = packet->family, message, rest = 0;
 
-	if (!may_be_answered(packet) || reason >= REASON_COUNT || family >= FAMILY_COUNT)
+	if (reason >= REASON_COUNT || family >= FAMILY_COUNT || !may_be_answered(packet, reason))
 		return false;
 	if (verdict == VERDICT_DROP_STALE_SOURCE && packet->protocol == IPPROTO_TCP)
 		return (packet->seen & (SEEN_ACK | SEEN_RST)) == SEEN_ACK && answer_with_reset(packet->skb);

@@ -98,15 +98,10 @@ static __always_inline enum icmp_kind kind_of_icmpv6(__u8 type)
 		return ICMP_QUERY;
 	case ICMPV6_ECHO_REPLY:
 		return ICMP_REPLY;
-	case ICMPV6_UNREACHABLE:
-	case ICMPV6_TOO_BIG:
-	case ICMPV6_TIME_EXCEEDED:
-	case ICMPV6_PARAMETER_PROBLEM:
-		return ICMP_ERROR;
 	case ICMPV6_REDIRECT:
 		return ICMP_UNSAID;
 	}
-	return type < ICMPV6_INFORMATIONAL ? ICMP_UNSAID : ICMP_NONE;
+	return type < ICMPV6_INFORMATIONAL ? ICMP_ERROR : ICMP_NONE; /* also one not named yet: section 2.4 (a) */
 }
 
 static __always_inline bool is_icmp(__u8 protocol)

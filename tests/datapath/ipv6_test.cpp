@@ -94,7 +94,7 @@ const Row ipv6_rows[] = {
          from_a / IPv6{.source = of_a, .destination = server, .next_header = 1} / Payload{std::string(8, '\x08')},
          VERDICT_DROP_PROTOCOL),
     drop("DropsWhenTheIcmpTypeIsUnknown", from_a / to_world / ICMP{.type = 200}, VERDICT_DROP_PROTOCOL),
-    drop("DropsWhenTheIcmpTypeIsAnErrorThatIsUnknown", from_a / to_world / ICMP{.type = 100}, VERDICT_DROP_PROTOCOL),
+    drop("DropsAnErrorOfAnUnknownTypeAboutNoPacket", from_a / to_world / ICMP{.type = 100}, VERDICT_DROP_NO_FLOW),
     drop("DropsWhenListenersAreReported",
          Ethernet{.source = mac_a, .destination = "33:33:00:00:00:16"_mac} /
              IPv6{.source = link_local_of_a, .destination = "ff02::16"_ip6, .hop_limit = 1} /
@@ -190,6 +190,22 @@ TEST_P(ExtensionHeaders, AreRefusedWhenThePacketIsRoutedOn) {
 
 TEST_P(ExtensionHeaders, AreRefusedWhenAFragmentIsFragmented) {
     expect_refused(from_a / to_world / FragmentHeader{} / FragmentHeader{} / TCP{}, 0, 40 + 8);
+}
+
+// RFC 4443, section 2.4 (e): nor where that can't be seen.
+TEST_P(ExtensionHeaders, AreRefusedSilentlyInFrontOfAnError) {
+    const IcmpError error{.type = icmpv6_unreachable};
+    const Extension on_its_way{.kind = routing, .body = {0, 1, 0, 0, 0, 0}};
+    const IPv6 quoted{.source = server, .destination = of_a};
+    for (const int count : {7, 12, 21, 22, 40}) {
+        expect_verdict(From::sandbox_a, with_extensions(from_a / to_world, count) / error / quoted / UDP{},
+                       VERDICT_DROP_EXTENSION_HEADER);
+    }
+    expect_verdict(From::sandbox_a, from_a / to_world / on_its_way / error / quoted / UDP{},
+                   VERDICT_DROP_EXTENSION_HEADER);
+    expect_verdict(From::sandbox_a, with_extensions(from_a / to_world, 7) / ICMP{.type = icmpv6_redirect},
+                   VERDICT_DROP_EXTENSION_HEADER);
+    expect_refused(with_extensions(from_a / to_world, 21) / ICMP{.type = icmpv6_echo_request}, 8, 40 + 48);
 }
 
 TEST_P(ExtensionHeaders, AreRefusedSilentlyWhenTheSenderIsAnother) {

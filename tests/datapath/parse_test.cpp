@@ -182,9 +182,9 @@ const Row transport_rows[] = {
                from_a / to_world / IcmpError{.type = 4} / to_b / UDP{}, VERDICT_DROP_PROTOCOL}),
     only_ipv4({"DropsWhenTheIcmpTypeIsARedirect", From::sandbox_a,
                from_a / to_world / IcmpError{.type = 5} / to_b / UDP{}, VERDICT_DROP_PROTOCOL}),
-    {"DropsWhenTheIcmpTypeIsARouterAdvertisement", From::sandbox_a, from_a / to_world / ICMP{.type = 9},
-     VERDICT_DROP_PROTOCOL},
-    {"DropsWhenTheIcmpTypeIsUnknown", From::sandbox_a, from_a / to_world / ICMP{.type = 42}, VERDICT_DROP_PROTOCOL},
+    only_ipv4({"DropsWhenTheIcmpTypeIsARouterAdvertisement", From::sandbox_a, from_a / to_world / ICMP{.type = 9},
+               VERDICT_DROP_PROTOCOL}),
+    {"DropsWhenTheIcmpTypeIsUnknown", From::sandbox_a, from_a / to_world / ICMP{.type = 200}, VERDICT_DROP_PROTOCOL},
     {"DropsWhenTheIcmpErrorQuotesNothing", From::sandbox_a, from_a / to_world / IcmpError{.code = 3},
      VERDICT_DROP_NO_FLOW},
 };

@@ -34,7 +34,7 @@ const Row rows[] = {
      VERDICT_DROP_NO_FLOW},
     {"GoesNoFurtherWhenItIsASegmentOfNoConnection", From::forwarder, at_router / forwarded / TCP{.flags = rst},
      VERDICT_DROP_NO_FLOW},
-    {"GoesNoFurtherWhenItsIcmpTypeCannotBeTranslated", From::forwarder, at_router / forwarded / ICMP{.type = 42},
+    {"GoesNoFurtherWhenItsIcmpTypeCannotBeTranslated", From::forwarder, at_router / forwarded / ICMP{.type = 200},
      VERDICT_DROP_PROTOCOL},
     {"GoesNoFurtherWhenItIsAnErrorAboutNothing", From::forwarder,
      at_router / forwarded / IcmpError{} / IPv4{.source = ip_server, .destination = ip_a} / UDP{53, 40000},

@@ -117,7 +117,7 @@ const Case cases[] = {
     {VERDICT_DROP_FRAGMENT, From::sandbox_a, fragment(CAUSEWAY_HELD_OF_ONE_MAX + 1), "",
      as_many_fragments_as_are_held()},
     {VERDICT_DROP_PROTOCOL, From::sandbox_a,
-     from_a / IPv4{.source = ip_a, .destination = ip_server} / ICMP{.type = 42}},
+     from_a / IPv4{.source = ip_a, .destination = ip_server} / ICMP{.type = 200}},
     {VERDICT_DROP_NO_FLOW, From::sandbox_a,
      from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.flags = syn | ack}},
     {VERDICT_DROP_STALE_SOURCE,
