@@ -52,19 +52,30 @@ static __always_inline long start_turns(const struct flow_key *sent, const struc
 
 /*
  * Its port is free again, so a search for one towards that peer may succeed. Two CPUs may be about to end it: who takes
- * the one half away takes the other away too.
+ * the one half away takes the other away too. True: this one.
  */
-static __always_inline void forget_pair(const struct flow_key *sent, struct flow_key *reply)
+static __always_inline bool forget_pair(const struct flow_key *sent, struct flow_key *reply)
 {
 	__u64 *freed;
 
 	if (bpf_map_delete_elem(&flows, sent))
-		return;
+		return false;
 	bpf_map_delete_elem(&flows, reply);
 	reply->destination_port = 0;
 	freed = bpf_map_lookup_elem(&exhausted, reply);
 	if (freed)
 		*freed = bpf_ktime_get_ns();
+	return true;
+}
+
+/* The same when a packet does it, before the flow's turn. The entry is dead then. */
+static __always_inline void end_pair(const struct flow *flow, const struct flow_key *sent, struct flow_key *reply)
+{
+	__u64 created = flow->created;
+	__u32 slot = flow->link.slot;
+
+	if (forget_pair(sent, reply))
+		note_ended(slot, created);
 }
 
 /* Whether neither side of the flow has sent for as long as its state may be idle. */
@@ -88,8 +99,10 @@ static __always_inline bool survives(const struct ageing_turn *turn)
 	struct flow *sent = bpf_map_lookup_elem(&flows, &turn->key), *replied;
 	struct flow_key reply;
 
-	if (!sent || sent->created != turn->created)
+	if (!sent || sent->created != turn->created) {
+		forget_ended(turn->slot, turn->created);
 		return false;
+	}
 	set_reply_key(&reply, &turn->key, sent);
 	replied = bpf_map_lookup_elem(&flows, &reply);
 	if (replied && !is_departed(turn->slot, turn->created) && !is_over(sent, replied, turn->key.protocol))

@@ -69,7 +69,7 @@ static __always_inline void forget_mapping(const struct flow *mapping, struct fl
 
 	work->reply.destination = mapping->address;
 	work->reply.destination_port = mapping->port;
-	forget_pair(&work->mapping, &work->reply);
+	end_pair(mapping, &work->mapping, &work->reply);
 	work->reply.destination = destination;
 }
 

@@ -27,10 +27,18 @@ static __always_inline bool within_rate(__u64 *arrival, __u32 per_second, __u32 
 	return true;
 }
 
+/* Those that are there: one that a packet has ended keeps its place in the table until its turn of ageing. */
+static __always_inline __u64 flows_at_once(const struct usage *taken)
+{
+	__u64 flows = taken->flows, ended = taken->ended;
+
+	return ended < flows ? flows - ended : 0;
+}
+
 /*
  * Flows at once: its own quota, and a share of what is free, so that those who take all they can never leave nothing
- * (dynamic thresholds: Choudhury and Hahne, 1998). What is taken is given back when the flow's turns of ageing end. The
- * answer is an enum verdict.
+ * (dynamic thresholds: Choudhury and Hahne, 1998). What is taken of the table is given back when the flow's turns of
+ * ageing end. The answer is an enum verdict.
  */
 __noinline int take_flow(__u32 ifindex, __u32 slot)
 {
@@ -44,7 +52,7 @@ __noinline int take_flow(__u32 ifindex, __u32 slot)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	flows = taken->flows;
 	all = state->turns;
-	if (flows >= (sandbox->flows_max ? sandbox->flows_max : network->flows_max))
+	if (flows_at_once(taken) >= (sandbox->flows_max ? sandbox->flows_max : network->flows_max))
 		return VERDICT_DROP_FLOW_QUOTA;
 	if (all >= table_sizes.flows)
 		return VERDICT_DROP_TABLE_FULL;
@@ -75,6 +83,24 @@ static __always_inline void give_back_flow(__u32 slot, __u64 created)
 
 	if (taken && slot != CAUSEWAY_WORLD_SLOT && created >= taken->since)
 		__sync_fetch_and_sub(&taken->flows, 1);
+}
+
+/* A packet has ended that flow. */
+static __always_inline void note_ended(__u32 slot, __u64 created)
+{
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+
+	if (taken && slot != CAUSEWAY_WORLD_SLOT && created >= taken->since)
+		__sync_fetch_and_add(&taken->ended, 1);
+}
+
+/* The turn has come of a flow that had ended, be it by a packet or by an operator: only the timer takes these away. */
+static __always_inline void forget_ended(__u32 slot, __u64 created)
+{
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+
+	if (taken && created >= taken->since && taken->ended)
+		__sync_fetch_and_sub(&taken->ended, 1);
 }
 
 #endif

@@ -141,7 +141,7 @@ static __always_inline bool is_stale(const struct flow *flow, const struct packe
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
 {
 	set_reply_key(&work->reply, &work->sent, flow);
-	forget_pair(&work->sent, &work->reply);
+	end_pair(flow, &work->sent, &work->reply);
 	return VERDICT_DROP_STALE_SOURCE;
 }
 
@@ -216,7 +216,7 @@ __noinline int end_if_over(void)
 	replied = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!sent || !replied || !is_over(sent, replied, work->sent.protocol))
 		return 0;
-	forget_pair(&work->sent, &work->reply);
+	end_pair(sent, &work->sent, &work->reply);
 	return 1;
 }
 

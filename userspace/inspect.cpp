@@ -27,7 +27,8 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
             std::ranges::copy(identity->link.mac, entry.mac.bytes.begin());
             entry.ports = {identity->port_min, identity->port_max};
             entry.quota = quota_of(*identity, network);
-            entry.flows = datapath->usage_of.find(record.slot).value_or(usage{}).flows;
+            const auto usage = datapath->usage_of.find(record.slot).value_or(::usage{});
+            entry.flows = usage.flows - std::min(usage.flows, usage.ended);
         }
         entry.counters = datapath->traffic_of.sum(record.slot).value_or(traffic{});
         entries.push_back(entry);

@@ -218,10 +218,10 @@ struct usage {
 	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
 	__u64 since;     /* likewise: of the slot's flows those made before are of a sandbox that is gone */
 	__u64 grouping;  /* likewise: when all that it has sent to groups would have been sent at its rate */
-	__u32 flows;     /* at once */
+	__u32 flows;     /* that have a turn of ageing */
 	__u32 fragments; /* packets in fragments under way */
 	__u32 held;      /* fragments that wait */
-	__u32 reserved;
+	__u32 ended;     /* of the flows: by a packet, and their turn is to come */
 };
 #define CAUSEWAY_NOBODY_SINCE 0xffffffffffffffff /* usage.since while nobody has the slot, but flows of it are left */
 

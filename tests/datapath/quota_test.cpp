@@ -96,6 +96,40 @@ TEST_P(Quota, IsGivenBackWhenFlowsEnd) {
     expect_flows(1, 0);
 }
 
+// Whoever's packet finds that it is over. What it has of the table is given back at its turn.
+TEST_P(Quota, IsGivenBackAtOnceWhenAPacketEndsAFlow) {
+    configure([](network& network) {
+        network.flows_max = 1;
+        network.timeout[FLOW_TCP_OPENING] = 20;
+    });
+    const auto grow_old = [&] {  // the timer leaves alone what is not of the age that it was told of
+        for (auto& [key, value] : datapath_->flows()) {
+            value.last_seen = value.created = now() - 21'000'000'000;
+            datapath_->set_flow(key, value);
+        }
+    };
+    const Frame late = from_world / IPv4{.source = ip_server, .destination = ip_uplink} / TCP{80, own_port, ack};
+    expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, asks(own_port + 1), VERDICT_DROP_FLOW_QUOTA);
+    grow_old();
+    expect_verdict(From::uplink, late, VERDICT_PASS_STACK);
+    expect_verdict(From::sandbox_a, asks(own_port + 1), VERDICT_TO_WORLD);
+    expect_verdict(From::sandbox_a, asks(own_port), VERDICT_DROP_FLOW_QUOTA);
+    grow_old();
+    expect_verdict(From::sandbox_a, asks(own_port + 1, fin), VERDICT_DROP_NO_FLOW);
+    expect_verdict(From::sandbox_a, asks(own_port), VERDICT_TO_WORLD);
+    wait_until([&] { return datapath_->usage_of(host_a).flows == 1; });
+    EXPECT_EQ(datapath_->usage_of(host_a).ended, 0U);
+    expect_verdict(From::sandbox_a, asks(own_port + 1), VERDICT_DROP_FLOW_QUOTA);
+}
+
+// Or a sandbox whose flows soon end would fill the table with what waits for its turn.
+TEST_P(Quota, IsNotGivenBackOfTheTableBeforeAFlowsTurn) {
+    configure([](network& network) { network.flows_max = UINT32_MAX; });
+    datapath_->set_usage(host_a, {.flows = flows_of_all / 4, .ended = flows_of_all / 4});
+    expect_verdict(From::sandbox_a, asks(own_port), VERDICT_DROP_FLOW_QUOTA);
+}
+
 // Its slot may have another holder by then, who has taken none of that.
 TEST_P(Quota, IsNotGivenBackToAnotherHolderOfTheSlot) {
     configure([](network& network) { network.timeout[FLOW_TCP_OPENING] = 1; });
