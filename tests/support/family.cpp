@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include <array>
+#include <ostream>
 #include <regex>
 #include <utility>
 #include <variant>
@@ -70,17 +71,6 @@ void put_header(std::vector<Layer>& out, const IPv4& ip) {
     }
 }
 
-ICMP in_icmpv6(ICMP icmp) {
-    if (icmp.type == icmp_echo_request) {
-        icmp.type = icmpv6_echo_request;
-    } else if (icmp.type == icmp_echo_reply) {
-        icmp.type = icmpv6_echo_reply;
-    } else if (icmp.type == icmp_unreachable) {
-        icmp.type = icmpv6_unreachable;
-    }
-    return icmp;
-}
-
 // RFC 792 and RFC 1812 to RFC 4443, section 3: every code of the latter is reached.
 IcmpError in_icmpv6(IcmpError error) {
     constexpr std::array<std::uint8_t, 16> codes{0, 3, 2, 4, 0, 5, 6, 0, 1, 2, 3, 4, 5, 1, 6, 0};
@@ -103,6 +93,19 @@ IcmpError in_icmpv6(IcmpError error) {
             break;
     }
     return error;
+}
+
+ICMP in_icmpv6(ICMP icmp) {
+    if (icmp.type == icmp_echo_request) {
+        icmp.type = icmpv6_echo_request;
+    } else if (icmp.type == icmp_echo_reply) {
+        icmp.type = icmpv6_echo_reply;
+    } else {
+        const auto error = in_icmpv6(IcmpError{.type = icmp.type, .code = icmp.code});
+        icmp.type = error.type;
+        icmp.code = error.code;
+    }
+    return icmp;
 }
 
 std::size_t growth_of_quoted(const std::vector<Layer>& layers, std::size_t place) {
@@ -183,6 +186,10 @@ std::string in_family(const std::string& text, Family family) {
         rest = (*match)[0].second;
     }
     return out.append(rest, text.end());
+}
+
+void PrintTo(Family family, std::ostream* stream) {
+    *stream << (family == Family::ipv6 ? "IPv6" : "IPv4");
 }
 
 }  // namespace causeway::test

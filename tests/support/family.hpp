@@ -6,6 +6,7 @@
 // addresses.
 #pragma once
 
+#include <iosfwd>
 #include <string>
 
 #include "tests/support/packet.hpp"
@@ -13,6 +14,7 @@
 namespace causeway::test {
 
 enum class Family { ipv4, ipv6 };
+void PrintTo(Family family, std::ostream* stream);  // for GoogleTest
 
 Ip6 ip6_of(Ip ip);
 

@@ -214,7 +214,8 @@ Bytes without_link_and_id(const Bytes& frame) {
 }
 
 testing::AssertionResult is_only(const std::vector<Bytes>& frames, const Frame& expected) {
-    const auto wanted = without_link_and_id(expected.bytes());
+    const auto family = frames.empty() ? Family::ipv4 : family_of(frames[0]);
+    const auto wanted = without_link_and_id(in_family(expected, family).bytes());
     if (frames.size() != 1) {
         auto failure = testing::AssertionFailure();
         failure << frames.size() << " frames and not one:\n";

@@ -46,9 +46,11 @@ public:
     // All that came out since the last time.
     Crossed settle();
 
-    // The same with one frame.
+    // The same with one frame; what is not bytes yet becomes so in the family of the addresses.
     Crossed out(const Bytes& frame, std::size_t number = 0);
+    Crossed out(const Frame& frame, std::size_t number = 0) { return out(bytes(frame), number); }
     Crossed in(const Bytes& frame);
+    Crossed in(const Frame& frame) { return in(bytes(frame)); }
 
 private:
     void probe(std::size_t number, Crossed& crossed);
@@ -65,7 +67,8 @@ private:
 // What is left of a frame where two are to be alike: no link header, IP identification 0. A checksum that held holds.
 Bytes without_link_and_id(const Bytes& frame);
 
-// That one frame came out, at the place that `frames` is of, and is this one in all but link header and identification.
+// That one frame came out, at the place that `frames` is of, and is this one, in its family, in all but link header and
+// identification.
 testing::AssertionResult is_only(const std::vector<Bytes>& frames, const Frame& expected);
 
 // The packet in a frame, cut after this much of its IP header's payload: what an ICMP error quotes.

@@ -26,7 +26,6 @@ void set_header(Bytes& frame, const Layout& layout, unsigned flags_and_offset) {
     set16(frame, ip + 10, checksum_of({first, frame.begin() + static_cast<std::ptrdiff_t>(layout.payload)}));
 }
 
-// Of IPv6, which has none in a packet that is whole: another one for each packet.
 std::uint32_t identification_of(const Bytes& frame) {
     const std::string_view bytes(reinterpret_cast<const char*>(frame.data()), frame.size());
     return static_cast<std::uint32_t>(std::hash<std::string_view>{}(bytes));
@@ -113,12 +112,12 @@ Bytes key_of(const Bytes& frame, const Layout& layout) {
 
 }  // namespace
 
-std::vector<Bytes> pieces_of(const Bytes& frame, std::size_t size) {
+std::vector<Bytes> pieces_of(const Bytes& frame, std::size_t size, std::optional<std::uint32_t> identification) {
     std::vector<Bytes> pieces;
     const auto layout = layout_of_frame(frame).value();
     const auto payload = frame.begin() + static_cast<std::ptrdiff_t>(layout.payload);
     const auto length = frame.size() - layout.payload;
-    const auto identification = identification_of(frame);
+    const auto of_ipv6 = identification.value_or(identification_of(frame));
     for (std::size_t offset = 0; offset < length; offset += size) {
         const unsigned more = length - offset > size ? 1 : 0;
         Bytes piece(frame.begin(), payload);
@@ -126,7 +125,7 @@ std::vector<Bytes> pieces_of(const Bytes& frame, std::size_t size) {
             put8(piece, piece[layout.next]);
             put8(piece, 0);
             put16(piece, static_cast<unsigned>(offset) | more);
-            put32(piece, identification);
+            put32(piece, of_ipv6);
             piece[layout.next] = fragment_header;
         }
         const auto first = payload + static_cast<std::ptrdiff_t>(offset);

@@ -4,15 +4,14 @@
 
 #include <cerrno>
 
-#include "tests/system/host.hpp"
-#include "tests/system/traffic.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/wire.hpp"
 
 namespace causeway::test {
 namespace {
 
 // Strict reverse-path filters everywhere, also on devices that are still to come (RFC 3704, section 2.2).
-class Node : public Host, public testing::WithParamInterface<Protocol> {
+class Node : public EachProtocol {
 protected:
     void SetUp() override {
         for (const auto* device : {"all", "default", "up0"}) {
@@ -20,11 +19,11 @@ protected:
         }
     }
 };
-class NodeStack : public Host {};
+class NodeStack : public EachFamily {};
 
 TEST_P(Node, AnswersAtTheGatewayAddress) {
     const auto blue = connect("blue");
-    const auto meeting = meet(GetParam(), {blue.netns}, {"", {"10.0.0.1", 8080}});
+    const auto meeting = meet(protocol(), {blue.netns}, {"", {here("10.0.0.1"), 8080}});
     EXPECT_TRUE(meeting);
     EXPECT_EQ(meeting.seen, meeting.client);
     EXPECT_EQ(meeting.seen.address, blue.address);
@@ -32,30 +31,30 @@ TEST_P(Node, AnswersAtTheGatewayAddress) {
 
 TEST_P(Node, AnswersAtTheUplinksAddress) {
     const auto blue = connect("blue");
-    const auto meeting = meet(GetParam(), {blue.netns}, {"", {node_address, 8080}});
+    const auto meeting = meet(protocol(), {blue.netns}, {"", {here(node_address), 8080}});
     EXPECT_TRUE(meeting);
     EXPECT_EQ(meeting.seen.address, blue.address) << "the node knows its sandboxes by their own addresses";
 }
 
 TEST_P(Node, AsksASandbox) {
     const auto blue = connect("blue");
-    const auto meeting = meet(GetParam(), {""}, {blue.netns, {blue.address, 8080}});
+    const auto meeting = meet(protocol(), {""}, {blue.netns, {blue.address, 8080}});
     EXPECT_TRUE(meeting);
-    EXPECT_EQ(meeting.seen.address, "10.0.0.1");
+    EXPECT_EQ(meeting.seen.address, here("10.0.0.1"));
 }
 
 TEST_P(Node, AsksASandboxFromItsUplinksAddress) {
     const auto blue = connect("blue");
-    const auto meeting = meet(GetParam(), {"", {node_address, 0}}, {blue.netns, {blue.address, 8080}});
+    const auto meeting = meet(protocol(), {"", {here(node_address), 0}}, {blue.netns, {blue.address, 8080}});
     EXPECT_TRUE(meeting);
-    EXPECT_EQ(meeting.seen.address, node_address);
+    EXPECT_EQ(meeting.seen.address, here(node_address));
 }
 
 TEST_P(Node, AnswersPacketsWithIpOptions) {
     const auto blue = connect("blue");
     for (const auto& options : {no_operations, record_route}) {
-        EXPECT_TRUE(meet(GetParam(), {blue.netns, {}, ip_options(options)}, {"", {"10.0.0.1", 8080}}));
-        EXPECT_TRUE(meet(GetParam(), {"", {}, ip_options(options)}, {blue.netns, {blue.address, 8080}}));
+        EXPECT_TRUE(meet(protocol(), {blue.netns, {}, ip_options(options)}, {"", {here("10.0.0.1"), 8080}}));
+        EXPECT_TRUE(meet(protocol(), {"", {}, ip_options(options)}, {blue.netns, {blue.address, 8080}}));
     }
 }
 
@@ -63,27 +62,26 @@ TEST_P(Node, AnswersWhenChecksumsAreNotOffloaded) {
     const auto blue = connect("blue");
     must_run({"ethtool", "-K", "eth0", "tx", "off", "rx", "off"}, {.netns = blue.netns});
     must_run({"ethtool", "-K", "cw0", "tx", "off", "rx", "off"});
-    EXPECT_TRUE(meet(GetParam(), {blue.netns}, {"", {"10.0.0.1", 8080}}));
-    EXPECT_TRUE(meet(GetParam(), {""}, {blue.netns, {blue.address, 8080}}));
+    EXPECT_TRUE(meet(protocol(), {blue.netns}, {"", {here("10.0.0.1"), 8080}}));
+    EXPECT_TRUE(meet(protocol(), {""}, {blue.netns, {blue.address, 8080}}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Node, testing::Values(Protocol::tcp, Protocol::udp, Protocol::icmp),
-                         testing::PrintToStringParamName());
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(Node, Protocol::tcp, Protocol::udp, Protocol::icmp);
 
-TEST_F(NodeStack, CarriesAStreamOfLargeSegmentsBothWays) {
+TEST_P(NodeStack, CarriesAStreamOfLargeSegmentsBothWays) {
     const auto blue = connect("blue");
-    auto asked = open_line({blue.netns}, {"", {"10.0.0.1", 80}});
+    auto asked = open_line({blue.netns}, {"", {here("10.0.0.1"), 80}});
     EXPECT_TRUE(carries(asked.client, asked.server, 20 << 20));
     EXPECT_TRUE(carries(asked.server, asked.client, 20 << 20));
     auto asking = open_line({""}, {blue.netns, {blue.address, 80}});
     EXPECT_TRUE(carries(asking.client, asking.server, 20 << 20));
 }
 
-TEST_F(NodeStack, CarriesDatagramsThatAreFragmented) {
+TEST_P(NodeStack, CarriesDatagramsThatAreFragmented) {
     const auto blue = connect("blue");
-    auto service = Socket::udp("", {"10.0.0.1", 53});
-    auto client = Socket::udp(blue.netns);
-    ASSERT_TRUE(client.send_to({"10.0.0.1", 53}, std::string(20000, 'x')));
+    auto service = Socket::udp("", {here("10.0.0.1"), 53});
+    auto client = Socket::udp(blue.netns, any());
+    ASSERT_TRUE(client.send_to({here("10.0.0.1"), 53}, std::string(20000, 'x')));
     const auto question = service.receive();
     ASSERT_TRUE(question);
     EXPECT_EQ(question->text.size(), 20000U);
@@ -93,33 +91,35 @@ TEST_F(NodeStack, CarriesDatagramsThatAreFragmented) {
     EXPECT_EQ(answer->text.size(), 20000U);
 }
 
-TEST_F(NodeStack, RefusesAConnectionToAPortThatIsClosed) {
+TEST_P(NodeStack, RefusesAConnectionToAPortThatIsClosed) {
     const auto blue = connect("blue");
-    EXPECT_EQ(Socket::tcp(blue.netns).connect({"10.0.0.1", 9}), ECONNREFUSED);
-    EXPECT_EQ(Socket::tcp(blue.netns).connect({node_address, 9}), ECONNREFUSED);
-    EXPECT_EQ(Socket::tcp("").connect({blue.address, 9}), ECONNREFUSED);
+    EXPECT_EQ(Socket::tcp(blue.netns, any()).connect({here("10.0.0.1"), 9}), ECONNREFUSED);
+    EXPECT_EQ(Socket::tcp(blue.netns, any()).connect({here(node_address), 9}), ECONNREFUSED);
+    EXPECT_EQ(Socket::tcp("", any()).connect({blue.address, 9}), ECONNREFUSED);
 }
 
-TEST_F(NodeStack, FiltersByTheGatewayDevice) {
+TEST_P(NodeStack, FiltersByTheGatewayDevice) {
     const auto blue = connect("blue");
     const auto rule = [&](const std::string& verb) {
-        must_run({"iptables", verb, "INPUT", "-i", "cw0", "-p", "tcp", "--dport", "8080", "-j", "REJECT",
-                  "--reject-with", "tcp-reset"});
+        must_run({family() == Family::ipv6 ? "ip6tables" : "iptables", verb, "INPUT", "-i", "cw0", "-p", "tcp",
+                  "--dport", "8080", "-j", "REJECT", "--reject-with", "tcp-reset"});
     };
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {"10.0.0.1", 8080}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {here("10.0.0.1"), 8080}}));
     rule("-A");
-    EXPECT_FALSE(knock(Protocol::tcp, {blue.netns}, {"", {"10.0.0.1", 8080}}));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {"10.0.0.1", 8081}}));
+    EXPECT_FALSE(knock(Protocol::tcp, {blue.netns}, {"", {here("10.0.0.1"), 8080}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {here("10.0.0.1"), 8081}}));
     rule("-D");
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {"10.0.0.1", 8080}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {here("10.0.0.1"), 8080}}));
 }
 
-TEST_F(NodeStack, SeesItsSandboxesOnTheGatewayDevice) {
+TEST_P(NodeStack, SeesItsSandboxesOnTheGatewayDevice) {
     const auto blue = connect("blue");
     Tap tap("", "cw0");
-    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
-    EXPECT_TRUE(tap.next([&](const Seen& seen) { return is_ipv4(seen.frame, 1, blue.address, "10.0.0.1"); }));
+    EXPECT_TRUE(ping(blue.netns, here("10.0.0.1")));
+    EXPECT_TRUE(tap.next([&](const Seen& seen) { return is_packet(seen.frame, 1, blue.address, here("10.0.0.1")); }));
 }
+
+FOR_BOTH_FAMILIES(NodeStack);
 
 }  // namespace
 }  // namespace causeway::test

@@ -2,9 +2,8 @@
 // Stories of packets that nobody asked for: none from outside ever reaches a sandbox.
 #include <gmock/gmock.h>
 
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
-#include "tests/system/traffic.hpp"
 #include "tests/system/wire.hpp"
 
 namespace causeway::test {
@@ -13,14 +12,14 @@ namespace {
 using testing::ElementsAre;
 
 // The world knows the way to the sandboxes, and the node forwards whatever it gets: causeway alone is in the way.
-class Intruder : public Host, public testing::WithParamInterface<Protocol> {
+class Intruder : public EachProtocol {
 protected:
     void SetUp() override {
-        set_sysctl("net/ipv4/ip_forward", "1");
+        forward("");
         for (const auto* device : {"all", "default", "up0"}) {
             set_sysctl(std::string("net/ipv4/conf/") + device + "/rp_filter", "0");
         }
-        ip({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
+        ip_here({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
     }
 
     // A tap in the sandbox that has seen something else, so that its silence means something.
@@ -28,94 +27,95 @@ protected:
         return tap
             .next(
                 [&](const Seen& seen) {
-                    return !seen.outgoing && (is_ipv4(seen.frame, 6, source) || is_ipv4(seen.frame, 17, source) ||
-                                              is_ipv4(seen.frame, 1, source));
+                    return !seen.outgoing && (is_packet(seen.frame, 6, source) || is_packet(seen.frame, 17, source) ||
+                                              is_packet(seen.frame, 1, source));
                 },
                 silence)
             .has_value();
     }
 };
-class OtherPrograms : public Host {};
+class OtherPrograms : public EachFamily {};
 
 TEST_P(Intruder, DoesNotReachAMasqueradedSandbox) {
     const auto blue = connect("blue");
     Tap tap(blue.netns, "eth0");
-    EXPECT_FALSE(knock(GetParam(), {world_.world()}, {blue.netns, {blue.address, 8080}}));
-    EXPECT_FALSE(reached(tap, world_address));
+    EXPECT_FALSE(knock(protocol(), {world_.world()}, {blue.netns, {blue.address, 8080}}));
+    EXPECT_FALSE(reached(tap, here(world_address)));
     EXPECT_GE(count_of("drop-unsolicited"), 1U);
-    EXPECT_TRUE(ping(blue.netns, world_address));
-    EXPECT_TRUE(reached(tap, world_address)) << "what was asked for does";
+    EXPECT_TRUE(ping(blue.netns, here(world_address)));
+    EXPECT_TRUE(reached(tap, here(world_address))) << "what was asked for does";
 }
 
 TEST_P(Intruder, DoesNotReachASandboxThatKeepsItsAddress) {
     const auto blue = connect("blue", configuration({{"ipMasq", false}}));
     Tap tap(blue.netns, "eth0");
-    EXPECT_FALSE(knock(GetParam(), {world_.world()}, {blue.netns, {blue.address, 8080}}));
-    EXPECT_FALSE(reached(tap, world_address));
+    EXPECT_FALSE(knock(protocol(), {world_.world()}, {blue.netns, {blue.address, 8080}}));
+    EXPECT_FALSE(reached(tap, here(world_address)));
     EXPECT_GE(count_of("drop-unsolicited"), 1U);
-    EXPECT_TRUE(meet(GetParam(), {blue.netns}, {world_.world(), {world_address, 8080}}));
+    EXPECT_TRUE(meet(protocol(), {blue.netns}, {world_.world(), {here(world_address), 8080}}));
 }
 
 // Over a device that is no uplink, so that none of causeway's programs sees the packet come in.
 TEST_P(Intruder, DoesNotReachASandboxThroughTheNodesStack) {
     const auto neighbour = world_.add_namespace("neighbour");
     ip({"link", "add", "lan0", "type", "veth", "peer", "name", "eth0", "netns", "neighbour"});
-    ip({"addr", "add", "10.7.0.1/24", "dev", "lan0"});
+    ip_here({"addr", "add", "10.7.0.1/24", "dev", "lan0", "nodad"});
     ip({"link", "set", "lan0", "up"});
-    ip({"addr", "add", "10.7.0.2/24", "dev", "eth0"}, neighbour);
+    ip_here({"addr", "add", "10.7.0.2/24", "dev", "eth0", "nodad"}, neighbour);
     ip({"link", "set", "eth0", "up"}, neighbour);
-    ip({"route", "add", "default", "via", "10.7.0.1"}, neighbour);
+    ip_here({"route", "add", "default", "via", "10.7.0.1"}, neighbour);
     const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));
     ASSERT_THAT(programs_on("lan0", Direction::ingress), testing::IsEmpty());
-    EXPECT_TRUE(meet(GetParam(), {neighbour}, {"", {"10.7.0.1", 8080}})) << "the neighbour reaches the node";
+    EXPECT_TRUE(meet(protocol(), {neighbour}, {"", {here("10.7.0.1"), 8080}})) << "the neighbour reaches the node";
     Tap tap(blue.netns, "eth0");
-    EXPECT_FALSE(knock(GetParam(), {neighbour}, {blue.netns, {blue.address, 8080}}));
-    EXPECT_FALSE(reached(tap, "10.7.0.2"));
+    EXPECT_FALSE(knock(protocol(), {neighbour}, {blue.netns, {blue.address, 8080}}));
+    EXPECT_FALSE(reached(tap, here("10.7.0.2")));
     EXPECT_GE(count_of("drop-unsolicited"), 1U);
-    EXPECT_TRUE(meet(GetParam(), {""}, {blue.netns, {blue.address, 8080}})) << "the node itself does";
+    EXPECT_TRUE(meet(protocol(), {""}, {blue.netns, {blue.address, 8080}})) << "the node itself does";
 }
 
 // A flow is open from the sandbox; an answer that comes from elsewhere, or for another port, is none.
 TEST_P(Intruder, DoesNotPassForTheAnswerOfAnother) {
     const auto blue = connect("blue");
-    const auto meeting = meet(GetParam(), {blue.netns, {"0.0.0.0", 4000}}, {world_.world(), {world_address, 8080}});
+    const auto meeting = meet(protocol(), {blue.netns, any(4000)}, {world_.world(), {here(world_address), 8080}});
     ASSERT_TRUE(meeting);
     Tap tap(blue.netns, "eth0");
-    for (const auto& [source, port] : {std::pair{service_address, 4000}, {world_address, 4001}}) {
+    for (const auto& [source, port] : {std::pair{here(service_address), 4000}, {here(world_address), 4001}}) {
         const End from{source, 8080};
         EXPECT_FALSE(
-            knock(GetParam(), {world_.world(), from}, {"", {node_address, static_cast<std::uint16_t>(port)}}).seen ==
-            meeting.client);
+            knock(protocol(), {world_.world(), from}, {"", {here(node_address), static_cast<std::uint16_t>(port)}})
+                .seen == meeting.client);
     }
-    EXPECT_FALSE(reached(tap, service_address));
+    EXPECT_FALSE(reached(tap, here(service_address)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Intruder, testing::Values(Protocol::tcp, Protocol::udp, Protocol::icmp),
-                         testing::PrintToStringParamName());
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(Intruder, Protocol::tcp, Protocol::udp, Protocol::icmp);
 
-TEST_F(OtherPrograms, StayWhereTheyAre) {
+TEST_P(OtherPrograms, StayWhereTheyAre) {
     const ForeignProgram tcx("up0", Direction::ingress, ForeignProgram::Hook::tcx);
     const ForeignProgram clsact("up0", Direction::ingress, ForeignProgram::Hook::clsact);
     const auto blue = connect("blue");
     EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("foreign", "from_uplink", "foreign"));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {here(world_address), 80}}));
     disconnect(blue);
     EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("foreign", "foreign"));
 }
 
-TEST_F(OtherPrograms, GetWhatIsNotCauseways) {
+TEST_P(OtherPrograms, GetWhatIsNotCauseways) {
     const ForeignProgram theirs("up0", Direction::ingress, ForeignProgram::Hook::clsact);
     const auto blue = connect("blue");
-    EXPECT_TRUE(ping(world_.world(), node_address));
+    EXPECT_TRUE(ping(world_.world(), here(node_address)));
     const auto after_one = theirs.packets();
     EXPECT_GE(after_one, 1U);
-    EXPECT_TRUE(ping(world_.world(), node_address));
+    EXPECT_TRUE(ping(world_.world(), here(node_address)));
     EXPECT_GT(theirs.packets(), after_one);
     disconnect(blue);
     const auto after_del = theirs.packets();
-    EXPECT_TRUE(ping(world_.world(), node_address));
+    EXPECT_TRUE(ping(world_.world(), here(node_address)));
     EXPECT_GT(theirs.packets(), after_del);
 }
+
+FOR_BOTH_FAMILIES(OtherPrograms);
 
 }  // namespace
 }  // namespace causeway::test

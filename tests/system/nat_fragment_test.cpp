@@ -5,22 +5,21 @@
 
 #include <algorithm>
 
+#include "tests/support/packet_bytes.hpp"
 #include "tests/system/crossing.hpp"
 #include "tests/system/datagram.hpp"
+#include "tests/system/layout.hpp"
 
 namespace causeway::test {
 namespace {
 
 using testing::IsEmpty;
 
-constexpr std::size_t ethernet_size = 14, ipv4_size = 20;
 constexpr std::uint16_t sandboxes_port = 40000, peers_port = 5300;
 
 std::pair<std::uint16_t, std::uint16_t> source_and_destination_port(const Bytes& datagram) {
-    const auto word = [&](std::size_t offset) {
-        return static_cast<std::uint16_t>(datagram.at(offset) << 8 | datagram.at(offset + 1));
-    };
-    return {word(34), word(36)};
+    const auto ports = layout_of_frame(datagram).value().transport;
+    return {static_cast<std::uint16_t>(get16(datagram, ports)), static_cast<std::uint16_t>(get16(datagram, ports + 2))};
 }
 
 std::string text_of(std::size_t size) {
@@ -61,7 +60,7 @@ protected:
                Payload{text_of(3000)};
     }
     void open_flow() {
-        const auto crossed = road().out(question(1, false, 0, sandboxes_port, 10).bytes());
+        const auto crossed = road().out(question(1, false, 0, sandboxes_port, 10));
         ASSERT_TRUE(is_only(crossed.world, question(1, true, 0, sandboxes_port, 10)));
     }
     Crossed out_in(const std::vector<Bytes>& pieces, const Order& order, std::size_t number = 0) {
@@ -82,7 +81,7 @@ TEST_P(Fragments, GoOutInAnyOrder) {
     std::uint16_t id = 100;
     for (const auto& order : orders) {
         SCOPED_TRACE(testing::PrintToString(order));
-        const auto crossed = out_in(pieces_of(question(++id).bytes()), order);
+        const auto crossed = out_in(pieces_of(road().bytes(question(++id))), order);
         EXPECT_TRUE(is_only(reassembled(crossed.world), question(id, true))) << describe(crossed) << counted();
     }
 }
@@ -92,7 +91,7 @@ TEST_P(Fragments, ComeInInAnyOrder) {
     std::uint16_t id = 200;
     for (const auto& order : orders) {
         SCOPED_TRACE(testing::PrintToString(order));
-        const auto crossed = in_in(pieces_of(answer(++id).bytes()), order);
+        const auto crossed = in_in(pieces_of(road().bytes(answer(++id))), order);
         EXPECT_TRUE(is_only(reassembled(crossed.sandboxes[0]), answer(id, true))) << describe(crossed) << counted();
         EXPECT_THAT(crossed.sandboxes[1], IsEmpty());
         EXPECT_THAT(crossed.world, IsEmpty());
@@ -103,8 +102,8 @@ TEST_P(Fragments, OfSeveralDatagramsMayBeMixed) {
     open_flow();
     std::vector<std::vector<Bytes>> outward, inward;
     for (std::uint16_t id = 300; id < 308; ++id) {
-        outward.push_back(pieces_of(question(id).bytes()));
-        inward.push_back(pieces_of(answer(id).bytes()));
+        outward.push_back(pieces_of(road().bytes(question(id)), piece_size, id));
+        inward.push_back(pieces_of(road().bytes(answer(id)), piece_size, id));
     }
     for (const std::size_t piece : {2U, 0U, 3U, 1U}) {
         for (std::size_t i = 0; i < outward.size(); ++i) {
@@ -123,19 +122,20 @@ TEST_P(Fragments, OfSeveralDatagramsMayBeMixed) {
 }
 
 TEST_P(Fragments, MayComeTwice) {
-    const auto crossed = out_in(pieces_of(question(400).bytes()), {3, 3, 1, 0, 0, 1, 2});
+    const auto crossed = out_in(pieces_of(road().bytes(question(400))), {3, 3, 1, 0, 0, 1, 2});
     EXPECT_TRUE(is_only(reassembled(crossed.world), question(400, true))) << describe(crossed) << counted();
     open_flow();
-    const auto back = in_in(pieces_of(answer(401).bytes()), {2, 0, 2, 0, 1, 3});
+    const auto back = in_in(pieces_of(road().bytes(answer(401))), {2, 0, 2, 0, 1, 3});
     EXPECT_TRUE(is_only(reassembled(back.sandboxes[0]), answer(401, true))) << describe(back) << counted();
 }
 
 // RFC 5722's reason holds for IPv4 too: an overlap is an attempt to say two things to two listeners.
 TEST_P(Fragments, ThatOverlapMakeNoOtherDatagram) {
-    const auto right = pieces_of(question(500).bytes());
+    const auto right = pieces_of(road().bytes(question(500)));
     auto forged = right;
-    forged[1] = pieces_of(question(500).bytes(), piece_size - 8)[1];  // begins within the first
-    std::fill(forged[1].begin() + ethernet_size + ipv4_size, forged[1].end(), std::uint8_t{'!'});
+    forged[1] = pieces_of(road().bytes(question(500)), piece_size - 8)[1];  // begins within the first
+    std::fill(forged[1].begin() + static_cast<std::ptrdiff_t>(layout_of_frame(forged[1]).value().transport),
+              forged[1].end(), std::uint8_t{'!'});
     const auto crossed = out_in({right[0], forged[1], right[1], right[2], right[3]}, {0, 1, 2, 3, 4});
     for (const auto& datagram : reassembled(crossed.world)) {
         EXPECT_TRUE(is_only({datagram}, question(500, true)));
@@ -144,13 +144,13 @@ TEST_P(Fragments, ThatOverlapMakeNoOtherDatagram) {
 
 // RFC 1858, 3128: a "second" fragment that would lay other ports over those that were looked at.
 TEST_P(Fragments, CannotReplaceTheFirstOnesPorts) {
-    auto first = pieces_of(question(510).bytes(), 8);
+    auto first = pieces_of(road().bytes(question(510)), 8, 510);
     auto forged = pieces_of(
-        (road().from_sandbox() /
-         IPv4{.source = road().address(), .destination = peer_ip, .identification = 510, .dont_fragment = false} /
-         UDP{.source_port = 53, .destination_port = 22} / Payload{text_of(3000)})
-            .bytes(),
-        piece_size);
+        road().bytes(
+            road().from_sandbox() /
+            IPv4{.source = road().address(), .destination = peer_ip, .identification = 510, .dont_fragment = false} /
+            UDP{.source_port = 53, .destination_port = 22} / Payload{text_of(3000)}),
+        piece_size, 510);
     road().send_from_sandbox(first[0]);
     for (const auto& piece : forged) {
         road().send_from_sandbox(piece);
@@ -161,7 +161,8 @@ TEST_P(Fragments, CannotReplaceTheFirstOnesPorts) {
 }
 
 TEST_P(Fragments, OfTwoSandboxesWithOneIdentificationAreNotMixedUp) {
-    const auto blue = pieces_of(question(600).bytes()), red = pieces_of(question(600, false, 1).bytes());
+    const auto blue = pieces_of(road().bytes(question(600)), piece_size, 600),
+               red = pieces_of(road().bytes(question(600, false, 1)), piece_size, 600);
     for (const std::size_t piece : {0U, 2U, 1U, 3U}) {
         road().send_from_sandbox(blue.at(piece), 0);
         road().send_from_sandbox(red.at(piece), 1);
@@ -180,7 +181,7 @@ TEST_P(Fragments, OfTwoSandboxesWithOneIdentificationAreNotMixedUp) {
 TEST_P(Fragments, NobodyAskedForReachNoSandbox) {
     open_flow();
     for (const auto& order : {Order{0, 1, 2, 3}, Order{3, 2, 1, 0}, Order{1, 2, 3}}) {
-        auto pieces = pieces_of(answer(700, false, 5301).bytes());  // of a port that was not asked
+        auto pieces = pieces_of(road().bytes(answer(700, false, 5301)));  // of a port that was not asked
         const auto crossed = in_in(pieces, order);
         EXPECT_THAT(crossed.sandboxes[0], IsEmpty()) << describe(crossed);
         EXPECT_THAT(crossed.sandboxes[1], IsEmpty());
@@ -202,25 +203,25 @@ TEST_P(Fragments, OfAnEchoCrossBothWays) {
     std::uint16_t id = 800;
     for (const auto& order : orders) {
         SCOPED_TRACE(testing::PrintToString(order));
-        const auto out = out_in(pieces_of(echo(true, false, ++id).bytes()), order);
+        const auto out = out_in(pieces_of(road().bytes(echo(true, false, ++id))), order);
         EXPECT_TRUE(is_only(reassembled(out.world), echo(true, true, id))) << counted();
-        const auto in = in_in(pieces_of(echo(false, false, id).bytes()), order);
+        const auto in = in_in(pieces_of(road().bytes(echo(false, false, id))), order);
         EXPECT_TRUE(is_only(reassembled(in.sandboxes[0]), echo(false, true, id))) << counted();
     }
 }
 
-FOR_BOTH_TRANSLATORS(Fragments);
+FOR_BOTH_TRANSLATORS_AND_FAMILIES(Fragments);
 
 // With the stacks' own fragments, as users have them.
 class LargeDatagrams : public Translating {};
 
 TEST_P(LargeDatagrams, CrossBothWays) {
     const auto blue = join("blue");
-    auto service = Socket::udp(world_.world(), {world_address, 5300});
-    auto client = Socket::udp(blue.netns);
-    ASSERT_EQ(client.connect({world_address, 5300}), 0);
-    client.set(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-    service.set(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    auto service = Socket::udp(world_.world(), {here(world_address), 5300});
+    auto client = Socket::udp(blue.netns, {here("0.0.0.0"), 0});
+    ASSERT_EQ(client.connect({here(world_address), 5300}), 0);
+    client.set_mtu_discovery(IP_PMTUDISC_DONT);
+    service.set_mtu_discovery(IP_PMTUDISC_DONT);
     for (const std::size_t size : {1473U, 4000U, 20000U, 65000U}) {
         ASSERT_TRUE(client.send(text_of(size)));
         const auto question = service.receive();
@@ -235,12 +236,12 @@ TEST_P(LargeDatagrams, CrossBothWays) {
 
 TEST_P(LargeDatagrams, OfTwoSandboxesCrossAtOnce) {
     const Party sandboxes[] = {join("blue"), join("red")};
-    auto service = Socket::udp(world_.world(), {world_address, 5300});
+    auto service = Socket::udp(world_.world(), {here(world_address), 5300});
     std::vector<Socket> clients;
     for (const auto& sandbox : sandboxes) {
-        clients.push_back(Socket::udp(sandbox.netns, {"0.0.0.0", 4000}));
-        ASSERT_EQ(clients.back().connect({world_address, 5300}), 0);
-        clients.back().set(IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+        clients.push_back(Socket::udp(sandbox.netns, {here("0.0.0.0"), 4000}));
+        ASSERT_EQ(clients.back().connect({here(world_address), 5300}), 0);
+        clients.back().set_mtu_discovery(IP_PMTUDISC_DONT);
         ASSERT_TRUE(clients.back().send("one after the other: the kernel may give two at once the same port"));
         ASSERT_TRUE(service.receive()) << counted();
     }
@@ -259,7 +260,7 @@ TEST_P(LargeDatagrams, OfTwoSandboxesCrossAtOnce) {
     }
 }
 
-FOR_BOTH_TRANSLATORS(LargeDatagrams);
+FOR_BOTH_TRANSLATORS_AND_FAMILIES(LargeDatagrams);
 
 }  // namespace
 }  // namespace causeway::test

@@ -3,7 +3,9 @@
 // 4).
 #include <gmock/gmock.h>
 
+#include "tests/support/packet_bytes.hpp"
 #include "tests/system/crossing.hpp"
+#include "tests/system/layout.hpp"
 
 namespace causeway::test {
 namespace {
@@ -63,7 +65,7 @@ public:
     }
     // Throws where even that does not cross.
     void begin() {
-        const auto out = road_.out(question(false).bytes()), in = road_.in(answer(false).bytes());
+        const auto out = road_.out(question(false)), in = road_.in(answer(false));
         if (!is_only(out.world, question(true)) || !is_only(in.sandboxes[0], answer(true))) {
             throw std::runtime_error("the conversation does not begin: " + describe(out) + describe(in));
         }
@@ -107,9 +109,8 @@ protected:
 
     // From a router of the world about what the sandbox sent: the sandbox gets it about what it sent.
     void comes_in(const Conversation& talk, const ICMP& error, std::size_t transport_bytes = SIZE_MAX) {
-        const auto crossed = road().in((road().from_world() / IPv4{.source = router_ip, .destination = node_ip} /
-                                        error / quoted(talk.question(true).bytes(), transport_bytes))
-                                           .bytes());
+        const auto crossed = road().in(road().from_world() / IPv4{.source = router_ip, .destination = node_ip} / error /
+                                       quoted(road().bytes(talk.question(true)), transport_bytes));
         EXPECT_TRUE(
             is_only(crossed.sandboxes[0], road().from_world() /
                                               IPv4{.source = router_ip, .destination = road().address(), .ttl = 63} /
@@ -121,9 +122,8 @@ protected:
     // From the sandbox about what the world sent.
     void goes_out(const Conversation& talk, const ICMP& error, std::size_t transport_bytes = SIZE_MAX) {
         const auto crossed =
-            road().out((road().from_sandbox() / IPv4{.source = road().address(), .destination = peer_ip} / error /
-                        quoted(talk.answer(true).bytes(), transport_bytes))
-                           .bytes());
+            road().out(road().from_sandbox() / IPv4{.source = road().address(), .destination = peer_ip} / error /
+                       quoted(road().bytes(talk.answer(true)), transport_bytes));
         EXPECT_TRUE(is_only(crossed.world, road().from_world() /
                                                IPv4{.source = node_ip, .destination = peer_ip, .ttl = 63} / error /
                                                quoted(as_answered_hops_later(talk), transport_bytes)))
@@ -133,18 +133,20 @@ protected:
 
 private:
     // The quoted packet is as it was when the error arose, but for what translation changes: its TTL stays.
-    static Bytes with_ttl_63(const Frame& frame) {
-        auto bytes = frame.bytes();
-        bytes.at(22) = 63;
-        bytes.at(24) = bytes.at(25) = 0;
-        const auto header = static_cast<std::ptrdiff_t>(bytes.at(14) % 16 * 4);
-        const auto sum = checksum_of({bytes.begin() + 14, bytes.begin() + 14 + header});
-        bytes.at(24) = static_cast<std::uint8_t>(sum >> 8);
-        bytes.at(25) = static_cast<std::uint8_t>(sum);
+    Bytes with_ttl_63(const Frame& frame) {
+        auto bytes = road().bytes(frame);
+        const auto layout = layout_of_frame(bytes).value();
+        bytes.at(layout.ttl()) = 63;
+        if (layout.family == Family::ipv4) {
+            const auto header = bytes.begin() + static_cast<std::ptrdiff_t>(layout.begin);
+            set16(bytes, layout.begin + 10, 0);
+            set16(bytes, layout.begin + 10,
+                  checksum_of({header, bytes.begin() + static_cast<std::ptrdiff_t>(layout.payload)}));
+        }
         return bytes;
     }
-    static Bytes as_sent_hops_later(const Conversation& talk) { return with_ttl_63(talk.question(false)); }
-    static Bytes as_answered_hops_later(const Conversation& talk) { return with_ttl_63(talk.answer(false)); }
+    Bytes as_sent_hops_later(const Conversation& talk) { return with_ttl_63(talk.question(false)); }
+    Bytes as_answered_hops_later(const Conversation& talk) { return with_ttl_63(talk.answer(false)); }
 };
 
 TEST_P(IcmpErrors, OfEveryTypeAndCodeComeIn) {
@@ -183,8 +185,9 @@ TEST_P(IcmpErrors, NeedNoMoreThanEightBytesOfTheQuotedTransport) {
 }
 
 TEST_P(IcmpErrors, MayQuotePacketsWithIpOptions) {
-    const Bytes eight_bytes{1, 1, 1, 1, 1, 1, 1, 0}, forty_bytes(40, 1);
-    for (const auto& options : {eight_bytes, forty_bytes}) {
+    const Bytes four_bytes{1, 1, 1, 0}, forty_bytes(40, 1);
+    // the kernel takes no more than 7 bytes of padding in IPv6
+    for (const auto& options : {four_bytes, family() == Family::ipv6 ? four_bytes : forty_bytes}) {
         for (const auto kind : all_kinds) {
             Conversation talk(kind, road(), options);
             talk.begin();
@@ -199,14 +202,12 @@ TEST_P(IcmpErrors, MayQuotePacketsWithIpOptions) {
 
 TEST_P(IcmpErrors, AboutAFlowThatDoesNotExistReachNoSandbox) {
     Conversation talk(Kind::udp, road());
-    const auto about = talk.question(true).bytes();  // nobody sent it
-    const auto in = road().in(
-        (road().from_world() / IPv4{.source = router_ip, .destination = node_ip} / error_of(3, 1) / quoted(about))
-            .bytes());
+    const auto about = road().bytes(talk.question(true));  // nobody sent it
+    const auto in = road().in(road().from_world() / IPv4{.source = router_ip, .destination = node_ip} / error_of(3, 1) /
+                              quoted(about));
     EXPECT_EQ(in.size(), 0U) << describe(in);
-    const auto out = road().out((road().from_sandbox() / IPv4{.source = road().address(), .destination = peer_ip} /
-                                 error_of(3, 3) / quoted(talk.answer(true).bytes()))
-                                    .bytes());
+    const auto out = road().out(road().from_sandbox() / IPv4{.source = road().address(), .destination = peer_ip} /
+                                error_of(3, 3) / quoted(road().bytes(talk.answer(true))));
     EXPECT_EQ(out.size(), 0U) << describe(out);
 }
 
@@ -214,9 +215,8 @@ TEST_P(IcmpErrors, ThatQuoteLessThanPortsDoNotPass) {
     Conversation talk(Kind::udp, road());
     talk.begin();
     for (const std::size_t bytes : {0U, 3U}) {
-        const auto in = road().in((road().from_world() / IPv4{.source = router_ip, .destination = node_ip} /
-                                   error_of(3, 1) / quoted(talk.question(true).bytes(), bytes))
-                                      .bytes());
+        const auto in = road().in(road().from_world() / IPv4{.source = router_ip, .destination = node_ip} /
+                                  error_of(3, 1) / quoted(road().bytes(talk.question(true)), bytes));
         EXPECT_EQ(in.size(), 0U) << bytes << " bytes: " << describe(in);
     }
 }
@@ -225,9 +225,8 @@ TEST_P(IcmpErrors, FindTheSandboxWhosePortWasChanged) {
     std::vector<std::uint16_t> ports;
     for (const std::size_t number : {0U, 1U}) {  // the same port towards the same peer
         const auto crossed =
-            road().out((road().from_sandbox(number) / IPv4{.source = road().address(number), .destination = peer_ip} /
-                        UDP{.source_port = 40000, .destination_port = 5300} / Payload{"hello"})
-                           .bytes(),
+            road().out(road().from_sandbox(number) / IPv4{.source = road().address(number), .destination = peer_ip} /
+                           UDP{.source_port = 40000, .destination_port = 5300} / Payload{"hello"},
                        number);
         ASSERT_EQ(crossed.world.size(), 1U) << describe(crossed);
         ports.push_back(source_port_of(crossed.world[0]).value());
@@ -235,14 +234,12 @@ TEST_P(IcmpErrors, FindTheSandboxWhosePortWasChanged) {
     EXPECT_NE(ports[0], ports[1]);
     for (const std::size_t number : {0U, 1U}) {
         const auto about = [&](Ip source, std::uint16_t port) {
-            return quoted((road().from_world() / IPv4{.source = source, .destination = peer_ip, .ttl = 63} /
-                           UDP{.source_port = port, .destination_port = 5300} / Payload{"hello"})
-                              .bytes());
+            return quoted(road().bytes(road().from_world() / IPv4{.source = source, .destination = peer_ip, .ttl = 63} /
+                                       UDP{.source_port = port, .destination_port = 5300} / Payload{"hello"}));
         };
         const auto error = error_of(3, 1);
-        const auto crossed = road().in((road().from_world() / IPv4{.source = router_ip, .destination = node_ip} /
-                                        error / about(node_ip, ports[number]))
-                                           .bytes());
+        const auto crossed = road().in(road().from_world() / IPv4{.source = router_ip, .destination = node_ip} / error /
+                                       about(node_ip, ports[number]));
         EXPECT_TRUE(is_only(crossed.sandboxes[number],
                             road().from_world() /
                                 IPv4{.source = router_ip, .destination = road().address(number), .ttl = 63} / error /
@@ -267,9 +264,8 @@ TEST_P(IcmpErrors, WhoseTtlIsUsedUpDoNotComeIn) {
     talk.begin();
     for (const std::uint8_t ttl : {std::uint8_t{0}, std::uint8_t{1}}) {
         const auto crossed =
-            road().in((road().from_world() / IPv4{.source = router_ip, .destination = node_ip, .ttl = ttl} /
-                       error_of(3, 1) / quoted(talk.question(true).bytes()))
-                          .bytes());
+            road().in(road().from_world() / IPv4{.source = router_ip, .destination = node_ip, .ttl = ttl} /
+                      error_of(3, 1) / quoted(road().bytes(talk.question(true))));
         EXPECT_EQ(crossed.size(), 0U) << "TTL " << int{ttl} << describe(crossed);  // nor is an error made of it
     }
 }
@@ -279,9 +275,8 @@ TEST_P(IcmpErrors, AreNotSpoiltByLinkPadding) {
     Conversation talk(Kind::tcp, road());
     talk.begin();
     for (const std::size_t bytes : {8U, 12U, 17U}) {
-        auto sent = (road().from_world() / IPv4{.source = router_ip, .destination = node_ip} / error_of(3, 1) /
-                     quoted(talk.question(true).bytes(), bytes))
-                        .bytes();
+        auto sent = road().bytes(road().from_world() / IPv4{.source = router_ip, .destination = node_ip} /
+                                 error_of(3, 1) / quoted(road().bytes(talk.question(true)), bytes));
         sent.resize(sent.size() + 46);
         const auto crossed = road().in(sent);
         ASSERT_EQ(crossed.sandboxes[0].size(), 1U) << counted();
@@ -289,7 +284,7 @@ TEST_P(IcmpErrors, AreNotSpoiltByLinkPadding) {
     }
 }
 
-FOR_BOTH_TRANSLATORS(IcmpErrors);
+FOR_BOTH_TRANSLATORS_AND_FAMILIES(IcmpErrors);
 
 // The kernel takes any sender's word for any flow; one sandbox must not spoil another's.
 class IcmpErrorsFromAStranger : public IcmpErrors {};
@@ -298,14 +293,15 @@ TEST_P(IcmpErrorsFromAStranger, DoNotPass) {
     Conversation talk(Kind::udp, road());
     talk.begin();
     // red complains of an answer that blue got
-    const auto out = road().out((road().from_sandbox(1) / IPv4{.source = road().address(1), .destination = peer_ip} /
-                                 error_of(3, 3) / quoted(talk.answer(true).bytes()))
-                                    .bytes(),
+    const auto out = road().out(road().from_sandbox(1) / IPv4{.source = road().address(1), .destination = peer_ip} /
+                                    error_of(3, 3) / quoted(road().bytes(talk.answer(true))),
                                 1);
     EXPECT_EQ(out.size(), 0U) << describe(out);
 }
 
-INSTANTIATE_TEST_SUITE_P(By, IcmpErrorsFromAStranger, testing::Values(Translator::causeway),
+INSTANTIATE_TEST_SUITE_P(By, IcmpErrorsFromAStranger,
+                         testing::Values(Translation(Translator::causeway, Family::ipv4),
+                                         Translation(Translator::causeway, Family::ipv6)),
                          testing::PrintToStringParamName());
 
 // RFC 5508, REQ-6: "MUST NOT refresh or delete".
@@ -315,9 +311,8 @@ TEST_P(IcmpErrorsAboutAnIdleFlow, DoNotKeepIt) {
     build({.timeouts = {{"udp", 4}}});
     Conversation talk(Kind::udp, road());
     talk.begin();
-    const auto error = (road().from_world() / IPv4{.source = router_ip, .destination = node_ip} / error_of(3, 1) /
-                        quoted(talk.question(true).bytes()))
-                           .bytes();
+    const auto error = road().bytes(road().from_world() / IPv4{.source = router_ip, .destination = node_ip} /
+                                    error_of(3, 1) / quoted(road().bytes(talk.question(true))));
     std::size_t errors = 0;
     EXPECT_TRUE(eventually(
         [&] {

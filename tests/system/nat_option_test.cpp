@@ -7,16 +7,12 @@
 #include <cerrno>
 #include <set>
 
-#include "tests/system/host.hpp"
-#include "tests/system/traffic.hpp"
+#include "tests/system/of_family.hpp"
 
 namespace causeway::test {
 namespace {
 
-class WithOptions : public Host {
-protected:
-    Place server(std::uint16_t port = 8080) const { return {world_.world(), {world_address, port}}; }
-};
+class WithOptions : public EachFamily {};
 
 // The port under which each of the peers sees a datagram of one socket of the sandbox's.
 std::set<std::uint16_t> ports_seen(const Socket& client, Socket& one, Socket& other) {
@@ -40,11 +36,11 @@ protected:
     // What reaches the sandbox of what each of three senders says to the port that the first of them has seen.
     std::set<std::string> heard_under(const char* filtering) {
         const auto blue = connect("blue", with_filtering(filtering));
-        auto client = Socket::udp(blue.netns, {"0.0.0.0", 4000});
-        auto asked = Socket::udp(world_.world(), {world_address, 53});
-        auto same_address = Socket::udp(world_.world(), {world_address, 54});
-        auto stranger = Socket::udp(world_.world(), {service_address, 55});
-        client.send_to({world_address, 53}, "here I am");
+        auto client = Socket::udp(blue.netns, any(4000));
+        auto asked = Socket::udp(world_.world(), {here(world_address), 53});
+        auto same_address = Socket::udp(world_.world(), {here(world_address), 54});
+        auto stranger = Socket::udp(world_.world(), {here(service_address), 55});
+        client.send_to({here(world_address), 53}, "here I am");
         const auto question = asked.receive();
         EXPECT_TRUE(question);
         const End where = question ? question->from : End{};
@@ -63,22 +59,22 @@ protected:
     }
 };
 
-TEST_F(EndpointIndependent, MappingGivesOnePortTowardsAllPeers) {
+TEST_P(EndpointIndependent, MappingGivesOnePortTowardsAllPeers) {
     const auto blue = connect("blue", with_filtering("address-and-port-dependent"));
     const auto red = connect("red", with_filtering("address-and-port-dependent"));
-    auto one = Socket::udp(world_.world(), {world_address, 53}),
-         other = Socket::udp(world_.world(), {service_address, 54});
-    const auto of_blue = ports_seen(Socket::udp(blue.netns, {"0.0.0.0", 4000}), one, other);
-    const auto of_red = ports_seen(Socket::udp(red.netns, {"0.0.0.0", 4000}), one, other);
+    auto one = Socket::udp(world_.world(), {here(world_address), 53}),
+         other = Socket::udp(world_.world(), {here(service_address), 54});
+    const auto of_blue = ports_seen(Socket::udp(blue.netns, any(4000)), one, other);
+    const auto of_red = ports_seen(Socket::udp(red.netns, any(4000)), one, other);
     EXPECT_EQ(of_blue.size(), 1U);
     EXPECT_EQ(of_red.size(), 1U);
     EXPECT_NE(of_blue, of_red) << "a port stands for one endpoint";
     EXPECT_EQ(of_blue.count(0), 0U);
 }
 
-TEST_F(EndpointIndependent, MappingServesTcpToo) {
+TEST_P(EndpointIndependent, MappingServesTcpToo) {
     const auto blue = connect("blue", with_filtering("address-and-port-dependent"));
-    const Place client{blue.netns, {"0.0.0.0", 4000}};
+    const Place client{blue.netns, any(4000)};
     const auto one = meet(Protocol::tcp, client, server(8080)), other = meet(Protocol::tcp, client, server(8081));
     EXPECT_TRUE(one);
     EXPECT_TRUE(other);
@@ -86,26 +82,26 @@ TEST_F(EndpointIndependent, MappingServesTcpToo) {
     EXPECT_GE(one.seen.port, 20000);
 }
 
-TEST_F(EndpointIndependent, FilteringLetsInWhoeverWasAsked) {
+TEST_P(EndpointIndependent, FilteringLetsInWhoeverWasAsked) {
     EXPECT_THAT(heard_under("address-and-port-dependent"), testing::ElementsAre("asked"));
 }
-TEST_F(EndpointIndependent, FilteringByAddressLetsInItsOtherPorts) {
+TEST_P(EndpointIndependent, FilteringByAddressLetsInItsOtherPorts) {
     EXPECT_THAT(heard_under("address-dependent"), testing::ElementsAre("asked", "same address"));
 }
-TEST_F(EndpointIndependent, FilteringOfNothingLetsInStrangers) {
+TEST_P(EndpointIndependent, FilteringOfNothingLetsInStrangers) {
     EXPECT_THAT(heard_under("endpoint-independent"), testing::ElementsAre("asked", "same address", "stranger"));
 }
 
-TEST_F(WithOptions, FilteringNeedsAMappingToFilter) {
+TEST_P(WithOptions, FilteringNeedsAMappingToFilter) {
     const auto netns = world_.add_namespace("blue");
     EXPECT_TRUE(refused(add("blue", netns, configuration({{"filtering", "address-dependent"}})), 7, {"filtering"}));
 }
 
-class PublishedPorts : public WithOptions, public testing::WithParamInterface<Protocol> {
+class PublishedPorts : public EachProtocol {
 protected:
     // Port 8080 of every address of the node is port 80 of the sandbox.
     static Json publishing(const Json& mapping = Json::object()) {
-        Json one{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", GetParam() == Protocol::tcp ? "tcp" : "udp"}};
+        Json one{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", protocol() == Protocol::tcp ? "tcp" : "udp"}};
         one.merge_patch(mapping);
         return configuration(
             {{"capabilities", {{"portMappings", true}}}, {"runtimeConfig", {{"portMappings", Json::array({one})}}}});
@@ -113,11 +109,11 @@ protected:
 
     // A question to port 8080 of that address, and the answer of the sandbox's server; the client as that saw it, or
     // nothing.
-    static std::optional<End> client_seen(const Place& client, const Sandbox& server, const char* address) {
-        const End published{address, 8080}, local{"0.0.0.0", 80};
-        if (GetParam() == Protocol::tcp) {
+    std::optional<End> client_seen(const Place& client, const Sandbox& server, const std::string& address) const {
+        const End published{address, 8080}, local = any(80), own = client.end == End{} ? any() : client.end;
+        if (protocol() == Protocol::tcp) {
             auto listener = Socket::listener(server.netns, local);
-            auto socket = Socket::tcp(client.netns, client.end);
+            auto socket = Socket::tcp(client.netns, own);
             const int refusal = socket.connect(published);
             auto accepted = refusal == 0 ? listener.accept() : std::nullopt;
             if (!accepted || !socket.send("question") || !accepted->receive() || !accepted->send("answer") ||
@@ -127,7 +123,7 @@ protected:
             return accepted->peer();
         }
         auto service = Socket::udp(server.netns, local);
-        auto socket = Socket::udp(client.netns, client.end);
+        auto socket = Socket::udp(client.netns, own);
         socket.send_to(published, "question");
         const auto question = service.receive();
         if (!question || !service.send_to(question->from, "answer")) {
@@ -140,12 +136,13 @@ protected:
 
 TEST_P(PublishedPorts, AreReachedFromTheWorldWithTheClientsOwnSource) {
     const auto blue = connect("blue", publishing());
-    EXPECT_EQ(client_seen({world_.world(), {world_address, 5000}}, blue, node_address), (End{world_address, 5000}));
+    EXPECT_EQ(client_seen({world_.world(), {here(world_address), 5000}}, blue, here(node_address)),
+              (End{here(world_address), 5000}));
 }
 
 TEST_P(PublishedPorts, AreReachedFromSandboxesByTheNodesAndTheGatewaysAddress) {
     const auto blue = connect("blue", publishing()), red = connect("red");
-    for (const auto* address : {node_address, "10.0.0.1"}) {
+    for (const auto& address : {here(node_address), here("10.0.0.1")}) {
         for (const auto& client : {red, blue}) {
             const auto seen = client_seen({client.netns}, blue, address);
             ASSERT_TRUE(seen) << client.id << " by " << address;
@@ -159,9 +156,9 @@ class PublishedUdpPorts : public PublishedPorts {};
 // Too large for one packet, to the server and back.
 TEST_P(PublishedUdpPorts, TakeWhatComesInFragmentsFromSandboxes) {
     const auto blue = connect("blue", publishing()), red = connect("red");
-    auto service = Socket::udp(blue.netns, {"0.0.0.0", 80});
-    for (const auto* address : {node_address, "10.0.0.1"}) {
-        auto client = Socket::udp(red.netns);
+    auto service = Socket::udp(blue.netns, any(80));
+    for (const auto& address : {here(node_address), here("10.0.0.1")}) {
+        auto client = Socket::udp(red.netns, any());
         const std::string question(5000, '?'), answer(6000, '!');
         ASSERT_TRUE(client.send_to({address, 8080}, question));
         const auto asked = service.receive();
@@ -176,10 +173,10 @@ TEST_P(PublishedUdpPorts, TakeWhatComesInFragmentsFromSandboxes) {
 
 TEST_P(PublishedPorts, ThatNobodyListensOnAreRefusedAtOnceToSandboxesToo) {
     const auto blue = connect("blue", publishing()), red = connect("red");
-    for (const auto* address : {node_address, "10.0.0.1"}) {
-        auto client = GetParam() == Protocol::tcp ? Socket::tcp(red.netns) : Socket::udp(red.netns);
+    for (const auto& address : {here(node_address), here("10.0.0.1")}) {
+        auto client = protocol() == Protocol::tcp ? Socket::tcp(red.netns, any()) : Socket::udp(red.netns, any());
         const int refusal = client.connect({address, 8080});
-        if (GetParam() == Protocol::tcp) {
+        if (protocol() == Protocol::tcp) {
             EXPECT_EQ(refusal, ECONNREFUSED);
             continue;
         }
@@ -195,27 +192,26 @@ TEST_P(PublishedPorts, ThatNobodyListensOnAreRefusedAtOnceToSandboxesToo) {
 }
 
 TEST_P(PublishedPorts, AreOfOneAddressWhereItIsNamed) {
-    const auto blue = connect("blue", publishing({{"hostIP", "10.0.0.1"}})), red = connect("red");
-    EXPECT_TRUE(client_seen({red.netns}, blue, "10.0.0.1"));
+    const auto blue = connect("blue", publishing({{"hostIP", here("10.0.0.1")}})), red = connect("red");
+    EXPECT_TRUE(client_seen({red.netns}, blue, here("10.0.0.1")));
     EXPECT_EQ(ctl_json({"flows"}).size(), 2U) << "as from the client, and as to the server";
-    EXPECT_FALSE(client_seen({world_.world()}, blue, node_address));
+    EXPECT_FALSE(client_seen({world_.world()}, blue, here(node_address)));
 }
 
 TEST_P(PublishedPorts, BelongToOneSandboxAndTheSecondIsToldToWhich) {
     const auto blue = connect("blue", publishing());
     const auto netns = world_.add_namespace("red");
     EXPECT_TRUE(refused(add("red", netns, publishing()), 102, {"8080", "blue"}));
-    EXPECT_TRUE(refused(add("red", netns, publishing({{"hostIP", node_address}})), 102, {"8080", "blue"}));
+    EXPECT_TRUE(refused(add("red", netns, publishing({{"hostIP", here(node_address)}})), 102, {"8080", "blue"}));
     disconnect(blue, publishing());
     EXPECT_TRUE(succeeded(add("red", netns, publishing()))) << "free after its DEL";
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, PublishedPorts, testing::Values(Protocol::tcp, Protocol::udp),
-                         testing::PrintToStringParamName());
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(PublishedPorts, Protocol::tcp, Protocol::udp);
 
-INSTANTIATE_TEST_SUITE_P(Each, PublishedUdpPorts, testing::Values(Protocol::udp), testing::PrintToStringParamName());
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(PublishedUdpPorts, Protocol::udp);
 
-TEST_F(WithOptions, PortBlocksAreOfOneSandboxEach) {
+TEST_P(WithOptions, PortBlocksAreOfOneSandboxEach) {
     const auto conf = configuration({{"portRange", "20000-20019"}, {"portBlock", 10}});
     const auto blue = connect("blue", conf), red = connect("red", conf);
     std::set<int> blocks;
@@ -223,7 +219,7 @@ TEST_F(WithOptions, PortBlocksAreOfOneSandboxEach) {
     for (const auto& sandbox : {blue, red}) {
         std::set<int> of_this;
         for (std::uint16_t port = 4000; port < 4010; ++port) {
-            const auto meeting = meet(Protocol::udp, {sandbox.netns, {"0.0.0.0", port}}, server(53));
+            const auto meeting = meet(Protocol::udp, {sandbox.netns, any(port)}, server(53));
             EXPECT_TRUE(meeting);
             EXPECT_GE(meeting.seen.port, 20000);
             of_this.insert((meeting.seen.port - 20000) / 10);
@@ -232,7 +228,7 @@ TEST_F(WithOptions, PortBlocksAreOfOneSandboxEach) {
         const int first = 20000 + 10 * *of_this.begin();
         shown.insert(std::to_string(first) + "-" + std::to_string(first + 9));
         blocks.merge(of_this);
-        EXPECT_FALSE(knock(Protocol::udp, {sandbox.netns, {"0.0.0.0", 4010}}, server(53))) << "which is used up";
+        EXPECT_FALSE(knock(Protocol::udp, {sandbox.netns, any(4010)}, server(53))) << "which is used up";
     }
     EXPECT_EQ(blocks.size(), 2U);
     for (const auto& row : ctl_json({"endpoints"})) {
@@ -244,45 +240,45 @@ TEST_F(WithOptions, PortBlocksAreOfOneSandboxEach) {
     EXPECT_TRUE(succeeded(add("green", netns, conf)));
 }
 
-TEST_F(WithOptions, PortBlocksWantARangeThatNoOtherNetworkHas) {
+TEST_P(WithOptions, PortBlocksWantARangeThatNoOtherNetworkHas) {
     const auto blue = connect("blue", configuration({{"portRange", "20000-29999"}, {"portBlock", 100}}));
     const auto netns = world_.add_namespace("red");
     EXPECT_TRUE(refused(add("red", netns, second_configuration()), 7, {"portRange", "sandboxes", "portBlock"}));
     EXPECT_TRUE(succeeded(add("red", netns, second_configuration({{"portRange", "30000-39999"}}))));
 }
 
-TEST_F(WithOptions, DestinationsThatAreNotMasqueradedSeeTheSandboxsOwnAddress) {
-    const auto blue = connect("blue", configuration({{"nonMasqueradeCIDRs", {"203.0.113.0/24"}}}));
-    ip({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
+TEST_P(WithOptions, DestinationsThatAreNotMasqueradedSeeTheSandboxsOwnAddress) {
+    const auto blue = connect("blue", configuration({{"nonMasqueradeCIDRs", {here("203.0.113.0/24")}}}));
+    ip_here({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
     EXPECT_EQ(meet(Protocol::tcp, {blue.netns}, server()).seen.address, blue.address);
-    EXPECT_EQ(meet(Protocol::tcp, {blue.netns}, {world_.world(), {service_address, 8080}}).seen.address, node_address);
+    EXPECT_EQ(meet(Protocol::tcp, {blue.netns}, {world_.world(), {here(service_address), 8080}}).seen.address,
+              here(node_address));
 }
 
-TEST_F(WithOptions, ReservedPortsAreNotTaken) {
+TEST_P(WithOptions, ReservedPortsAreNotTaken) {
     set_sysctl("net/ipv4/ip_local_reserved_ports", "5000-5001,5003");
     const auto blue = connect("blue", configuration({{"portRange", "5000-5003"}}));
-    EXPECT_EQ(meet(Protocol::udp, {blue.netns, {"0.0.0.0", 5000}}, server(53)).seen.port, 5002);
+    EXPECT_EQ(meet(Protocol::udp, {blue.netns, any(5000)}, server(53)).seen.port, 5002);
 }
 
-class NodesOwn : public WithOptions, public testing::WithParamInterface<Protocol> {};
+class NodesOwn : public EachProtocol {};
 
 // At the peer it could not be told from the sandbox's, so it is seen from another port there.
 TEST_P(NodesOwn, LaterConnectionFromAPortThatASandboxHasWorksToo) {
     const auto blue = connect("blue");
-    auto line = open_line({blue.netns, {"0.0.0.0", 4000}}, server());
-    ASSERT_EQ(line.seen, (End{node_address, 4000}));
-    ASSERT_EQ(meet(Protocol::udp, {blue.netns, {"0.0.0.0", 4000}}, server()).seen, (End{node_address, 4000}));
-    const auto own = meet(GetParam(), {"", {node_address, 4000}}, server());
+    auto line = open_line({blue.netns, any(4000)}, server());
+    ASSERT_EQ(line.seen, (End{here(node_address), 4000}));
+    ASSERT_EQ(meet(Protocol::udp, {blue.netns, any(4000)}, server()).seen, (End{here(node_address), 4000}));
+    const auto own = meet(protocol(), {"", {here(node_address), 4000}}, server());
     EXPECT_TRUE(own);
     EXPECT_EQ(own.client.port, 4000);
     EXPECT_NE(own.seen.port, 4000);
     EXPECT_TRUE(alive(line));
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, NodesOwn, testing::Values(Protocol::tcp, Protocol::udp),
-                         testing::PrintToStringParamName());
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(NodesOwn, Protocol::tcp, Protocol::udp);
 
-TEST_F(WithOptions, FlowsAreFilteredAndDeleted) {
+TEST_P(WithOptions, FlowsAreFilteredAndDeleted) {
     const auto blue = connect("blue"), red = connect("red");
     for (const auto& sandbox : {blue, red}) {
         EXPECT_TRUE(meet(Protocol::udp, {sandbox.netns}, server(53)));
@@ -290,8 +286,8 @@ TEST_F(WithOptions, FlowsAreFilteredAndDeleted) {
     }
     EXPECT_EQ(ctl_json({"flows"}).size(), 4U);
     EXPECT_EQ(ctl_json({"flows", "--sandbox", "blue"}).size(), 2U);
-    EXPECT_EQ(ctl_json({"flows", "--protocol", "icmp"}).size(), 2U);
-    EXPECT_EQ(ctl_json({"flows", "--port", "53", "--peer", world_address}).size(), 2U);
+    EXPECT_EQ(ctl_json({"flows", "--protocol", family() == Family::ipv6 ? "icmpv6" : "icmp"}).size(), 2U);
+    EXPECT_EQ(ctl_json({"flows", "--port", "53", "--peer", here(world_address)}).size(), 2U);
     EXPECT_EQ(ctl_json({"flows", "--state", "established"}).size(), 0U);
     EXPECT_NE(ctl({"flows", "delete"}).status, 0) << "nothing was chosen";
     EXPECT_EQ(ctl({"flows", "delete", "--sandbox", "blue", "--protocol", "udp"}).out, "1 deleted\n");
@@ -300,6 +296,9 @@ TEST_F(WithOptions, FlowsAreFilteredAndDeleted) {
     EXPECT_EQ(ctl_json({"flows"}), Json::array());
     EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server(53)));
 }
+
+FOR_BOTH_FAMILIES(WithOptions);
+FOR_BOTH_FAMILIES(EndpointIndependent);
 
 }  // namespace
 }  // namespace causeway::test

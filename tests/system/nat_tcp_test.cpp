@@ -52,7 +52,7 @@ protected:
     testing::AssertionResult goes_out(std::uint8_t flags, std::uint32_t sent = 0, std::uint32_t got = 0,
                                       const std::string& text = {}) {
         const auto acknowledged = (flags & ack) != 0 ? peers_sequence + got : 0;
-        const auto crossed = road().out(frame_out(flags, sandboxes_sequence + sent, acknowledged, text, false).bytes());
+        const auto crossed = road().out(frame_out(flags, sandboxes_sequence + sent, acknowledged, text, false));
         if (!crossed.sandboxes[0].empty()) {
             return testing::AssertionFailure() << "answered:" << describe(crossed);
         }
@@ -61,7 +61,7 @@ protected:
     testing::AssertionResult comes_in(std::uint8_t flags, std::uint32_t sent = 0, std::uint32_t got = 0,
                                       const std::string& text = {}) {
         const auto acknowledged = (flags & ack) != 0 ? sandboxes_sequence + got : 0;
-        const auto crossed = road().in(frame_in(flags, peers_sequence + sent, acknowledged, text, false).bytes());
+        const auto crossed = road().in(frame_in(flags, peers_sequence + sent, acknowledged, text, false));
         if (!crossed.world.empty()) {
             return testing::AssertionFailure() << "answered:" << describe(crossed);
         }
@@ -144,7 +144,10 @@ TEST_P(TcpSegments, StillGoAfterThePeerSaidItsLast) {
     EXPECT_EQ(state_of_flow("tcp", peers_port), "established");
 }
 
-TEST_P(TcpSegments, ThatResetEndAConnection) {
+// As IdleFlows waits for the timer with both families.
+class TcpSegmentsAndTime : public TcpSegments {};
+
+TEST_P(TcpSegmentsAndTime, ThatResetEndAConnection) {
     build({.timeouts = {{"tcpClosing", 1}}});
     shake_hands();
     EXPECT_TRUE(comes_in(rst_ack, 1, 1));
@@ -154,7 +157,7 @@ TEST_P(TcpSegments, ThatResetEndAConnection) {
     EXPECT_TRUE(ends());
 }
 
-TEST_P(TcpSegments, ThatRefuseAConnectionComeIn) {
+TEST_P(TcpSegmentsAndTime, ThatRefuseAConnectionComeIn) {
     build({.timeouts = {{"tcpClosing", 1}}});
     EXPECT_TRUE(goes_out(syn));
     EXPECT_TRUE(comes_in(rst_ack, 0, 1));
@@ -172,11 +175,11 @@ TEST_P(TcpSegments, BeginAnewFromAPortThatTheLastConnectionHad) {  // TIME-WAIT 
     shake_hands();
 }
 
-TEST_P(TcpSegments, OfAFlowThatWasForgottenCrossAgainWhenTheSandboxSpeaks) {
+TEST_P(TcpSegmentsAndTime, OfAFlowThatWasForgottenCrossAgainWhenTheSandboxSpeaks) {
     build({.timeouts = {{"tcpEstablished", 1}}});
     shake_hands();
     ASSERT_TRUE(ends());
-    const auto unasked = road().in(frame_in(psh_ack, peers_sequence + 1, sandboxes_sequence + 1, "hm", false).bytes());
+    const auto unasked = road().in(frame_in(psh_ack, peers_sequence + 1, sandboxes_sequence + 1, "hm", false));
     EXPECT_THAT(unasked.sandboxes[0], IsEmpty()) << "the world may not wake it up";
     EXPECT_TRUE(goes_out(psh_ack, 1, 1, "hello"));
     EXPECT_TRUE(comes_in(psh_ack, 1, 6, "hello"));
@@ -185,12 +188,12 @@ TEST_P(TcpSegments, OfAFlowThatWasForgottenCrossAgainWhenTheSandboxSpeaks) {
 TEST_P(TcpSegments, ThatBeginNothingDoNotPassWithoutAFlow) {
     build();
     for (const auto flags : {syn_ack, fin_ack, rst, rst_ack}) {
-        const auto out = road().out(frame_out(flags, sandboxes_sequence, peers_sequence, "", false).bytes());
+        const auto out = road().out(frame_out(flags, sandboxes_sequence, peers_sequence, "", false));
         EXPECT_THAT(out.world, IsEmpty()) << "flags " << int{flags} << describe(out);
         EXPECT_FALSE(holds_flow("tcp", peers_port)) << "flags " << int{flags};
     }
     for (const auto flags : {syn, syn_ack, fin_ack, psh_ack, rst}) {
-        const auto in = road().in(frame_in(flags, peers_sequence, sandboxes_sequence, "", false).bytes());
+        const auto in = road().in(frame_in(flags, peers_sequence, sandboxes_sequence, "", false));
         EXPECT_THAT(in.sandboxes[0], IsEmpty()) << "flags " << int{flags};
     }
 }
@@ -200,9 +203,8 @@ TEST_P(TcpSegments, FromAnotherPeerDoNotComeIn) {  // RFC 5382, REQ-3: address a
     shake_hands();
     for (const auto& [source, port] : {std::pair{other_peer_ip, peers_port}, {peer_ip, std::uint16_t{8081}}}) {
         for (const auto flags : {syn, psh_ack, rst}) {
-            const auto in = road().in((road().from_world() / IPv4{.source = source, .destination = node_ip} /
-                                       TCP{.source_port = port, .destination_port = sandboxes_port, .flags = flags})
-                                          .bytes());
+            const auto in = road().in(road().from_world() / IPv4{.source = source, .destination = node_ip} /
+                                      TCP{.source_port = port, .destination_port = sandboxes_port, .flags = flags});
             EXPECT_THAT(in.sandboxes[0], IsEmpty());
         }
     }
@@ -219,30 +221,33 @@ TEST_P(TcpSegments, ThatAreMalformedAreNotAnsweredByTheNode) {
                      .acknowledged = sandboxes_sequence + 1,
                      .options = {1, 1, 1, 1, 1, 1, 1, 0}};
     const auto from = road().from_world() / IPv4{.source = peer_ip, .destination = node_ip, .dont_fragment = false};
-    const auto whole = (from / header / Payload{std::string(100, 'x')}).bytes();
+    const auto whole = road().bytes(from / header / Payload{std::string(100, 'x')});
     for (const auto& piece : pieces_of(whole, 24)) {  // the first ends within the header
         road().send_from_world(piece);
     }
     EXPECT_THAT(road().settle().world, IsEmpty()) << "fragments";
-    const auto flagged = road().in(
-        (road().from_world() / IPv4{.source = peer_ip, .destination = node_ip, .reserved_flag = true} / header)
-            .bytes());
+    const auto flagged = road().in(road().from_world() /
+                                   IPv4{.source = peer_ip, .destination = node_ip, .reserved_flag = true} / header);
     EXPECT_THAT(flagged.world, IsEmpty()) << "a reserved flag";
     EXPECT_TRUE(comes_in(psh_ack, 1, 1, "still there?"));
 }
 
-FOR_BOTH_TRANSLATORS(TcpSegments);
+FOR_BOTH_TRANSLATORS_AND_FAMILIES(TcpSegments);
+FOR_BOTH_TRANSLATORS(TcpSegmentsAndTime);
 
 class Connections : public Translating {
 protected:
     // Reachable only for those who are answered by this route of the world's.
     void answer_with(const std::string& kind, const std::string& address) {
-        set_sysctl("net/ipv4/ip_forward", "1", world_.world());
-        ip({"route", "add", kind, address}, world_.world());
+        forward(world_.world());
+        ip_here({"route", "add", kind, address}, world_.world());
     }
 };
 
-TEST_P(Connections, ThatAreHalfClosedMayIdle) {
+// As IdleFlows waits for the timer with both families.
+class IdleConnections : public Connections {};
+
+TEST_P(IdleConnections, ThatAreHalfClosedMayIdle) {
     const Terms terms{.timeouts = {{"tcpOpening", 1}, {"tcpClosing", 1}, {"udp", 1}}};
     const auto blue = join("blue", terms);
     auto half_closed = open_line({blue.netns}, server());
@@ -262,9 +267,9 @@ TEST_P(Connections, ThatAreHalfClosedMayIdle) {
 
 TEST_P(Connections, ThatAreRefusedFailAtOnce) {
     const auto blue = join("blue");
-    EXPECT_EQ(Socket::tcp(blue.netns).connect({world_address, 8080}), ECONNREFUSED);
-    auto client = Socket::udp(blue.netns);
-    ASSERT_EQ(client.connect({world_address, 5300}), 0);
+    EXPECT_EQ(Socket::tcp(blue.netns, {here("0.0.0.0"), 0}).connect({here(world_address), 8080}), ECONNREFUSED);
+    auto client = Socket::udp(blue.netns, {here("0.0.0.0"), 0});
+    ASSERT_EQ(client.connect({here(world_address), 5300}), 0);
     ASSERT_TRUE(client.send("anybody?"));
     EXPECT_FALSE(client.receive());
     EXPECT_EQ(errno, ECONNREFUSED) << "of the port unreachable";
@@ -272,13 +277,17 @@ TEST_P(Connections, ThatAreRefusedFailAtOnce) {
 
 TEST_P(Connections, ToPlacesThatCannotBeReachedFailAtOnce) {
     const auto blue = join("blue");
+    const End any{here("0.0.0.0"), 0};
+    const bool ipv6 = family() == Family::ipv6;  // which has the kernel say other codes
+    const int unreachable = ipv6 ? ENETUNREACH : EHOSTUNREACH, prohibited = ipv6 ? EACCES : EHOSTUNREACH;
     answer_with("unreachable", "198.51.100.9");
     answer_with("prohibit", "198.51.100.10");
-    EXPECT_EQ(Socket::tcp(blue.netns).connect({"198.51.100.9", 8080}), EHOSTUNREACH) << counted();
-    EXPECT_EQ(Socket::tcp(blue.netns).connect({"198.51.100.10", 8080}), EHOSTUNREACH) << counted();
+    EXPECT_EQ(Socket::tcp(blue.netns, any).connect({here("198.51.100.9"), 8080}), unreachable) << counted();
+    EXPECT_EQ(Socket::tcp(blue.netns, any).connect({here("198.51.100.10"), 8080}), prohibited) << counted();
 }
 
-FOR_BOTH_TRANSLATORS(Connections);
+FOR_BOTH_TRANSLATORS_AND_FAMILIES(Connections);
+FOR_BOTH_TRANSLATORS(IdleConnections);
 
 }  // namespace
 }  // namespace causeway::test

@@ -3,20 +3,19 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
-#include "tests/system/host.hpp"
-#include "tests/system/traffic.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/wire.hpp"
 
 namespace causeway::test {
 namespace {
 
-class Neighbours : public Host, public testing::WithParamInterface<Protocol> {};
-class Sandboxes : public Host {};
+class Neighbours : public EachProtocol {};
+class Sandboxes : public EachFamily {};
 
 TEST_P(Neighbours, MeetUnderTheirOwnAddresses) {
     const auto blue = connect("blue"), red = connect("red");
     for (const auto& [one, other] : {std::pair{blue, red}, std::pair{red, blue}}) {
-        const auto meeting = meet(GetParam(), {one.netns}, {other.netns, {other.address, 8080}});
+        const auto meeting = meet(protocol(), {one.netns}, {other.netns, {other.address, 8080}});
         EXPECT_TRUE(meeting);
         EXPECT_EQ(meeting.seen, meeting.client);
         EXPECT_EQ(meeting.seen.address, one.address);
@@ -25,7 +24,7 @@ TEST_P(Neighbours, MeetUnderTheirOwnAddresses) {
 
 TEST_P(Neighbours, OfTwoNetworksMeet) {
     const auto blue = connect("blue"), red = connect("red", second_configuration());
-    const auto meeting = meet(GetParam(), {blue.netns}, {red.netns, {red.address, 8080}});
+    const auto meeting = meet(protocol(), {blue.netns}, {red.netns, {red.address, 8080}});
     EXPECT_TRUE(meeting);
     EXPECT_EQ(meeting.seen.address, blue.address);
 }
@@ -33,14 +32,14 @@ TEST_P(Neighbours, OfTwoNetworksMeet) {
 TEST_P(Neighbours, MeetWithIpOptions) {
     const auto blue = connect("blue"), red = connect("red");
     for (const auto& options : {no_operations, record_route}) {
-        EXPECT_TRUE(meet(GetParam(), {blue.netns, {}, ip_options(options)}, {red.netns, {red.address, 8080}}));
+        EXPECT_TRUE(meet(protocol(), {blue.netns, {}, ip_options(options)}, {red.netns, {red.address, 8080}}));
     }
 }
 
 TEST_P(Neighbours, MeetWithAndWithoutDontFragment) {
     const auto blue = connect("blue"), red = connect("red");
     for (const bool allowed : {true, false}) {
-        EXPECT_TRUE(meet(GetParam(), {blue.netns, {}, fragments(allowed)}, {red.netns, {red.address, 8080}}));
+        EXPECT_TRUE(meet(protocol(), {blue.netns, {}, fragments(allowed)}, {red.netns, {red.address, 8080}}));
     }
 }
 
@@ -49,13 +48,12 @@ TEST_P(Neighbours, MeetWhenChecksumsAreNotOffloaded) {
     for (const auto& netns : {blue.netns, red.netns}) {
         must_run({"ethtool", "-K", "eth0", "tx", "off", "rx", "off"}, {.netns = netns});
     }
-    EXPECT_TRUE(meet(GetParam(), {blue.netns}, {red.netns, {red.address, 8080}}));
+    EXPECT_TRUE(meet(protocol(), {blue.netns}, {red.netns, {red.address, 8080}}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Neighbours, testing::Values(Protocol::tcp, Protocol::udp, Protocol::icmp),
-                         testing::PrintToStringParamName());
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(Neighbours, Protocol::tcp, Protocol::udp, Protocol::icmp);
 
-TEST_F(Sandboxes, CarryAStreamOfLargeSegments) {
+TEST_P(Sandboxes, CarryAStreamOfLargeSegments) {
     const auto blue = connect("blue"), red = connect("red");
     auto line = open_line({blue.netns}, {red.netns, {red.address, 80}});
     EXPECT_TRUE(carries(line.client, line.server, 20 << 20));
@@ -63,10 +61,10 @@ TEST_F(Sandboxes, CarryAStreamOfLargeSegments) {
 }
 
 // Datagrams of one system call, cut into many on their way (UDP_SEGMENT, Linux 4.18).
-TEST_F(Sandboxes, CarryDatagramsThatAreSegmentedLate) {
+TEST_P(Sandboxes, CarryDatagramsThatAreSegmentedLate) {
     const auto blue = connect("blue"), red = connect("red");
     auto service = Socket::udp(red.netns, {red.address, 53});
-    auto client = Socket::udp(blue.netns);
+    auto client = Socket::udp(blue.netns, any());
     client.set(SOL_UDP, UDP_SEGMENT, 1000);
     ASSERT_TRUE(client.send_to({red.address, 53}, std::string(10000, 'x')));
     for (int i = 0; i < 10; ++i) {
@@ -76,39 +74,40 @@ TEST_F(Sandboxes, CarryDatagramsThatAreSegmentedLate) {
     }
 }
 
-TEST_F(Sandboxes, CarryDatagramsThatAreFragmented) {
+TEST_P(Sandboxes, CarryDatagramsThatAreFragmented) {
     const auto blue = connect("blue"), red = connect("red");
     auto service = Socket::udp(red.netns, {red.address, 53});
-    auto client = Socket::udp(blue.netns);
+    auto client = Socket::udp(blue.netns, any());
     ASSERT_TRUE(client.send_to({red.address, 53}, std::string(20000, 'x')));
     const auto datagram = service.receive();
     ASSERT_TRUE(datagram);
     EXPECT_EQ(datagram->text.size(), 20000U);
 }
 
-TEST_F(Sandboxes, SeeNoHopOnTheWayToEachOther) {
+TEST_P(Sandboxes, SeeNoHopOnTheWayToEachOther) {
     const auto blue = connect("blue"), red = connect("red");
     auto service = Socket::udp(red.netns, {red.address, 53});
     service.set(IPPROTO_IP, IP_RECVTTL, 1);
-    auto client = Socket::udp(blue.netns);
-    client.set(IPPROTO_IP, IP_TTL, 1);
+    auto client = Socket::udp(blue.netns, any());
+    client.set_hops(1);
     client.send_to({red.address, 53}, "one hop is enough");
     EXPECT_TRUE(service.receive());
 }
 
-TEST_F(Sandboxes, SendNothingUnderAForeignAddress) {
+TEST_P(Sandboxes, SendNothingUnderAForeignAddress) {
     const auto blue = connect("blue"), red = connect("red");
     auto service = Socket::udp(red.netns, {red.address, 53});
-    auto liar = Socket::open(blue.netns, SOCK_RAW, IPPROTO_RAW);
+    auto liar = Socket::open(blue.netns, SOCK_RAW, IPPROTO_RAW, family() == Family::ipv6);
     const auto packet_from = [&](const std::string& source) {
-        auto bytes = (Ethernet{} / IPv4{.source = ip_of(source), .destination = ip_of(red.address)} /
-                      UDP{.source_port = 4000, .destination_port = 53} / Payload{"who am I?"})
-                         .bytes();
+        const auto bytes = in_family(Ethernet{} / IPv4{.source = ip_of(source), .destination = ip_of(red.address)} /
+                                         UDP{.source_port = 4000, .destination_port = 53} / Payload{"who am I?"},
+                                     family())
+                               .bytes();
         return std::string(bytes.begin() + 14, bytes.end());
     };
     ASSERT_TRUE(liar.send_to({red.address, 0}, packet_from(blue.address)));
     ASSERT_TRUE(service.receive()) << "the true address passes";
-    for (const std::string source : {"10.0.0.1", "10.0.0.200", "203.0.113.2", "127.0.0.1"}) {
+    for (const auto& source : {here("10.0.0.1"), here("10.0.0.200"), here("203.0.113.2"), here("127.0.0.1")}) {
         const auto before = count_of("drop-spoofed-address");
         ASSERT_TRUE(liar.send_to({red.address, 0}, packet_from(source)));
         EXPECT_TRUE(eventually([&] { return count_of("drop-spoofed-address") == before + 1; })) << source;
@@ -116,17 +115,20 @@ TEST_F(Sandboxes, SendNothingUnderAForeignAddress) {
     EXPECT_FALSE(service.receive(silence));
 }
 
-TEST_F(Sandboxes, SendNothingUnderAForeignMac) {
+TEST_P(Sandboxes, SendNothingUnderAForeignMac) {
     const auto blue = connect("blue"), red = connect("red");
     auto service = Socket::udp(red.netns, {red.address, 53});
     ip({"link", "set", "eth0", "address", red.mac}, blue.netns);
-    auto client = Socket::udp(blue.netns);
+    auto client = Socket::udp(blue.netns, any());
     client.send_to({red.address, 53}, "who am I?");
     EXPECT_FALSE(service.receive(silence));
     EXPECT_GE(count_of("drop-spoofed-mac") + count_of("drop-spoofed-arp"), 1U);
     ip({"link", "set", "eth0", "address", blue.mac}, blue.netns);
     EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {red.netns, {red.address, 5353}}));
 }
+
+// Of IPv6: tests/datapath/nd_test.cpp, and the stacks' own in all other stories.
+class SandboxesOfIPv4 : public Sandboxes {};
 
 // Asks by ARP, as a frame that the sandbox's stack has no part in.
 class Asker {
@@ -147,7 +149,7 @@ private:
     Tap tap_;
 };
 
-TEST_F(Sandboxes, FindTheirOwnAddressFree) {
+TEST_P(SandboxesOfIPv4, FindTheirOwnAddressFree) {
     const auto blue = connect("blue"), red = connect("red");
     Asker asker(blue);
     EXPECT_FALSE(asker.answered(blue.address, "0.0.0.0", silence));
@@ -156,7 +158,7 @@ TEST_F(Sandboxes, FindTheirOwnAddressFree) {
     EXPECT_TRUE(asker.answered("10.0.0.1", "0.0.0.0", patience)) << "the gateway's too";
 }
 
-TEST_F(Sandboxes, GetNoAnswerForAnAddressThatNobodyHas) {
+TEST_P(SandboxesOfIPv4, GetNoAnswerForAnAddressThatNobodyHas) {
     const auto blue = connect("blue");
     Asker asker(blue);
     EXPECT_TRUE(asker.answered("10.0.0.1", blue.address, patience));
@@ -166,14 +168,14 @@ TEST_F(Sandboxes, GetNoAnswerForAnAddressThatNobodyHas) {
     EXPECT_EQ(count_of("drop-arp-no-answer"), 3U);
 }
 
-TEST_F(Sandboxes, GetNoAnswerUnderAForeignAddress) {
+TEST_P(SandboxesOfIPv4, GetNoAnswerUnderAForeignAddress) {
     const auto blue = connect("blue"), red = connect("red");
     Asker asker(blue);
     EXPECT_FALSE(asker.answered("10.0.0.1", red.address, silence));
     EXPECT_EQ(count_of("drop-spoofed-arp"), 1U);
 }
 
-TEST_F(Sandboxes, AreGoneForTheirNeighboursAfterDel) {
+TEST_P(Sandboxes, AreGoneForTheirNeighboursAfterDel) {
     const auto blue = connect("blue"), red = connect("red");
     EXPECT_TRUE(ping(blue.netns, red.address));
     disconnect(red);
@@ -182,7 +184,7 @@ TEST_F(Sandboxes, AreGoneForTheirNeighboursAfterDel) {
 }
 
 // As a person tries it who has read "fe80::..." on the gateway device: the kernel sends from its own such address.
-TEST_F(Sandboxes, ReachTheGatewayByItsLinkLocalAddress) {
+TEST_P(SandboxesOfIPv4, ReachTheGatewayByItsLinkLocalAddress) {
     const auto blue = connect("blue", dual_configuration());
     for (const auto& address : ip_json({"-6", "addr", "show", "dev", "cw0", "scope", "link"})[0].at("addr_info")) {
         const std::string gateway = std::string(address.at("local")) + "%eth0";
@@ -191,6 +193,9 @@ TEST_F(Sandboxes, ReachTheGatewayByItsLinkLocalAddress) {
     }
     EXPECT_EQ(count_of("drop-spoofed-address"), 0U);
 }
+
+FOR_BOTH_FAMILIES(Sandboxes);
+INSTANTIATE_TEST_SUITE_P(Of, SandboxesOfIPv4, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace causeway::test

@@ -157,6 +157,30 @@ void Socket::set(int level, int name, int value) {
     }
 }
 
+bool Socket::is_ipv6() const {
+    int domain = 0;
+    socklen_t size = sizeof(domain);
+    return getsockopt(fd_, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_INET6;
+}
+
+void Socket::set_hops(int most) {
+    is_ipv6() ? set(IPPROTO_IPV6, IPV6_UNICAST_HOPS, most) : set(IPPROTO_IP, IP_TTL, most);
+}
+
+void Socket::set_mtu_discovery(int way) {
+    is_ipv6() ? set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, way) : set(IPPROTO_IP, IP_MTU_DISCOVER, way);
+}
+
+int Socket::path_mtu() const {
+    int mtu = 0;
+    socklen_t size = sizeof(mtu);
+    const bool ipv6 = is_ipv6();
+    if (getsockopt(fd_, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_MTU : IP_MTU, &mtu, &size) != 0) {
+        fail("ask a socket for its MTU");
+    }
+    return mtu;
+}
+
 void Socket::reset() {
     const linger now{.l_onoff = 1, .l_linger = 0};
     setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// IPv4 sockets in any namespace of the world, used by one thread with deadlines.
+// Sockets in any namespace of the world, used by one thread with deadlines.
 #pragma once
 
 #include <chrono>
@@ -54,11 +54,16 @@ public:
     ~Socket();
 
     int fd() const { return fd_; }
+    bool is_ipv6() const;
     End local() const;
     End peer() const;
     void bind(const End& local);
     void set(int level, int name, int value);
-    void reset();  // closes a TCP connection with RST
+    // Of IP or IPv6, as the socket is.
+    void set_hops(int most);          // TTL, hop limit
+    void set_mtu_discovery(int way);  // IP_PMTUDISC_...
+    int path_mtu() const;             // of its connection
+    void reset();                     // closes a TCP connection with RST
 
     // 0, or why not: ECONNREFUSED, ETIMEDOUT when the time is up, ...
     int connect(const End& remote, std::chrono::milliseconds time = patience);

@@ -184,17 +184,20 @@ void PrintTo(const Meeting& meeting, std::ostream* stream) {
 
 std::function<void(Socket&)> ip_options(const std::string& options) {
     return [options](Socket& socket) {
-        if (setsockopt(socket.fd(), IPPROTO_IP, IP_OPTIONS, options.data(), static_cast<socklen_t>(options.size())) !=
-            0) {
+        if (socket.is_ipv6()) {  // a destination options header with padding
+            const std::uint8_t padding[] = {0, 0, 1, 4, 0, 0, 0, 0};
+            if (setsockopt(socket.fd(), IPPROTO_IPV6, IPV6_DSTOPTS, padding, sizeof(padding)) != 0) {
+                throw std::runtime_error(std::string("set a header of IPv6: ") + std::strerror(errno));
+            }
+        } else if (setsockopt(socket.fd(), IPPROTO_IP, IP_OPTIONS, options.data(),
+                              static_cast<socklen_t>(options.size())) != 0) {
             throw std::runtime_error(std::string("set IP options: ") + std::strerror(errno));
         }
     };
 }
 
 std::function<void(Socket&)> fragments(bool allowed) {
-    return [allowed](Socket& socket) {
-        socket.set(IPPROTO_IP, IP_MTU_DISCOVER, allowed ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO);
-    };
+    return [allowed](Socket& socket) { socket.set_mtu_discovery(allowed ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO); };
 }
 
 Meeting meet(Protocol protocol, const Place& client, const Place& server) {

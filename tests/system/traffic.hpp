@@ -25,7 +25,8 @@ struct Place {
     std::function<void(Socket&)> prepare{};  // a client's, before it is used
 };
 
-// To prepare a client with: what its IP headers carry (RFC 791, section 3.1), and whether they forbid fragments.
+// To prepare a client with: what its IP headers carry (RFC 791, section 3.1; with IPv6 destination options), and
+// whether they forbid fragments.
 std::function<void(Socket&)> ip_options(const std::string& options);
 inline const std::string no_operations = {1, 1, 1, 1};
 inline const std::string record_route = {7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0};

@@ -78,11 +78,6 @@ void let_errors_flow(const std::string& netns) {
     set_sysctl("net/ipv6/icmp/ratelimit", "0", netns);
 }
 
-void renumber(const std::string& device, const std::string& address, const std::string& netns) {
-    ip({"-6", "addr", "flush", "dev", device, "scope", "global"}, netns);
-    ip({"addr", "add", in_family(address, Family::ipv6), "dev", device, "nodad"}, netns);
-}
-
 Masquerade::Masquerade(World& world, std::string node, const Terms& terms, Family family)
     : world_(world), node_(std::move(node)), family_(family) {
     ip({"link", "add", "cw0", "address", "02:00:cb:00:72:01", "type", "bridge"}, node_);
@@ -187,20 +182,14 @@ Party party_of(const Sandbox& sandbox) {
             .gateway_mac = mac_at(sandbox.host_end, "")};
 }
 
-Translating::Translating() {
+Translating::Translating() : OfFamily(GetParam().family) {
     let_errors_flow("");
     let_errors_flow(world_.world());
-    if (family() == Family::ipv6) {
-        renumber("up0", std::string(node_address) + "/24");
-        renumber("dn0", std::string(world_address) + "/24", world_.world());
-        renumber("lo", std::string(service_address) + "/32", world_.world());
-        ip({"-6", "route", "replace", "default", "via", here(world_address)});
-    }
 }
 
 Party Translating::join(const std::string& id, const Terms& terms) {
     if (is_causeway()) {
-        return party_of(connect(id, configuration_of(terms, family())));
+        return party_of(Host::connect(id, configuration_of(terms, family())));
     }
     if (!masquerade_) {
         masquerade_.emplace(world_, "", terms, family());

@@ -15,8 +15,7 @@
 #include <string>
 
 #include "tests/support/family.hpp"
-#include "tests/system/host.hpp"
-#include "tests/system/traffic.hpp"
+#include "tests/system/of_family.hpp"
 
 namespace causeway::test {
 
@@ -79,19 +78,12 @@ Party party_of(const Sandbox& sandbox);
 // Lets the stack in this namespace send as many ICMP errors as there is reason for.
 void let_errors_flow(const std::string& netns);
 
-// Gives the device the address of IPv6 that stands for this one of IPv4 (with its prefix length), and no other.
-void renumber(const std::string& device, const std::string& address, const std::string& netns = {});
-
-// The fixture: the world with one of the two translators, which comes with the first sandbox. With IPv6, the addresses
-// of node and world are those that stand for IPv4's.
-class Translating : public Host, public testing::WithParamInterface<Translation> {
+// The fixture: the world with one of the two translators, which comes with the first sandbox.
+class Translating : public OfFamily, public testing::WithParamInterface<Translation> {
 protected:
     Translating();
 
     bool is_causeway() const { return GetParam().by == Translator::causeway; }
-    Family family() const { return GetParam().family; }
-    // What is written as IPv4, of the test's family.
-    std::string here(const std::string& text) const { return in_family(text, family()); }
     const char* ip_flag() const { return family() == Family::ipv6 ? "-6" : "-4"; }
     // All sandboxes of one test have the same terms.
     Party join(const std::string& id, const Terms& terms = {});
@@ -102,8 +94,6 @@ protected:
     bool holds_flow(const std::string& protocol, std::uint16_t peer_port) const;
     // What causeway alone counts; nothing to see at the kernel.
     std::string counted() const;
-
-    Place server(std::uint16_t port = 8080) const { return {world_.world(), {here(world_address), port}}; }
 
 private:
     std::optional<Masquerade> masquerade_;

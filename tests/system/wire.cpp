@@ -15,6 +15,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "tests/system/layout.hpp"
+
 namespace causeway::test {
 namespace {
 
@@ -123,6 +125,20 @@ bool is_ipv4(const Bytes& frame, std::uint8_t protocol, const std::string& sourc
                                    std::memcmp(&frame[offset], &wanted, sizeof(wanted)) == 0);
     };
     return has(26, source) && has(30, destination);
+}
+
+bool is_packet(const Bytes& frame, std::uint8_t protocol, const std::string& source, const std::string& destination) {
+    const auto layout = layout_of_frame(frame);
+    if (!layout || layout->protocol != protocol) {
+        return false;
+    }
+    const auto has = [&](std::size_t offset, const std::string& address) {
+        in6_addr wanted{};
+        const int family = layout->family == Family::ipv6 ? AF_INET6 : AF_INET;
+        return address.empty() || (inet_pton(family, address.c_str(), &wanted) == 1 &&
+                                   std::memcmp(&frame[offset], &wanted, layout->address_size()) == 0);
+    };
+    return has(layout->source(), source) && has(layout->destination(), destination);
 }
 
 bool is_arp_reply(const Bytes& frame) {

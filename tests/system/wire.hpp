@@ -38,6 +38,9 @@ private:
 // IPv4 of this protocol number, from and to these addresses where given.
 bool is_ipv4(const Bytes& frame, std::uint8_t protocol, const std::string& source = {},
              const std::string& destination = {});
+// The same of either family, by the frame's; ICMP by IPv4's number.
+bool is_packet(const Bytes& frame, std::uint8_t protocol, const std::string& source = {},
+               const std::string& destination = {});
 bool is_arp_reply(const Bytes& frame);
 
 }  // namespace causeway::test

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/of_family.hpp"
+
+namespace causeway::test {
+namespace {
+
+// Gives the device the address of IPv6 that stands for this one of IPv4 (with its prefix length), and no other.
+void renumber(const std::string& device, const std::string& address, const std::string& netns = {}) {
+    ip({"-6", "addr", "flush", "dev", device, "scope", "global"}, netns);
+    ip({"addr", "add", in_family(address, Family::ipv6), "dev", device, "nodad"}, netns);
+}
+
+}  // namespace
+
+OfFamily::OfFamily(Family family) : family_(family) {
+    if (family_ == Family::ipv6) {
+        renumber("up0", std::string(node_address) + "/24");
+        renumber("dn0", std::string(world_address) + "/24", world_.world());
+        renumber("lo", std::string(service_address) + "/32", world_.world());
+        ip({"-6", "route", "replace", "default", "via", here(world_address)});
+    }
+}
+
+std::string OfFamily::ip_here(std::vector<std::string> arguments, const std::string& netns) const {
+    for (auto& argument : arguments) {
+        argument = here(argument);
+    }
+    return ip(arguments, netns);
+}
+
+void OfFamily::forward(const std::string& netns) const {
+    set_sysctl(family_ == Family::ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward", "1", netns);
+}
+
+std::string name_of_story(const testing::TestParamInfo<std::tuple<Protocol, Family>>& of) {
+    return testing::PrintToString(std::get<Protocol>(of.param)) +
+           (std::get<Family>(of.param) == Family::ipv6 ? "_IPv6" : "");
+}
+
+}  // namespace causeway::test
