@@ -57,7 +57,6 @@ std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view
         for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(reply, left);
              reply = mnl_nlmsg_next(reply, &left)) {
             if (reply->nlmsg_seq != sequence_) {
-                note(*reply);
                 continue;
             }
             if (reply->nlmsg_type == NLMSG_DONE) {
@@ -257,6 +256,48 @@ std::expected<void, Error> Netlink::create_veth(const VethEnd& near, const VethE
     return exchange(request, "create the veth pair " + near.name + " and " + far.name + where);
 }
 
+namespace {
+
+void note(const nlmsghdr& notice, std::vector<Address>& usable) {
+    if (notice.nlmsg_type == RTM_NEWADDR && notice.nlmsg_seq == 0) {
+        usable.push_back(link_address_in(notice).prefix.address);
+    }
+}
+
+}  // namespace
+
+std::expected<void, Error> Netlink::hear_of_ipv6_addresses(bool wanted) {
+    int group = RTNLGRP_IPV6_IFADDR;
+    if (mnl_socket_setsockopt(socket_.get(), wanted ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP, &group,
+                              sizeof(group)) < 0) {
+        return std::unexpected(errno_error("listen for IPv6 addresses"));
+    }
+    return {};
+}
+
+std::expected<void, Error> Netlink::await(const std::vector<Address>& addresses, std::vector<Address>& usable) {
+    constexpr int patience = 1000;  // ms
+    Replies buffer;
+    const auto is_usable = [&](const Address& one) { return std::ranges::find(usable, one) != usable.end(); };
+    while (!std::ranges::all_of(addresses, is_usable)) {
+        pollfd waiting{mnl_socket_get_fd(socket_.get()), POLLIN, 0};
+        const int ready = poll(&waiting, 1, patience);
+        if (ready == 0) {
+            break;
+        }
+        const auto received = ready < 0 ? -1 : mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
+        if (received < 0 && errno != EINTR) {
+            return std::unexpected(errno_error("wait for the IPv6 addresses"));
+        }
+        auto left = static_cast<int>(received);
+        for (const auto* notice = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(notice, left);
+             notice = mnl_nlmsg_next(notice, &left)) {
+            note(*notice, usable);
+        }
+    }
+    return hear_of_ipv6_addresses(false);
+}
+
 std::expected<void, Error> Netlink::commit(const Batch& batch) {
     std::vector<char> bytes;
     const std::uint32_t first = sequence_ + 1;
@@ -270,10 +311,15 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
     if (batch.messages_.empty()) {
         return {};
     }
+    const bool has_ipv6 = !batch.ipv6_addresses_.empty();
+    if (has_ipv6) {
+        TRY(hear_of_ipv6_addresses(true));
+    }
     if (mnl_socket_sendto(socket_.get(), bytes.data(), bytes.size()) < 0) {
         return std::unexpected(errno_error(batch.messages_.front().step));
     }
     std::optional<Error> error;
+    std::vector<Address> usable;
     Replies buffer;
     for (std::size_t answered = 0; answered < batch.messages_.size();) {
         const auto received = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
@@ -284,7 +330,7 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
         for (const auto* reply = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(reply, left);
              reply = mnl_nlmsg_next(reply, &left)) {
             if (reply->nlmsg_type != NLMSG_ERROR || reply->nlmsg_seq < first) {
-                note(*reply);
+                note(*reply, usable);
                 continue;
             }
             answered++;
@@ -297,44 +343,7 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
     if (error) {
         return std::unexpected(*error);
     }
-    return {};
-}
-
-void Netlink::note(const nlmsghdr& notice) {
-    if (notice.nlmsg_type == RTM_NEWADDR && notice.nlmsg_seq == 0) {
-        usable_.push_back(link_address_in(notice).prefix.address);
-    }
-}
-
-std::expected<void, Error> Netlink::hear_of_ipv6_addresses() {
-    int group = RTNLGRP_IPV6_IFADDR;
-    if (mnl_socket_setsockopt(socket_.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
-        return std::unexpected(errno_error("listen for IPv6 addresses"));
-    }
-    return {};
-}
-
-std::expected<void, Error> Netlink::await(const std::vector<Address>& addresses) {
-    constexpr int patience = 1000;  // ms
-    Replies buffer;
-    const auto is_usable = [&](const Address& one) { return std::ranges::find(usable_, one) != usable_.end(); };
-    while (!std::ranges::all_of(addresses, is_usable)) {
-        pollfd waiting{mnl_socket_get_fd(socket_.get()), POLLIN, 0};
-        const int ready = poll(&waiting, 1, patience);
-        if (ready == 0) {
-            return {};
-        }
-        const auto received = ready < 0 ? -1 : mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
-        if (received < 0 && errno != EINTR) {
-            return std::unexpected(errno_error("wait for the IPv6 addresses"));
-        }
-        auto left = static_cast<int>(received);
-        for (const auto* notice = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(notice, left);
-             notice = mnl_nlmsg_next(notice, &left)) {
-            note(*notice);
-        }
-    }
-    return {};
+    return has_ipv6 ? await(batch.ipv6_addresses_, usable) : std::expected<void, Error>{};
 }
 
 }  // namespace causeway

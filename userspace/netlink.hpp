@@ -95,6 +95,7 @@ private:
     friend class Netlink;
     struct Message;
     std::vector<Message> messages_;
+    std::vector<Address> ipv6_addresses_;  // that it adds
 };
 
 class Netlink {
@@ -127,13 +128,10 @@ public:
     std::expected<void, Error> delete_link(const std::string& name);
     std::expected<void, Error> delete_link(const Link& link);
 
-    // The kernel makes an IPv6 address usable a little after it has taken it, even where there is nothing to detect:
-    // until then what is sent to it is lost. From the one call on this socket is told when it is; the other returns
-    // once it was told of all of these, or after a second, which only a kernel that is badly behind takes.
-    std::expected<void, Error> hear_of_ipv6_addresses();
-    std::expected<void, Error> await(const std::vector<Address>& addresses);
-
     // All requests in one system call. The first that failed is the error; the others were made all the same.
+    // The kernel makes an IPv6 address usable a little after it has taken it, even where there is nothing to detect,
+    // and loses what is sent to it until then: returns when it has told that those of the batch are, or after a second
+    // without news, which only a kernel that is badly behind takes.
     std::expected<void, Error> commit(const Batch& batch);
 
 private:
@@ -146,11 +144,11 @@ private:
     explicit Netlink(Socket socket) : socket_(std::move(socket)) {}
     std::expected<void, Error> exchange(nlmsghdr& request, std::string_view step, const Receiver& receive = {});
     std::expected<Link, Error> get_link(nlmsghdr& request, std::string_view step);
-    void note(const nlmsghdr& notice);
+    std::expected<void, Error> hear_of_ipv6_addresses(bool wanted);
+    std::expected<void, Error> await(const std::vector<Address>& addresses, std::vector<Address>& usable);
 
     Socket socket_;
     std::uint32_t sequence_ = 0;
-    std::vector<Address> usable_{};  // as it was told
 };
 
 }  // namespace causeway

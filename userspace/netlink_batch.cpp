@@ -91,6 +91,9 @@ void Batch::add_address(std::uint32_t ifindex, const Prefix& prefix, std::string
     info->ifa_flags = prefix.address.is_ipv4() ? 0 : IFA_F_NODAD;
     put_address(request, IFA_LOCAL, prefix.address);
     put_address(request, IFA_ADDRESS, prefix.address);
+    if (!prefix.address.is_ipv4()) {
+        ipv6_addresses_.push_back(prefix.address);
+    }
     if (prefix.address.is_ipv4() && prefix.length < 31) {
         put_address(request, IFA_BROADCAST, prefix.last());
     }

@@ -260,37 +260,15 @@ void disable_ipv6(const std::string& device, Batch& batch, std::uint32_t ifindex
     }
 }
 
-std::vector<Address> ipv6_addresses(const std::vector<Assignment>& assignments) {
-    std::vector<Address> addresses;
-    for (const auto& [prefix, gateway] : assignments) {
-        if (!prefix.address.is_ipv4()) {
-            addresses.push_back(prefix.address);
-        }
-    }
-    return addresses;
-}
-
-std::vector<Address> ipv6_gateways(const network& record) {
-    std::vector<Address> gateways;
-    for (const auto& subnet : record.subnets) {
-        if (const Address gateway(subnet.gateway); subnet.prefix_length != 0 && !gateway.is_ipv4()) {
-            gateways.push_back(gateway);
-        }
-    }
-    return gateways;
-}
-
 // So that the first packet to the sandbox, and of it, arrives. A link that was set up before its peer drops until the
 // kernel has noticed the carrier, and has none of IPv6's own routes and addresses; asking for the link makes it notice
 // now (newer kernels, 6.18 among them).
 std::expected<void, Error> let_settle(Netlink& netlink, Netlink& inside, const Connection& connection) {
     TRY(netlink.link_named(connection.host_end.name));
-    const auto addresses = ipv6_addresses(connection.assignments);
-    if (addresses.empty()) {
-        return {};
+    if (first_of(connection.assignments, FAMILY_IPV6) != nullptr) {
+        TRY(inside.link_named(connection.sandbox_end.name));
     }
-    TRY(inside.link_named(connection.sandbox_end.name));
-    return inside.await(addresses);
+    return {};
 }
 
 std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
@@ -316,7 +294,6 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
     }
     if (first_of(assignments, FAMILY_IPV6) != nullptr) {
         TRY(enable_ipv6(netns, sandbox_end.name));
-        TRY(inside.hear_of_ipv6_addresses());
     }
     Batch batch;
     batch.change_link(loopback, {.up = true}, "set up lo" + where);
@@ -352,9 +329,6 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     rollback.on_failure([&] { return unload_if_unused(lock, netlink); });
     const auto undone = [&](const Error& error) { return std::unexpected(rollback.failed(error)); };
 
-    if (network_spec.has(FAMILY_IPV6)) {
-        TRY(netlink.hear_of_ipv6_addresses());  // of the gateway device's, where it is made now
-    }
     auto made = prepare(lock, netlink, network_spec);
     if (!made) {
         return undone(made.error());
@@ -391,9 +365,6 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         }
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
         TRY(set_up(datapath, netlink, inside, netns, spec, connection));
-        if (created) {
-            TRY(netlink.await(ipv6_gateways(network.record)));
-        }
         attachment->record.state = ATTACHMENT_CONNECTED;
         return save(datapath, *attachment);
     }();
