@@ -106,12 +106,13 @@ __noinline int may_carry_error(struct __sk_buff *skb, __u32 offset, __u32 protoc
 }
 
 /*
- * RFC 1122, section 3.2.2, and RFC 4443, section 2.4 (e): no error about an error, whatever it concerns, nor about a
- * fragment but the first.
+ * RFC 1812, section 4.3.2.7, and RFC 4443, section 2.4 (e): no error about an error, whatever it concerns, nor about a
+ * fragment but the first or a header with a wrong checksum.
  */
 static __always_inline bool may_be_answered(const struct packet *packet, enum reason reason)
 {
-	if (packet->fragment_offset || packet->ports.icmp == ICMP_ERROR || packet->ports.icmp == ICMP_UNSAID)
+	if (packet->fragment_offset || packet->ports.icmp == ICMP_ERROR || packet->ports.icmp == ICMP_UNSAID ||
+	    !ip_checksum_holds(packet))
 		return false;
 	return reason != REASON_HEADER || !may_carry_error(packet->skb, packet->transport_offset, packet->protocol);
 }

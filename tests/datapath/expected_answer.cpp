@@ -62,6 +62,9 @@ struct Dropped {
         return family == Family::ipv6 ? transport[0] < 128 || is_nd(transport[0])
                                       : std::ranges::find(errors, transport[0]) != std::end(errors);
     }
+    bool has_wrong_checksum() const {  // RFC 1812, section 4.3.2.7
+        return family == Family::ipv4 && checksum_of({ip.begin(), transport.begin()}) != 0;
+    }
     Frame back() const {  // its Ethernet header, turned
         Ethernet out;
         std::ranges::copy(ethernet.subspan(0, 6), out.source.bytes.begin());
@@ -167,7 +170,7 @@ std::optional<Bytes> expected_answer(Program program, const Bytes& packet, enum 
     if (verdict == VERDICT_DROP_STALE_SOURCE && dropped.protocol == 6) {
         return reset_for(dropped);
     }
-    if (dropped.is_later_fragment() || dropped.is_icmp_error()) {
+    if (dropped.is_later_fragment() || dropped.is_icmp_error() || dropped.has_wrong_checksum()) {
         return std::nullopt;
     }
     const std::size_t quote_max = dropped.family == Family::ipv6 ? 1280 - 48 : 128;

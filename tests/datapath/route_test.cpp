@@ -262,6 +262,22 @@ TEST_P(MtuOfIPv4, LeadsToTheHostWhenAFragmentIsSmallAndTheRoutesIsBelowTheSandbo
     EXPECT_EQ(datapath_->trains(), 0U);
 }
 
+// RFC 1812, section 4.3.2.7: who says that it sent it may not have.
+TEST_P(MtuOfIPv4, IsToldToNobodyWhenTheIpChecksumIsWrong) {
+    run_ip(
+        "route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n"
+        "route add unreachable 198.51.101.0/24\n");
+    const auto wrong = [](Ip destination) {
+        return from_a / IPv4{.source = ip_a, .destination = destination, .checksum = 0x1234} / UDP{} /
+               Payload{std::string(1400, 'x')};
+    };
+    for (const auto& [destination, verdict] :
+         {std::pair(ip_server, VERDICT_DROP_TOO_BIG), std::pair("198.51.101.1"_ip, VERDICT_DROP_NO_ROUTE),
+          std::pair(ip_unused, VERDICT_DROP_NO_ENDPOINT)}) {
+        expect_packet(From::sandbox_a, wrong(destination), verdict, wrong(destination));
+    }
+}
+
 TEST_P(Mtu, DropsWhenThePacketIsLargerThanTheUplink) {
     run_ip("link set dev up0 mtu 1300\n");
     route_answer_.mtu = 1300;

@@ -32,6 +32,8 @@ struct Difference {
     // Where the packet was to go: an index of Made::like.
     std::size_t target() const { return step.outward ? 0 : step.sandbox + 1; }
     std::size_t origin() const { return step.outward ? step.sandbox + 1 : 0; }
+    // More than one packet of the step was there to be sent, or one was too large for its link.
+    bool in_pieces() const { return step.in_pieces || sent.size() > 1; }
     bool is_of(std::uint8_t protocol) const { return step.flow && step.error < 0 && step.flow->protocol == protocol; }
 };
 
@@ -192,6 +194,12 @@ bool is_syn_that_expires(const Step& step, const Bytes& frame) {
            frame.size() > layout->transport + 13 && frame[layout->transport + 13] == syn;
 }
 
+// The 12 bytes of RFC 9260, section 3.1.
+bool ends_within_sctp_header(const Bytes& frame) {
+    const auto layout = layout_of_frame(frame);
+    return layout && layout->protocol == sctp_number && !layout->fragment && frame.size() < layout->transport + 12;
+}
+
 bool is_ipv6(const Difference& difference) {
     return family_of(difference.sent[0]) == Family::ipv6;
 }
@@ -280,7 +288,7 @@ constexpr std::array accepted{
     Accepted{"an SCTP packet in fragments keeps its port or is dropped: how its CRC changes with a port depends on how "
              "long it is, and the kernel puts it together first",
              [](const Difference& difference) {
-                 return difference.is_of(sctp_number) && difference.step.in_pieces && difference.ours.nothing() &&
+                 return difference.is_of(sctp_number) && difference.in_pieces() && difference.ours.nothing() &&
                         difference.step.flow->external[0] != difference.step.flow->port;
              },
              true},
@@ -310,6 +318,12 @@ constexpr std::array accepted{
                  return difference.step.error >= 0 && difference.step.flow->protocol == sctp_number &&
                         differ_in_a_quoted_crc(difference);
              }},
+    Accepted{"an SCTP packet from the world that ends within its header is dropped, and the kernel leaves it to the "
+             "node's stack, which says that it doesn't speak SCTP",
+             [](const Difference& difference) {
+                 return difference.step.damaged && !difference.step.outward && difference.ours.nothing() &&
+                        kept_from_target(difference, difference.kernels) && ends_within_sctp_header(difference.sent[0]);
+             }},
     Accepted{
         "UDP-Lite whose checksum coverage is impossible is left to its receiver, who must discard it (RFC 3828, 3.1)",
         [](const Difference& difference) {
@@ -324,7 +338,7 @@ constexpr std::array accepted{
              true},
     Accepted{"an ICMP error in fragments is dropped: none is large enough to need them (RFC 1812, 4.3.2.3)",
              [](const Difference& difference) {
-                 return difference.step.error >= 0 && difference.step.in_pieces && difference.ours.nothing();
+                 return difference.step.error >= 0 && difference.in_pieces() && difference.ours.nothing();
              }},
     Accepted{"a connection that a published port's server begins anew keeps the published port, as one that its client "
              "begins anew does; the kernel takes it for any other of the sandbox's",
@@ -350,13 +364,20 @@ constexpr std::array accepted{
              }},
     Accepted{"IPv6: a first fragment without all headers is dropped (RFC 7112)",
              [](const Difference& difference) {
-                 return difference.step.in_pieces && is_ipv6(difference) && difference.ours.nothing() &&
+                 return difference.in_pieces() && is_ipv6(difference) && difference.ours.nothing() &&
                         begins_with_part_of_its_headers(difference.sent);
+             },
+             true},
+    Accepted{"a first fragment opens a flow, also of what never is whole",
+             [](const Difference& difference) {
+                 return difference.in_pieces() && difference.step.flow && !difference.step.flow->open() &&
+                        difference.step.error < 0 && difference.ours.like == difference.kernels.like &&
+                        difference.kernels.incomplete.empty();
              },
              true},
     Accepted{"fragments of what never is whole go on as they come, and no receiver makes anything of them",
              [](const Difference& difference) {
-                 return difference.step.in_pieces && difference.ours.like == difference.kernels.like &&
+                 return difference.in_pieces() && difference.ours.like == difference.kernels.like &&
                         difference.kernels.incomplete.empty();
              }},
 };

@@ -83,7 +83,8 @@ void write_quoted(Bytes& packet, std::size_t at, Family family, const Side& side
             std::fill(crc, std::min(crc + 4, packet.end()), std::uint8_t{0});
         }
     }
-    if (sum + 2 <= packet.size() && protocol != sctp_number && get16(packet, sum) != 0) {
+    const bool summed = sum + 2 <= packet.size() && protocol != sctp_number;
+    if (summed && (protocol != udp_number || get16(packet, sum) != 0)) {
         set16(packet, sum, adjusted(get16(packet, sum), port, known));
     }
 }
@@ -168,6 +169,8 @@ Bytes like(const Bytes& frame, const Side& side, bool at_world) {
     Bytes packet = part(frame, ethernet_size, in_frame ? in_frame->end : frame.size());
     const auto layout = layout_of(packet, 0, family);
     if (!layout) {
+        // Behind IPv6 headers that make no sense may be a port, which is each translator's own.
+        packet.resize(family == Family::ipv6 ? std::min(packet.size(), ipv6_size) : packet.size());
         return packet;
     }
     const auto protocol = layout->protocol;
