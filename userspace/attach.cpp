@@ -43,7 +43,7 @@ bpf_tc_opts filter() {
     return options;
 }
 
-std::uint32_t id_of(int program) {
+std::uint32_t program_id(int program) {
     bpf_prog_info info{};
     std::uint32_t size = sizeof(info);
     return bpf_obj_get_info_by_fd(program, &info, &size) == 0 ? info.id : 0;
@@ -79,7 +79,7 @@ int programs_of(std::uint32_t ifindex, Direction direction, ProgramIds& ids) {
 // A program of the same name is of a load whose pins are lost: it would go on by maps that nobody writes any more.
 void detach_predecessors(std::uint32_t ifindex, Direction direction, int program) {
     ProgramIds ids{};
-    const auto own = id_of(program);
+    const auto own = program_id(program);
     const auto own_name = name_of(program);
     if (own == 0 || own_name.empty()) {  // who can't tell his own from others' takes none away
         return;
@@ -159,7 +159,7 @@ std::expected<bool, Error> has_filter(std::uint32_t ifindex, Direction direction
 
 std::expected<bool, Error> attached(Hook hook, std::uint32_t ifindex, Direction direction, int program,
                                     const std::string& device) {
-    const auto wanted = id_of(program);
+    const auto wanted = program_id(program);
     if (hook == Hook::clsact) {
         return TRY(clsact_program(ifindex, direction, device)) == wanted;
     }

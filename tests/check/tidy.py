@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """tidy.py ROOT BUILD [CLANG_TIDY]: clang-tidy over what BUILD's compile database has of userspace/ and cni/.
 
-BUILD/tidy/ remembers what was clean: a file is examined again when it, a header, a rule or its compile line changes.
+Each folder is examined as one source, all of its files one behind the other: most of the time goes to headers, and so
+goes once. BUILD/tidy/ remembers what was clean: a folder is examined again when a file of it, a header, a rule or a
+compile line changes.
 """
 import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -41,22 +44,38 @@ class Tidy:
     def compiles(self, name):
         return name in self.commands
 
-    def key(self, name):
-        parts = [*self.same_for_all, name.encode(), self.commands[name].encode(), (self.tree.root / name).read_bytes()]
+    def flags(self, name):
+        """Of its compile line: without the compiler, the source, the object and the precompiled header of g++."""
+        words = iter(shlex.split(self.commands[name])[1:])
+        for word in words:
+            if word in ("-o", "-c", "-include"):
+                next(words)
+            elif word != "-Winvalid-pch" and not word.endswith("/c++"):
+                yield word
+
+    def key(self, names):
+        parts = list(self.same_for_all)
+        for name in names:
+            parts += [name.encode(), self.commands[name].encode(), (self.tree.root / name).read_bytes()]
         return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
-    def examine(self, name):
+    def examine(self, names):
         """Findings as (path, line, reason)."""
-        remembered = self.clean / self.key(name)
+        remembered = self.clean / self.key(names)
         if remembered.exists():
             return []
-        said = subprocess.run(
-            [self.program, "--quiet", "-p", str(self.build), *("--extra-arg=" + option for option in EXTRA), name],
-            cwd=self.tree.root, capture_output=True, text=True, check=False)
+        together = self.clean / (os.path.dirname(names[0]).replace("/", "_") + ".cpp")
+        origin = [(name, line, text) for name in names
+                  for line, text in enumerate((self.tree.root / name).read_text().splitlines(), 1)]
+        together.write_text("".join(text + "\n" for _, _, text in origin))
+        flags = dict.fromkeys(flag for name in names for flag in self.flags(name))
+        said = subprocess.run([self.program, "--quiet", f"--config-file={self.tree.root / '.clang-tidy'}", together, "--",
+                               *flags, *EXTRA], cwd=self.build, capture_output=True, text=True, check=False)
         places = FINDING.findall(said.stdout)
         if said.returncode != 0 and not places:
-            return [(name, 1, f"{self.program} failed: {(said.stderr or said.stdout).strip()[-500:]}")]
-        ours = [(os.path.relpath(path, self.tree.root), line, reason) for path, line, reason in places]
+            return [(names[0], 1, f"{self.program} failed: {(said.stderr or said.stdout).strip()[-500:]}")]
+        ours = [(*origin[int(line) - 1][:2], reason) if path == str(together)
+                else (os.path.relpath(path, self.tree.root), int(line), reason) for path, line, reason in places]
         ours = [finding for finding in ours if finding[0] in self.tree.files]
         if not ours:
             remembered.touch()
@@ -70,10 +89,13 @@ def main():
     compiled = [name for name in sources if tidy.compiles(name)]
     for name in set(sources) - set(compiled):
         tree.complain(name, 1, "is in no target: the compile database does not have it")
-    compiled.sort(key=lambda name: (tree.root / name).stat().st_size, reverse=True)  # the longest first
+    folders = {}
+    for name in compiled:
+        folders.setdefault(os.path.dirname(name), []).append(name)
+    together = sorted(folders.values(), key=len, reverse=True)  # the longest first
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        findings = {finding for found in pool.map(tidy.examine, compiled) for finding in found}
-    for finding in sorted(findings, key=lambda finding: (finding[0], int(finding[1]))):
+        findings = {finding for found in pool.map(tidy.examine, together) for finding in found}
+    for finding in sorted(findings, key=lambda finding: finding[:2]):
         tree.complain(*finding)
     return tree.verdict(sources)
 

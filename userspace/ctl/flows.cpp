@@ -161,13 +161,13 @@ std::expected<int, Error> delete_flows(const Filter& filter) {
     return done;
 }
 
-struct Options {
+struct FlowOptions {
     Filter filter;
     std::string peer;
     bool as_json = false, all = false;
 };
 
-std::expected<Filter, Error> filter_of(const Options& options) {
+std::expected<Filter, Error> filter_of(const FlowOptions& options) {
     Filter filter = options.filter;
     if (!options.peer.empty()) {
         filter.peer = TRY(Address::parse(options.peer));
@@ -175,7 +175,7 @@ std::expected<Filter, Error> filter_of(const Options& options) {
     return filter;
 }
 
-void add_filter_options(CLI::App& command, Options& options) {
+void add_filter_options(CLI::App& command, FlowOptions& options) {
     command.add_option("--sandbox", options.filter.container, "only of this container");
     command.add_option("--protocol", options.filter.protocol,
                        "only of this protocol: tcp, udp, sctp, icmp, icmpv6 or a number");
@@ -191,7 +191,7 @@ void add_flows(CLI::App& app, Action& chosen) {
     command->footer(
         "Ports of icmp are the identifiers of echo requests. LEFT is how long the flow lives if nothing\n"
         "more is seen of it.");
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<FlowOptions>();
     add_filter_options(*command, *options);
     add_output_option(*command, options->as_json);
     command->callback([&chosen, options, command] {
@@ -205,7 +205,7 @@ void add_flows(CLI::App& app, Action& chosen) {
 
     auto* removal = command->add_subcommand("delete", "Forget flows: what comes for them later finds none");
     removal->footer("A TCP connection in use begins a new flow with its next segment, perhaps from another port.");
-    auto chosen_ones = std::make_shared<Options>();
+    auto chosen_ones = std::make_shared<FlowOptions>();
     add_filter_options(*removal, *chosen_ones);
     removal->add_flag("--all", chosen_ones->all, "all of them, where no other option chooses");
     removal->callback([&chosen, chosen_ones] {

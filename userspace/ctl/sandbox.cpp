@@ -20,7 +20,7 @@ namespace {
 
 constexpr const char* interface_name = "eth0";
 
-struct Options {
+struct SandboxOptions {
     std::string name, network = "sandboxes", device = "cw0";
     std::vector<std::string> subnets{"10.0.0.0/24"}, uplinks, command;
     std::uint32_t mtu = 0;
@@ -39,7 +39,7 @@ std::expected<void, Error> refuse_bad_name(const std::string& name) {
     return {};
 }
 
-std::expected<int, Error> add_one(const Options& options) {
+std::expected<int, Error> add_one(const SandboxOptions& options) {
     TRY(refuse_bad_name(options.name));
     NetworkSpec network{.name = options.network,
                         .device = options.device,
@@ -73,7 +73,7 @@ std::expected<int, Error> add_one(const Options& options) {
     return done;
 }
 
-std::expected<int, Error> delete_one(const Options& options) {
+std::expected<int, Error> delete_one(const SandboxOptions& options) {
     TRY(refuse_bad_name(options.name));
     const std::string path = named_netns_path(options.name);
     const auto sandboxes = TRY(list_sandboxes());
@@ -88,12 +88,12 @@ std::expected<int, Error> delete_one(const Options& options) {
     return done;
 }
 
-std::expected<int, Error> set_quota(const Options& options) {
+std::expected<int, Error> set_quota(const SandboxOptions& options) {
     TRY(change_quota({options.name, options.interface}, options.quota, options.from_network));
     return done;
 }
 
-std::expected<int, Error> run_inside(const Options& options) {
+std::expected<int, Error> run_inside(const SandboxOptions& options) {
     TRY(refuse_bad_name(options.name));
     TRY(TRY(Netns::open(named_netns_path(options.name))).enter());
     std::vector<char*> arguments;
@@ -117,7 +117,7 @@ void add_quota_options(CLI::App& command, Quota& quota) {
 void add_sandbox(CLI::App& app, Action& chosen) {
     auto* group = app.add_subcommand("sandbox", "Network namespaces connected without a container runtime");
     group->require_subcommand(1);
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<SandboxOptions>();
 
     auto* add = group->add_subcommand("add", "Make the namespace NAME with lo and eth0, connected to the network");
     add->add_option("NAME", options->name, "shows as /run/netns/NAME and in \"ip netns\"")->required();
