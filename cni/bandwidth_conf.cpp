@@ -30,10 +30,10 @@ std::expected<std::optional<Rate>, Error> read_rate(const Json& object, const st
     return Rate{rate / bits, burst / bits};
 }
 
-constexpr std::array keys{"ingressRate", "ingressBurst", "egressRate", "egressBurst"};
+constexpr std::array rate_keys{"ingressRate", "ingressBurst", "egressRate", "egressBurst"};
 
 std::expected<Bandwidth, Error> read_both(const Json& object, const std::string& prefix) {
-    const auto& [to_rate, to_burst, from_rate, from_burst] = keys;
+    const auto& [to_rate, to_burst, from_rate, from_burst] = rate_keys;
     return Bandwidth{TRY(read_rate(object, to_rate, to_burst, prefix)),
                      TRY(read_rate(object, from_rate, from_burst, prefix))};
 }
@@ -42,7 +42,7 @@ std::expected<Bandwidth, Error> read_both(const Json& object, const std::string&
 Json with_documented_keys(const Json& object) {
     const auto lowered = with_lower_keys(object);
     Json result = Json::object();
-    for (const auto* const key : keys) {
+    for (const auto* const key : rate_keys) {
         if (const auto value = lowered.find(lower_case(key)); value != lowered.end()) {
             result[key] = *value;
         }

@@ -9,10 +9,10 @@ namespace causeway::cni {
 
 namespace {
 
-const std::string key = "runtimeConfig.portMappings";
+const std::string port_mappings = "runtimeConfig.portMappings";
 
 std::expected<std::uint8_t, Error> protocol_of(const Json& mapping, const Json& lowered) {
-    const auto given = TRY(text_at(lowered, "protocol", key + ".")).value_or("tcp");
+    const auto given = TRY(text_at(lowered, "protocol", port_mappings + ".")).value_or("tcp");
     const auto name = lower_case(given.empty() ? "tcp" : given);  // a runtime may leave it out: then it means TCP
     if (name == "tcp") {
         return IPPROTO_TCP;
@@ -23,26 +23,26 @@ std::expected<std::uint8_t, Error> protocol_of(const Json& mapping, const Json& 
     if (name == "sctp") {
         return IPPROTO_SCTP;
     }
-    return invalid(key, mapping, "has a protocol that is none of tcp, udp, sctp");
+    return invalid(port_mappings, mapping, "has a protocol that is none of tcp, udp, sctp");
 }
 
 std::expected<std::uint16_t, Error> port_of(const Json& mapping, const Json& lowered, const std::string& name) {
     const auto found = lowered.find(lower_case(name));
     const auto port = found != lowered.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
     if (port < 1 || port > 65535) {
-        return invalid(key, mapping, "has no " + name + " from 1 to 65535");
+        return invalid(port_mappings, mapping, "has no " + name + " from 1 to 65535");
     }
     return static_cast<std::uint16_t>(port);
 }
 
 std::expected<std::optional<Address>, Error> host_of(const Json& mapping, const Json& lowered) {
-    const auto text = TRY(text_at(lowered, "hostip", key + ".")).value_or("");
+    const auto text = TRY(text_at(lowered, "hostip", port_mappings + ".")).value_or("");
     if (text.empty()) {
         return std::nullopt;
     }
     const auto address = Address::parse(text);
     if (!address) {
-        return invalid(key, mapping, "has a hostIP that is no IP address");
+        return invalid(port_mappings, mapping, "has a hostIP that is no IP address");
     }
     return *address;
 }
@@ -68,11 +68,11 @@ std::expected<std::vector<PortMapping>, Error> read_port_mappings(const Json& li
         return ports;
     }
     if (!list.is_array()) {
-        return invalid(key, list, "is not a list of port mappings");
+        return invalid(port_mappings, list, "is not a list of port mappings");
     }
     for (const auto& mapping : list) {
         if (!mapping.is_object()) {
-            return invalid(key, mapping, "is not an object with hostPort and containerPort");
+            return invalid(port_mappings, mapping, "is not an object with hostPort and containerPort");
         }
         const auto lowered = with_lower_keys(mapping);
         const PortMapping port{TRY(protocol_of(mapping, lowered)), TRY(host_of(mapping, lowered)),
@@ -80,7 +80,7 @@ std::expected<std::vector<PortMapping>, Error> read_port_mappings(const Json& li
                                TRY(port_of(mapping, lowered, "containerPort"))};
         const auto other = std::ranges::find_if(ports, [&](const auto& one) { return claim_one_port(one, port); });
         if (other != ports.end()) {
-            return invalid(key, mapping,
+            return invalid(port_mappings, mapping,
                            "claims the same port as " + list[static_cast<std::size_t>(other - ports.begin())].dump());
         }
         ports.push_back(port);

@@ -10,7 +10,7 @@ namespace causeway {
 
 namespace {
 
-constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
+constexpr std::uint32_t loopback_index = 1;  // the first device of every network namespace
 const std::string loopback_name = "lo";
 const std::string range_path = "/proc/sys/net/ipv4/ip_local_port_range";
 
@@ -66,7 +66,8 @@ std::expected<void, Error> record_publications(const Datapath& datapath, std::ui
         TRY(publishing.places.put(mapping.host_port % CAUSEWAY_PUBLISHED_PLACES, 1, what));
     }
     TRY(publishing.loopback.put(0, TRY(ports_for_loopback()), "the ports for what the host sends to itself"));
-    return attach(datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(), loopback_name);
+    return attach(datapath.uplink_hook, loopback_index, Direction::egress, publishing.from_loopback.get(),
+                  loopback_name);
 }
 
 std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t claim) {
@@ -100,12 +101,13 @@ std::expected<void, Error> close_loopback_if_unused(const Datapath& datapath) {
     if (!TRY(publishing.publications.empty()) && !TRY(datapath.attachments.empty())) {
         return {};
     }
-    return detach(datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(), loopback_name);
+    return detach(datapath.uplink_hook, loopback_index, Direction::egress, publishing.from_loopback.get(),
+                  loopback_name);
 }
 
 std::expected<void, Error> verify_loopback(const Datapath& datapath) {
     const auto publishing = TRY(Datapath::open_publishing());
-    if (!TRY(attached(datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(),
+    if (!TRY(attached(datapath.uplink_hook, loopback_index, Direction::egress, publishing.from_loopback.get(),
                       loopback_name))) {
         return fail(Code::check_failed,
                     "the program from_loopback is not attached to lo: the host itself does not "

@@ -26,14 +26,18 @@ EXTRA = [
     # from within an initialiser, it would destroy what is not yet made; so it is told of no implicit destructors.
     "-Xclang", "-analyzer-config", "-Xclang", "mode=shallow,cfg-implicit-dtors=false",
 ]
+INCLUDED = re.compile(r'^#include "(/\S+)"', re.MULTILINE)
 FINDING = re.compile(r"^(/\S+?):(\d+):\d+: (?:error|warning): (.*)$", re.MULTILINE)
 
 
 class Tidy:
     def __init__(self, tree, build, program):
         self.tree, self.build, self.program = tree, build, program
-        self.commands = {os.path.relpath(os.path.join(entry["directory"], entry["file"]), tree.root): entry["command"]
-                         for entry in json.loads((build / "compile_commands.json").read_text())}
+        self.commands = {}
+        for entry in json.loads((build / "compile_commands.json").read_text()):
+            source = Path(entry["directory"], entry["file"])
+            for path in INCLUDED.findall(source.read_text()) if source.parent.name == "Unity" else [source]:
+                self.commands[os.path.relpath(path, tree.root)] = entry["command"]
         self.clean = build / "tidy"
         self.clean.mkdir(exist_ok=True)
         self.same_for_all = [subprocess.check_output([program, "--version"]), Path(__file__).read_bytes()]
