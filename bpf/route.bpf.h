@@ -60,7 +60,7 @@ static __always_inline enum verdict verdict_of_fib(long answer)
 static __always_inline __u8 refusal_of_fib(long answer)
 {
 	if (answer == BPF_FIB_LKUP_RET_UNREACHABLE)
-		return REASON_UNREACHABLE;
+		return REASON_NO_ROUTE;
 	return answer == BPF_FIB_LKUP_RET_PROHIBIT ? REASON_PROHIBITED : REASON_NONE;
 }
 

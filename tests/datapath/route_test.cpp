@@ -5,7 +5,7 @@
 namespace causeway::test {
 namespace {
 
-constexpr std::uint8_t host_unreachable = 1, prohibited = 13;  // codes of ICMP "unreachable"
+constexpr std::uint8_t net_unreachable = 0, host_unreachable = 1, prohibited = 13;  // codes of ICMP "unreachable"
 
 IPv4 a_to(Ip destination, std::uint8_t ttl = 64) {
     return {.source = ip_a, .destination = destination, .ttl = ttl};
@@ -76,7 +76,7 @@ TEST_P(Route, DropsWhenItIsABlackhole) {
 
 TEST_P(Route, DropsWhenItIsUnreachable) {
     run_ip("route add unreachable 198.51.100.0/24\n");
-    route_answer_.code = host_unreachable;
+    route_answer_.code = family() == Family::ipv6 ? net_unreachable : host_unreachable;  // each as the kernel's
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
 }
 
