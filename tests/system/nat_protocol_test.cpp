@@ -74,20 +74,14 @@ TEST_P(Protocols, UdpChecksumsThatSumToZeroAreSentAsOnes) {
         const auto bytes = road().bytes(with_word(source, word));
         return get16(bytes, layout_of_frame(bytes).value().transport + 6);
     };
-    unsigned tried = 0;
     for (const auto source : {road().address(), node_ip}) {  // before translation, and after
-        for (unsigned word = 0; word < 0x10000; ++word) {
-            if (checksum(source, word) != 0xffff) {
-                continue;
-            }
-            ++tried;
-            EXPECT_TRUE(goes_out({}, [&](Frame frame) {
-                return frame / UDP{.source_port = sandboxes_port, .destination_port = peers_port} /
-                       Payload{{static_cast<char>(word >> 8), static_cast<char>(word)}};
-            }));
-        }
+        const auto word = checksum(source, 0);               // which adds what is missing to all ones
+        ASSERT_EQ(checksum(source, word), 0xffff);
+        EXPECT_TRUE(goes_out({}, [&](Frame frame) {
+            return frame / UDP{.source_port = sandboxes_port, .destination_port = peers_port} /
+                   Payload{{static_cast<char>(word >> 8), static_cast<char>(word)}};
+        }));
     }
-    EXPECT_GE(tried, 2U);
 }
 
 TEST_P(Protocols, UdpLiteCrossesBothWays) {  // RFC 3828; RFC 4787 by analogy
