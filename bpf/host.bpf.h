@@ -19,17 +19,18 @@ static __always_inline bool is_of_host(const struct flow *flow)
 /* Makes the pair for work->sent, in the range of the network whose flow is in the way. Not 0: it could not. */
 __noinline int open_host_flow(struct __sk_buff *skb, __u32 network_id)
 {
-	struct port_search search = {.skb = skb, .work = room_for_flow(), .masquerade = true};
 	const struct network *network = bpf_map_lookup_elem(&networks, &network_id);
 	__u32 *opened = bpf_map_lookup_elem(&host_flows, &(__u32){0});
+	struct port_range range = {.masquerade = true};
+	struct flow_work *work = room_for_flow();
 
-	if (!search.work || !network || !opened)
+	if (!work || !network || !opened)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
-	prepare_pair(search.work, &(struct sandbox_link){}, network_id);
-	search.work->reply.destination = search.work->sent.source;
-	search.port_min = network->port_min;
-	search.span = network->port_max - network->port_min + 1;
-	if (claim_reply(&search, search.work->sent.source_port) || !complete_pair(search.work, &search.work->sent))
+	prepare_pair(work, &(struct sandbox_link){}, network_id);
+	work->reply.destination = work->sent.source;
+	range.first = network->port_min;
+	range.span = network->port_max - network->port_min + 1;
+	if (claim_reply(skb, &range) || !complete_pair(work, &work->sent))
 		return VERDICT_DROP_NO_PORT;
 	*opened = 1;
 	return VERDICT_CONTINUE;

@@ -24,7 +24,7 @@ static __always_inline bool may_be_published(__be16 port)
 /* work->mapping: the flow as the sandbox will see it. Nobody may have that one either. */
 static long try_loopback_port(__u32 step, struct port_search *search)
 {
-	__u32 port = search->port_min + (search->start + step * PORT_STRIDE) % search->span;
+	__u32 port = search->range.first + (search->start + step * PORT_STRIDE) % search->range.span;
 
 	search->error = -EEXIST;
 	search->work->mapping.destination_port = bpf_htons(port);
@@ -46,7 +46,7 @@ static __always_inline const struct address *gateway_of(const struct sandbox *sa
  */
 __noinline int open_loopback_flow(struct __sk_buff *skb)
 {
-	struct port_search search = {.skb = skb, .work = room_for_flow(), .masquerade = true, .error = -EEXIST};
+	struct port_search search = {.skb = skb, .work = room_for_flow(), .range.masquerade = true, .error = -EEXIST};
 	struct flow_work *work = search.work;
 	const struct flow *published = work ? published_at(work, &work->sent) : NULL;
 	const struct sandbox *sandbox = published ? sandbox_behind(published->link.ifindex) : NULL;
@@ -67,13 +67,13 @@ __noinline int open_loopback_flow(struct __sk_buff *skb)
 		.scope = sandbox->link.ifindex,
 		.protocol = work->sent.protocol,
 	};
-	search.port_min = ports->min;
-	search.span = ports->max - ports->min + 1;
-	search.start = bpf_get_prandom_u32() % search.span;
+	search.range.first = ports->min;
+	search.range.span = ports->max - ports->min + 1;
+	search.start = bpf_get_prandom_u32() % search.range.span;
 	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot);
 	if (verdict)
 		return verdict;
-	bpf_loop(search.span, try_loopback_port, &search, 0);
+	bpf_loop(search.range.span, try_loopback_port, &search, 0);
 	if (search.error == -EEXIST)
 		verdict = VERDICT_DROP_NO_PORT;
 	else if (search.error || !complete_pair(work, &work->sent))

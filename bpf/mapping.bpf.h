@@ -15,12 +15,6 @@ static __always_inline bool is_mapped(const struct network *network, __u8 protoc
 	return network->flags & NETWORK_ENDPOINT_INDEPENDENT && has_ports(protocol);
 }
 
-/* The room for one packet's keys; never NULL, but for the verifier. */
-static __always_inline struct flow_work *room_for_flow(void)
-{
-	return bpf_map_lookup_elem(&flow_work, &(__u32){0});
-}
-
 /* Puts the other half beside the claimed one, and begins the flow's turns of ageing; or neither half is there. */
 static __always_inline bool complete_pair(struct flow_work *work, const struct flow_key *sent)
 {
@@ -74,9 +68,9 @@ static __always_inline void forget_mapping(const struct flow *mapping, struct fl
 }
 
 /* Claims a port that stands for the endpoint towards all; work->mapping is its key. */
-static __always_inline enum verdict open_mapping(struct port_search *search, const struct network *network)
+static __always_inline enum verdict open_mapping(struct __sk_buff *skb, struct flow_work *work,
+						 const struct network *network, const struct port_range *range)
 {
-	struct flow_work *work = search->work;
 	struct address peer = work->reply.source;
 	__be16 peer_port = work->reply.source_port;
 	enum verdict verdict = take_flow(work->entry.link.ifindex, work->entry.link.slot);
@@ -87,7 +81,7 @@ static __always_inline enum verdict open_mapping(struct port_search *search, con
 	work->reply.source_port = 0;
 	work->entry.flags = FLOW_MAPPED | (network->flags & NETWORK_OPEN_TO_ALL ? FLOW_OPEN : 0);
 	work->entry.seen = SEEN_ACK; /* of TCP: as long-lived as what is established */
-	verdict = claim_reply(search, work->sent.source_port);
+	verdict = claim_reply(skb, range);
 	if (!verdict && !complete_pair(work, &work->mapping))
 		verdict = VERDICT_DROP_TABLE_FULL;
 	if (verdict)
@@ -121,9 +115,9 @@ static __always_inline void admit_peer(struct flow_work *work, const struct netw
 }
 
 /* Claims the world's half of the flow under the port of its mapping. */
-static __always_inline enum verdict claim_mapped(struct port_search *search, const struct network *network)
+static __always_inline enum verdict claim_mapped(struct __sk_buff *skb, struct flow_work *work,
+						 const struct network *network, const struct port_range *range)
 {
-	struct flow_work *work = search->work;
 	struct flow *mapping = mapping_of(work, false);
 	enum verdict verdict = VERDICT_CONTINUE;
 	long error;
@@ -134,7 +128,7 @@ static __always_inline enum verdict claim_mapped(struct port_search *search, con
 		mapping = NULL;
 	}
 	if (!mapping) {
-		verdict = open_mapping(search, network);
+		verdict = open_mapping(skb, work, network, range);
 		mapping = bpf_map_lookup_elem(&flows, &work->mapping);
 	}
 	if (!mapping)

@@ -11,6 +11,12 @@
 #include "parse.bpf.h"
 #include "quota.bpf.h"
 
+/* The room for one packet's keys; never NULL, but for the verifier. */
+static __always_inline struct flow_work *room_for_flow(void)
+{
+	return bpf_map_lookup_elem(&flow_work, &(__u32){0});
+}
+
 /* Fills in what an answer to this port says; its size, which also says the family. */
 static __always_inline __u32 tuple_of(const struct flow_key *reply, struct bpf_sock_tuple *tuple)
 {
@@ -104,12 +110,17 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct flow_work *wo
  */
 #define PORT_STRIDE 65521
 
+/* Where ports are from. No padding: a verifier before Linux 6.3 takes it for what nobody has written. */
+struct port_range {
+	__u32 first, span;
+	__u32 masquerade; /* whether; else there is but one: the sender's own */
+};
+
 struct port_search {
 	struct __sk_buff *skb;
 	struct flow_work *work; /* the port that varies is the destination of work->reply */
-	bool masquerade;
-	__u16 port_min;
-	__u32 span, start;
+	struct port_range range;
+	__u32 start;
 	long error; /* 0 once a port is claimed */
 };
 
@@ -119,7 +130,7 @@ static __always_inline bool claim_port(struct port_search *search, __be16 port)
 	search->work->reply.destination_port = port;
 	if (bpf_map_lookup_elem(&flows, &search->work->reply))
 		return false;
-	if (search->masquerade && is_taken(search->skb, search->work))
+	if (search->range.masquerade && is_taken(search->skb, search->work))
 		return false;
 	search->error = bpf_map_update_elem(&flows, &search->work->reply, &search->work->entry, BPF_NOEXIST);
 	return !search->error;
@@ -127,7 +138,7 @@ static __always_inline bool claim_port(struct port_search *search, __be16 port)
 
 static long try_port(__u32 step, struct port_search *search)
 {
-	__u32 port = search->port_min + (search->start + step * PORT_STRIDE) % search->span;
+	__u32 port = search->range.first + (search->start + step * PORT_STRIDE) % search->range.span;
 
 	/* stop when it is ours, or when the table and not the port is what fails */
 	return claim_port(search, bpf_htons(port)) || search->error != -EEXIST;
@@ -144,7 +155,7 @@ static __always_inline bool is_exhausted(struct port_search *search)
 	const __u64 *since, *freed;
 
 	reply->destination_port = 0;
-	reply->scope = search->port_min | search->span << 16; /* span 65536 as 0: still no other's */
+	reply->scope = search->range.first | search->range.span << 16; /* span 65536 as 0: still no other's */
 	since = bpf_map_lookup_elem(&exhausted, reply);
 	reply->scope = 0;
 	if (!since || bpf_ktime_get_ns() - *since >= SECOND)
@@ -160,36 +171,44 @@ static __always_inline void note_exhausted(struct port_search *search)
 
 	reply->destination_port = 0;
 	bpf_map_update_elem(&exhausted, reply, &never, BPF_NOEXIST);
-	reply->scope = search->port_min | search->span << 16; /* span 65536 as 0: still no other's */
+	reply->scope = search->range.first | search->range.span << 16; /* span 65536 as 0: still no other's */
 	bpf_map_update_elem(&exhausted, reply, &now, BPF_ANY);
 	reply->scope = 0;
 }
 
-/* The sender's own port where it is free and in the range, else every port of the range from a random one on. */
-static __always_inline enum verdict claim_reply(struct port_search *search, __be16 wanted)
+/*
+ * The sender's own port where it is free and in the range, else every port of the range from a random one on, for the
+ * reply in flow_work. A function of its own to the verifier; the answer is an enum verdict.
+ */
+__noinline int claim_reply(struct __sk_buff *skb, const struct port_range *range)
 {
-	/* An identifier is no port of the host's, so any will do; a protocol without ports has but one. */
-	bool any = !search->masquerade || !has_ports(search->work->reply.protocol);
-	__u16 port = bpf_ntohs(wanted);
+	struct port_search search = {.skb = skb, .work = room_for_flow(), .error = -EEXIST};
+	__u16 wanted;
+	bool any;
 
-	search->error = -EEXIST;
-	if (any || (port >= search->port_min && port < search->port_min + search->span)) {
-		if (claim_port(search, wanted))
+	if (!search.work || !range)
+		return VERDICT_DROP_NO_PORT;
+	wanted = bpf_ntohs(search.work->sent.source_port);
+	search.range = *range;
+	/* An identifier is no port of the host's, so any will do; a protocol without ports has but one. */
+	any = !range->masquerade || !has_ports(search.work->reply.protocol);
+	if (any || wanted - range->first < range->span) {
+		if (claim_port(&search, search.work->sent.source_port))
 			return VERDICT_CONTINUE;
-		if (search->error != -EEXIST)
+		if (search.error != -EEXIST)
 			return VERDICT_DROP_TABLE_FULL;
-		if (!search->masquerade || (any && !is_icmp(search->work->reply.protocol)))
+		if (!range->masquerade || (any && !is_icmp(search.work->reply.protocol)))
 			return VERDICT_DROP_NO_PORT;
 	}
-	if (is_exhausted(search))
+	if (is_exhausted(&search))
 		return VERDICT_DROP_NO_PORT;
-	search->start = bpf_get_prandom_u32() % search->span;
-	bpf_loop(search->span, try_port, search, 0);
-	if (!search->error)
+	search.start = bpf_get_prandom_u32() % range->span;
+	bpf_loop(range->span, try_port, &search, 0);
+	if (!search.error)
 		return VERDICT_CONTINUE;
-	if (search->error != -EEXIST)
+	if (search.error != -EEXIST)
 		return VERDICT_DROP_TABLE_FULL;
-	note_exhausted(search);
+	note_exhausted(&search);
 	return VERDICT_DROP_NO_PORT;
 }
 

@@ -81,34 +81,35 @@ static __always_inline void prepare_pair(struct flow_work *work, const struct sa
  */
 __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 {
-	struct port_search search = {.skb = skb, .work = room_for_flow()};
-	const struct sandbox *sandbox = search.work ? sandbox_behind(search.work->sent.scope) : NULL;
+	struct flow_work *work = room_for_flow();
+	const struct sandbox *sandbox = work ? sandbox_behind(work->sent.scope) : NULL;
 	const struct network *network = sandbox ? bpf_map_lookup_elem(&networks, &sandbox->network) : NULL;
+	struct port_range range = {};
 	enum verdict verdict;
 
 	if (!network || !source)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
-	search.masquerade = masquerades(network, &search.work->sent.destination);
-	prepare_pair(search.work, &sandbox->link, sandbox->network);
-	if (!search.masquerade)
-		search.work->reply.destination = search.work->sent.source;
+	range.masquerade = masquerades(network, &work->sent.destination);
+	prepare_pair(work, &sandbox->link, sandbox->network);
+	if (!range.masquerade)
+		work->reply.destination = work->sent.source;
 	else if (!is_unspecified(source) && source->word[3])
-		search.work->reply.destination = *source;
+		work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
 	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot);
 	if (verdict)
 		return verdict;
-	search.port_min = sandbox->port_min ? sandbox->port_min : network->port_min;
-	search.span = (sandbox->port_min ? sandbox->port_max : network->port_max) - search.port_min + 1;
-	if (search.masquerade && is_mapped(network, search.work->sent.protocol))
-		verdict = claim_mapped(&search, network);
+	range.first = sandbox->port_min ? sandbox->port_min : network->port_min;
+	range.span = (sandbox->port_min ? sandbox->port_max : network->port_max) - range.first + 1;
+	if (range.masquerade && is_mapped(network, work->sent.protocol))
+		verdict = claim_mapped(skb, work, network, &range);
 	else
-		verdict = claim_reply(&search, search.work->sent.source_port);
-	if (!verdict && !complete_pair(search.work, &search.work->sent))
+		verdict = claim_reply(skb, &range);
+	if (!verdict && !complete_pair(work, &work->sent))
 		verdict = VERDICT_DROP_TABLE_FULL; /* or another CPU was first: the caller sees which */
 	if (verdict)
-		give_back_flow(sandbox->link.slot, search.work->entry.created);
+		give_back_flow(sandbox->link.slot, work->entry.created);
 	return verdict;
 }
 
