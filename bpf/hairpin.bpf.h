@@ -20,7 +20,7 @@ static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
 	if (is_icmp_error(packet)) /* about a packet that was turned: an error about any other is about no flow */
 		return error_is_about_flow(packet->skb, scope);
 	set_key_as_sent(&work->sent, packet, scope);
-	return bpf_map_lookup_elem(&flows, &work->sent) || published_at(work, &work->sent);
+	return bpf_map_lookup_elem(&flows, &work->sent) || is_published(packet, work, &work->sent);
 }
 
 /* The answer to what the host sent to itself: no way but by `lo` leads to its socket, and that needs an address of

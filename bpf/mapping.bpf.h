@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Under which port does every peer know this endpoint of a sandbox's? Where a network asks for endpoint-independent
- * mapping (RFC 4787, REQ-1), a pair of entries without peer holds the port, and lives as long as any of its flows
- * sends.
+ * Under which port does every peer know this endpoint of a sandbox's, or under which identifier its queries? Where a
+ * network asks for endpoint-independent mapping (RFC 4787, REQ-1; RFC 5508, REQ-1), a pair of entries without peer
+ * holds it, and lives as long as any of its flows sends.
  */
 #ifndef CAUSEWAY_MAPPING_BPF_H
 #define CAUSEWAY_MAPPING_BPF_H
@@ -12,7 +12,7 @@
 
 static __always_inline bool is_mapped(const struct network *network, __u8 protocol)
 {
-	return network->flags & NETWORK_ENDPOINT_INDEPENDENT && has_ports(protocol);
+	return network->flags & NETWORK_ENDPOINT_INDEPENDENT && (has_ports(protocol) || is_icmp(protocol));
 }
 
 /* Puts the other half beside the claimed one, and begins the flow's turns of ageing; or neither half is there. */
@@ -94,12 +94,12 @@ static __always_inline enum verdict open_mapping(struct __sk_buff *skb, struct f
 	return verdict;
 }
 
-/* What comes from any port of this peer may open a flow from now on. A full table admits nobody. */
+/* What comes from any port of this peer may open a flow from now on; no query does. A full table admits nobody. */
 static __always_inline void admit_peer(struct flow_work *work, const struct network *network)
 {
 	__be16 peer_port = work->reply.source_port;
 
-	if (!(network->flags & NETWORK_OPEN_TO_ADDRESS) || mapping_of(work, true) ||
+	if (!(network->flags & NETWORK_OPEN_TO_ADDRESS) || !has_ports(work->sent.protocol) || mapping_of(work, true) ||
 	    take_flow(work->entry.link.ifindex, work->entry.link.slot))
 		return;
 	work->reply.source_port = 0;
@@ -114,7 +114,10 @@ static __always_inline void admit_peer(struct flow_work *work, const struct netw
 	work->reply.source_port = peer_port;
 }
 
-/* Claims the world's half of the flow under the port of its mapping. */
+/*
+ * Claims the world's half of the flow under the port of its mapping. Networks' ranges keep ports apart, but not
+ * identifiers: towards a peer that a sandbox of a network without mappings asks under this one, it is another.
+ */
 static __always_inline enum verdict claim_mapped(struct __sk_buff *skb, struct flow_work *work,
 						 const struct network *network, const struct port_range *range)
 {
@@ -137,9 +140,12 @@ static __always_inline enum verdict claim_mapped(struct __sk_buff *skb, struct f
 	admit_peer(work, network);
 	work->entry.flags = FLOW_MAPPED;
 	error = bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST);
-	if (error)
-		return error == -EEXIST ? VERDICT_DROP_NO_PORT : VERDICT_DROP_TABLE_FULL;
-	return VERDICT_CONTINUE;
+	if (!error)
+		return VERDICT_CONTINUE;
+	if (error != -EEXIST)
+		return VERDICT_DROP_TABLE_FULL;
+	work->entry.flags = 0;
+	return is_icmp(work->sent.protocol) ? claim_reply(skb, range) : VERDICT_DROP_NO_PORT;
 }
 
 #endif

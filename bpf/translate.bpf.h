@@ -303,6 +303,13 @@ static __noinline struct flow *open_from_world(const struct packet *packet, stru
 	return bpf_map_lookup_elem(&flows, &work->reply);
 }
 
+/* The mappings of queries are entries of that kind too, and nobody sends a query to one. */
+static __always_inline bool is_published(const struct packet *packet, struct flow_work *work,
+					 const struct flow_key *reply)
+{
+	return has_ports(packet->protocol) && anything_published() && published_at(work, reply);
+}
+
 /* Or would be, by a port that is published, if it were well-formed. */
 static __always_inline bool is_of_flow(const struct packet *packet)
 {
@@ -311,7 +318,7 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 	if (!work)
 		return false;
 	set_key_as_sent(&work->reply, packet, 0);
-	return bpf_map_lookup_elem(&flows, &work->reply) || (anything_published() && published_at(work, &work->reply));
+	return bpf_map_lookup_elem(&flows, &work->reply) || is_published(packet, work, &work->reply);
 }
 
 /* As the sandbox sends what the world's packet is the answer to. */

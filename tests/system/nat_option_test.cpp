@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 
@@ -80,6 +81,28 @@ TEST_P(EndpointIndependent, MappingServesTcpToo) {
     EXPECT_TRUE(other);
     EXPECT_EQ(one.seen, other.seen);
     EXPECT_GE(one.seen.port, 20000);
+}
+
+// To red's first peer its own identifier would be free.
+TEST_P(EndpointIndependent, MappingGivesPingsOneIdentifierTowardsAllPeers) {
+    const auto blue = connect("blue", with_filtering("address-dependent"));
+    const auto red = connect("red", with_filtering("address-dependent"));
+    const Place one = server(), other{world_.world(), {here(service_address), 0}};
+    const auto seen = [&](const Sandbox& sandbox, const Place& peer) {
+        const auto meeting = meet(Protocol::icmp, {sandbox.netns, any(4000)}, peer);
+        EXPECT_TRUE(meeting);
+        return meeting.seen;
+    };
+    const End of_blue{here(node_address), 4000};
+    EXPECT_EQ(seen(blue, one), of_blue);
+    const auto of_red = seen(red, other);
+    EXPECT_NE(of_red, of_blue);
+    EXPECT_EQ(seen(red, one), of_red);
+    EXPECT_EQ(seen(blue, other), of_blue);
+    const auto flows = ctl_json({"flows", "--state", "icmp"});
+    EXPECT_EQ(flows.size(), 6U);
+    EXPECT_EQ(std::ranges::count_if(flows, [](const Json& flow) { return flow.at("destination") == "any"; }), 2)
+        << flows;
 }
 
 TEST_P(EndpointIndependent, FilteringLetsInWhoeverWasAsked) {

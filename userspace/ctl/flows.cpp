@@ -48,6 +48,12 @@ std::string end_of(const address& address, __be16 port) {
     return host + ":" + std::to_string(__builtin_bswap16(port));
 }
 
+// An endpoint-independent mapping has no peer.
+std::string destination_of(const flow_key& key) {
+    const bool any = Address(key.destination).is_none() && key.destination_port == 0;
+    return any ? "any" : end_of(key.destination, key.destination_port);
+}
+
 struct Pair {
     flow_key key;
     flow sent, replied;
@@ -136,9 +142,9 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
     const auto time = Datapath::now();
     for (const auto& flow : datapath ? TRY(find_flows(*datapath, filter)) : std::vector<Listed>{}) {
         const auto& [key, sent, replied] = flow.pair;
-        table.add({flow.container, flow.protocol, end_of(key.source, key.source_port),
-                   end_of(key.destination, key.destination_port), end_of(sent.address, sent.port), flow.state,
-                   (time - sent.created) / nanoseconds, flow.ends > time ? (flow.ends - time) / nanoseconds : 0});
+        table.add({flow.container, flow.protocol, end_of(key.source, key.source_port), destination_of(key),
+                   end_of(sent.address, sent.port), flow.state, (time - sent.created) / nanoseconds,
+                   flow.ends > time ? (flow.ends - time) / nanoseconds : 0});
     }
     table.print(as_json);
     return done;
@@ -189,8 +195,8 @@ void add_filter_options(CLI::App& command, FlowOptions& options) {
 void add_flows(CLI::App& app, Action& chosen) {
     auto* command = app.add_subcommand("flows", "The translation table: each connection to the world, and its state");
     command->footer(
-        "Ports of icmp are the identifiers of echo requests. LEFT is how long the flow lives if nothing\n"
-        "more is seen of it.");
+        "Ports of icmp are the identifiers of queries. A flow to any is the mapping of an endpoint, where its\n"
+        "network has endpoint-independent ones. LEFT is how long the flow lives if nothing more is seen of it.");
     auto options = std::make_shared<FlowOptions>();
     add_filter_options(*command, *options);
     add_output_option(*command, options->as_json);

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+// The identifier of a sandbox's queries where its network asks for endpoint-independent mapping: one towards all peers.
+#include <algorithm>
+#include <ctime>
+
+#include "tests/datapath/datapath_fixture.hpp"
+
+namespace causeway::test {
+namespace {
+
+constexpr std::uint16_t own = 40000, range_first = 30000, range_last = 60000;  // as the fixture configures it
+
+std::uint64_t now() {
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+constexpr std::uint64_t seconds_ago(std::uint64_t time, unsigned seconds) {
+    return time - std::uint64_t{seconds} * 1'000'000'000;
+}
+
+IPv4 to(Ip peer, Ip source, std::uint8_t ttl = 64) {
+    return {.source = source, .destination = peer, .ttl = ttl};
+}
+
+Frame a_asks(Ip peer, std::uint16_t identifier = own) {
+    return from_a / to(peer, ip_a) / ICMP{.identifier = identifier};
+}
+
+Frame b_asks(Ip peer, std::uint16_t identifier = own) {
+    return from_b / to(peer, ip_b) / ICMP{.identifier = identifier};
+}
+
+Frame answer_of(Ip peer, std::uint16_t identifier = own) {
+    return from_world / to(ip_uplink, peer, 50) / ICMP{.type = icmp_echo_reply, .identifier = identifier};
+}
+
+class Identifier : public InEachFamily {
+protected:
+    void SetUp() override {
+        InEachFamily::SetUp();
+        map_endpoints();
+    }
+
+    void map_endpoints(std::uint32_t filtering = 0) {
+        configure(
+            [&](network& network) { network.flags = NETWORK_MASQUERADE | NETWORK_ENDPOINT_INDEPENDENT | filtering; });
+        datapath_->set_publishing(1);  // as the control plane does for such a network
+    }
+
+    // B in a network of its own, without the option.
+    void part_b() {
+        auto other = configuration();
+        other.flags = NETWORK_MASQUERADE;
+        datapath_->set_network(network_id + 1, other);
+        auto b = sandbox_at(ip_b, host_b, mac_b);
+        b.network = network_id + 1;
+        datapath_->set_sandbox(host_b, b);
+    }
+
+    std::uint16_t seen_of_a(Ip peer, std::uint16_t identifier = own) {
+        return port_in_world(From::sandbox_a, a_asks(peer, identifier));
+    }
+    std::uint16_t seen_of_b(Ip peer, std::uint16_t identifier = own) {
+        return port_in_world(From::sandbox_b, b_asks(peer, identifier));
+    }
+
+    // A's entry as sent; its other half has the identifier that the world sees, and no peer either.
+    flow_key key_of_mapping(std::uint8_t protocol = icmp_protocol) const {
+        flow_key key = key_of(protocol, ip_a, own, ip_server, 0, host_a);
+        key.destination = {};
+        return key;
+    }
+    std::optional<flow> mapping() const { return datapath_->flow_at(key_of_mapping()); }
+
+    // Neither half of any mapping has been used for so long.
+    void grow_idle(unsigned seconds) {
+        for (auto& [key, value] : datapath_->flows()) {
+            const address &peer = key.scope != 0 ? key.destination : key.source, none{};
+            if (std::ranges::equal(peer.word, none.word)) {
+                value.last_seen = seconds_ago(now(), seconds);
+                datapath_->set_flow(key, value);
+            }
+        }
+    }
+
+    void expect_of_range(std::uint16_t identifier) {
+        EXPECT_NE(identifier, own);
+        EXPECT_GE(identifier, range_first);
+        EXPECT_LE(identifier, range_last);
+    }
+};
+
+TEST_P(Identifier, IsKeptTowardsAllPeersWhenItIsFree) {
+    for (const Ip peer : {ip_server, ip_server_2}) {
+        EXPECT_EQ(seen_of_a(peer), own);
+        EXPECT_EQ(seen_of_a(peer, 1), 1);
+        EXPECT_EQ(seen_of_a(peer, 0), 0);
+    }
+}
+
+// Towards the first one it would be free.
+TEST_P(Identifier, IsAnotherOneTowardsAllPeersWhenAnotherSandboxHasIt) {
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    const auto seen = seen_of_b(ip_server_2);
+    expect_of_range(seen);
+    EXPECT_EQ(seen_of_b(ip_server), seen);
+    EXPECT_EQ(seen_of_a(ip_server_2), own);
+}
+
+TEST_P(Identifier, IsTheSameInAnswersOfAllPeersAndTheSandboxsOwnBehindThem) {
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    const auto seen = seen_of_b(ip_server_2);
+    EXPECT_EQ(seen_of_b(ip_server), seen);
+    for (const Ip peer : {ip_server, ip_server_2}) {
+        expect_packet(From::uplink, answer_of(peer, seen), VERDICT_TO_SANDBOX,
+                      at_b / to(ip_b, peer, 49) / ICMP{.type = icmp_echo_reply, .identifier = own});
+    }
+    expect_packet(From::uplink, answer_of(ip_server), VERDICT_TO_SANDBOX,
+                  at_a / to(ip_a, ip_server, 49) / ICMP{.type = icmp_echo_reply, .identifier = own});
+}
+
+TEST_P(Identifier, IsOfEachPeersFlowAloneWithoutTheOption) {
+    configure([](network& network) { network.flags = NETWORK_MASQUERADE; });
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    EXPECT_EQ(seen_of_b(ip_server_2), own);
+    expect_of_range(seen_of_b(ip_server));
+    EXPECT_EQ(datapath_->flows().size(), 6U) << "two entries a flow, and nothing beside";
+}
+
+TEST_P(Identifier, IsKeptWhenNothingIsTranslated) {
+    configure([](network& network) { network.flags = NETWORK_ENDPOINT_INDEPENDENT; });
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    EXPECT_EQ(seen_of_b(ip_server), own);
+    EXPECT_EQ(datapath_->flows().size(), 4U);
+}
+
+TEST_P(Identifier, IsOfNoPortsMapping) {
+    EXPECT_EQ(port_in_world(From::sandbox_b, from_b / to(ip_server, ip_b) / UDP{.source_port = own}), own);
+    EXPECT_EQ(seen_of_a(ip_server_2), own);
+}
+
+// Ranges keep the ports of two networks apart; identifiers they do not.
+TEST_P(Identifier, IsAnotherTowardsAPeerThatAnotherNetworksSandboxAsksUnderIt) {
+    part_b();
+    EXPECT_EQ(seen_of_b(ip_server), own);
+    EXPECT_EQ(seen_of_a(ip_server_2), own);
+    const auto seen = seen_of_a(ip_server);
+    expect_of_range(seen);
+    EXPECT_EQ(seen_of_a(ip_server), seen);
+    expect_packet(From::uplink, answer_of(ip_server, seen), VERDICT_TO_SANDBOX,
+                  at_a / to(ip_a, ip_server, 49) / ICMP{.type = icmp_echo_reply, .identifier = own});
+}
+
+TEST_P(Identifier, OfAMappingIsNotGivenToAnotherNetworksSandbox) {
+    part_b();
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    expect_of_range(seen_of_b(ip_server_2));
+}
+
+TEST_P(Identifier, IsOfTheSandboxsBlockWhenItsOwnIsTaken) {
+    auto b = sandbox_at(ip_b, host_b, mac_b);
+    b.port_min = 31000;
+    b.port_max = 31000;
+    datapath_->set_sandbox(host_b, b);
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    EXPECT_EQ(seen_of_b(ip_server_2), 31000);
+    EXPECT_EQ(seen_of_b(ip_server), 31000);
+    EXPECT_EQ(seen_of_a(ip_server, own + 1), own + 1);
+    expect_verdict(From::sandbox_b, b_asks(ip_server_2, own + 1), VERDICT_DROP_NO_PORT);
+}
+
+TEST_P(Identifier, IsOfAMappingThatIsOneFlowMore) {
+    configure([](network& network) { network.flows_max = 3; });
+    seen_of_a(ip_server);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 2U);
+    seen_of_a(ip_server_2);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 3U);
+    seen_of_a(ip_server);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 3U);
+    EXPECT_EQ(datapath_->flows().size(), 6U);
+    expect_verdict(From::sandbox_a, a_asks(ip_server_2, own + 1), VERDICT_DROP_FLOW_QUOTA);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 3U);
+    EXPECT_EQ(datapath_->flows().size(), 6U);
+}
+
+TEST_P(Identifier, IsTheSandboxsOwnInErrorsAboutItsQueries) {
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    const auto seen = seen_of_b(ip_server_2);
+    expect_packet(From::uplink,
+                  from_world / to(ip_uplink, "198.51.100.200"_ip, 50) / IcmpError{.code = 1} /
+                      to(ip_server_2, ip_uplink, 40) / ICMP{.identifier = seen},
+                  VERDICT_TO_SANDBOX,
+                  at_b / to(ip_b, "198.51.100.200"_ip, 49) / IcmpError{.code = 1} / to(ip_server_2, ip_b, 40) /
+                      ICMP{.identifier = own});
+}
+
+TEST_P(Identifier, IsHeldWhileQueriesAreSent) {
+    seen_of_a(ip_server);
+    grow_idle(500);
+    const auto idle_since = mapping() ? mapping()->last_seen : 0;
+    expect_verdict(From::uplink, answer_of(ip_server), VERDICT_TO_SANDBOX);
+    ASSERT_TRUE(mapping());
+    EXPECT_EQ(mapping()->last_seen, idle_since) << "what comes in keeps a flow, but no mapping";
+    seen_of_a(ip_server);
+    ASSERT_TRUE(mapping());
+    EXPECT_GT(mapping()->last_seen, seconds_ago(now(), 100));
+}
+
+TEST_P(Identifier, IsFreeAgainWhenNoQueryWasSentForTheirTime) {
+    configure([](network& network) { network.timeout[FLOW_ICMP] = 500; });
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    grow_idle(501);
+    wait_until([&] { return datapath_->flows().size() == 2 && datapath_->usage_of(host_a).flows == 1; });
+    EXPECT_FALSE(mapping());
+    EXPECT_EQ(seen_of_b(ip_server_2), own);
+}
+
+TEST_P(Identifier, IsHeldForTheTimeOfQueriesWhateverTheOtherTimeouts) {
+    configure([](network& network) {
+        std::ranges::fill(network.timeout, 300U);
+        network.timeout[FLOW_ICMP] = 500;
+    });
+    seen_of_a(ip_server);
+    expect_verdict(From::sandbox_a, from_a / to(ip_server, ip_a) / UDP{.source_port = own}, VERDICT_TO_WORLD);
+    grow_idle(400);
+    wait_until([&] { return !datapath_->flow_at(key_of_mapping(udp_protocol)); });  // whose turn comes later
+    EXPECT_TRUE(mapping());
+}
+
+// Whatever the filtering lets in, of a query's identifier only answers are understood.
+TEST_P(Identifier, LetsInWhoWasAskedAlone) {
+    for (const std::uint32_t filtering :
+         {0U, std::uint32_t{NETWORK_OPEN_TO_ADDRESS}, std::uint32_t{NETWORK_OPEN_TO_ALL}}) {
+        SCOPED_TRACE(filtering);
+        datapath_->clear_flows();
+        map_endpoints(filtering);
+        EXPECT_EQ(seen_of_a(ip_server), own);
+        for (const Frame& frame : {answer_of(ip_server_2), answer_of(ip_server, own + 1),
+                                   Frame(from_world / to(ip_uplink, ip_server, 50) / ICMP{.identifier = own}),
+                                   Frame(from_world / to(ip_uplink, ip_server_2, 50) / ICMP{.identifier = own})}) {
+            expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
+        }
+        EXPECT_EQ(datapath_->flows().size(), 4U) << "the flow and the mapping";
+        const auto asked = datapath_->flow_at(key_of(icmp_protocol, ip_a, own, ip_server, 0, host_a));
+        ASSERT_TRUE(asked);
+        EXPECT_EQ(asked->flags, FLOW_MAPPED) << "a flow, and nothing that admits its peer";
+        expect_verdict(From::uplink, answer_of(ip_server), VERDICT_TO_SANDBOX);
+    }
+}
+
+// No port that other sandboxes might mean: their queries have port 0, and their answers whatever identifier they got.
+TEST_P(Identifier, TakesNothingThatOtherSandboxesSendToTheHost) {
+    EXPECT_EQ(seen_of_a(ip_server, 0), 0);
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    const Frame query = from_b / to(ip_uplink, ip_b) / ICMP{},
+                answer = from_b / to(ip_uplink, ip_b) / ICMP{.type = icmp_echo_reply, .identifier = own};
+    expect_packet(From::sandbox_b, query, VERDICT_TO_HOST, query);
+    expect_packet(From::sandbox_b, answer, VERDICT_TO_HOST, answer);
+}
+
+class IdentifierOfIPv4 : public Identifier {};
+
+// RFC 792: each kind has its identifier in one place, and a sandbox that uses one for two kinds means one endpoint.
+TEST_P(IdentifierOfIPv4, IsOneForAllKindsOfQueries) {
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    const auto of_echo = seen_of_b(ip_server_2);
+    for (const std::uint8_t type : {icmp_timestamp_request, icmp_information_request, icmp_mask_request}) {
+        const Frame query = from_b / to(ip_server, ip_b) / ICMP{.type = type, .identifier = own};
+        EXPECT_EQ(port_in_world(From::sandbox_b, query), of_echo);
+        const auto reply = static_cast<std::uint8_t>(type + 1);
+        expect_packet(From::uplink,
+                      from_world / to(ip_uplink, ip_server, 50) / ICMP{.type = reply, .identifier = of_echo},
+                      VERDICT_TO_SANDBOX, at_b / to(ip_b, ip_server, 49) / ICMP{.type = reply, .identifier = own});
+    }
+}
+
+// The host would answer a query, however it came.
+TEST_P(IdentifierOfIPv4, LeavesMalformedQueriesToTheHost) {
+    EXPECT_EQ(seen_of_a(ip_server, 0), 0);
+    IPv4 reserved = to(ip_uplink, ip_server_2, 50);
+    reserved.reserved_flag = true;
+    expect_verdict(From::uplink, from_world / reserved / ICMP{.identifier = 0}, VERDICT_PASS_STACK);
+}
+
+RUN_IN_EACH_FAMILY(Identifier);
+RUN_IN_IPV4(IdentifierOfIPv4);
+
+}  // namespace
+}  // namespace causeway::test
