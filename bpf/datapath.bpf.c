@@ -310,7 +310,8 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 	enum verdict verdict;
 	struct flow *flow;
 
-	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol))
+	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol) ||
+	    !packet->ports.source) /* as the entries without a peer have */
 		return VERDICT_CONTINUE;
 	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
@@ -332,8 +333,8 @@ __noinline int enter_from_world(struct __sk_buff *skb)
 
 	if (!packet.transport_offset || !ip_checksum_holds(&packet)) /* let the host count its own malformed packets */
 		return VERDICT_PASS_STACK;
-	if (is_link_local(&packet.source) || is_link_local(&packet.destination)) /* goes no further than this link */
-		return VERDICT_PASS_STACK;
+	if (is_link_local(&packet.source) || is_link_local(&packet.destination) || is_unspecified(&packet.source))
+		return VERDICT_PASS_STACK; /* goes no further than this link: RFC 4291, sections 2.5.2 and 2.5.6 */
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
 	verdict = packet.fragment_offset ? join_train(&packet, 0, CAUSEWAY_WORLD_SLOT) : parse_transport(&packet);

@@ -260,6 +260,31 @@ TEST_P(Identifier, TakesNothingThatOtherSandboxesSendToTheHost) {
     expect_packet(From::sandbox_b, answer, VERDICT_TO_HOST, answer);
 }
 
+class IdentifierOfIPv6 : public Identifier {};
+
+// A mapping's entries have no peer either, and IPv6's "no address" is all zero, too.
+TEST_P(IdentifierOfIPv6, IsNotReachedByWhatHasNoSender) {
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    expect_packet(From::uplink, answer_of(Ip{}), VERDICT_PASS_STACK, answer_of(Ip{}));
+}
+
+class MappedPortOfIPv6 : public Identifier {};
+
+TEST_P(MappedPortOfIPv6, IsNotReachedByWhatHasNoSender) {
+    const IPv4 from_nobody = to(ip_uplink, Ip{}, 50);
+    for (const std::uint32_t filtering : {0U, std::uint32_t{NETWORK_OPEN_TO_ALL}}) {
+        SCOPED_TRACE(filtering);
+        datapath_->clear_flows();
+        map_endpoints(filtering);
+        expect_verdict(From::sandbox_a, from_a / to(ip_server, ip_a) / UDP{.source_port = own}, VERDICT_TO_WORLD);
+        expect_verdict(From::sandbox_a, from_a / to(ip_server, ip_a) / TCP{.source_port = own}, VERDICT_TO_WORLD);
+        for (const Frame& frame : {from_world / from_nobody / UDP{0, own}, from_world / from_nobody / TCP{0, own, ack},
+                                   from_world / from_nobody / TCP{0, own, syn}}) {
+            expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
+        }
+    }
+}
+
 class IdentifierOfIPv4 : public Identifier {};
 
 // RFC 792: each kind has its identifier in one place, and a sandbox that uses one for two kinds means one endpoint.
@@ -285,6 +310,8 @@ TEST_P(IdentifierOfIPv4, LeavesMalformedQueriesToTheHost) {
 }
 
 RUN_IN_EACH_FAMILY(Identifier);
+RUN_IN_IPV6(IdentifierOfIPv6);
+RUN_IN_IPV6(MappedPortOfIPv6);
 RUN_IN_IPV4(IdentifierOfIPv4);
 
 }  // namespace
