@@ -146,7 +146,7 @@ private:
 };
 
 // With a datapath to load and to unload, which takes its time: so each call that matters, of all that there is, and
-// what comes next by turns. It finds no more than KilledBesideAnother's does, each of which comes after each.
+// what comes next by turns: KilledBesideAnother has each of them after each.
 class KilledAlone : public Killed {};
 
 TEST_P(KilledAlone, FirstAddIsUndoneByWhateverComesNext) {
