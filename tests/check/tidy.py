@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import dropwhile
 from pathlib import Path
 
 from tree import checked_tree
@@ -49,12 +50,12 @@ class Tidy:
         return name in self.commands
 
     def flags(self, name):
-        """Of its compile line: without the compiler, the source, the object and the precompiled header of g++."""
-        words = iter(shlex.split(self.commands[name])[1:])
+        """Of its compile line: without the compiler and what starts it, the source, and the object."""
+        words = dropwhile(lambda word: not word.startswith("-"), shlex.split(self.commands[name]))
         for word in words:
-            if word in ("-o", "-c", "-include"):
+            if word in ("-o", "-c"):
                 next(words)
-            elif word != "-Winvalid-pch" and not word.endswith("/c++"):
+            else:
                 yield word
 
     def key(self, names):

@@ -486,7 +486,7 @@ protected:
         return made(side, side.road().settle(), step.opens ? step.flow : nullptr);
     }
 
-    // variant: of what another run says of all packets.
+    // variant: the packets that another run sends too, under other options; fewer of them do.
     void expect_alike(TrafficMix mix, bool variant = true);
     std::size_t packets_at_least(bool variant) const;
 
