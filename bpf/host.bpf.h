@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Does the host itself send from a port that a sandbox's flow already has towards that peer? The peer could not tell
- * the two apart, so the host's connection, the later one, gets another port on its way out, and its own back on the way
- * in.
+ * Does the host itself send from a port (or ping with an identifier) that a sandbox's flow already has towards that
+ * peer? The peer could not tell the two apart, so what the host sends, the later one, gets another port on its way out,
+ * and its own back on the way in.
  */
 #ifndef CAUSEWAY_HOST_BPF_H
 #define CAUSEWAY_HOST_BPF_H
@@ -60,12 +60,22 @@ static __always_inline struct flow *host_flow_of(const struct packet *packet, st
 	return bpf_map_lookup_elem(&flows, &work->sent);
 }
 
+/* Of fragments, the first has what the checksum of all covers; SCTP's could not be mended. */
+static __always_inline bool has_port_to_change(struct packet *packet)
+{
+	bool is_ported = has_ports(packet->protocol) || is_icmp(packet->protocol);
+
+	if (!is_ported || packet->fragment_offset || (is_fragment(packet) && packet->protocol == IPPROTO_SCTP))
+		return false;
+	return !parse_transport(packet) && (!is_icmp(packet->protocol) || packet->ports.icmp == ICMP_QUERY);
+}
+
 static __always_inline enum verdict from_host_itself(struct packet *packet)
 {
 	struct flow_work *work = room_for_flow();
 	struct flow *flow;
 
-	if (!work || parse_ip(packet) || is_fragment(packet) || !has_ports(packet->protocol) || parse_transport(packet))
+	if (!work || parse_ip(packet) || !has_port_to_change(packet))
 		return VERDICT_PASS_STACK;
 	flow = host_flow_of(packet, work);
 	if (!flow)

@@ -5,7 +5,7 @@
 #include "tests/datapath/fragments.hpp"
 #include "tests/datapath/live_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::sctp_test {
 namespace {
 
 constexpr std::uint16_t inside = 1000, outside = 50000, peer = 9899, host_port = 30080, service = 80, own_port = 40000;
@@ -249,6 +249,18 @@ TEST_P(Sctp, OfTheHostsOwnGetsAnotherPortWhereASandboxHasIt) {
                   from_world / answers / SCTP{peer, own_port} / chunks(41));
 }
 
+TEST_P(Sctp, OfTheHostsOwnInFragmentsIsLeftAlone) {
+    EXPECT_EQ(port_in_world(From::sandbox_a, asks_server(from_a, ip_a)), own_port);
+    only_port(outside);
+    constexpr Ethernet at_router{.source = mac_uplink, .destination = mac_router};
+    const IPv4 ip{.source = ip_uplink, .destination = ip_server};
+    for (const Frame& piece : fragments_of(at_router / ip / SCTP{own_port, peer} / chunks(200), 80)) {
+        const Outcome outcome = datapath_->run(Program::from_stack, bytes_of(piece), {.ifindex = uplink_device});
+        EXPECT_EQ(outcome.action, -1);  // TC_ACT_UNSPEC
+        EXPECT_EQ(difference(bytes_of(piece), outcome.packet), "");
+    }
+}
+
 TEST_P(Sctp, HoldsItsChecksumWhenTheHostsStackHasForwardedIt) {
     only_port(outside);
     constexpr Ethernet at_router{.source = mac_uplink, .destination = mac_router};
@@ -353,4 +365,4 @@ RUN_IN_EACH_FAMILY(SctpError);
 RUN_IN_EACH_FAMILY(LiveSctp);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::sctp_test

@@ -10,7 +10,7 @@
 
 #include "tests/system/of_family.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nat_option_test {
 namespace {
 
 class WithOptions : public EachFamily {};
@@ -291,7 +291,9 @@ TEST_P(NodesOwn, LaterConnectionFromAPortThatASandboxHasWorksToo) {
     const auto blue = connect("blue");
     auto line = open_line({blue.netns, any(4000)}, server());
     ASSERT_EQ(line.seen, (End{here(node_address), 4000}));
-    ASSERT_EQ(meet(Protocol::udp, {blue.netns, any(4000)}, server()).seen, (End{here(node_address), 4000}));
+    for (const auto one : {Protocol::udp, Protocol::icmp}) {
+        ASSERT_EQ(meet(one, {blue.netns, any(4000)}, server()).seen, (End{here(node_address), 4000}));
+    }
     const auto own = meet(protocol(), {"", {here(node_address), 4000}}, server());
     EXPECT_TRUE(own);
     EXPECT_EQ(own.client.port, 4000);
@@ -299,7 +301,7 @@ TEST_P(NodesOwn, LaterConnectionFromAPortThatASandboxHasWorksToo) {
     EXPECT_TRUE(alive(line));
 }
 
-FOR_PROTOCOLS_AND_BOTH_FAMILIES(NodesOwn, Protocol::tcp, Protocol::udp);
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(NodesOwn, Protocol::tcp, Protocol::udp, Protocol::icmp);
 
 TEST_P(WithOptions, FlowsAreFilteredAndDeleted) {
     const auto blue = connect("blue"), red = connect("red");
@@ -324,4 +326,4 @@ FOR_BOTH_FAMILIES(WithOptions);
 FOR_BOTH_FAMILIES(EndpointIndependent);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nat_option_test
