@@ -18,7 +18,7 @@ constexpr const char *first_address = "10.0.0.2", *second_address = "10.0.0.3";
 constexpr const char* uplink = "up0";
 
 // Nobody answers for the others' addresses, and no program looks at MACs: any will do.
-void connect_one(test::World& world, const std::string& name, const std::string& address) {
+void connect_bare(test::World& world, const std::string& name, const std::string& address) {
     const std::string netns = world.add_namespace(name);
     test::must_run({"ip", "-batch", "-"},
                    {.stdin_text = "link add " + name + " numtxqueues 1 numrxqueues 1 type veth peer name eth0 netns " +
@@ -64,9 +64,9 @@ void attach_programs() {
     attach_to(uplink, shared_device_hook(), program);
 }
 
-Network connect_two(test::World& world) {
-    connect_one(world, "first", first_address);
-    connect_one(world, "second", second_address);
+Network two_bare(test::World& world) {
+    connect_bare(world, "first", first_address);
+    connect_bare(world, "second", second_address);
     test::must_run({"ip", "route", "add", "10.0.0.0/24", "via", test::node_address}, {.netns = world.world()});
     attach_programs();
     Network network = network_of(world, first_address, second_address);
@@ -79,7 +79,7 @@ Network connect_two(test::World& world) {
 
 Mode bare() {
     return {.column = {"bare", "redirects alone, no NAT and no checks", variants_set, {"wire", "bridge"}},
-            .connect_two = connect_two,
+            .connect_two = two_bare,
             .steps = {"tcp_sandbox", "udp_sandbox", "tcp_world", "udp_world", "connections_sandbox",
                       "connections_world", "packets", "packets_world", "stream"}};
 }

@@ -5,7 +5,7 @@
 namespace causeway::bench {
 namespace {
 
-void connect_one(test::World& world, const std::string& name, const std::string& address) {
+void connect_by_hand(test::World& world, const std::string& name, const std::string& address) {
     const std::string netns = world.add_namespace(name);
     test::must_run({"ip", "-batch", "-"},
                    {.stdin_text = "link add port-" + name + " type veth peer name eth0 netns " + name +
@@ -16,12 +16,12 @@ void connect_one(test::World& world, const std::string& name, const std::string&
                     .netns = netns});
 }
 
-Network connect_two(test::World& world) {
+Network two_by_hand(test::World& world) {
     test::must_run({"ip", "-batch", "-"}, {.stdin_text = "link add br0 type bridge\n"
                                                          "addr add 10.0.0.1/24 dev br0\n"
                                                          "link set br0 up\n"});
-    connect_one(world, "first", "10.0.0.2");
-    connect_one(world, "second", "10.0.0.3");
+    connect_by_hand(world, "first", "10.0.0.2");
+    connect_by_hand(world, "second", "10.0.0.3");
     test::must_run({"sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"});
     test::must_run(
         {"iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "10.0.0.0/24", "!", "-o", "br0", "-j", "MASQUERADE"});
@@ -31,7 +31,7 @@ Network connect_two(test::World& world) {
 }  // namespace
 
 Mode bridge_by_hand() {
-    return {.column = {"by-hand", "bridge and MASQUERADE by hand", ipv4_set}, .connect_two = connect_two};
+    return {.column = {"by-hand", "bridge and MASQUERADE by hand", ipv4_set}, .connect_two = two_by_hand};
 }
 
 }  // namespace causeway::bench

@@ -299,7 +299,7 @@ std::string rows_of(const Record& record, const Set& set) {
 }
 
 // Empty where nothing of it was measured.
-std::string table_of(const Record& record, const Set& set) {
+std::string details_of(const Record& record, const Set& set) {
     std::string heads = element("th", escaped(set.text));
     for (const Column& column : set.columns) {
         heads += element("th", escaped(column.key));
@@ -317,7 +317,7 @@ std::string table_of(const Record& record, const Set& set) {
 std::string all_figures(const Record& record) {
     std::string tables;
     for (const Set& set : sets_of(record)) {
-        tables += table_of(record, set);
+        tables += details_of(record, set);
     }
     return element("details",
                    element("summary", "All figures") +

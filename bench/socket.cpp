@@ -48,10 +48,6 @@ SocketAddress empty_address(int family, std::uint16_t port) {
 
 }  // namespace
 
-void fail(const std::string& what) {
-    throw std::runtime_error(what + ": " + std::strerror(errno));
-}
-
 void enter(const std::string& netns) {
     const UniqueFd target(open(netns.c_str(), O_RDONLY | O_CLOEXEC));
     if (setns(target.get(), CLONE_NEWNET) != 0) {

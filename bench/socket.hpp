@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/load.hpp"
+#include "tests/support/world.hpp"
 #include "userspace/unique_fd.hpp"
 
 namespace causeway::bench {
@@ -21,8 +22,7 @@ using Message = std::array<char, 64>;
 inline constexpr std::uint16_t load_port = 7000, flood_port = 7001;
 inline constexpr Duration patience{1000};  // for anything that answers at once or never
 
-// Throws `what` with what errno says.
-[[noreturn]] void fail(const std::string& what);
+using test::fail;
 
 // The calling thread goes there.
 void enter(const std::string& netns);

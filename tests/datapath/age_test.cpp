@@ -6,7 +6,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::age_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -318,4 +318,4 @@ TEST_P(Age, LeavesTheAnswerUnsolicitedWhenItComesTooLate) {
 RUN_IN_EACH_FAMILY(Age);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::age_test

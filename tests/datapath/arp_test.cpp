@@ -2,7 +2,7 @@
 // Who has an address: answered for those that exist, on the asker's own link, and for nobody who lies about itself.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::arp_test {
 namespace {
 
 constexpr Ethernet broadcast_from_a{.source = mac_a, .destination = mac_broadcast};
@@ -95,4 +95,4 @@ TEST_P(ArpRequest, Packet) {
 INSTANTIATE_TEST_SUITE_P(, ArpRequest, testing::ValuesIn(in_each_family(arp_rows)), name_of_row);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::arp_test

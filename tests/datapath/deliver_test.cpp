@@ -2,7 +2,7 @@
 // Packets that stay on this host: between sandboxes, to the host, from the host, and how they are counted.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::deliver_test {
 namespace {
 
 const IPv4 a_to_b{.source = ip_a, .destination = ip_b}, b_to_a{.source = ip_b, .destination = ip_a},
@@ -192,4 +192,4 @@ TEST_P(Traffic, IsCountedUnderItsVerdictWhenTheSandboxHasNoCounter) {
 RUN_IN_EACH_FAMILY(Traffic);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::deliver_test

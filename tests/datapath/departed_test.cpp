@@ -4,7 +4,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::departed_test {
 namespace {
 
 constexpr std::uint16_t port = 40000;
@@ -85,4 +85,4 @@ TEST_P(Departed, SandboxesFlowsAreNotInherited) {
 RUN_IN_EACH_FAMILY(Departed);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::departed_test

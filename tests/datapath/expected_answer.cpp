@@ -8,11 +8,10 @@
 #include <variant>
 
 #include "tests/datapath/node.hpp"
+#include "tests/support/packet_bytes.hpp"
 
 namespace causeway::test {
 namespace {
-
-constexpr std::size_t ethernet_size = 14;
 
 // Of the link: redirects, and what has an answer of its own or none.
 bool is_nd(std::uint8_t icmpv6_type) {

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace causeway::test {
+namespace causeway::test::family_test {
 namespace {
 
 constexpr Ethernet link{.source = "02:00:00:00:00:0a"_mac, .destination = "02:00:00:00:00:0b"_mac};
@@ -77,4 +77,4 @@ TEST(InFamily, ReplacesTheAddressesOfCommands) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::family_test

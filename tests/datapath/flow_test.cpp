@@ -7,7 +7,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::flow_test {
 namespace {
 
 constexpr std::uint16_t own_port = 40000;
@@ -340,4 +340,4 @@ RUN_IN_EACH_FAMILY(Flow);
 RUN_IN_EACH_FAMILY(FlowTable);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::flow_test

@@ -6,7 +6,7 @@
 #include "tests/datapath/datapath_fixture.hpp"
 #include "tests/datapath/fragments.hpp"
 
-namespace causeway::test {
+namespace causeway::test::fragment_test {
 namespace {
 
 constexpr std::uint16_t inside = 1000, outside = 50000;
@@ -273,4 +273,4 @@ TEST_P(Fragments, AreForgottenWhenTheLastDoesNotComeInTime) {
 RUN_IN_EACH_FAMILY(Fragments);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::fragment_test

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <string>
 
+#include "tests/support/packet_bytes.hpp"
+
 namespace causeway::test {
 namespace {
-
-constexpr std::size_t ethernet_size = 14, ipv4_size = 20, ipv6_size = 40;
 
 std::uint16_t number(const Bytes& bytes, std::size_t offset) {
     return static_cast<std::uint16_t>(bytes[offset] << 8 | bytes[offset + 1]);

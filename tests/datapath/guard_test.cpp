@@ -2,7 +2,7 @@
 // A sandbox sends as itself, and to the gateway's MAC; all else ends on its own link.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::guard_test {
 namespace {
 
 Row drop(const char* name, const Ethernet& ethernet, Ip source, Ip destination, enum verdict verdict) {
@@ -74,4 +74,4 @@ TEST_P(Guard, Packet) {
 INSTANTIATE_TEST_SUITE_P(, Guard, testing::ValuesIn(in_each_family(guard_rows)), name_of_row);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::guard_test

@@ -4,7 +4,7 @@
 #include "tests/datapath/datapath_fixture.hpp"
 #include "tests/datapath/fragments.hpp"
 
-namespace causeway::test {
+namespace causeway::test::hairpin_test {
 namespace {
 
 constexpr std::uint16_t clients_port = 40000, host_port = 30080, service = 80;
@@ -143,4 +143,4 @@ TEST_F(TurnedFragments, AreTheHostsWhenThereIsNoRoomToRememberThem) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::hairpin_test

@@ -3,7 +3,7 @@
 // REQ-3 and REQ-3a).
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::icmp_checksum_test {
 namespace {
 
 constexpr std::uint16_t inside = 1000, outside = 50000;
@@ -101,4 +101,4 @@ RUN_IN_EACH_FAMILY(IcmpChecksum);
 RUN_IN_IPV4(IcmpChecksumOfIPv4);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::icmp_checksum_test

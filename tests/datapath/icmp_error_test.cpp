@@ -6,7 +6,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::icmp_error_test {
 namespace {
 
 // A's flow: from port (or identifier) 1000, which the world sees as 50000, the only one of the range.
@@ -450,4 +450,4 @@ TEST_F(DatapathTest, IcmpQueriesAreAnsweredUnderTheSandboxsIdentifierWhateverThe
 RUN_IN_EACH_FAMILY(AboutTcp);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::icmp_error_test

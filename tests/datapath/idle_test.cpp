@@ -7,7 +7,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::idle_test {
 namespace {
 
 constexpr std::uint16_t own_port = 40000;
@@ -175,4 +175,4 @@ INSTANTIATE_TEST_SUITE_P(, Idle,
                          name_of_case);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::idle_test

@@ -3,7 +3,7 @@
 #include "tests/datapath/datapath_fixture.hpp"
 #include "tests/datapath/fragments.hpp"
 
-namespace causeway::test {
+namespace causeway::test::ipv6_test {
 namespace {
 
 constexpr Ip6 gateway = "fd00::a00:1"_ip6, of_a = "fd00::a00:2"_ip6, of_b = "fd00::a00:3"_ip6,
@@ -316,4 +316,4 @@ TEST_P(PacketTooBig, IsTheHostsWhenTheQuotedHeadersAreTooMany) {
 RUN_IN_IPV6(PacketTooBig);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::ipv6_test

@@ -2,7 +2,7 @@
 // Sandboxes of an isolated network: for each other they are addresses that nobody has; all else is as ever.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::isolated_test {
 namespace {
 
 class Isolated : public InEachFamily {
@@ -72,4 +72,4 @@ RUN_IN_EACH_FAMILY(Isolated);
 RUN_IN_IPV6(IsolatedOfIPv6);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::isolated_test

@@ -5,7 +5,7 @@
 #include "tests/datapath/fragments.hpp"
 #include "tests/datapath/live_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::live_fragment_test {
 namespace {
 
 constexpr std::uint16_t inside = 1000, outside = 50000;
@@ -195,4 +195,4 @@ RUN_IN_EACH_FAMILY(LiveFragments);
 RUN_IN_IPV4(LiveFragmentsOfIPv4);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::live_fragment_test

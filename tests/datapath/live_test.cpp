@@ -2,7 +2,7 @@
 // What BPF_PROG_TEST_RUN can't show: where a redirect leads, and frames that only a real link brings.
 #include "tests/datapath/live_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::live_test {
 namespace {
 
 TEST_P(Live, ReachesAnotherSandboxsLinkWhenItIsForIt) {
@@ -142,4 +142,4 @@ TEST_P(Live, IsDroppedWhenItEndsWithinTheIpHeader) {
 RUN_IN_EACH_FAMILY(Live);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::live_test

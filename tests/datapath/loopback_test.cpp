@@ -9,7 +9,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::loopback_test {
 namespace {
 
 constexpr std::uint16_t own_port = 5000, host_port = 30080, service = 80, seen_port = 61000;
@@ -153,4 +153,4 @@ TEST_P(LoopbackPacket, IsDroppedWhenASandboxBringsBackWhatNobodyAskedFor) {
 RUN_IN_EACH_FAMILY(LoopbackPacket);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::loopback_test

@@ -5,7 +5,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::mapping_test {
 namespace {
 
 constexpr std::uint16_t own = 40000, range_first = 30000, range_last = 60000;  // as the fixture configures it
@@ -315,4 +315,4 @@ RUN_IN_IPV6(MappedPortOfIPv6);
 RUN_IN_IPV4(IdentifierOfIPv4);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::mapping_test

@@ -2,7 +2,7 @@
 // What sandboxes of a network with multicast say to all on their link: who hears it, and what nobody may say.
 #include "tests/datapath/live_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::multicast_test {
 namespace {
 
 constexpr Mac mac_group = "01:00:5e:00:00:fb"_mac;
@@ -304,4 +304,4 @@ TEST_P(MulticastLink, IsBoundByTheRate) {
 RUN_IN_IPV6(MulticastLink);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::multicast_test

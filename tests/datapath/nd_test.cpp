@@ -3,7 +3,7 @@
 // itself.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nd_test {
 namespace {
 
 constexpr Ip6 gateway = "fd00::a00:1"_ip6, of_a = "fd00::a00:2"_ip6, of_b = "fd00::a00:3"_ip6,
@@ -230,4 +230,4 @@ TEST_P(FurtherAddress, IsItsSandboxsAsTheFirstIs) {
 RUN_IN_EACH_FAMILY(FurtherAddress);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nd_test

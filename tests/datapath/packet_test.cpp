@@ -5,7 +5,7 @@
 #include "tests/support/packet.hpp"
 #include "tests/support/packet_bytes.hpp"
 
-namespace causeway::test {
+namespace causeway::test::packet_test {
 namespace {
 
 constexpr Ethernet a_to_b{.source = "02:00:00:00:00:0a"_mac, .destination = "02:00:00:00:00:0b"_mac};
@@ -162,4 +162,4 @@ TEST(WrongChecksums, AreNoneWhenUdpHasNone) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::packet_test

@@ -2,7 +2,7 @@
 // What can be read of a packet, and what is dropped because it can't: each boundary of each header.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::parse_test {
 namespace {
 
 constexpr std::size_t ethernet_size = 14, ip_size = 20, tcp_size = 20, udp_size = 8, icmp_size = 8;
@@ -247,4 +247,4 @@ TEST_P(Fragment, Packet) {
 INSTANTIATE_TEST_SUITE_P(, Fragment, testing::ValuesIn(in_each_family(fragment_rows)), name_of_row);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::parse_test

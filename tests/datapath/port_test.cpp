@@ -10,7 +10,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::port_test {
 namespace {
 
 constexpr std::uint16_t own_port = 40000, range_first = 30000, range_last = 60000;  // as the fixture configures it
@@ -260,4 +260,4 @@ TEST_P(Port, IsKeptWhenNothingIsToBeTranslated) {
 RUN_IN_EACH_FAMILY(Port);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::port_test

@@ -2,7 +2,7 @@
 // Published ports: the world, other sandboxes and the sandbox itself reach one by the host's address.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::published_test {
 namespace {
 
 constexpr std::uint16_t own_port = 40000, host_port = 30080, service = 80;
@@ -346,4 +346,4 @@ RUN_IN_EACH_FAMILY(Hairpin);
 RUN_IN_IPV4(HairpinOfIPv4);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::published_test

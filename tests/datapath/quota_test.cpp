@@ -8,7 +8,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::quota_test {
 namespace {
 
 using std::chrono::steady_clock;
@@ -372,4 +372,4 @@ RUN_IN_EACH_FAMILY(Exhausted);
 RUN_IN_EACH_FAMILY(Reserved);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::quota_test

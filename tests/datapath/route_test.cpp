@@ -2,7 +2,7 @@
 // The way to the world is the host's own: its routes, its rules, its source addresses, its MTU.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::route_test {
 namespace {
 
 constexpr std::uint8_t net_unreachable = 0, host_unreachable = 1, prohibited = 13;  // codes of ICMP "unreachable"
@@ -315,4 +315,4 @@ RUN_IN_EACH_FAMILY(Mtu);
 RUN_IN_IPV4(MtuOfIPv4);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::route_test

@@ -6,7 +6,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::source_test {
 namespace {
 
 constexpr std::uint16_t own_port = 40000;
@@ -306,4 +306,4 @@ RUN_IN_EACH_FAMILY(Unmasqueraded);
 RUN_IN_IPV4(Identification);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::source_test

@@ -3,7 +3,7 @@
 #include "tests/datapath/datapath_fixture.hpp"
 #include "tests/datapath/fragments.hpp"
 
-namespace causeway::test {
+namespace causeway::test::stack_test {
 namespace {
 
 constexpr std::uint16_t own_port = 40000, inside = 1000, outside = 50000;
@@ -117,4 +117,4 @@ TEST_P(Forwarded, IsNotWhatTheHostItselfSends) {
 RUN_IN_EACH_FAMILY(Forwarded);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::stack_test

@@ -2,7 +2,7 @@
 // What the world sends: answers find the sandbox that asked, all else is the host's or nobody's.
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::translate_test {
 namespace {
 
 constexpr std::uint16_t own_port = 40000;
@@ -267,4 +267,4 @@ TEST_P(Answer, KeepsAUdpChecksumWhenItComesOutAsZero) {
 RUN_IN_EACH_FAMILY(Answer);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::translate_test

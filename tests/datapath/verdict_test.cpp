@@ -5,7 +5,7 @@
 
 #include "tests/datapath/datapath_fixture.hpp"
 
-namespace causeway::test {
+namespace causeway::test::verdict_test {
 namespace {
 
 const Frame to_server = from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{};
@@ -190,4 +190,4 @@ TEST(EveryVerdict, IsReachedOrHasAReasonWhyItIsNot) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::verdict_test

@@ -34,6 +34,9 @@ inline constexpr const char* node_ipv6 = "2001:db8:71::1";
 inline constexpr const char* world_ipv6 = "2001:db8:71::2";
 inline constexpr const char* service_ipv6 = "2001:db8:64::1";
 
+// Throws `what` with what errno says.
+[[noreturn]] void fail(const std::string& what);
+
 // How a child ended: its exit status, 128 + signal if one killed it, 124 if its time was up, 126 if it could not
 // enter its namespace, 127 if there is no such program. The last two have the reason in `err`.
 struct Output {

@@ -9,7 +9,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::add_test {
 namespace {
 
 using testing::Contains;
@@ -321,4 +321,4 @@ TEST_F(Del, FreesTheAddressForWhoeverComesNext) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::add_test

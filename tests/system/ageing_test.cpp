@@ -5,7 +5,7 @@
 #include "tests/system/host.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::ageing_test {
 namespace {
 
 constexpr auto ageing_time = std::chrono::seconds(15);  // a timeout of one second, and the turn of a few flows
@@ -136,4 +136,4 @@ TEST_F(Ageing, IsNotNeededForASandboxThatIsGone) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::ageing_test

@@ -10,7 +10,7 @@
 #include "tests/system/host.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::bandwidth_test {
 namespace {
 
 using testing::IsEmpty;
@@ -114,7 +114,7 @@ testing::AssertionResult is_the_rate(double measured) {
 class Bandwidth : public Host, public testing::WithParamInterface<Family> {
 protected:
     static bool ipv6() { return GetParam() == Family::ipv6; }
-    static Json limited(const std::string& direction) { return test::limited(direction, GetParam()); }
+    static Json limited(const std::string& direction) { return bandwidth_test::limited(direction, GetParam()); }
     Sandbox connect_unlimited(const std::string& id) { return connect(id, plain(GetParam())); }
 
     static Place in(const std::string& netns) { return {netns, {ipv6() ? "::" : "0.0.0.0", 0}}; }
@@ -208,4 +208,4 @@ TEST_F(BandwidthRecord, IsCheckedAndGoesWithDel) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::bandwidth_test

@@ -20,7 +20,7 @@
 
 #include "tests/support/world.hpp"
 
-namespace causeway::test {
+namespace causeway::test::bench_test {
 namespace {
 
 using nlohmann::json;
@@ -236,4 +236,4 @@ INSTANTIATE_TEST_SUITE_P(By, KilledBench, testing::Values(SIGKILL, SIGINT, SIGTE
                          [](const auto& signal) { return std::string(sigabbrev_np(signal.param)); });
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::bench_test

@@ -20,7 +20,7 @@
 #include "tests/system/traffic.hpp"
 #include "tests/system/wire.hpp"
 
-namespace causeway::test {
+namespace causeway::test::chain_test {
 namespace {
 
 using testing::ElementsAre;
@@ -245,4 +245,4 @@ TEST_F(Chain, RefusesATapThatItCouldNotDeliverTo) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::chain_test

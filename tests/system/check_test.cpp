@@ -5,7 +5,7 @@
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
 
-namespace causeway::test {
+namespace causeway::test::check_test {
 namespace {
 
 Answer check(const Sandbox& sandbox, const Json& conf = configuration()) {
@@ -200,4 +200,4 @@ TEST_F(Check, FailsForWhatWasNeverAdded) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::check_test

@@ -11,7 +11,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::collection_test {
 namespace {
 
 using testing::UnorderedElementsAre;
@@ -144,4 +144,4 @@ TEST_F(Collection, GoesOnAfterAFailureAndReportsAll) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::collection_test

@@ -11,7 +11,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::conformance_test {
 namespace {
 
 using testing::HasSubstr;
@@ -350,4 +350,4 @@ TEST_F(Section5Error, HasTheCodeOfTheTable) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::conformance_test

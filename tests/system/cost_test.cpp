@@ -7,7 +7,7 @@
 #include "tests/system/host.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::cost_test {
 namespace {
 
 class Cost : public Host {
@@ -116,4 +116,4 @@ TEST_F(Cost, IsTheDocumentedOneForBothFamiliesToo) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::cost_test

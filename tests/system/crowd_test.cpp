@@ -9,7 +9,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::crowd_test {
 namespace {
 
 class Crowd : public Host {
@@ -258,4 +258,4 @@ INSTANTIATE_TEST_SUITE_P(Each, CrowdOfFamily,
                          [](const auto& param) { return param.param.name; });
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::crowd_test

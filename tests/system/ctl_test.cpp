@@ -9,7 +9,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::ctl_test {
 namespace {
 
 using testing::AllOf;
@@ -251,4 +251,4 @@ TEST_F(Ctl, TeachesItsUse) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::ctl_test

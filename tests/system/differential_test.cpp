@@ -16,7 +16,7 @@
 #include "tests/system/layout.hpp"
 #include "tests/system/traffic_mix.hpp"
 
-namespace causeway::test {
+namespace causeway::test::differential_test {
 namespace {
 
 constexpr std::uint64_t usual_seed = 1;
@@ -603,4 +603,4 @@ TEST_P(DifferentialTraffic, ComesOutTheSameWithPublishedPorts) {
 FOR_BOTH_TRANSLATORS_AND_FAMILIES(DifferentialTraffic);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::differential_test

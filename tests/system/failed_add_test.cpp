@@ -15,7 +15,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::failed_add_test {
 namespace {
 
 struct Failure : Group {
@@ -242,4 +242,4 @@ TEST_F(Scarcity, OfMemoryLeavesNothing) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::failed_add_test

@@ -10,7 +10,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::failed_del_test {
 namespace {
 
 const Group groups[] = {
@@ -90,4 +90,4 @@ INSTANTIATE_TEST_SUITE_P(Each, FailedDel, testing::ValuesIn(groups),
                          [](const auto& group) { return group.param.name; });
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::failed_del_test

@@ -11,7 +11,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::family_test {
 namespace {
 
 using testing::Contains;
@@ -412,4 +412,4 @@ TEST_P(Family, MakesNoUplinkOfADeviceWithoutIt) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::family_test

@@ -24,12 +24,10 @@
 #include <ostream>
 #include <stdexcept>
 
+#include "tests/support/world.hpp"
+
 namespace causeway::test {
 namespace {
-
-[[noreturn]] void fail(const std::string& what) {
-    throw std::runtime_error(what + ": " + std::strerror(errno));
-}
 
 class Fd {
 public:

@@ -15,7 +15,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::gc_test {
 namespace {
 
 using testing::AllOf;
@@ -189,4 +189,4 @@ TEST_F(Gc, LeavesWhatAnotherVersionMayHaveOnRecord) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::gc_test

@@ -7,7 +7,7 @@
 #include "tests/system/of_family.hpp"
 #include "tests/system/wire.hpp"
 
-namespace causeway::test {
+namespace causeway::test::host_story_test {
 namespace {
 
 // Strict reverse-path filters everywhere, also on devices that are still to come (RFC 3704, section 2.2).
@@ -122,4 +122,4 @@ TEST_P(NodeStack, SeesItsSandboxesOnTheGatewayDevice) {
 FOR_BOTH_FAMILIES(NodeStack);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::host_story_test

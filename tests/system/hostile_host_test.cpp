@@ -11,7 +11,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::hostile_host_test {
 namespace {
 
 class HostileHost : public Host {
@@ -166,4 +166,4 @@ TEST_F(HostileHost, RefusesToLoadBesideAnotherVersion) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::hostile_host_test

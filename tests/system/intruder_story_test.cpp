@@ -6,7 +6,7 @@
 #include "tests/system/programs.hpp"
 #include "tests/system/wire.hpp"
 
-namespace causeway::test {
+namespace causeway::test::intruder_story_test {
 namespace {
 
 using testing::ElementsAre;
@@ -118,4 +118,4 @@ TEST_P(OtherPrograms, GetWhatIsNotCauseways) {
 FOR_BOTH_FAMILIES(OtherPrograms);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::intruder_story_test

@@ -10,7 +10,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::ipam_test {
 namespace {
 
 using testing::ElementsAre;
@@ -235,4 +235,4 @@ TEST_F(Delegation, NamesThePluginThatIsNotThere) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::ipam_test

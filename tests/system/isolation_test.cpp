@@ -4,7 +4,7 @@
 #include "tests/system/traffic.hpp"
 #include "tests/system/wire.hpp"
 
-namespace causeway::test {
+namespace causeway::test::isolation_test {
 namespace {
 
 class Isolation : public Host {
@@ -77,4 +77,4 @@ TEST_F(Isolation, BeginsAndEndsForSandboxesThatAreThereWithTheNextAdd) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::isolation_test

@@ -12,7 +12,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::killed_test {
 namespace {
 
 constexpr int shards = 8;  // each a case of its own, which takes every eighth call
@@ -182,4 +182,4 @@ INSTANTIATE_TEST_SUITE_P(Plain, KilledBesideAnother, testing::Combine(testing::V
                          name_of_case);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::killed_test

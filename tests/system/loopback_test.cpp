@@ -10,7 +10,7 @@
 #include "tests/system/traffic.hpp"
 #include "tests/system/wire.hpp"
 
-namespace causeway::test {
+namespace causeway::test::loopback_test {
 namespace {
 
 using testing::ElementsAre;
@@ -62,7 +62,7 @@ protected:
     static Protocol protocol() { return std::get<Protocol>(GetParam()); }
     static bool ipv6() { return std::get<Family>(GetParam()) == Family::ipv6; }
     static Json publishing(const Json& patch = Json::object()) {
-        return test::publishing(patch, 8080, std::get<Family>(GetParam()));
+        return loopback_test::publishing(patch, 8080, std::get<Family>(GetParam()));
     }
     static std::string loopback() { return ipv6() ? "::1" : "127.0.0.1"; }
     static std::string node() { return ipv6() ? node_ipv6 : node_address; }
@@ -229,4 +229,4 @@ TEST_F(LoopbackProgram, IsMissedByCheckAndMadeAgainByTheNextAdd) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::loopback_test

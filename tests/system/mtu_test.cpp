@@ -7,7 +7,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::mtu_test {
 namespace {
 
 using testing::ElementsAre;
@@ -168,4 +168,4 @@ TEST_F(LargeSegments, AreNoneUnlessTheyAreAskedFor) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::mtu_test

@@ -8,7 +8,7 @@
 #include "tests/system/host.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::multicast_test {
 namespace {
 
 constexpr std::uint16_t mdns_port = 5353;
@@ -228,4 +228,4 @@ TEST_F(Broadcast, IsHeardByTheOtherSandboxes) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::multicast_test

@@ -10,7 +10,7 @@
 #include "tests/system/datagram.hpp"
 #include "tests/system/layout.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nat_fragment_test {
 namespace {
 
 using testing::IsEmpty;
@@ -263,4 +263,4 @@ TEST_P(LargeDatagrams, OfTwoSandboxesCrossAtOnce) {
 FOR_BOTH_TRANSLATORS_AND_FAMILIES(LargeDatagrams);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nat_fragment_test

@@ -7,7 +7,7 @@
 #include "tests/system/crossing.hpp"
 #include "tests/system/layout.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nat_icmp_test {
 namespace {
 
 using testing::IsEmpty;
@@ -326,4 +326,4 @@ TEST_P(IcmpErrorsAboutAnIdleFlow, DoNotKeepIt) {
 FOR_BOTH_TRANSLATORS(IcmpErrorsAboutAnIdleFlow);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nat_icmp_test

@@ -13,7 +13,7 @@
 
 #include "tests/system/crossing.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nat_load_test {
 namespace {
 
 // Far more than any test asks for: what is looked at here is not a quota.
@@ -296,4 +296,4 @@ INSTANTIATE_TEST_SUITE_P(By, Quota, testing::Values(Translator::causeway), testi
 INSTANTIATE_TEST_SUITE_P(By, Exhaustion, testing::Values(Translator::causeway), testing::PrintToStringParamName());
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nat_load_test

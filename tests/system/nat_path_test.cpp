@@ -14,7 +14,7 @@
 #include "tests/system/datagram.hpp"
 #include "tests/system/layout.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nat_path_test {
 namespace {
 
 using testing::ElementsAre;
@@ -325,4 +325,4 @@ FOR_BOTH_TRANSLATORS_AND_FAMILIES(GatewaysErrors);
 FOR_BOTH_TRANSLATORS(GatewaysErrorsOfIPv4);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nat_path_test

@@ -6,7 +6,7 @@
 #include "tests/system/crossing.hpp"
 #include "tests/system/layout.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nat_protocol_test {
 namespace {
 
 using testing::IsEmpty;
@@ -216,4 +216,4 @@ FOR_BOTH_TRANSLATORS_AND_FAMILIES(Protocols);
 FOR_BOTH_TRANSLATORS(ProtocolsOfIPv4);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nat_protocol_test

@@ -8,7 +8,7 @@
 #include "tests/system/crossing.hpp"
 #include "tests/system/datagram.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nat_tcp_test {
 namespace {
 
 using testing::IsEmpty;
@@ -290,4 +290,4 @@ FOR_BOTH_TRANSLATORS_AND_FAMILIES(Connections);
 FOR_BOTH_TRANSLATORS(IdleConnections);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nat_tcp_test

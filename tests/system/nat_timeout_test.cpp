@@ -11,7 +11,7 @@
 #include "tests/system/crossing.hpp"
 #include "tests/system/mixed_flow.hpp"
 
-namespace causeway::test {
+namespace causeway::test::nat_timeout_test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -180,4 +180,4 @@ INSTANTIATE_TEST_SUITE_P(By, EndedFlows,
                          testing::PrintToStringParamName());
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::nat_timeout_test

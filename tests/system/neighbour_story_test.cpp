@@ -6,7 +6,7 @@
 #include "tests/system/of_family.hpp"
 #include "tests/system/wire.hpp"
 
-namespace causeway::test {
+namespace causeway::test::neighbour_story_test {
 namespace {
 
 class Neighbours : public EachProtocol {};
@@ -198,4 +198,4 @@ FOR_BOTH_FAMILIES(Sandboxes);
 INSTANTIATE_TEST_SUITE_P(Of, SandboxesOfIPv4, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::neighbour_story_test

@@ -11,7 +11,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::pool_test {
 namespace {
 
 using testing::ElementsAre;
@@ -225,4 +225,4 @@ TEST_F(Pool, GivesTheAddressOfAKilledAddAgainAfterGc) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::pool_test

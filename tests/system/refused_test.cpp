@@ -4,7 +4,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::refused_test {
 namespace {
 
 class Refusal : public Host {
@@ -198,4 +198,4 @@ TEST_F(Refusal, NamesTheNetworkThatHasTheDevice) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::refused_test

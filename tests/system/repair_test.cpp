@@ -10,7 +10,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
-namespace causeway::test {
+namespace causeway::test::repair_test {
 namespace {
 
 using testing::Contains;
@@ -199,4 +199,4 @@ TEST_F(Repair, LeavesThePinsOfOthersAlone) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::repair_test

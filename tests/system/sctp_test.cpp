@@ -10,7 +10,7 @@
 #include "tests/support/packet_bytes.hpp"
 #include "tests/system/crossing.hpp"
 
-namespace causeway::test {
+namespace causeway::test::sctp_test {
 namespace {
 
 using testing::IsEmpty;
@@ -313,4 +313,4 @@ INSTANTIATE_TEST_SUITE_P(Of, SctpPorts, testing::Values(Family::ipv4, Family::ip
                          [](const auto& of) { return of.param == Family::ipv6 ? "IPv6" : "IPv4"; });
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::sctp_test

@@ -14,12 +14,10 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tests/support/world.hpp"
+
 namespace causeway::test {
 namespace {
-
-[[noreturn]] void fail(const std::string& what) {
-    throw std::runtime_error(what + ": " + std::strerror(errno));
-}
 
 // As the kernel has an end, of either family.
 union Name {

@@ -10,7 +10,7 @@
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
 
-namespace causeway::test {
+namespace causeway::test::status_test {
 namespace {
 
 using testing::HasSubstr;
@@ -174,4 +174,4 @@ TEST_F(Status, AndVersionNeedNoMoreThanTheirNames) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::status_test

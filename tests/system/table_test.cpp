@@ -7,7 +7,7 @@
 #include "tests/system/snapshot.hpp"
 #include "tests/system/translator.hpp"
 
-namespace causeway::test {
+namespace causeway::test::table_test {
 namespace {
 
 class Tables : public Host {
@@ -98,4 +98,4 @@ TEST_F(Tables, OfFlowsThatAreFullRefuseNewFlowsAtOnceAndTouchNoLiveOne) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::table_test

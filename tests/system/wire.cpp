@@ -15,14 +15,11 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "tests/support/world.hpp"
 #include "tests/system/layout.hpp"
 
 namespace causeway::test {
 namespace {
-
-[[noreturn]] void fail(const std::string& what) {
-    throw std::runtime_error(what + ": " + std::strerror(errno));
-}
 
 Socket packet_socket(const std::string& netns, const std::string& device) {
     const Visit visit(netns);

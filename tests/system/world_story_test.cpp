@@ -10,7 +10,7 @@
 #include "tests/system/of_family.hpp"
 #include "tests/system/wire.hpp"
 
-namespace causeway::test {
+namespace causeway::test::world_story_test {
 namespace {
 
 class Outside : public EachProtocol {
@@ -274,4 +274,4 @@ FOR_BOTH_FAMILIES(Translation);
 INSTANTIATE_TEST_SUITE_P(Of, TranslationOfIPv4, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::world_story_test

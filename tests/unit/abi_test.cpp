@@ -10,7 +10,7 @@
 
 #include "tests/unit/expectation.hpp"
 
-namespace causeway::test {
+namespace causeway::test::abi_test {
 namespace {
 
 const std::vector<std::pair<std::string, std::string>> verdicts{
@@ -115,4 +115,4 @@ INSTANTIATE_TEST_SUITE_P(
     name_of_row);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::abi_test

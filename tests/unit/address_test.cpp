@@ -3,7 +3,7 @@
 #include "userspace/address.hpp"
 #include "tests/unit/expectation.hpp"
 
-namespace causeway::test {
+namespace causeway::test::address_test {
 namespace {
 
 Address address_of(std::string_view text) {
@@ -165,4 +165,4 @@ TEST(Address, IsAsFarFromAnotherAsThereAreStepsBetween) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::address_test

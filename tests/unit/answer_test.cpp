@@ -8,7 +8,7 @@
 #include "tests/unit/configuration.hpp"
 #include "tests/unit/plugin_directory.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::answer_test {
 namespace {
 
 using testing::HasSubstr;
@@ -251,4 +251,4 @@ TEST_F(AnswerWithDelegate, IsThePluginsErrorWhenItHasNoAddress) {
 }
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::answer_test

@@ -7,7 +7,7 @@
 #include "cni/bandwidth_conf.hpp"
 #include "tests/unit/configuration.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::bandwidth_conf_test {
 namespace {
 
 const Json both = {{"ingressRate", 8000U}, {"ingressBurst", 80000U}, {"egressRate", 16000U}, {"egressBurst", 160000U}};
@@ -81,4 +81,4 @@ INSTANTIATE_TEST_SUITE_P(
     name_of_row);
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::bandwidth_conf_test

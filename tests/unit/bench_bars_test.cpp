@@ -10,7 +10,7 @@
 #include "bench/bars.hpp"
 #include "tests/unit/bench_record.hpp"
 
-namespace causeway::bench {
+namespace causeway::bench::bench_bars_test {
 namespace {
 
 using nlohmann::json;
@@ -158,4 +158,4 @@ TEST(Bars, OfTheProjectHoldIPv6ToWhatIPv4Reaches) {
 }
 
 }  // namespace
-}  // namespace causeway::bench
+}  // namespace causeway::bench::bench_bars_test

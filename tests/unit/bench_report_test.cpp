@@ -19,7 +19,7 @@
 #include "bench/table.hpp"
 #include "tests/unit/bench_record.hpp"
 
-namespace causeway::bench {
+namespace causeway::bench::bench_report_test {
 namespace {
 
 using testing::AllOf;
@@ -267,4 +267,4 @@ TEST(LineChart, HasALineForEachColumnThatWasMeasured) {
 }
 
 }  // namespace
-}  // namespace causeway::bench
+}  // namespace causeway::bench::bench_report_test

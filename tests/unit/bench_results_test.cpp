@@ -6,7 +6,7 @@
 #include "bench/results.hpp"
 #include "tests/unit/bench_record.hpp"
 
-namespace causeway::bench {
+namespace causeway::bench::bench_results_test {
 namespace {
 
 using testing::DoubleEq;
@@ -117,4 +117,4 @@ TEST(Record, ComesBackFromItsJson) {
 }
 
 }  // namespace
-}  // namespace causeway::bench
+}  // namespace causeway::bench::bench_results_test

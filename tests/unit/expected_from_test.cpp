@@ -5,7 +5,7 @@
 #include "cni/reply.hpp"
 #include "tests/unit/configuration.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::expected_from_test {
 namespace {
 
 using testing::ElementsAre;
@@ -151,4 +151,4 @@ TEST(ExpectedFrom, ReadsWhatAddResultWrote) {
 }
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::expected_from_test

@@ -7,7 +7,7 @@
 #include "tests/unit/configuration.hpp"
 #include "tests/unit/plugin_directory.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::ipam_test {
 namespace {
 
 using testing::ElementsAre;
@@ -222,4 +222,4 @@ TEST_F(IpamPlugin, IsSaidToKeepItsLeaseWhenItRefusesToTakeItBack) {
 }
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::ipam_test

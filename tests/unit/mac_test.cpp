@@ -3,7 +3,7 @@
 #include "tests/unit/expectation.hpp"
 #include "userspace/address.hpp"
 
-namespace causeway::test {
+namespace causeway::test::mac_test {
 namespace {
 
 using namespace std::string_view_literals;
@@ -73,4 +73,4 @@ TEST(Mac, DiffersWithinASubnetAndBetweenSubnetsWhenTheAddressIsIPv6) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::mac_test

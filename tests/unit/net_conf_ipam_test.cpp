@@ -4,7 +4,7 @@
 
 #include "tests/unit/configuration.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::net_conf_ipam_test {
 namespace {
 
 using testing::IsEmpty;
@@ -275,4 +275,4 @@ TEST(NetConfIpam, HasNoRoutesWhenNoneAreGiven) {
 }
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::net_conf_ipam_test

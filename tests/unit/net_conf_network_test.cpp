@@ -6,7 +6,7 @@
 
 #include "tests/unit/configuration.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::net_conf_network_test {
 namespace {
 
 using testing::ElementsAre;
@@ -264,4 +264,4 @@ TEST(NetConfDns, IsEmptyWhenItSaysNothing) {
 }
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::net_conf_network_test

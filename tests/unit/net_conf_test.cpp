@@ -4,7 +4,7 @@
 
 #include "tests/unit/configuration.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::net_conf_test {
 namespace {
 
 using testing::ElementsAre;
@@ -206,4 +206,4 @@ INSTANTIATE_TEST_SUITE_P(
     name_of_row);
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::net_conf_test

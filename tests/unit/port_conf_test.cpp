@@ -6,7 +6,7 @@
 #include "cni/port_conf.hpp"
 #include "tests/unit/configuration.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::port_conf_test {
 namespace {
 
 using testing::ElementsAre;
@@ -107,4 +107,4 @@ INSTANTIATE_TEST_SUITE_P(
     name_of_row);
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::port_conf_test

@@ -3,7 +3,7 @@
 #include "tests/unit/expectation.hpp"
 #include "userspace/address.hpp"
 
-namespace causeway::test {
+namespace causeway::test::prefix_test {
 namespace {
 
 using namespace std::string_view_literals;
@@ -124,4 +124,4 @@ INSTANTIATE_TEST_SUITE_P(, PrefixOverlaps,
                          name_of_row);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::prefix_test

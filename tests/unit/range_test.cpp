@@ -3,7 +3,7 @@
 #include "tests/unit/expectation.hpp"
 #include "userspace/pool.hpp"
 
-namespace causeway::test {
+namespace causeway::test::range_test {
 namespace {
 
 struct Subnet {
@@ -105,4 +105,4 @@ INSTANTIATE_TEST_SUITE_P(
     name_of_row);
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::range_test

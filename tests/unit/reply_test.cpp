@@ -4,7 +4,7 @@
 
 #include "tests/unit/configuration.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::reply_test {
 namespace {
 
 Connection connection() {
@@ -204,4 +204,4 @@ TEST(ErrorResult, HasTheSpecificationsCodes) {
 }
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::reply_test

@@ -8,7 +8,7 @@
 
 #include "tests/unit/expectation.hpp"
 
-namespace causeway::cni {
+namespace causeway::cni::request_test {
 namespace {
 
 using test::fails_with;
@@ -197,4 +197,4 @@ TEST(Request, TakesAnInvalidContainerWhenTheCommandIsAboutNone) {
 }
 
 }  // namespace
-}  // namespace causeway::cni
+}  // namespace causeway::cni::request_test

@@ -5,7 +5,7 @@
 #include "tests/unit/configuration.hpp"
 #include "tests/unit/scratch_directory.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::resolv_conf_test {
 namespace {
 
 using testing::ElementsAre;
@@ -72,4 +72,4 @@ TEST_F(ResolvConf, IsRefusedByItsPathWhenItIsADirectory) {
 }
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::resolv_conf_test

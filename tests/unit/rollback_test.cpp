@@ -10,7 +10,7 @@
 #include "tests/unit/expectation.hpp"
 #include "userspace/rollback.hpp"
 
-namespace causeway::test {
+namespace causeway::test::rollback_test {
 namespace {
 
 using testing::ElementsAre;
@@ -140,4 +140,4 @@ TEST(Try, ReturnsTheErrorWhenThereIsNoValue) {
 }
 
 }  // namespace
-}  // namespace causeway::test
+}  // namespace causeway::test::rollback_test

@@ -5,7 +5,7 @@
 #include "cni/runtime_conf.hpp"
 #include "tests/unit/configuration.hpp"
 
-namespace causeway::cni::test {
+namespace causeway::cni::test::runtime_conf_test {
 namespace {
 
 using testing::ElementsAre;
@@ -233,4 +233,4 @@ TEST(RuntimeRanges, ComeBeforeTheConfigurationsOwnAndCountAlone) {
 }
 
 }  // namespace
-}  // namespace causeway::cni::test
+}  // namespace causeway::cni::test::runtime_conf_test
