@@ -8,8 +8,6 @@ namespace causeway {
 
 namespace {
 
-constexpr std::uint64_t second = 1'000'000'000;  // in ns
-
 // The queue takes nothing that is larger than its burst.
 Rate with_room_for(std::uint32_t mtu, Rate rate) {
     constexpr std::uint32_t link_header = 18;  // Ethernet, with a tag
@@ -20,9 +18,9 @@ Rate with_room_for(std::uint32_t mtu, Rate rate) {
 // What the programs let pass is a 32nd more than the queue does, and as early as a queue and a busy CPU make of it: a
 // sandbox that waits its turn never hears of it.
 void police(shaper& record) {
-    constexpr std::uint64_t unpunctual = second / 50, largest_packet = 65536;
+    constexpr std::uint64_t unpunctual = ns_per_second / 50, largest_packet = 65536;
     record.policed_rate = record.from_rate + record.from_rate / 32 + 1;
-    record.tolerance = (record.from_burst + largest_packet) * second / record.policed_rate + unpunctual;
+    record.tolerance = (record.from_burst + largest_packet) * ns_per_second / record.policed_rate + unpunctual;
 }
 
 std::optional<Rate> rate_of(std::uint64_t rate, std::uint64_t burst) {

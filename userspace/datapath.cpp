@@ -128,10 +128,9 @@ std::expected<Datapath, Error> Datapath::open() {
 }
 
 std::uint64_t Datapath::now() {
-    constexpr std::uint64_t second = 1'000'000'000;
     timespec time{};
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<std::uint64_t>(time.tv_sec) * second + static_cast<std::uint64_t>(time.tv_nsec);
+    return static_cast<std::uint64_t>(time.tv_sec) * ns_per_second + static_cast<std::uint64_t>(time.tv_nsec);
 }
 
 std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {

@@ -19,6 +19,8 @@
 
 namespace causeway {
 
+inline constexpr std::uint64_t ns_per_second = 1'000'000'000;
+
 // Keeps the datapath from being loaded, changed or unloaded under someone's feet. Held by whoever adds or removes;
 // the kernel drops it when the process ends, however it ends. It is the bpffs mount that is locked, so that it needs
 // no file of its own.

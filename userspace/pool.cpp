@@ -25,8 +25,6 @@ std::expected<Range, Error> Range::of_subnet(const Prefix& subnet) {
 
 namespace {
 
-constexpr std::uint64_t nanoseconds = 1'000'000'000;
-
 bool is_inside(const Range& range, const Address& address) {
     return address >= range.first && address <= range.last;
 }
@@ -76,7 +74,7 @@ public:
     }
     // Where the table is full, those whose time is over make room; an address then rests only if there is some.
     std::expected<void, Error> put(const Address& address, std::uint32_t seconds) const {
-        const rest entry{now_ + seconds * nanoseconds};
+        const rest entry{now_ + seconds * ns_per_second};
         const std::string what = "the rest of " + address.text();
         auto result = map_.put(address.raw(), entry, what);
         if (!result && result.error().number == E2BIG) {
