@@ -2,15 +2,14 @@
 // Stories of flows that end: by their timeouts, with no program of causeway's alive, or with their sandbox.
 #include <thread>
 
-#include "tests/system/host.hpp"
-#include "tests/system/traffic.hpp"
+#include "tests/system/of_family.hpp"
 
 namespace causeway::test::ageing_test {
 namespace {
 
 constexpr auto ageing_time = std::chrono::seconds(15);  // a timeout of one second, and the turn of a few flows
 
-class Ageing : public Host {
+class Ageing : public EachFamily {
 protected:
     // All timeouts but those of the patch are an hour.
     static Json with_timeouts(const Json& patch = Json::object()) {
@@ -21,47 +20,46 @@ protected:
         return configuration({{"timeouts", timeouts}});
     }
 
-    static Json flow_of(const std::string& protocol) {
+    Json flow_of(const std::string& protocol) const {
+        const auto name = protocol == "icmp" && family() == Family::ipv6 ? "icmpv6" : protocol;
         for (const auto& flow : ctl_json({"flows"})) {
-            if (flow.at("protocol") == protocol) {
+            if (flow.at("protocol") == name) {
                 return flow;
             }
         }
         return nullptr;
     }
 
-    static bool ends(const std::string& protocol) {
+    bool ends(const std::string& protocol) const {
         return eventually([&] { return flow_of(protocol).is_null(); }, ageing_time);
     }
-
-    Place server(std::uint16_t port = 8080) const { return {world_.world(), {world_address, port}}; }
 };
 
-TEST_F(Ageing, EndsAnIdleUdpFlow) {
+TEST_P(Ageing, EndsAnIdleUdpFlow) {
     const auto blue = connect("blue", with_timeouts({{"udp", 1}}));
     ASSERT_TRUE(meet(Protocol::udp, {blue.netns}, server()));
     ASSERT_EQ(flow_of("udp").at("state"), "udp");
     EXPECT_TRUE(ends("udp"));
 }
 
-TEST_F(Ageing, EndsAnIdleIcmpFlow) {
+TEST_P(Ageing, EndsAnIdleIcmpFlow) {
     const auto blue = connect("blue", with_timeouts({{"icmp", 1}}));
     ASSERT_TRUE(ping(blue.netns, world_address));
     ASSERT_EQ(flow_of("icmp").at("state"), "icmp");
     EXPECT_TRUE(ends("icmp"));
 }
 
-TEST_F(Ageing, EndsAConnectionThatNobodyAnswers) {
+TEST_P(Ageing, EndsAConnectionThatNobodyAnswers) {
     const auto blue = connect("blue", with_timeouts({{"tcpOpening", 1}}));
-    must_run({"ip", "route", "add", "blackhole", node_address}, {.netns = world_.world()});
-    auto client = Socket::tcp(blue.netns);
-    client.connect({world_address, 80}, silence);
+    ip_here({"route", "add", "blackhole", node_address}, world_.world());
+    auto client = Socket::tcp(blue.netns, any());
+    client.connect(server(80).end, silence);
     ASSERT_EQ(flow_of("tcp").at("state"), "opening");
     client.reset();
     EXPECT_TRUE(ends("tcp"));
 }
 
-TEST_F(Ageing, EndsAnEstablishedConnectionThatIsIdle) {
+TEST_P(Ageing, EndsAnEstablishedConnectionThatIsIdle) {
     const auto blue = connect("blue", with_timeouts({{"tcpEstablished", 1}}));
     auto line = open_line({blue.netns}, server());
     ASSERT_TRUE(alive(line));
@@ -69,7 +67,7 @@ TEST_F(Ageing, EndsAnEstablishedConnectionThatIsIdle) {
     EXPECT_TRUE(ends("tcp"));
 }
 
-TEST_F(Ageing, LeavesAnEstablishedConnectionWithinItsTime) {
+TEST_P(Ageing, LeavesAnEstablishedConnectionWithinItsTime) {
     const auto blue = connect("blue", with_timeouts({{"tcpOpening", 1}, {"tcpClosing", 1}, {"udp", 1}}));
     auto line = open_line({blue.netns}, server());
     ASSERT_TRUE(alive(line));
@@ -81,7 +79,7 @@ TEST_F(Ageing, LeavesAnEstablishedConnectionWithinItsTime) {
     EXPECT_TRUE(alive(line));
 }
 
-TEST_F(Ageing, EndsAConnectionSoonAfterItsFin) {
+TEST_P(Ageing, EndsAConnectionSoonAfterItsFin) {
     const auto blue = connect("blue", with_timeouts({{"tcpClosing", 1}}));
     {
         auto line = open_line({blue.netns}, server());
@@ -91,22 +89,22 @@ TEST_F(Ageing, EndsAConnectionSoonAfterItsFin) {
     EXPECT_TRUE(ends("tcp"));
 }
 
-TEST_F(Ageing, EndsAConnectionSoonAfterARst) {
+TEST_P(Ageing, EndsAConnectionSoonAfterARst) {
     const auto blue = connect("blue", with_timeouts({{"tcpClosing", 1}}));
     auto line = open_line({blue.netns}, server());
     ASSERT_TRUE(alive(line));
     line.server.reset();
-    ASSERT_TRUE(eventually([] { return flow_of("tcp").is_null() || flow_of("tcp").at("state") == "closing"; }));
+    ASSERT_TRUE(eventually([&] { return flow_of("tcp").is_null() || flow_of("tcp").at("state") == "closing"; }));
     EXPECT_TRUE(ends("tcp"));
 }
 
-TEST_F(Ageing, LeavesABusyFlow) {
+TEST_P(Ageing, LeavesABusyFlow) {
     const auto blue = connect("blue", with_timeouts({{"udp", 2}}));
-    auto service = Socket::udp(world_.world(), {world_address, 53});
-    auto client = Socket::udp(blue.netns);
+    auto service = Socket::udp(world_.world(), server(53).end);
+    auto client = Socket::udp(blue.netns, any());
     std::uint64_t oldest = 0;
     for (int i = 0; i < 12; ++i) {  // six seconds, three times the timeout
-        ASSERT_TRUE(client.send_to({world_address, 53}, "still here"));
+        ASSERT_TRUE(client.send_to(server(53).end, "still here"));
         ASSERT_TRUE(service.receive());
         oldest = std::max(oldest, flow_of("udp").at("ageSeconds").get<std::uint64_t>());
         std::this_thread::sleep_for(std::chrono::milliseconds(500));
@@ -114,7 +112,7 @@ TEST_F(Ageing, LeavesABusyFlow) {
     EXPECT_GE(oldest, 4U) << "one flow from the first to the last, and not several";
 }
 
-TEST_F(Ageing, FreesThePort) {
+TEST_P(Ageing, FreesThePort) {
     auto conf = with_timeouts({{"udp", 1}});
     conf["portRange"] = "5000-5000";
     const auto blue = connect("blue", conf), red = connect("red", conf);
@@ -126,7 +124,7 @@ TEST_F(Ageing, FreesThePort) {
     EXPECT_EQ(meeting.seen.port, 5000);
 }
 
-TEST_F(Ageing, IsNotNeededForASandboxThatIsGone) {
+TEST_P(Ageing, IsNotNeededForASandboxThatIsGone) {
     const auto blue = connect("blue", with_timeouts()), red = connect("red", with_timeouts());
     EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server()));
     EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, server()));
@@ -134,6 +132,8 @@ TEST_F(Ageing, IsNotNeededForASandboxThatIsGone) {
     EXPECT_TRUE(ends("udp")) << "though its timeout is an hour";
     EXPECT_EQ(ctl_json({"flows"}).size(), 1U);
 }
+
+FOR_BOTH_FAMILIES(Ageing);
 
 }  // namespace
 }  // namespace causeway::test::ageing_test

@@ -5,10 +5,8 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/support/family.hpp"
 #include "tests/system/entries.hpp"
-#include "tests/system/host.hpp"
-#include "tests/system/traffic.hpp"
+#include "tests/system/of_family.hpp"
 
 namespace causeway::test::bandwidth_test {
 namespace {
@@ -18,12 +16,8 @@ using testing::IsEmpty;
 constexpr double rate = 10e6;                               // bytes a second
 constexpr std::size_t burst = 100'000, amount = 8'000'000;  // bytes
 
-Json plain(Family family) {
-    return family == Family::ipv6 ? ipv6_configuration() : configuration();
-}
-
-Json limited(const std::string& direction, Family family = Family::ipv4) {
-    auto conf = plain(family);
+Json limited(const std::string& direction) {
+    auto conf = configuration();
     conf["runtimeConfig"]["bandwidth"] = {{direction + "Rate", static_cast<std::uint64_t>(rate * 8)},
                                           {direction + "Burst", burst * 8}};
     return conf;
@@ -111,41 +105,35 @@ testing::AssertionResult is_the_rate(double measured) {
     return testing::AssertionFailure() << measured / rate << " of the rate that was set";
 }
 
-class Bandwidth : public Host, public testing::WithParamInterface<Family> {
+class Bandwidth : public EachFamily {
 protected:
-    static bool ipv6() { return GetParam() == Family::ipv6; }
-    static Json limited(const std::string& direction) { return bandwidth_test::limited(direction, GetParam()); }
-    Sandbox connect_unlimited(const std::string& id) { return connect(id, plain(GetParam())); }
-
-    static Place in(const std::string& netns) { return {netns, {ipv6() ? "::" : "0.0.0.0", 0}}; }
+    Place in(const std::string& netns) const { return {netns, any()}; }
     static Place at(const Sandbox& sandbox) { return {sandbox.netns, {sandbox.address, 8080}}; }
-    Place outside() const { return {world_.world(), {ipv6() ? world_ipv6 : world_address, 8080}}; }
 };
-class BandwidthRecord : public Host {};
 
 TEST_P(Bandwidth, OfWhatASandboxIsSentIsTheOneThatWasSet) {
-    const auto blue = connect("blue", limited("ingress")), red = connect_unlimited("red");
+    const auto blue = connect("blue", limited("ingress")), red = connect("red");
     EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(red.netns), at(blue)))));
     EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(""), at(blue)))));
     EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(red.netns), at(blue))));
 }
 
 TEST_P(Bandwidth, OfWhatASandboxSendsIsTheOneThatWasSet) {
-    const auto blue = connect("blue", limited("egress")), red = connect_unlimited("red");
+    const auto blue = connect("blue", limited("egress")), red = connect("red");
     const auto dropped = count_of("drop-shaped");
     EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(blue.netns), at(red)))));
-    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(blue.netns), outside()))));
-    EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(blue.netns), outside())));
+    EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(blue.netns), server()))));
+    EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(blue.netns), server())));
     EXPECT_EQ(count_of("drop-shaped"), dropped) << "who waits in the queue is not dropped";
 }
 
 TEST_P(Bandwidth, OfTheOtherDirectionIsNotTouched) {
-    const auto blue = connect("blue", limited("ingress")), red = connect_unlimited("red");
+    const auto blue = connect("blue", limited("ingress")), red = connect("red");
     EXPECT_GT(rate_of_stream(open_line(in(blue.netns), at(red))), 1.5 * rate);
 }
 
 TEST_P(Bandwidth, IsNotGainedByTakingTheQueueAway) {
-    const auto blue = connect("blue", limited("egress")), red = connect_unlimited("red");
+    const auto blue = connect("blue", limited("egress")), red = connect("red");
     must_run({"tc", "qdisc", "del", "dev", "eth0", "root"}, {.netns = blue.netns});
     const auto measured = rate_of_datagrams(in(blue.netns), at(red));
     EXPECT_LT(measured, 1.1 * rate);
@@ -154,11 +142,11 @@ TEST_P(Bandwidth, IsNotGainedByTakingTheQueueAway) {
 }
 
 TEST_P(Bandwidth, LetsABurstPassAtOnce) {
-    const auto blue = connect("blue", limited("egress")), red = connect_unlimited("red");
+    const auto blue = connect("blue", limited("egress")), red = connect("red");
     auto service = Socket::udp(red.netns, at(red).end);
     auto client = Socket::udp(blue.netns, in(blue.netns).end);
     const std::string text(datagram_size, 'x');
-    const std::size_t few = burst / 2 / frame_of_datagram(ipv6());
+    const auto size = frame_of_datagram(family() == Family::ipv6), few = burst / 2 / size;
     ASSERT_TRUE(eventually([&] {  // so that nobody waits for a MAC, or for what the kernel makes of a new address
         return client.send_to(at(red).end, "hello") && service.receive(silence);
     }));
@@ -170,14 +158,10 @@ TEST_P(Bandwidth, LetsABurstPassAtOnce) {
         ASSERT_TRUE(service.receive());
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-    EXPECT_LT(took.count(), 0.8 * static_cast<double>(few * frame_of_datagram(ipv6())) / rate)
-        << "at the rate alone it would take longer";
+    EXPECT_LT(took.count(), 0.8 * static_cast<double>(few * size) / rate) << "at the rate alone it would take longer";
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, Bandwidth, testing::Values(Family::ipv4, Family::ipv6),
-                         [](const auto& of) { return of.param == Family::ipv6 ? "IPv6" : "IPv4"; });
-
-TEST_F(BandwidthRecord, IsCheckedAndGoesWithDel) {
+TEST_P(Bandwidth, IsCheckedAndGoesWithDel) {
     const auto keeper = connect("keeper");
     const auto blue = connect("blue", limited_both());
     auto conf = limited_both();
@@ -206,6 +190,8 @@ TEST_F(BandwidthRecord, IsCheckedAndGoesWithDel) {
     disconnect(blue, limited_both());
     EXPECT_THAT(keys_of("shapers"), IsEmpty());
 }
+
+FOR_BOTH_FAMILIES(Bandwidth);
 
 }  // namespace
 }  // namespace causeway::test::bandwidth_test

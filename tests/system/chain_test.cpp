@@ -14,10 +14,9 @@
 #include <stdexcept>
 
 #include "tests/system/fault.hpp"
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 #include "tests/system/wire.hpp"
 
 namespace causeway::test::chain_test {
@@ -26,8 +25,10 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-class Chain : public Host {
+class ChainBase : public OfFamily {
 protected:
+    using OfFamily::OfFamily;
+
     // What the plugin before would have made, and said.
     void SetUp() override {
         netns_ = world_.add_namespace("blue");
@@ -49,8 +50,17 @@ protected:
     std::string netns_;
     Json before_;
 };
+class Chain : public ChainBase, public testing::WithParamInterface<Family> {
+protected:
+    Chain() : ChainBase(GetParam()) {}
+};
+class ChainOnce : public Chain {};  // what has no family
+class ChainOfBothFamilies : public ChainBase {
+protected:
+    ChainOfBothFamilies() : ChainBase(Family::ipv4) {}
+};
 
-TEST_F(Chain, AttachesTheInterfaceThatIsGivenAndLeavesIt) {
+TEST_P(Chain, AttachesTheInterfaceThatIsGivenAndLeavesIt) {
     const auto keeper = connect("keeper");
     const auto before = Snapshot::take({netns_, keeper.netns});
     const auto added = ask("ADD", before_);
@@ -61,10 +71,10 @@ TEST_F(Chain, AttachesTheInterfaceThatIsGivenAndLeavesIt) {
     EXPECT_EQ(added.json.at("ips")[0].at("interface"), 1);
     EXPECT_THAT(programs_on("given0", Direction::ingress), ElementsAre("from_sandbox"));
     EXPECT_EQ(ip_json({"link", "show", "eth0"}, netns_).at(0).at("address"), "02:00:00:00:00:02");
-    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {"", {"10.0.0.1", 80}}));
-    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {"", {here("10.0.0.1"), 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, server(80)));
     EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {keeper.netns, {keeper.address, 80}}));
-    EXPECT_TRUE(meet(Protocol::tcp, {""}, {netns_, {"10.0.0.3", 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {""}, {netns_, {here("10.0.0.3"), 80}}));
     EXPECT_TRUE(succeeded(ask("CHECK", added.json)));
     EXPECT_TRUE(succeeded(ask("DEL", added.json)));
     EXPECT_THAT(programs_on("given0", Direction::ingress), IsEmpty());
@@ -73,7 +83,7 @@ TEST_F(Chain, AttachesTheInterfaceThatIsGivenAndLeavesIt) {
     EXPECT_TRUE(succeeded(ask("ADD", before_)));
 }
 
-TEST_F(Chain, GivesAndTakesBackAddressesAndRoutesOfBothFamilies) {
+TEST_F(ChainOfBothFamilies, GivesAndTakesBackAddressesAndRoutes) {
     const auto keeper = connect("keeper", dual_configuration());
     ip({"addr", "add", "fd00:9::5/64", "dev", "eth0", "nodad"}, netns_);
     const auto before = Snapshot::take({netns_, keeper.netns});
@@ -90,7 +100,7 @@ TEST_F(Chain, GivesAndTakesBackAddressesAndRoutesOfBothFamilies) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Chain, TakesItsQueuesBackFromTheInterface) {
+TEST_P(ChainOnce, TakesItsQueuesBackFromTheInterface) {
     const auto keeper = connect("keeper");
     const auto queues = [&] {
         return must_run({"tc", "qdisc", "show", "dev", "given0"}) +
@@ -105,9 +115,9 @@ TEST_F(Chain, TakesItsQueuesBackFromTheInterface) {
     EXPECT_THAT(queues(), testing::Not(testing::HasSubstr("tbf")));
 }
 
-TEST_F(Chain, LeavesOthersAddressesAndProgramsOnTheInterface) {
+TEST_P(Chain, LeavesOthersAddressesAndProgramsOnTheInterface) {
     const auto keeper = connect("keeper");
-    ip({"addr", "add", "172.16.0.5/24", "dev", "eth0"}, netns_);
+    ip_here({"addr", "add", "172.16.0.5/24", "dev", "eth0", "nodad"}, netns_);
     const ForeignProgram theirs("given0", Direction::ingress, ForeignProgram::Hook::clsact);
     const auto before = Snapshot::take({netns_});
     ASSERT_TRUE(succeeded(ask("ADD", before_)));
@@ -116,12 +126,13 @@ TEST_F(Chain, LeavesOthersAddressesAndProgramsOnTheInterface) {
     EXPECT_THAT(programs_on("given0", Direction::ingress), ElementsAre("foreign"));
 }
 
-TEST_F(Chain, LeavesTheInterfaceAtAFailedAndAtAKilledAdd) {
+TEST_P(Chain, LeavesTheInterfaceAtAFailedAndAtAKilledAdd) {
     const auto keeper = connect("keeper");
     const auto before = Snapshot::take({netns_, keeper.netns});
-    auto call = Call{.command = "ADD", .id = "blue", .netns = netns_, .conf = configuration({{"prevResult", before_}})};
+    const auto call =
+        call_here({.command = "ADD", .id = "blue", .netns = netns_, .conf = configuration({{"prevResult", before_}})});
     for (const auto kind : {Fault::Kind::error, Fault::Kind::kill}) {
-        for (int nth = 1;; nth += 2) {
+        for (int nth = 1;; nth += family() == Family::ipv6 ? 7 : 2) {
             const auto faulted = run_with({.kind = kind, .nth = nth, .error = EPERM, .calls = {SYS_bpf, SYS_sendto}},
                                           {plugin()}, call.options());
             if (faulted.call.empty()) {
@@ -135,16 +146,16 @@ TEST_F(Chain, LeavesTheInterfaceAtAFailedAndAtAKilledAdd) {
 }
 
 // The device may be another sandbox's next, and has the index that it had.
-TEST_F(Chain, LeavesNoFlowsToTheNextSandboxOnTheInterface) {
+TEST_P(Chain, LeavesNoFlowsToTheNextSandboxOnTheInterface) {
     const auto keeper = connect("keeper");
     ASSERT_TRUE(succeeded(ask("ADD", before_)));
-    EXPECT_TRUE(meet(Protocol::udp, {netns_}, {world_.world(), {world_address, 53}}));
+    EXPECT_TRUE(meet(Protocol::udp, {netns_}, server(53)));
     EXPECT_EQ(ctl_json({"flows"}).size(), 1U);
     ASSERT_TRUE(succeeded(ask("DEL", before_)));
     EXPECT_EQ(ctl_json({"flows"}), Json::array());
 }
 
-TEST_F(Chain, RefusesAnInterfaceWhoseOtherEndIsNotNamed) {
+TEST_P(ChainOnce, RefusesAnInterfaceWhoseOtherEndIsNotNamed) {
     const auto before = Snapshot::take({netns_});
     auto said = before_;
     said["interfaces"].erase(0);
@@ -195,7 +206,7 @@ private:
     Socket socket_;
 };
 
-TEST_F(Chain, AttachesATapOfTheNodesAndLeavesIt) {
+TEST_P(Chain, AttachesATapOfTheNodesAndLeavesIt) {
     const auto keeper = connect("keeper");
     ip({"tuntap", "add", "tap7", "mode", "tap"});
     ip({"link", "set", "tap7", "address", "02:00:00:00:00:01"});
@@ -210,22 +221,23 @@ TEST_F(Chain, AttachesATapOfTheNodesAndLeavesIt) {
     EXPECT_EQ(added.json.at("interfaces")[ours].at("mac"), "02:00:00:00:00:42") << "the guest's";
     EXPECT_THAT(programs_on("tap7", Direction::ingress), ElementsAre("from_sandbox"));
     const Mac own = "02:00:00:00:00:42"_mac;
-    const Ip address = ip_of("10.0.0.3");
-    guest.send(Ethernet{.source = own, .destination = "ff:ff:ff:ff:ff:ff"_mac} /
-               Arp{.sender_mac = own, .sender = address, .target = ip_of("10.0.0.1")});
-    const auto answer = guest.next(is_arp_reply);
+    const auto address = here("10.0.0.3"), router = here("10.0.0.1");
+    guest.send(neighbour_question(own, address, router));
+    const auto answer = guest.next(is_neighbour_answer);
     ASSERT_TRUE(answer);
     Mac gateway{};
     std::copy_n(answer->begin() + 6, 6, gateway.bytes.begin());
     for (const auto& [netns, peer] :
-         {std::pair{world_.world(), std::string(world_address)}, {keeper.netns, keeper.address}, {"", "10.0.0.1"}}) {
+         {std::pair{world_.world(), here(world_address)}, {keeper.netns, keeper.address}, {"", router}}) {
         auto service = Socket::udp(netns, {peer, 5353});
-        guest.send(Ethernet{.source = own, .destination = gateway} /
-                   IPv4{.source = address, .destination = ip_of(peer)} / UDP{4000, 5353} / Payload{"question"});
+        guest.send(in_family(Ethernet{.source = own, .destination = gateway} /
+                                 IPv4{.source = ip_of(address), .destination = ip_of(peer)} / UDP{4000, 5353} /
+                                 Payload{"question"},
+                             family()));
         const auto question = service.receive();
         ASSERT_TRUE(question) << peer;
         ASSERT_TRUE(service.send_to(question->from, "answer"));
-        const auto came = guest.next([&](const Bytes& frame) { return is_ipv4(frame, 17, peer, "10.0.0.3"); });
+        const auto came = guest.next([&](const Bytes& frame) { return is_packet(frame, 17, peer, address); });
         ASSERT_TRUE(came) << peer;
         EXPECT_TRUE(std::equal(own.bytes.begin(), own.bytes.end(), came->begin())) << "to the guest's MAC";
     }
@@ -236,13 +248,16 @@ TEST_F(Chain, AttachesATapOfTheNodesAndLeavesIt) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Chain, RefusesATapThatItCouldNotDeliverTo) {
+TEST_P(ChainOnce, RefusesATapThatItCouldNotDeliverTo) {
     ip({"link", "del", "given0"});
     ip({"tuntap", "add", "eth0", "mode", "tap"}, netns_);
     const auto before = Snapshot::take({netns_});
     EXPECT_TRUE(refused(ask("ADD", before_), 7, {"eth0", "veth"}));
     EXPECT_TRUE(before.holds());
 }
+
+FOR_BOTH_FAMILIES(Chain);
+INSTANTIATE_TEST_SUITE_P(Of, ChainOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace causeway::test::chain_test

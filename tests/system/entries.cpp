@@ -105,7 +105,7 @@ Bytes key_of_address(const std::string& address) {
     Bytes bytes(16);
     if (inet_pton(AF_INET6, (address.find(':') == std::string::npos ? "::ffff:" + address : address).c_str(),
                   bytes.data()) != 1) {
-        throw std::runtime_error("no IPv4 address: " + address);
+        throw std::runtime_error("no IP address: " + address);
     }
     return bytes;
 }

@@ -12,7 +12,7 @@ namespace causeway::test {
 using Bytes = std::vector<std::uint8_t>;
 
 Bytes key_of_device(const std::string& device);    // of sandboxes and traffic; the device is the node's
-Bytes key_of_address(const std::string& address);  // of endpoints; IPv4
+Bytes key_of_address(const std::string& address);  // of endpoints
 Bytes key_of_attachment(const std::string& container, const std::string& interface);
 
 // Throws where there is no such map or entry.

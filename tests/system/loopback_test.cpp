@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Published ports, as the host itself reaches them: by each of its addresses and by 127.0.0.1.
+// Published ports, as the host itself reaches them: by each of its addresses and by 127.0.0.1 or ::1.
 #include <gmock/gmock.h>
 #include <netinet/in.h>
 
-#include "tests/support/family.hpp"
-#include "tests/system/host.hpp"
+#include "tests/system/layout.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 #include "tests/system/wire.hpp"
 
 namespace causeway::test::loopback_test {
@@ -17,24 +16,34 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 // Port 8080 of the node is port 80 of the sandbox.
-Json publishing(const Json& patch = Json::object(), std::uint16_t host_port = 8080, Family family = Family::ipv4) {
+Json publishing(const Json& patch = Json::object(), std::uint16_t host_port = 8080) {
     Json ports = Json::array();
     for (const auto* protocol : {"tcp", "udp"}) {
         Json one{{"hostPort", host_port}, {"containerPort", 80}, {"protocol", protocol}};
         one.merge_patch(patch);
         ports.push_back(one);
     }
-    const Json asked{{"capabilities", {{"portMappings", true}}}, {"runtimeConfig", {{"portMappings", ports}}}};
-    return family == Family::ipv6 ? ipv6_configuration(asked) : configuration(asked);
+    return configuration({{"capabilities", {{"portMappings", true}}}, {"runtimeConfig", {{"portMappings", ports}}}});
 }
 
-class LoopbackBase : public Host {
+class LoopbackBase : public OfFamily {
 protected:
+    using OfFamily::OfFamily;
+
+    std::string node() const { return here(node_address); }
+    std::string gateway() const { return here("10.0.0.1"); }
+    std::vector<std::string> addresses() const {
+        std::vector<std::string> all{loopback(), node(), gateway()};
+        if (family() == Family::ipv4) {
+            all.emplace_back("127.0.0.77");
+        }
+        return all;
+    }
+
     // The client as the server saw it, where the host's question to that address came to the sandbox and the answer
     // back.
-    static std::optional<End> seen_by(const Sandbox& server, Protocol protocol, const End& asked, const End& own = {}) {
-        const End service{asked.is_ipv6() ? "::" : "0.0.0.0", 80};
-        const End client_end = own == End{} && asked.is_ipv6() ? End{"::", 0} : own;
+    std::optional<End> seen_by(const Sandbox& server, Protocol protocol, const End& asked, const End& own = {}) const {
+        const End service = any(80), client_end = own == End{} ? any() : own;
         if (protocol == Protocol::tcp) {
             auto listener = Socket::listener(server.netns, service);
             auto client = Socket::tcp("", client_end);
@@ -59,23 +68,14 @@ protected:
 
 class Loopback : public LoopbackBase, public testing::WithParamInterface<std::tuple<Protocol, Family>> {
 protected:
+    Loopback() : LoopbackBase(std::get<Family>(GetParam())) {}
+
     static Protocol protocol() { return std::get<Protocol>(GetParam()); }
-    static bool ipv6() { return std::get<Family>(GetParam()) == Family::ipv6; }
-    static Json publishing(const Json& patch = Json::object()) {
-        return loopback_test::publishing(patch, 8080, std::get<Family>(GetParam()));
-    }
-    static std::string loopback() { return ipv6() ? "::1" : "127.0.0.1"; }
-    static std::string node() { return ipv6() ? node_ipv6 : node_address; }
-    static std::string gateway() { return ipv6() ? "fd00:1::1" : "10.0.0.1"; }
-    static std::vector<std::string> addresses() {
-        std::vector<std::string> all{loopback(), node(), gateway()};
-        if (!ipv6()) {
-            all.emplace_back("127.0.0.77");
-        }
-        return all;
-    }
 };
-class LoopbackProgram : public LoopbackBase {};
+class LoopbackProgram : public LoopbackBase, public testing::WithParamInterface<Family> {
+protected:
+    LoopbackProgram() : LoopbackBase(GetParam()) {}
+};
 
 TEST_P(Loopback, LeadsTheHostToPublishedPortsByEachOfItsAddresses) {
     const auto blue = connect("blue", publishing());
@@ -117,23 +117,14 @@ TEST_P(Loopback, IsTheHostsOwnOtherwise) {
     EXPECT_TRUE(meet(protocol(), {""}, {"", {loopback(), 8080}}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Loopback,
-                         testing::Combine(testing::Values(Protocol::tcp, Protocol::udp),
-                                          testing::Values(Family::ipv4, Family::ipv6)),
-                         [](const auto& of) {
-                             const bool ipv6 = std::get<Family>(of.param) == Family::ipv6;
-                             return testing::PrintToString(std::get<Protocol>(of.param)) + (ipv6 ? "_IPv6" : "");
-                         });
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(Loopback, Protocol::tcp, Protocol::udp);
 
-TEST_F(LoopbackProgram, CarriesStreamsBothWays) {
-    const auto blue = connect("blue", publishing()),
-               red = connect("red", publishing(Json::object(), 9090, Family::ipv6));
-    for (const std::string address : {"127.0.0.1", node_address, "::1", node_ipv6}) {
-        const End end{address, 0};
-        auto listener =
-            Socket::listener(end.is_ipv6() ? red.netns : blue.netns, {end.is_ipv6() ? "::" : "0.0.0.0", 80});
-        auto client = Socket::tcp("", {end.is_ipv6() ? "::" : "0.0.0.0", 0});
-        ASSERT_EQ(client.connect({address, static_cast<std::uint16_t>(end.is_ipv6() ? 9090 : 8080)}), 0) << address;
+TEST_P(LoopbackProgram, CarriesStreamsBothWays) {
+    const auto blue = connect("blue", publishing());
+    for (const auto& address : {loopback(), node()}) {
+        auto listener = Socket::listener(blue.netns, any(80));
+        auto client = Socket::tcp("", any());
+        ASSERT_EQ(client.connect({address, 8080}), 0) << address;
         auto server = listener.accept();
         ASSERT_TRUE(server);
         EXPECT_TRUE(carries(client, *server, 20 << 20)) << address;
@@ -141,38 +132,38 @@ TEST_F(LoopbackProgram, CarriesStreamsBothWays) {
     }
 }
 
-TEST_F(LoopbackProgram, SaysAtOnceThatNobodyListensInTheSandbox) {
-    const auto blue = connect("blue", publishing()),
-               red = connect("red", publishing(Json::object(), 9090, Family::ipv6));
-    for (const std::string address : {"127.0.0.1", node_address}) {
-        EXPECT_EQ(Socket::tcp("").connect({address, 8080}), ECONNREFUSED) << address;
-    }
-    for (const std::string address : {"::1", node_ipv6}) {
-        EXPECT_EQ(Socket::tcp("", {"::", 0}).connect({address, 9090}), ECONNREFUSED) << address;
+TEST_P(LoopbackProgram, SaysAtOnceThatNobodyListensInTheSandbox) {
+    const auto blue = connect("blue", publishing());
+    for (const auto& address : {loopback(), node()}) {
+        EXPECT_EQ(Socket::tcp("", any()).connect({address, 8080}), ECONNREFUSED) << address;
     }
 }
 
 // An error about a datagram of the host's own is not turned to whoever it is about, which is the sandbox itself.
-TEST_F(LoopbackProgram, DropsTheErrorAboutADatagramThatNobodyListensFor) {
+TEST_P(LoopbackProgram, DropsTheErrorAboutADatagramThatNobodyListensFor) {
     const auto blue = connect("blue", publishing());
     Tap inside(blue.netns, "eth0");
-    auto client = Socket::udp("");
-    client.send_to({"127.0.0.1", 8080}, "is there anybody?");
+    auto client = Socket::udp("", any());
+    client.send_to({loopback(), 8080}, "is there anybody?");
     EXPECT_TRUE(eventually([] { return count_of("drop-no-flow") == 1; })) << ctl({"stats", "-i", "0"}).out;
-    client.send_to({"127.0.0.1", 8080}, "and now?");
+    client.send_to({loopback(), 8080}, "and now?");
     const auto came_back = inside.next(
-        [](const Seen& seen) { return !seen.outgoing && seen.frame.size() > 23 && seen.frame[23] == IPPROTO_ICMP; },
+        [](const Seen& seen) {
+            const auto layout = layout_of_frame(seen.frame);
+            return !seen.outgoing && layout && layout->protocol == IPPROTO_ICMP &&
+                   is_icmp_error(layout->family, seen.frame.at(layout->transport));
+        },
         silence);
     EXPECT_FALSE(came_back);
 }
 
 // From one port to two addresses of the host: to the sandbox the two must not look like one.
-TEST_F(LoopbackProgram, KeepsConnectionsFromOnePortApart) {
+TEST_P(LoopbackProgram, KeepsConnectionsFromOnePortApart) {
     const auto blue = connect("blue", publishing());
-    auto listener = Socket::listener(blue.netns, {"0.0.0.0", 80});
-    auto one = Socket::tcp("", {node_address, 5000}), other = Socket::tcp("", {"127.0.0.1", 5000});
-    ASSERT_EQ(one.connect({node_address, 8080}), 0);
-    ASSERT_EQ(other.connect({"127.0.0.1", 8080}), 0);
+    auto listener = Socket::listener(blue.netns, any(80));
+    auto one = Socket::tcp("", {node(), 5000}), other = Socket::tcp("", {loopback(), 5000});
+    ASSERT_EQ(one.connect({node(), 8080}), 0);
+    ASSERT_EQ(other.connect({loopback(), 8080}), 0);
     auto first = listener.accept(), second = listener.accept();
     ASSERT_TRUE(first && second);
     ASSERT_TRUE(first->send("first") && second->send("second"));
@@ -180,29 +171,29 @@ TEST_F(LoopbackProgram, KeepsConnectionsFromOnePortApart) {
     EXPECT_EQ(other.receive()->text, "second");
 }
 
-TEST_F(LoopbackProgram, DropsADatagramThatTheSandboxCouldNotTakeAndCountsIt) {
+TEST_P(LoopbackProgram, DropsADatagramThatTheSandboxCouldNotTakeAndCountsIt) {
     const auto blue = connect("blue", publishing());
-    auto service = Socket::udp(blue.netns, {"0.0.0.0", 80});
-    auto client = Socket::udp("");
-    client.send_to({"127.0.0.1", 8080}, std::string(20000, 'x'));
+    auto service = Socket::udp(blue.netns, any(80));
+    auto client = Socket::udp("", any());
+    client.send_to({loopback(), 8080}, std::string(20000, 'x'));
     EXPECT_TRUE(eventually([] { return count_of("drop-too-big") == 1; }));
-    client.send_to({"127.0.0.1", 8080}, std::string(1400, 'x'));
+    client.send_to({loopback(), 8080}, std::string(1400, 'x'));
     EXPECT_TRUE(service.receive());
 }
 
-TEST_F(LoopbackProgram, IsThereFromTheFirstPublishedPortToTheLast) {
+TEST_P(LoopbackProgram, IsThereFromTheFirstPublishedPortToTheLast) {
     EXPECT_THAT(programs_on("lo", Direction::egress), IsEmpty());
     const auto keeper = connect("keeper"), blue = connect("blue", publishing()),
                red = connect("red", publishing(Json::object(), 9090));
     EXPECT_THAT(programs_on("lo", Direction::egress), ElementsAre("from_loopback"));
     disconnect(blue, publishing());
     EXPECT_THAT(programs_on("lo", Direction::egress), ElementsAre("from_loopback"));
-    EXPECT_TRUE(seen_by(red, Protocol::tcp, {"127.0.0.1", 9090}));
+    EXPECT_TRUE(seen_by(red, Protocol::tcp, {loopback(), 9090}));
     disconnect(red, publishing(Json::object(), 9090));
     EXPECT_THAT(programs_on("lo", Direction::egress), IsEmpty());
 }
 
-TEST_F(LoopbackProgram, GoesWithTheLastSandboxAndAFailedAdd) {
+TEST_P(LoopbackProgram, GoesWithTheLastSandboxAndAFailedAdd) {
     const auto netns = world_.add_namespace("red");
     const auto before = Snapshot::take();
     EXPECT_TRUE(succeeded(add("red", netns, publishing())));
@@ -215,7 +206,7 @@ TEST_F(LoopbackProgram, GoesWithTheLastSandboxAndAFailedAdd) {
 }
 
 // A runtime's CHECK, with what an operator has broken by accident.
-TEST_F(LoopbackProgram, IsMissedByCheckAndMadeAgainByTheNextAdd) {
+TEST_P(LoopbackProgram, IsMissedByCheckAndMadeAgainByTheNextAdd) {
     const auto blue = connect("blue", publishing());
     auto conf = publishing();
     conf["prevResult"] = blue.reply;
@@ -225,8 +216,10 @@ TEST_F(LoopbackProgram, IsMissedByCheckAndMadeAgainByTheNextAdd) {
     EXPECT_TRUE(refused(answer_to(check), 103, {"from_loopback", "lo"}));
     connect("red", publishing(Json::object(), 9090));
     EXPECT_TRUE(succeeded(answer_to(check)));
-    EXPECT_TRUE(seen_by(blue, Protocol::udp, {"127.0.0.1", 8080}));
+    EXPECT_TRUE(seen_by(blue, Protocol::udp, {loopback(), 8080}));
 }
+
+FOR_BOTH_FAMILIES(LoopbackProgram);
 
 }  // namespace
 }  // namespace causeway::test::loopback_test

@@ -2,10 +2,9 @@
 // Uplinks and MTU: which devices lead to the world, and how large a packet may be.
 #include <gmock/gmock.h>
 
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::mtu_test {
 namespace {
@@ -14,14 +13,23 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 // A second way to the world: up1 198.51.100.129/25, towards dn1 198.51.100.130.
-class Uplinks : public Host {
+class Uplinks : public EachFamily {
 protected:
     void SetUp() override {
         ip({"link", "add", "up1", "type", "veth", "peer", "name", "dn1", "netns", "world"});
-        ip({"addr", "add", "198.51.100.129/25", "dev", "up1"});
-        ip({"link", "set", "up1", "up"});
-        ip({"addr", "add", "198.51.100.130/25", "dev", "dn1"}, world_.world());
+        ip_here({"addr", "add", "198.51.100.130/25", "dev", "dn1", "nodad"}, world_.world());
         ip({"link", "set", "dn1", "up"}, world_.world());
+        set_up1();
+    }
+
+    // Until its carrier is there, and its routes with it.
+    void set_up1() {
+        ip_here({"addr", "add", "198.51.100.129/25", "dev", "up1", "nodad"});
+        ip({"link", "set", "up1", "up"});
+        ASSERT_TRUE(eventually([&] {
+            return !ip_json_here({"route", "show", "table", "local", "198.51.100.129"}).empty() &&
+                   ip_here({"route"}).find("linkdown") == std::string::npos;
+        }));
     }
 
     static int mtu_of(const std::string& device, const std::string& netns = {}) {
@@ -29,7 +37,7 @@ protected:
     }
 };
 
-TEST_F(Uplinks, AreAllThatHaveAnAddressByDefault) {
+TEST_P(Uplinks, AreAllThatHaveAnAddressByDefault) {
     ip({"link", "add", "bare0", "type", "veth", "peer", "name", "bare1"});
     ip({"link", "set", "bare0", "up"});
     const auto blue = connect("blue");
@@ -37,39 +45,37 @@ TEST_F(Uplinks, AreAllThatHaveAnAddressByDefault) {
     EXPECT_THAT(programs_on("up1", Direction::ingress), ElementsAre("from_uplink"));
     EXPECT_THAT(programs_on("bare0", Direction::ingress), IsEmpty());
     EXPECT_THAT(programs_on("cw0", Direction::ingress), IsEmpty());
-    const auto over0 = meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}});
-    const auto over1 = meet(Protocol::tcp, {blue.netns}, {world_.world(), {"198.51.100.130", 80}});
+    const auto over0 = meet(Protocol::tcp, {blue.netns}, server(80));
+    const auto over1 = meet(Protocol::tcp, {blue.netns}, {world_.world(), {here("198.51.100.130"), 80}});
     EXPECT_TRUE(over0);
     EXPECT_TRUE(over1);
-    EXPECT_EQ(over0.seen.address, node_address);
-    EXPECT_EQ(over1.seen.address, "198.51.100.129");
+    EXPECT_EQ(over0.seen.address, here(node_address));
+    EXPECT_EQ(over1.seen.address, here("198.51.100.129"));
 }
 
-TEST_F(Uplinks, AreThoseThatAreNamed) {
+TEST_P(Uplinks, AreThoseThatAreNamed) {
     const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));
     EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));
     EXPECT_THAT(programs_on("up1", Direction::ingress), IsEmpty());
-    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}}));
-    EXPECT_FALSE(knock(Protocol::udp, {blue.netns}, {world_.world(), {"198.51.100.130", 53}}));
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server(53)));
+    EXPECT_FALSE(knock(Protocol::udp, {blue.netns}, {world_.world(), {here("198.51.100.130"), 53}}));
     EXPECT_GE(count_of("drop-no-uplink"), 1U);
 }
 
-TEST_F(Uplinks, ThatComeLaterServeFromTheNextAddOn) {
+TEST_P(Uplinks, ThatComeLaterServeFromTheNextAddOn) {
     ip({"link", "set", "up1", "down"});
     ip({"addr", "flush", "dev", "up1"});
     const auto blue = connect("blue");
     EXPECT_THAT(programs_on("up1", Direction::ingress), IsEmpty());
-    ip({"addr", "add", "198.51.100.129/25", "dev", "up1"});
-    ip({"link", "set", "up1", "up"});
+    set_up1();
     const auto red = connect("red");
     EXPECT_THAT(programs_on("up1", Direction::ingress), ElementsAre("from_uplink"));
     for (const auto& sandbox : {blue, red}) {
-        EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {"198.51.100.130", 80}})) << sandbox.id;
+        EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {here("198.51.100.130"), 80}})) << sandbox.id;
     }
 }
 
-TEST_F(Uplinks, AreLeftByTheLastDel) {
-    EXPECT_TRUE(eventually([] { return ip({"route"}).find("linkdown") == std::string::npos; })) << "carriers are up";
+TEST_P(Uplinks, AreLeftByTheLastDel) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue");
     disconnect(blue);
@@ -77,7 +83,7 @@ TEST_F(Uplinks, AreLeftByTheLastDel) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Uplinks, ThatVanishDoNotKeepTheLastDelFromItsWork) {
+TEST_P(Uplinks, ThatVanishDoNotKeepTheLastDelFromItsWork) {
     const auto blue = connect("blue");
     ip({"link", "del", "up1"});
     EXPECT_TRUE(succeeded(del("blue", blue.netns)));
@@ -85,7 +91,7 @@ TEST_F(Uplinks, ThatVanishDoNotKeepTheLastDelFromItsWork) {
     EXPECT_NE(run({"test", "-e", "/sys/fs/bpf/causeway"}).status, 0);
 }
 
-TEST_F(Uplinks, SetTheMtuByTheSmallest) {
+TEST_P(Uplinks, SetTheMtuByTheSmallest) {
     ip({"link", "set", "up1", "mtu", "1400"});
     const auto blue = connect("blue");
     EXPECT_EQ(mtu_of("eth0", blue.netns), 1400);
@@ -94,20 +100,20 @@ TEST_F(Uplinks, SetTheMtuByTheSmallest) {
     EXPECT_EQ(blue.reply.at("interfaces")[2].at("mtu"), 1400);
 }
 
-TEST_F(Uplinks, ThatAreNotNamedDoNotSetTheMtu) {
+TEST_P(Uplinks, ThatAreNotNamedDoNotSetTheMtu) {
     ip({"link", "set", "up1", "mtu", "1400"});
     const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));
     EXPECT_EQ(mtu_of("eth0", blue.netns), 1500);
 }
 
-TEST_F(Uplinks, GiveWayToAConfiguredMtu) {
+TEST_P(Uplinks, GiveWayToAConfiguredMtu) {
     ip({"link", "set", "up1", "mtu", "1400"});
     const auto blue = connect("blue", configuration({{"mtu", 1280}}));
     EXPECT_EQ(mtu_of("eth0", blue.netns), 1280);
     EXPECT_EQ(mtu_of(blue.host_end), 1280);
 }
 
-TEST_F(Uplinks, OfAnMtuThatNeedsJumboFramesCarryThem) {
+TEST_P(Uplinks, OfAnMtuThatNeedsJumboFramesCarryThem) {
     for (const auto* device : {"up0", "up1"}) {
         ip({"link", "set", device, "mtu", "9000"});
     }
@@ -116,11 +122,11 @@ TEST_F(Uplinks, OfAnMtuThatNeedsJumboFramesCarryThem) {
     EXPECT_EQ(mtu_of("eth0", blue.netns), 9000);
     auto near = open_line({blue.netns}, {red.netns, {red.address, 80}});
     EXPECT_TRUE(carries(near.client, near.server, 1 << 20));
-    auto far = open_line({blue.netns}, {world_.world(), {world_address, 80}});
+    auto far = open_line({blue.netns}, server(80));
     EXPECT_TRUE(carries(far.client, far.server, 1 << 20));
 }
 
-TEST_F(Uplinks, GiveWayToTheLargestMtuThatAVethHas) {
+TEST_P(Uplinks, GiveWayToTheLargestMtuThatAVethHas) {
     const auto blue = connect("blue", configuration({{"mtu", 65535}})), red = connect("red");
     EXPECT_EQ(mtu_of("eth0", blue.netns), 65535);
     EXPECT_EQ(mtu_of("eth0", red.netns), 1500) << "each ADD has its own";
@@ -128,10 +134,15 @@ TEST_F(Uplinks, GiveWayToTheLargestMtuThatAVethHas) {
     EXPECT_TRUE(carries(line.client, line.server, 1 << 20));
 }
 
-// Beyond what a packet's length field can say. The uplink takes no more than 64 KiB at once.
-class LargeSegments : public Host {
+FOR_BOTH_FAMILIES(Uplinks);
+
+// Beyond what a packet's length field can say, which "gsoMaxSize" is about with IPv4 alone. The uplink takes no more
+// than 64 KiB at once.
+class LargeSegments : public OfFamily {
 protected:
     static constexpr std::size_t size = 64U << 20;
+
+    LargeSegments() : OfFamily(Family::ipv4) {}
 
     // Of what the sandbox has sent: bytes of a packet, as it leaves before it is segmented.
     static double mean_size(const std::string& netns) {
@@ -155,7 +166,7 @@ TEST_F(LargeSegments, CrossBetweenSandboxes) {
 
 TEST_F(LargeSegments, ReachAWorldWhoseUplinkCannotTakeThem) {
     const auto blue = connect("blue", conf_);
-    auto line = open_line({blue.netns}, {world_.world(), {world_address, 80}});
+    auto line = open_line({blue.netns}, server(80));
     EXPECT_TRUE(carries(line.client, line.server, size));
     EXPECT_GT(mean_size(blue.netns), 65536);
 }

@@ -299,10 +299,7 @@ TEST_P(IcmpErrorsFromAStranger, DoNotPass) {
     EXPECT_EQ(out.size(), 0U) << describe(out);
 }
 
-INSTANTIATE_TEST_SUITE_P(By, IcmpErrorsFromAStranger,
-                         testing::Values(Translation(Translator::causeway, Family::ipv4),
-                                         Translation(Translator::causeway, Family::ipv6)),
-                         testing::PrintToStringParamName());
+FOR_CAUSEWAY_AND_BOTH_FAMILIES(IcmpErrorsFromAStranger);
 
 // RFC 5508, REQ-6: "MUST NOT refresh or delete".
 class IcmpErrorsAboutAnIdleFlow : public Crossroads {};
@@ -323,7 +320,7 @@ TEST_P(IcmpErrorsAboutAnIdleFlow, DoNotKeepIt) {
     EXPECT_GT(errors, 0U);
 }
 
-FOR_BOTH_TRANSLATORS(IcmpErrorsAboutAnIdleFlow);
+FOR_BOTH_TRANSLATORS_AND_FAMILIES(IcmpErrorsAboutAnIdleFlow);
 
 }  // namespace
 }  // namespace causeway::test::nat_icmp_test

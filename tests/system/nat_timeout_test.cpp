@@ -174,10 +174,7 @@ TEST_P(EndedFlows, BeginAnewWhenTheirSandboxSpeaksAgain) {
     EXPECT_TRUE(flows == 1 || Clock::now() - again + coarse >= idle_time) << flows;
 }
 
-INSTANTIATE_TEST_SUITE_P(By, EndedFlows,
-                         testing::Values(Translation(Translator::causeway, Family::ipv4),
-                                         Translation(Translator::causeway, Family::ipv6)),
-                         testing::PrintToStringParamName());
+FOR_CAUSEWAY_AND_BOTH_FAMILIES(EndedFlows);
 
 }  // namespace
 }  // namespace causeway::test::nat_timeout_test

@@ -11,6 +11,7 @@ namespace {
 
 class Neighbours : public EachProtocol {};
 class Sandboxes : public EachFamily {};
+class SandboxesOfBothFamilies : public Host {};
 
 TEST_P(Neighbours, MeetUnderTheirOwnAddresses) {
     const auto blue = connect("blue"), red = connect("red");
@@ -127,21 +128,14 @@ TEST_P(Sandboxes, SendNothingUnderAForeignMac) {
     EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {red.netns, {red.address, 5353}}));
 }
 
-// Of IPv6: tests/datapath/nd_test.cpp, and the stacks' own in all other stories.
-class SandboxesOfIPv4 : public Sandboxes {};
-
-// Asks by ARP, as a frame that the sandbox's stack has no part in.
+// Asks who has an address, by a frame that the sandbox's stack has no part in.
 class Asker {
 public:
     explicit Asker(const Sandbox& sandbox) : sandbox_(sandbox), tap_(sandbox.netns, "eth0") {}
 
-    // With sender 0.0.0.0 it is the probe for a duplicate address (RFC 5227, section 2.1.1).
     bool answered(const std::string& target, const std::string& sender, std::chrono::milliseconds time) {
-        const Mac own = mac_of(sandbox_.mac);
-        tap_.send((Ethernet{.source = own, .destination = "ff:ff:ff:ff:ff:ff"_mac} /
-                   Arp{.sender_mac = own, .sender = ip_of(sender), .target = ip_of(target)})
-                      .bytes());
-        return tap_.next([](const Seen& seen) { return is_arp_reply(seen.frame); }, time).has_value();
+        tap_.send(neighbour_question(mac_of(sandbox_.mac), sender, target).bytes());
+        return tap_.next([](const Seen& seen) { return is_neighbour_answer(seen.frame); }, time).has_value();
     }
 
 private:
@@ -149,30 +143,30 @@ private:
     Tap tap_;
 };
 
-TEST_P(SandboxesOfIPv4, FindTheirOwnAddressFree) {
+TEST_P(Sandboxes, FindTheirOwnAddressFree) {
     const auto blue = connect("blue"), red = connect("red");
     Asker asker(blue);
-    EXPECT_FALSE(asker.answered(blue.address, "0.0.0.0", silence));
+    EXPECT_FALSE(asker.answered(blue.address, any().address, silence));
     EXPECT_FALSE(asker.answered(blue.address, blue.address, silence)) << "an announcement";
-    EXPECT_TRUE(asker.answered(red.address, "0.0.0.0", patience)) << "a neighbour's is taken";
-    EXPECT_TRUE(asker.answered("10.0.0.1", "0.0.0.0", patience)) << "the gateway's too";
+    EXPECT_TRUE(asker.answered(red.address, any().address, patience)) << "a neighbour's is taken";
+    EXPECT_TRUE(asker.answered(here("10.0.0.1"), any().address, patience)) << "the gateway's too";
 }
 
-TEST_P(SandboxesOfIPv4, GetNoAnswerForAnAddressThatNobodyHas) {
+TEST_P(Sandboxes, GetNoAnswerForAnAddressThatNobodyHas) {
     const auto blue = connect("blue");
     Asker asker(blue);
-    EXPECT_TRUE(asker.answered("10.0.0.1", blue.address, patience));
-    for (const std::string nobody : {"10.0.0.99", "203.0.113.2", "0.0.0.0"}) {
+    EXPECT_TRUE(asker.answered(here("10.0.0.1"), blue.address, patience));
+    for (const auto& nobody : all_here({"10.0.0.99", "203.0.113.2", "0.0.0.0"})) {
         EXPECT_FALSE(asker.answered(nobody, blue.address, silence)) << nobody;
     }
-    EXPECT_EQ(count_of("drop-arp-no-answer"), 3U);
+    EXPECT_EQ(count_of(family() == Family::ipv6 ? "drop-nd-no-answer" : "drop-arp-no-answer"), 3U);
 }
 
-TEST_P(SandboxesOfIPv4, GetNoAnswerUnderAForeignAddress) {
+TEST_P(Sandboxes, GetNoAnswerUnderAForeignAddress) {
     const auto blue = connect("blue"), red = connect("red");
     Asker asker(blue);
-    EXPECT_FALSE(asker.answered("10.0.0.1", red.address, silence));
-    EXPECT_EQ(count_of("drop-spoofed-arp"), 1U);
+    EXPECT_FALSE(asker.answered(here("10.0.0.1"), red.address, silence));
+    EXPECT_EQ(count_of(family() == Family::ipv6 ? "drop-bad-nd" : "drop-spoofed-arp"), 1U);
 }
 
 TEST_P(Sandboxes, AreGoneForTheirNeighboursAfterDel) {
@@ -184,7 +178,7 @@ TEST_P(Sandboxes, AreGoneForTheirNeighboursAfterDel) {
 }
 
 // As a person tries it who has read "fe80::..." on the gateway device: the kernel sends from its own such address.
-TEST_P(SandboxesOfIPv4, ReachTheGatewayByItsLinkLocalAddress) {
+TEST_F(SandboxesOfBothFamilies, ReachTheGatewayByItsLinkLocalAddress) {
     const auto blue = connect("blue", dual_configuration());
     for (const auto& address : ip_json({"-6", "addr", "show", "dev", "cw0", "scope", "link"})[0].at("addr_info")) {
         const std::string gateway = std::string(address.at("local")) + "%eth0";
@@ -195,7 +189,5 @@ TEST_P(SandboxesOfIPv4, ReachTheGatewayByItsLinkLocalAddress) {
 }
 
 FOR_BOTH_FAMILIES(Sandboxes);
-INSTANTIATE_TEST_SUITE_P(Of, SandboxesOfIPv4, testing::Values(Family::ipv4), testing::PrintToStringParamName());
-
 }  // namespace
 }  // namespace causeway::test::neighbour_story_test

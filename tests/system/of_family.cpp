@@ -21,15 +21,34 @@ OfFamily::OfFamily(Family family) : family_(family) {
     }
 }
 
-std::string OfFamily::ip_here(std::vector<std::string> arguments, const std::string& netns) const {
-    for (auto& argument : arguments) {
-        argument = here(argument);
+std::vector<std::string> OfFamily::all_here(std::vector<std::string> texts) const {
+    for (auto& text : texts) {
+        text = here(text);
     }
-    return ip(arguments, netns);
+    return texts;
+}
+
+std::string OfFamily::ip_here(std::vector<std::string> arguments, const std::string& netns) const {
+    arguments.insert(arguments.begin(), ip_flag());
+    return ip(all_here(arguments), netns);
+}
+
+Json OfFamily::ip_json_here(std::vector<std::string> arguments, const std::string& netns) const {
+    arguments.insert(arguments.begin(), ip_flag());
+    return ip_json(all_here(arguments), netns);
+}
+
+testing::AssertionResult OfFamily::refused(const Answer& answer, int code,
+                                           const std::vector<std::string>& parts) const {
+    return test::refused(answer, code, all_here(parts));
+}
+
+std::string OfFamily::setting(const std::string& device, const std::string& name) const {
+    return std::string(family_ == Family::ipv6 ? "net/ipv6/conf/" : "net/ipv4/conf/") + device + "/" + name;
 }
 
 void OfFamily::forward(const std::string& netns) const {
-    set_sysctl(family_ == Family::ipv6 ? "net/ipv6/conf/all/forwarding" : "net/ipv4/ip_forward", "1", netns);
+    set_sysctl(setting("all", "forwarding"), "1", netns);
 }
 
 std::string name_of_story(const testing::TestParamInfo<std::tuple<Protocol, Family>>& of) {

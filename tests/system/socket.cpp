@@ -198,20 +198,24 @@ bool Socket::ready(short events, std::chrono::milliseconds time) const {
     }
 }
 
+// An error that comes while the kernel is still sending is told by poll(2) only where it is in the error queue, which
+// IPv6 has on request; else the next attempt is waited for.
 int Socket::connect(const End& remote, std::chrono::milliseconds time) {
     const auto name = name_of(remote);
-    if (::connect(fd_, &name.any, size_of(name)) == 0) {
-        return 0;
+    const auto queue_errors = [&](bool wanted) {
+        if (remote.is_ipv6()) {
+            set(IPPROTO_IPV6, IPV6_RECVERR, wanted);
+        }
+    };
+    queue_errors(true);
+    int error = ::connect(fd_, &name.any, size_of(name)) == 0 ? 0 : errno;
+    if (error == EINPROGRESS && ready(POLLOUT, time)) {
+        socklen_t size = sizeof(error);
+        getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    } else if (error == EINPROGRESS) {
+        error = ETIMEDOUT;
     }
-    if (errno != EINPROGRESS) {
-        return errno;
-    }
-    if (!ready(POLLOUT, time)) {
-        return ETIMEDOUT;
-    }
-    int error = 0;
-    socklen_t size = sizeof(error);
-    getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    queue_errors(false);
     return error;
 }
 

@@ -2,29 +2,25 @@
 // How much room the host has for flows and for sandboxes: as much as is configured, and what happens when it is full.
 #include <gtest/gtest.h>
 
-#include <cerrno>
-
 #include "tests/system/snapshot.hpp"
 #include "tests/system/translator.hpp"
 
 namespace causeway::test::table_test {
 namespace {
 
-class Tables : public Host {
+class Tables : public EachFamily {
 protected:
     static Json with_tables(const Json& tables, const Json& patch = Json::object()) {
         auto conf = configuration(patch);
         conf["tables"] = tables;
         return conf;
     }
-    static Answer status(const Json& conf) {
+    Answer status(const Json& conf) const {
         return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
     }
-
-    Place server(std::uint16_t port = 8080) const { return {world_.world(), {world_address, port}}; }
 };
 
-TEST_F(Tables, AreAsLargeAsTheFirstAddSaysAndAnotherSizeIsRefused) {
+TEST_P(Tables, AreAsLargeAsTheFirstAddSaysAndAnotherSizeIsRefused) {
     const auto blue = connect("blue", with_tables({{"flows", 1000}, {"sandboxes", 2}}));
     const auto netns = world_.add_namespace("red");
     const auto before = Snapshot::take({netns});
@@ -39,13 +35,13 @@ TEST_F(Tables, AreAsLargeAsTheFirstAddSaysAndAnotherSizeIsRefused) {
     EXPECT_TRUE(succeeded(add("red", netns, with_tables({{"flows", 2000}})))) << "nobody uses the old ones any more";
 }
 
-TEST_F(Tables, AreTakenAsTheyAreByWhoeverAsksForNoSize) {
+TEST_P(Tables, AreTakenAsTheyAreByWhoeverAsksForNoSize) {
     const auto blue = connect("blue", with_tables({{"flows", 1000}}));
     const auto red = connect("red");
     EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, server()));
 }
 
-TEST_F(Tables, OfSandboxesThatAreFullRefuseAnotherAndSaySo) {
+TEST_P(Tables, OfSandboxesThatAreFullRefuseAnotherAndSaySo) {
     const auto conf = with_tables({{"sandboxes", 2}});
     const auto blue = connect("blue", conf), red = connect("red", conf);
     const auto netns = world_.add_namespace("green");
@@ -58,7 +54,7 @@ TEST_F(Tables, OfSandboxesThatAreFullRefuseAnotherAndSaySo) {
 }
 
 // Sixteen flows: each sandbox takes all that it may, and then there are more sandboxes.
-TEST_F(Tables, OfFlowsThatAreFullRefuseNewFlowsAtOnceAndTouchNoLiveOne) {
+TEST_P(Tables, OfFlowsThatAreFullRefuseNewFlowsAtOnceAndTouchNoLiveOne) {
     constexpr std::size_t room = 16;
     const auto conf = with_tables({{"flows", room}}, {{"timeouts", {{"tcpClosing", 1}}}});
     let_errors_flow("");
@@ -68,11 +64,11 @@ TEST_F(Tables, OfFlowsThatAreFullRefuseNewFlowsAtOnceAndTouchNoLiveOne) {
     while (sandboxes.size() <= room && (sandboxes.empty() || count_of("drop-table-full") == 0)) {
         sandboxes.push_back(connect("sandbox" + std::to_string(sandboxes.size()), conf));
         for (bool refused = false; !refused;) {
-            auto client = Socket::tcp(sandboxes.back().netns);
+            auto client = Socket::tcp(sandboxes.back().netns, any());
             const int refusal = client.connect(server().end);
             refused = refusal != 0;
             if (refused) {
-                EXPECT_EQ(refusal, EHOSTUNREACH) << "at once, and not a time-out";
+                EXPECT_EQ(refusal, prohibited()) << "at once, and not a time-out";
                 continue;
             }
             auto accepted = listener.accept();
@@ -90,12 +86,14 @@ TEST_F(Tables, OfFlowsThatAreFullRefuseNewFlowsAtOnceAndTouchNoLiveOne) {
     lines.erase(lines.begin());  // both ends close
     const auto late = connect("late", conf);
     EXPECT_TRUE(
-        eventually([&] { return Socket::tcp(late.netns).connect(server().end) == 0; }, std::chrono::seconds(15)))
+        eventually([&] { return Socket::tcp(late.netns, any()).connect(server().end) == 0; }, std::chrono::seconds(15)))
         << "a flow that has ended leaves its place to another";
     for (auto& line : lines) {
         EXPECT_TRUE(alive(line));
     }
 }
+
+FOR_BOTH_FAMILIES(Tables);
 
 }  // namespace
 }  // namespace causeway::test::table_test

@@ -84,7 +84,6 @@ protected:
     Translating();
 
     bool is_causeway() const { return GetParam().by == Translator::causeway; }
-    const char* ip_flag() const { return family() == Family::ipv6 ? "-6" : "-4"; }
     // All sandboxes of one test have the same terms.
     Party join(const std::string& id, const Terms& terms = {});
 
@@ -101,6 +100,11 @@ private:
 
 #define FOR_BOTH_TRANSLATORS(Fixture)                                                                \
     INSTANTIATE_TEST_SUITE_P(By, Fixture, testing::Values(Translator::causeway, Translator::kernel), \
+                             testing::PrintToStringParamName())
+#define FOR_CAUSEWAY_AND_BOTH_FAMILIES(Fixture)                                                \
+    INSTANTIATE_TEST_SUITE_P(By, Fixture,                                                      \
+                             testing::Values(Translation(Translator::causeway, Family::ipv4),  \
+                                             Translation(Translator::causeway, Family::ipv6)), \
                              testing::PrintToStringParamName())
 #define FOR_BOTH_TRANSLATORS_AND_FAMILIES(Fixture)                                            \
     INSTANTIATE_TEST_SUITE_P(By, Fixture,                                                     \

@@ -111,19 +111,6 @@ std::optional<Seen> Tap::next(const std::function<bool(const Seen&)>& wanted, st
     }
 }
 
-bool is_ipv4(const Bytes& frame, std::uint8_t protocol, const std::string& source, const std::string& destination) {
-    constexpr std::size_t headers = ETH_HLEN + 20;
-    if (frame.size() < headers || frame[12] != 0x08 || frame[13] != 0x00 || frame[23] != protocol) {
-        return false;
-    }
-    const auto has = [&](std::size_t offset, const std::string& address) {
-        in_addr wanted{};
-        return address.empty() || (inet_pton(AF_INET, address.c_str(), &wanted) == 1 &&
-                                   std::memcmp(&frame[offset], &wanted, sizeof(wanted)) == 0);
-    };
-    return has(26, source) && has(30, destination);
-}
-
 bool is_packet(const Bytes& frame, std::uint8_t protocol, const std::string& source, const std::string& destination) {
     const auto layout = layout_of_frame(frame);
     if (!layout || layout->protocol != protocol) {
@@ -138,8 +125,29 @@ bool is_packet(const Bytes& frame, std::uint8_t protocol, const std::string& sou
     return has(layout->source(), source) && has(layout->destination(), destination);
 }
 
-bool is_arp_reply(const Bytes& frame) {
-    return frame.size() >= 42 && frame[12] == 0x08 && frame[13] == 0x06 && frame[20] == 0 && frame[21] == 2;
+Frame neighbour_question(const Mac& own, const std::string& sender, const std::string& target) {
+    Ip6 from, to, group = "ff02::1:ff00:0"_ip6;  // RFC 4291, section 2.7.1
+    if (inet_pton(AF_INET6, target.c_str(), to.bytes.data()) != 1) {
+        return Ethernet{.source = own, .destination = "ff:ff:ff:ff:ff:ff"_mac} /
+               Arp{.sender_mac = own, .sender = ip_of(sender), .target = ip_of(target)};
+    }
+    if (inet_pton(AF_INET6, sender.c_str(), from.bytes.data()) != 1) {
+        fail("ask as " + sender);
+    }
+    std::copy_n(to.bytes.begin() + 13, 3, group.bytes.begin() + 13);
+    Mac multicast{{0x33, 0x33}};  // RFC 2464, section 7
+    std::copy_n(group.bytes.begin() + 12, 4, multicast.bytes.begin() + 2);
+    const Neighbour probe{.target = to};
+    const Neighbour question{.target = to, .source_link = own};
+    return Ethernet{.source = own, .destination = multicast} /
+           IPv6{.source = from, .destination = group, .hop_limit = 255} / (from == Ip6{} ? probe : question);
+}
+
+bool is_neighbour_answer(const Bytes& frame) {
+    const bool arp = frame.size() >= 42 && frame[12] == 0x08 && frame[13] == 0x06 && frame[20] == 0 && frame[21] == 2;
+    const bool nd = frame.size() >= 86 && frame[12] == 0x86 && frame[13] == 0xdd && frame[20] == IPPROTO_ICMPV6 &&
+                    frame[54] == neighbour_advertisement;
+    return arp || nd;
 }
 
 }  // namespace causeway::test

@@ -35,12 +35,13 @@ private:
     Socket socket_;
 };
 
-// IPv4 of this protocol number, from and to these addresses where given.
-bool is_ipv4(const Bytes& frame, std::uint8_t protocol, const std::string& source = {},
-             const std::string& destination = {});
-// The same of either family, by the frame's; ICMP by IPv4's number.
+// IP of either family and of this protocol number (ICMP by IPv4's), from and to these addresses where given.
 bool is_packet(const Bytes& frame, std::uint8_t protocol, const std::string& source = {},
                const std::string& destination = {});
-bool is_arp_reply(const Bytes& frame);
+
+// Who has that address, as a stack asks first (RFC 826; RFC 4861, section 4.3), and the answer of whoever it is. A
+// sender of 0.0.0.0 or :: probes for a duplicate (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2).
+Frame neighbour_question(const Mac& own, const std::string& sender, const std::string& target);
+bool is_neighbour_answer(const Bytes& frame);
 
 }  // namespace causeway::test
