@@ -2,12 +2,11 @@
 // ADD and DEL: what is said, what is made, and that all of it goes again.
 #include <gmock/gmock.h>
 
-#include <map>
+#include <set>
 
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::add_test {
 namespace {
@@ -15,18 +14,42 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::Not;
+using testing::UnorderedElementsAre;
+
+// 10.0.0.2, as IPv4's broadcast address would not be given out anyway.
+Json with_one_address() {
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0][0].update({{"subnet", "10.0.0.0/30"}, {"rangeEnd", "10.0.0.2"}});
+    return conf;
+}
 
 Json link_of(const std::string& device, const std::string& netns = {}) {
     return ip_json({"link", "show", device}, netns).at(0);
 }
 
-class Reply : public Host, public testing::WithParamInterface<std::string> {};
-class Add : public Host {};
-class Del : public Host {};
+class Reply : public OfFamily, public testing::WithParamInterface<std::tuple<std::string, Family>> {
+protected:
+    Reply() : OfFamily(std::get<Family>(GetParam())) {}
+};
+class Add : public EachFamily {
+protected:
+    // With their lengths. Of IPv6 not what a device makes of its MAC.
+    std::vector<std::string> addresses_of(const std::string& device, const std::string& netns = {}) const {
+        std::vector<std::string> found;
+        const auto links = ip_json_here({"addr", "show", "dev", device}, netns);
+        for (const auto& one : links.at(0).at("addr_info")) {
+            if (one.at("scope") == "global") {
+                found.push_back(std::string(one.at("local")) + "/" + std::to_string(one.at("prefixlen").get<int>()));
+            }
+        }
+        return found;
+    }
+};
+class Del : public EachFamily {};
+class DelOnce : public Del {};  // what has no family
 
 TEST_P(Reply, HasTheShapeOfTheVersionThatWasAsked) {
-    const std::string version = GetParam();
+    const auto& version = std::get<std::string>(GetParam());
     const auto blue = connect("blue", configuration({{"cniVersion", version}}));
     const bool newest = version == "1.1.0", ancient = version.starts_with("0.");
     EXPECT_EQ(blue.reply.at("cniVersion"), version);
@@ -40,18 +63,21 @@ TEST_P(Reply, HasTheShapeOfTheVersionThatWasAsked) {
     const auto& ip = blue.reply.at("ips")[0];
     EXPECT_EQ(ip.contains("version"), ancient) << ip;
     EXPECT_EQ(ip.at("interface"), 2);
-    EXPECT_EQ(ip.at("gateway"), "10.0.0.1");
-    EXPECT_EQ(blue.reply.at("routes"), Json::parse(R"([{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}])"));
+    EXPECT_EQ(ip.at("gateway"), here("10.0.0.1"));
+    EXPECT_EQ(blue.reply.at("routes"), conf_here(Json::parse(R"([{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}])")));
     EXPECT_TRUE(blue.reply.at("dns").is_object());
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, Reply, testing::Values("0.3.1", "0.4.0", "1.0.0", "1.1.0"), [](const auto& version) {
-    std::string name = "v" + version.param;
-    std::ranges::replace(name, '.', '_');
-    return name;
-});
+INSTANTIATE_TEST_SUITE_P(Versions, Reply,
+                         testing::Combine(testing::Values("0.3.1", "0.4.0", "1.0.0", "1.1.0"),
+                                          testing::Values(Family::ipv4, Family::ipv6)),
+                         [](const auto& of) {
+                             auto name = "v" + std::get<std::string>(of.param);
+                             std::ranges::replace(name, '.', '_');
+                             return name + (std::get<Family>(of.param) == Family::ipv6 ? "_IPv6" : "");
+                         });
 
-TEST_F(Add, NamesTheDevicesThatAreReallyThere) {
+TEST_P(Add, NamesTheDevicesThatAreReallyThere) {
     const auto blue = connect("blue");
     const auto& interfaces = blue.reply.at("interfaces");
     const std::vector<std::pair<std::string, std::string>> expected{
@@ -68,70 +94,73 @@ TEST_F(Add, NamesTheDevicesThatAreReallyThere) {
     }
 }
 
-TEST_F(Add, SetsUpTheSandbox) {
+TEST_P(Add, SetsUpTheSandbox) {
     const auto blue = connect("blue");
     EXPECT_THAT(link_of("lo", blue.netns).at("flags"), Contains("UP"));
-    const auto addresses = ip_json({"-4", "addr", "show", "eth0"}, blue.netns).at(0).at("addr_info");
-    ASSERT_EQ(addresses.size(), 1U);
-    EXPECT_EQ(addresses[0].at("local"), blue.address);
-    EXPECT_EQ(addresses[0].at("prefixlen"), 24);
-    EXPECT_EQ(addresses[0].at("broadcast"), "10.0.0.255");
-    const auto routes = ip_json({"-4", "route", "show"}, blue.netns);
-    ASSERT_EQ(routes.size(), 2U) << routes;
-    EXPECT_EQ(routes[0].at("dst"), "default");
-    EXPECT_EQ(routes[0].at("gateway"), "10.0.0.1");
-    EXPECT_EQ(routes[0].at("dev"), "eth0");
-    EXPECT_TRUE(ping(blue.netns, "127.0.0.1")) << "lo";
+    EXPECT_EQ(blue.address, here("10.0.0.2"));
+    EXPECT_THAT(addresses_of("eth0", blue.netns), ElementsAre(here("10.0.0.2/24")));
+    if (family() == Family::ipv4) {
+        EXPECT_THAT(ip_here({"addr", "show", "eth0"}, blue.netns), HasSubstr("brd 10.0.0.255"));
+    }
+    std::set<std::string> destinations;
+    for (const auto& route : ip_json_here({"route", "show"}, blue.netns)) {
+        destinations.insert(route.at("dst"));
+        EXPECT_EQ(route.at("dev"), "eth0");
+        EXPECT_EQ(route.value("gateway", ""), route.at("dst") == "default" ? here("10.0.0.1") : "");
+    }
+    destinations.erase("fe80::/64");
+    EXPECT_THAT(destinations, UnorderedElementsAre("default", here("10.0.0.0/24")));
+    EXPECT_TRUE(ping(blue.netns, loopback())) << "lo";
 }
 
-TEST_F(Add, SetsUpTheGatewayDevice) {
+TEST_P(Add, SetsUpTheGatewayDevice) {
     const auto blue = connect("blue");
-    const auto addresses = ip_json({"-4", "addr", "show", "cw0"}).at(0).at("addr_info");
-    ASSERT_EQ(addresses.size(), 1U);
-    EXPECT_EQ(addresses[0].at("local"), "10.0.0.1");
-    EXPECT_EQ(addresses[0].at("prefixlen"), 24);
+    EXPECT_THAT(addresses_of("cw0"), ElementsAre(here("10.0.0.1/24")));
     EXPECT_THAT(link_of("cw0").at("flags"), Contains("NOARP"));
-    EXPECT_THAT(ip({"route", "show", "10.0.0.0/24"}), HasSubstr("dev cw0"));
+    EXPECT_THAT(ip_here({"route", "show", "10.0.0.0/24"}), HasSubstr("dev cw0"));
     EXPECT_THAT(programs_on("cw0", Direction::egress), ElementsAre("from_host"));
     EXPECT_THAT(programs_on(blue.host_end, Direction::ingress), ElementsAre("from_sandbox"));
     EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));
 }
 
-TEST_F(Add, ForwardsOnItsOwnDeviceAlone) {
-    const auto all = sysctl("net/ipv4/ip_forward"), uplink = sysctl("net/ipv4/conf/up0/forwarding");
+TEST_P(Add, ForwardsOnItsOwnDeviceAlone) {
+    const auto all = sysctl(setting("all", "forwarding")), uplink = sysctl(setting("up0", "forwarding"));
     const auto blue = connect("blue");
-    EXPECT_EQ(sysctl("net/ipv4/conf/cw0/forwarding"), "1");
-    EXPECT_EQ(sysctl("net/ipv4/ip_forward"), all);
-    EXPECT_EQ(sysctl("net/ipv4/conf/up0/forwarding"), uplink);
+    EXPECT_EQ(sysctl(setting("cw0", "forwarding")), "1");
+    EXPECT_EQ(sysctl(setting("all", "forwarding")), all);
+    EXPECT_EQ(sysctl(setting("up0", "forwarding")), uplink);
     EXPECT_EQ(all, "0");
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server(80)));
 }
 
-TEST_F(Add, PassesDnsOn) {
+TEST_P(Add, PassesDnsOn) {
     const auto dns = Json::parse(R"({"nameservers": ["203.0.113.2"], "search": ["example.org"], "domain": "example"})");
     const auto blue = connect("blue", configuration({{"dns", dns}}));
-    EXPECT_EQ(blue.reply.at("dns"), dns);
+    EXPECT_EQ(blue.reply.at("dns"), conf_here(dns));
 }
 
-TEST_F(Add, ReadsResolvConf) {
-    must_run({"sh", "-c", "printf 'nameserver 203.0.113.2\\nsearch one two\\noptions ndots:1\\n' > /run/resolv.conf"});
+TEST_P(Add, ReadsResolvConf) {
+    must_run(
+        {"sh", "-c", here("printf 'nameserver 203.0.113.2\\nsearch one two\\noptions ndots:1\\n' > /run/resolv.conf")});
     const auto blue = connect("blue", configuration(Json::parse(R"({"ipam": {"resolvConf": "/run/resolv.conf"}})")));
     EXPECT_EQ(blue.reply.at("dns"),
-              Json::parse(R"({"nameservers": ["203.0.113.2"], "search": ["one", "two"], "options": ["ndots:1"]})"));
+              conf_here(Json::parse(
+                  R"({"nameservers": ["203.0.113.2"], "search": ["one", "two"], "options": ["ndots:1"]})")));
 }
 
-TEST_F(Add, MakesTheRoutesOfItsConfiguration) {
+TEST_P(Add, MakesTheRoutesOfItsConfiguration) {
     const auto blue = connect(
         "blue",
         configuration(Json::parse(
             R"({"ipam": {"routes": [{"dst": "198.51.100.0/24"}, {"dst": "203.0.113.0/24", "gw": "10.0.0.1"}]}})")));
-    EXPECT_THAT(ip({"route", "show", "198.51.100.0/24"}, blue.netns), HasSubstr("via 10.0.0.1 dev eth0"));
-    EXPECT_THAT(ip({"route", "show", "203.0.113.0/24"}, blue.netns), HasSubstr("via 10.0.0.1 dev eth0"));
-    EXPECT_EQ(ip({"route", "show", "default"}, blue.netns), "");
+    for (const auto* destination : {"198.51.100.0/24", "203.0.113.0/24"}) {
+        EXPECT_THAT(ip_here({"route", "show", destination}, blue.netns), HasSubstr(here("via 10.0.0.1 dev eth0")));
+    }
+    EXPECT_EQ(ip_here({"route", "show", "default"}, blue.netns), "");
     EXPECT_EQ(blue.reply.at("routes").size(), 2U);
 }
 
-TEST_F(Add, KeepsTheResultOfThePluginBefore) {
+TEST_P(Add, KeepsTheResultOfThePluginBefore) {
     const auto before = Json::parse(R"({"cniVersion": "1.1.0", "interfaces": [{"name": "dummy0"}], "ips": [],
                                         "routes": [{"dst": "10.9.0.0/16", "gw": "10.9.0.1"}]})");
     const auto blue = world_.add_namespace("blue");
@@ -143,20 +172,20 @@ TEST_F(Add, KeepsTheResultOfThePluginBefore) {
     EXPECT_EQ(answer.json.at("routes").size(), 2U);
 }
 
-TEST_F(Add, RefusesAnIdThatIsConnectedAndLeavesTheFirstWorking) {
+TEST_P(Add, RefusesAnIdThatIsConnectedAndLeavesTheFirstWorking) {
     const auto blue = connect("blue");
     const auto before = Snapshot::take({blue.netns});
     EXPECT_TRUE(refused(add("blue", blue.netns), 102, {"blue", "eth0"}));
     EXPECT_TRUE(before.holds());
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server(80)));
 }
 
-TEST_F(Add, ConnectsTwoInterfacesOfOneContainer) {
+TEST_P(Add, ConnectsTwoInterfacesOfOneContainer) {
     const auto blue = connect("blue");
     const auto second = add("blue", blue.netns, second_configuration({{"ipam", {{"routes", nullptr}}}}), "net1");
     ASSERT_TRUE(succeeded(second));
-    EXPECT_EQ(second.json.at("ips")[0].at("gateway"), "10.0.1.1");
+    EXPECT_EQ(second.json.at("ips")[0].at("gateway"), here("10.0.1.1"));
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
     EXPECT_TRUE(ping(blue.netns, "10.0.1.1"));
     ASSERT_TRUE(succeeded(del("blue", blue.netns)));
@@ -166,10 +195,11 @@ TEST_F(Add, ConnectsTwoInterfacesOfOneContainer) {
     EXPECT_EQ(programs_on("up0", Direction::ingress).size(), 0U);
 }
 
-// The links are not only up but carry when ADD returns: no first packet is lost, also not on a busy machine.
-TEST_F(Add, ReturnsWhenTheNodesFirstPacketArrives) {
+// The links are not only up but carry when ADD returns: no first packet is lost, also not on a busy machine. With IPv6
+// this is also Family.IsReachedByTheFirstDatagram.
+TEST_P(Add, ReturnsWhenTheNodesFirstPacketArrives) {
     const auto keeper = connect("keeper");
-    for (int i = 0; i < 50; ++i) {
+    for (int i = 0; i < (family() == Family::ipv6 ? 10 : 50); ++i) {
         const auto netns = world_.add_namespace("one");
         const auto answer = add("one", netns);
         ASSERT_TRUE(succeeded(answer));
@@ -181,12 +211,12 @@ TEST_F(Add, ReturnsWhenTheNodesFirstPacketArrives) {
     }
 }
 
-TEST_F(Add, GivesAddressesRoundRobin) {
+TEST_P(Add, GivesAddressesRoundRobin) {
     auto conf = configuration();
     conf["ipam"]["ranges"][0][0]["rangeStart"] = "10.0.0.10";
     conf["ipam"]["ranges"][0][0]["rangeEnd"] = "10.0.0.12";
     const auto keeper = connect("keeper", conf);
-    EXPECT_EQ(keeper.address, "10.0.0.10");
+    EXPECT_EQ(keeper.address, here("10.0.0.10"));
     std::vector<std::string> given;
     const auto netns = world_.add_namespace("blue");
     for (int i = 0; i < 4; ++i) {
@@ -195,36 +225,35 @@ TEST_F(Add, GivesAddressesRoundRobin) {
         given.push_back(answer.json.at("ips")[0].at("address"));
         ASSERT_TRUE(succeeded(del("blue", netns, conf)));
     }
-    EXPECT_THAT(given, ElementsAre("10.0.0.11/24", "10.0.0.12/24", "10.0.0.11/24", "10.0.0.12/24"));
+    EXPECT_EQ(given, all_here({"10.0.0.11/24", "10.0.0.12/24", "10.0.0.11/24", "10.0.0.12/24"}));
 }
 
-TEST_F(Add, SaysSoAtOnceWhenNoAddressIsLeft) {
-    auto conf = configuration();
-    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/30";
+TEST_P(Add, SaysSoAtOnceWhenNoAddressIsLeft) {
+    const auto conf = with_one_address();
     const auto blue = connect("blue", conf);
-    EXPECT_EQ(blue.address, "10.0.0.2");
+    EXPECT_EQ(blue.address, here("10.0.0.2"));
     const auto red = world_.add_namespace("red");
     const auto before = Snapshot::take({red});
     const auto started = std::chrono::steady_clock::now();
-    EXPECT_TRUE(refused(add("red", red, conf), 101, {"10.0.0.1-10.0.0.3"}));
+    EXPECT_TRUE(refused(add("red", red, conf), 101, {"10.0.0.1-10.0.0.2"}));
     EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(2));
     EXPECT_TRUE(before.holds());
     disconnect(blue, conf);
     EXPECT_TRUE(succeeded(add("red", red, conf)));
 }
 
-TEST_F(Add, TakesTheNextRangeWhenTheFirstIsFull) {
-    auto conf = configuration();
-    conf["ipam"]["ranges"][0] = Json::parse(R"([{"subnet": "10.0.0.0/30"}, {"subnet": "10.0.4.0/24"}])");
+TEST_P(Add, TakesTheNextRangeWhenTheFirstIsFull) {
+    auto conf = with_one_address();
+    conf["ipam"]["ranges"][0].push_back({{"subnet", "10.0.4.0/24"}});
     const auto blue = connect("blue", conf), red = connect("red", conf);
-    EXPECT_EQ(blue.address, "10.0.0.2");
-    EXPECT_EQ(red.address, "10.0.4.2");
+    EXPECT_EQ(blue.address, here("10.0.0.2"));
+    EXPECT_EQ(red.address, here("10.0.4.2"));
     EXPECT_TRUE(ping(red.netns, "10.0.4.1"));
     EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
     EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}}));
 }
 
-TEST_F(Del, LeavesNothingWhenItWasTheLast) {
+TEST_P(Del, LeavesNothingWhenItWasTheLast) {
     const auto netns = world_.add_namespace("blue");
     ip({"link", "set", "lo", "up"}, netns);  // as ADD leaves it: nobody can tell who set it up
     const auto before = Snapshot::take({netns});
@@ -237,7 +266,7 @@ TEST_F(Del, LeavesNothingWhenItWasTheLast) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Del, LeavesTheOthersWhenItWasNotTheLast) {
+TEST_P(Del, LeavesTheOthersWhenItWasNotTheLast) {
     const auto blue = connect("blue"), green = connect("green");
     const auto before = Snapshot::take({blue.netns, green.netns});
     const auto red = connect("red");
@@ -247,7 +276,7 @@ TEST_F(Del, LeavesTheOthersWhenItWasNotTheLast) {
     EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {green.netns, {green.address, 80}}));
 }
 
-TEST_F(Del, SucceedsWhenItIsDoneAlready) {
+TEST_P(DelOnce, SucceedsWhenItIsDoneAlready) {
     const auto blue = connect("blue");
     disconnect(blue);
     const auto before = Snapshot::take();
@@ -255,7 +284,7 @@ TEST_F(Del, SucceedsWhenItIsDoneAlready) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Del, SucceedsWhenThereWasNoAdd) {
+TEST_P(DelOnce, SucceedsWhenThereWasNoAdd) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
     EXPECT_TRUE(succeeded(del("blue", netns)));
@@ -265,7 +294,7 @@ TEST_F(Del, SucceedsWhenThereWasNoAdd) {
     EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
 }
 
-TEST_F(Del, NeedsNoNamespace) {
+TEST_P(DelOnce, NeedsNoNamespace) {
     const auto before = Snapshot::take();
     connect("blue");
     EXPECT_TRUE(succeeded(del("blue", "")));
@@ -273,7 +302,7 @@ TEST_F(Del, NeedsNoNamespace) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Del, SucceedsWhenTheNamespaceIsGone) {
+TEST_P(Del, SucceedsWhenTheNamespaceIsGone) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue");
     world_.remove_namespace("blue");
@@ -282,7 +311,7 @@ TEST_F(Del, SucceedsWhenTheNamespaceIsGone) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Del, LeavesWhatAnotherNetworkHasConnected) {
+TEST_P(DelOnce, LeavesWhatAnotherNetworkHasConnected) {
     const auto blue = connect("blue");
     const auto before = Snapshot::take({blue.netns});
     EXPECT_TRUE(succeeded(del("blue", blue.netns, configuration({{"name", "elsewhere"}}))));
@@ -290,7 +319,7 @@ TEST_F(Del, LeavesWhatAnotherNetworkHasConnected) {
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
 }
 
-TEST_F(Del, WorksWhenTheConfigurationHasBecomeInvalid) {
+TEST_P(DelOnce, WorksWhenTheConfigurationHasBecomeInvalid) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue");
     EXPECT_TRUE(succeeded(del("blue", blue.netns, configuration({{"device", "a name that can't be"}}))));
@@ -298,27 +327,30 @@ TEST_F(Del, WorksWhenTheConfigurationHasBecomeInvalid) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Del, MakesRoomForTheSameIdAgain) {
+TEST_P(Del, MakesRoomForTheSameIdAgain) {
     const auto blue = connect("blue");
     disconnect(blue);
     const auto again = add("blue", blue.netns);
     ASSERT_TRUE(succeeded(again));
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server(80)));
 }
 
-TEST_F(Del, FreesTheAddressForWhoeverComesNext) {
-    auto conf = configuration();
-    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/30";
+TEST_P(Del, FreesTheAddressForWhoeverComesNext) {
+    const auto conf = with_one_address();
     const auto keeper = connect("keeper", second_configuration());
     for (int i = 0; i < 3; ++i) {
         const std::string id = "sandbox" + std::to_string(i);
         const auto one = connect(id, conf);
-        EXPECT_EQ(one.address, "10.0.0.2");
-        EXPECT_TRUE(meet(Protocol::udp, {one.netns}, {"", {"10.0.0.1", 53}})) << id;
+        EXPECT_EQ(one.address, here("10.0.0.2"));
+        EXPECT_TRUE(meet(Protocol::udp, {one.netns}, {"", {here("10.0.0.1"), 53}})) << id;
         disconnect(one, conf);
     }
 }
+
+FOR_BOTH_FAMILIES(Add);
+FOR_BOTH_FAMILIES(Del);
+INSTANTIATE_TEST_SUITE_P(Of, DelOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace causeway::test::add_test

@@ -1,24 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // CHECK: true as long as everything is there, and a name for what is not.
 #include "tests/system/entries.hpp"
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
 
 namespace causeway::test::check_test {
 namespace {
 
-Answer check(const Sandbox& sandbox, const Json& conf = configuration()) {
-    return answer_to({.command = "CHECK", .id = sandbox.id, .netns = sandbox.netns, .conf = [&] {
-                          auto with_result = conf;
-                          with_result["prevResult"] = sandbox.reply;
-                          return with_result;
-                      }()});
-}
+class Checking : public OfFamily {
+public:  // to those who damage something
+    using OfFamily::here;
+    using OfFamily::ip_here;
+    using OfFamily::setting;
+
+protected:
+    using OfFamily::OfFamily;
+
+    Answer check(const Sandbox& sandbox, const Json& conf = configuration()) const {
+        return answer_to({.command = "CHECK", .id = sandbox.id, .netns = sandbox.netns, .conf = [&] {
+                              auto with_result = conf;
+                              with_result["prevResult"] = sandbox.reply;
+                              return with_result;
+                          }()});
+    }
+};
 
 struct Damage {
     std::string name;
-    std::function<void(const Sandbox&)> strike;
+    std::function<void(const Checking&, const Sandbox&)> strike;
     std::vector<std::string> words;  // that the error must have
 };
 void PrintTo(const Damage& damage, std::ostream* stream) {
@@ -26,99 +36,142 @@ void PrintTo(const Damage& damage, std::ostream* stream) {
 }
 
 const Damage damages[] = {
-    {"AddressGone",
-     [](const Sandbox& s) { ip({"addr", "del", s.address + "/24", "dev", "eth0"}, s.netns); },
-     {"10.0.0.2/24", "gone"}},
-    {"AddressOfAnotherLength",
-     [](const Sandbox& s) {
-         ip({"addr", "add", s.address + "/16", "dev", "eth0"}, s.netns);
-         ip({"addr", "del", s.address + "/24", "dev", "eth0"}, s.netns);
-     },
-     {"10.0.0.2/24"}},
-    {"RouteGone", [](const Sandbox& s) { ip({"route", "del", "default"}, s.netns); }, {"0.0.0.0/0", "10.0.0.1"}},
-    {"InterfaceDown", [](const Sandbox& s) { ip({"link", "set", "eth0", "down"}, s.netns); }, {"eth0", "not up"}},
-    {"InterfaceGone", [](const Sandbox& s) { ip({"link", "del", "eth0"}, s.netns); }, {"gone"}},
+    {"InterfaceGone", [](const Checking&, const Sandbox& s) { ip({"link", "del", "eth0"}, s.netns); }, {"gone"}},
     {"InterfaceRenamed",
-     [](const Sandbox& s) {
+     [](const Checking&, const Sandbox& s) {
          ip({"link", "set", "eth0", "down"}, s.netns);
          ip({"link", "set", "eth0", "name", "eth9"}, s.netns);
      },
      {"eth0", "gone"}},
     {"MacChanged",
-     [](const Sandbox& s) { ip({"link", "set", "eth0", "address", "02:00:00:00:00:99"}, s.netns); },
+     [](const Checking&, const Sandbox& s) { ip({"link", "set", "eth0", "address", "02:00:00:00:00:99"}, s.netns); },
      {"MAC", "02:00:00:00:00:99"}},
-    {"MtuChanged", [](const Sandbox& s) { ip({"link", "set", "eth0", "mtu", "1300"}, s.netns); }, {"MTU", "1300"}},
-    {"HostEndDown", [](const Sandbox& s) { ip({"link", "set", s.host_end, "down"}); }, {"host end", "not up"}},
-    {"HostEndGone", [](const Sandbox& s) { ip({"link", "del", s.host_end}); }, {"host end", "gone"}},
+    {"MtuChanged",
+     [](const Checking&, const Sandbox& s) { ip({"link", "set", "eth0", "mtu", "1300"}, s.netns); },
+     {"MTU", "1300"}},
+    {"HostEndDown",
+     [](const Checking&, const Sandbox& s) { ip({"link", "set", s.host_end, "down"}); },
+     {"host end", "not up"}},
+    {"HostEndGone", [](const Checking&, const Sandbox& s) { ip({"link", "del", s.host_end}); }, {"host end", "gone"}},
     {"SandboxProgramDetached",
-     [](const Sandbox& s) { detach(s.host_end, Direction::ingress, "from_sandbox"); },
+     [](const Checking&, const Sandbox& s) { detach(s.host_end, Direction::ingress, "from_sandbox"); },
      {"from_sandbox"}},
     {"GatewayProgramDetached",
-     [](const Sandbox&) { detach("cw0", Direction::egress, "from_host"); },
+     [](const Checking&, const Sandbox&) { detach("cw0", Direction::egress, "from_host"); },
      {"from_host", "cw0"}},
     {"UplinkProgramDetached",
-     [](const Sandbox&) { detach("up0", Direction::ingress, "from_uplink"); },
+     [](const Checking&, const Sandbox&) { detach("up0", Direction::ingress, "from_uplink"); },
      {"from_uplink", "up0"}},
-    {"GatewayDeviceDown", [](const Sandbox&) { ip({"link", "set", "cw0", "down"}); }, {"cw0"}},
-    {"GatewayDeviceGone", [](const Sandbox&) { ip({"link", "del", "cw0"}); }, {"cw0"}},
+    {"GatewayDeviceGone", [](const Checking&, const Sandbox&) { ip({"link", "del", "cw0"}); }, {"cw0"}},
     {"InterfaceReplaced",
-     [](const Sandbox& s) {
+     [](const Checking&, const Sandbox& s) {
          ip({"link", "set", "eth0", "down"}, s.netns);
          ip({"link", "set", "eth0", "name", "old"}, s.netns);
          ip({"link", "add", "eth0", "address", s.mac, "type", "veth", "peer", "name", "x"}, s.netns);
          ip({"link", "set", "eth0", "up"}, s.netns);
      },
      {"eth0", "another device"}},
-    {"LoopbackDown", [](const Sandbox& s) { ip({"link", "set", "lo", "down"}, s.netns); }, {"lo", "not up"}},
+    {"LoopbackDown",
+     [](const Checking&, const Sandbox& s) { ip({"link", "set", "lo", "down"}, s.netns); },
+     {"lo", "not up"}},
     {"HostEndReplaced",
-     [](const Sandbox& s) {
+     [](const Checking&, const Sandbox& s) {
          ip({"link", "set", s.host_end, "down"});
          ip({"link", "set", s.host_end, "name", "old"});
          ip({"link", "add", s.host_end, "type", "veth", "peer", "name", "x"});
      },
      {"host end", "another device"}},
     {"HostEndMacChanged",
-     [](const Sandbox& s) { ip({"link", "set", s.host_end, "address", "02:00:00:00:00:98"}); },
+     [](const Checking&, const Sandbox& s) { ip({"link", "set", s.host_end, "address", "02:00:00:00:00:98"}); },
      {"host end", "02:00:00:00:00:98"}},
-    {"HostEndMtuChanged", [](const Sandbox& s) { ip({"link", "set", s.host_end, "mtu", "1300"}); }, {"MTU", "1300"}},
+    {"HostEndMtuChanged",
+     [](const Checking&, const Sandbox& s) { ip({"link", "set", s.host_end, "mtu", "1300"}); },
+     {"MTU", "1300"}},
     {"HostEndWithAnotherProgram",
-     [](const Sandbox& s) {
+     [](const Checking&, const Sandbox& s) {
          detach(s.host_end, Direction::ingress, "from_sandbox");
          ForeignProgram(s.host_end, Direction::ingress, ForeignProgram::Hook::clsact);
      },
      {"from_sandbox"}},
-    {"IdentityGone", [](const Sandbox& s) { erase_entry("sandboxes", key_of_device(s.host_end)); }, {"identity"}},
-    {"AddressEntryGone",
-     [](const Sandbox& s) { erase_entry("endpoints", key_of_address(s.address)); },
-     {"10.0.0.2", "does not lead to"}},
-    {"CountersGone", [](const Sandbox&) { erase_entry("slots", *keys_of("slots").begin()); }, {"counters"}},
-    {"GatewayEntryGone",
-     [](const Sandbox&) { erase_entry("endpoints", key_of_address("10.0.0.1")); },
-     {"10.0.0.1", "does not lead to cw0"}},
-    {"ForwardingOff",
-     [](const Sandbox&) { set_sysctl("net/ipv4/conf/cw0/forwarding", "0"); },
-     {"net.ipv4.conf.cw0.forwarding"}},
-    {"InnerEndDown", [](const Sandbox&) { ip({"link", "set", "cw0-in", "down"}); }, {"cw0-in", "not up"}},
-    {"HostRouteGone", [](const Sandbox&) { ip({"route", "del", "10.0.0.0/24"}); }, {"10.0.0.0/24", "cw0", "gone"}},
-    {"GatewayAddressGone", [](const Sandbox&) { ip({"addr", "flush", "dev", "cw0"}); }, {"10.0.0.1", "cw0"}},
+    {"IdentityGone",
+     [](const Checking&, const Sandbox& s) { erase_entry("sandboxes", key_of_device(s.host_end)); },
+     {"identity"}},
+    {"CountersGone",
+     [](const Checking&, const Sandbox&) { erase_entry("slots", *keys_of("slots").begin()); },
+     {"counters"}},
 };
 
-class Check : public Host {};
-class CheckOfDamage : public Host, public testing::WithParamInterface<Damage> {};
+const Damage damages_to_addresses_and_routes[] = {
+    {"AddressGone",
+     [](const Checking& on, const Sandbox& s) { on.ip_here({"addr", "del", "10.0.0.2/24", "dev", "eth0"}, s.netns); },
+     {"10.0.0.2/24", "gone"}},
+    {"AddressOfAnotherLength",
+     [](const Checking& on, const Sandbox& s) {
+         on.ip_here({"addr", "del", "10.0.0.2/24", "dev", "eth0"}, s.netns);
+         on.ip_here({"addr", "add", "10.0.0.2/16", "dev", "eth0"}, s.netns);
+         on.ip_here({"route", "replace", "default", "via", "10.0.0.1"}, s.netns);
+     },
+     {"10.0.0.2/24"}},
+    {"RouteGone",
+     [](const Checking& on, const Sandbox& s) { on.ip_here({"route", "del", "default"}, s.netns); },
+     {"0.0.0.0/0", "10.0.0.1"}},
+    {"InterfaceDown",
+     [](const Checking&, const Sandbox& s) { ip({"link", "set", "eth0", "down"}, s.netns); },
+     {"eth0", "not up"}},
+    {"GatewayDeviceDown", [](const Checking&, const Sandbox&) { ip({"link", "set", "cw0", "down"}); }, {"cw0"}},
+    {"AddressEntryGone",
+     [](const Checking&, const Sandbox& s) { erase_entry("endpoints", key_of_address(s.address)); },
+     {"10.0.0.2", "does not lead to"}},
+    {"GatewayEntryGone",
+     [](const Checking& on, const Sandbox&) { erase_entry("endpoints", key_of_address(on.here("10.0.0.1"))); },
+     {"10.0.0.1", "does not lead to cw0"}},
+    {"ForwardingOff",
+     [](const Checking& on, const Sandbox&) { set_sysctl(on.setting("cw0", "forwarding"), "0"); },
+     {".conf.cw0.forwarding"}},
+    {"InnerEndDown",
+     [](const Checking&, const Sandbox&) { ip({"link", "set", "cw0-in", "down"}); },
+     {"cw0-in", "not up"}},
+    {"HostRouteGone",
+     [](const Checking& on, const Sandbox&) { on.ip_here({"route", "del", "10.0.0.0/24"}); },
+     {"10.0.0.0/24", "cw0", "gone"}},
+    {"GatewayAddressGone",
+     [](const Checking& on, const Sandbox&) { on.ip_here({"addr", "flush", "dev", "cw0"}); },
+     {"10.0.0.1", "cw0"}},
+};
+
+class Check : public Checking, public testing::WithParamInterface<Family> {
+protected:
+    Check() : Checking(GetParam()) {}
+};
+class CheckOnce : public Check {};  // what has no family
+class CheckOfDamage : public Checking, public testing::WithParamInterface<std::tuple<Damage, Family>> {
+protected:
+    CheckOfDamage() : Checking(std::get<Family>(GetParam())) {}
+};
 
 TEST_P(CheckOfDamage, FailsAndNamesWhatItFound) {
     const auto blue = connect("blue");
     ASSERT_TRUE(succeeded(check(blue)));
-    GetParam().strike(blue);
-    EXPECT_TRUE(refused(check(blue), 103, GetParam().words));
+    const auto& damage = std::get<Damage>(GetParam());
+    damage.strike(*this, blue);
+    EXPECT_TRUE(refused(check(blue), 103, damage.words));
     EXPECT_TRUE(succeeded(del("blue", blue.netns)));
     EXPECT_EQ(all_programs(), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, CheckOfDamage, testing::ValuesIn(damages),
-                         [](const auto& damage) { return damage.param.name; });
+constexpr auto name_of = [](const auto& of) {
+    const bool ipv6 = std::get<Family>(of.param) == Family::ipv6;
+    return std::get<Damage>(of.param).name + (ipv6 ? "_IPv6" : "");
+};
+// Once what has no family.
+INSTANTIATE_TEST_SUITE_P(Each, CheckOfDamage,
+                         testing::Combine(testing::ValuesIn(damages), testing::Values(Family::ipv4)), name_of);
+INSTANTIATE_TEST_SUITE_P(OfFamily, CheckOfDamage,
+                         testing::Combine(testing::ValuesIn(damages_to_addresses_and_routes),
+                                          testing::Values(Family::ipv4, Family::ipv6)),
+                         name_of);
 
-TEST_F(Check, SucceedsAndChangesNothing) {
+TEST_P(Check, SucceedsAndChangesNothing) {
     const auto blue = connect("blue");
     const auto before = Snapshot::take({blue.netns});
     const auto answer = check(blue);
@@ -127,7 +180,7 @@ TEST_F(Check, SucceedsAndChangesNothing) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Check, SucceedsInEachVersionThatHasIt) {
+TEST_P(CheckOnce, SucceedsInEachVersionThatHasIt) {
     for (const std::string version : {"0.4.0", "1.0.0", "1.1.0"}) {
         const auto conf = configuration({{"cniVersion", version}});
         const auto blue = connect("blue" + version, conf);
@@ -138,18 +191,18 @@ TEST_F(Check, SucceedsInEachVersionThatHasIt) {
     EXPECT_TRUE(refused(check(red, oldest), 1, {"0.3.1"}));
 }
 
-TEST_F(Check, NeedsTheResultOfTheAdd) {
+TEST_P(CheckOnce, NeedsTheResultOfTheAdd) {
     const auto blue = connect("blue");
     EXPECT_TRUE(refused(answer_to({.command = "CHECK", .id = "blue", .netns = blue.netns}), 7, {"prevResult"}));
 }
 
 // What the reference plugins tuning and sbr do after causeway in a chain, told and untold.
-TEST_F(Check, ToleratesWhatLaterPluginsOfTheChainChange) {
+TEST_P(Check, ToleratesWhatLaterPluginsOfTheChainChange) {
     auto blue = connect("blue", configuration({{"cniVersion", "1.0.0"}}));
     const auto conf = configuration({{"cniVersion", "1.0.0"}});
-    ip({"route", "del", "default"}, blue.netns);
-    ip({"route", "add", "default", "via", "10.0.0.1", "table", "100"}, blue.netns);
-    ip({"rule", "add", "from", blue.address, "table", "100"}, blue.netns);
+    ip_here({"route", "del", "default"}, blue.netns);
+    ip_here({"route", "add", "default", "via", "10.0.0.1", "table", "100"}, blue.netns);
+    ip_here({"rule", "add", "from", blue.address, "table", "100"}, blue.netns);
     EXPECT_TRUE(succeeded(check(blue, conf))) << "the route is in a table of its own";
     ip({"link", "set", "eth0", "mtu", "1300", "promisc", "on"}, blue.netns);
     EXPECT_TRUE(succeeded(check(blue, conf))) << "no MTU was told";
@@ -160,14 +213,14 @@ TEST_F(Check, ToleratesWhatLaterPluginsOfTheChainChange) {
     EXPECT_TRUE(succeeded(check(blue, conf))) << "what is another's is another's business";
 }
 
-TEST_F(Check, FailsForAMacThatALaterPluginHasSetAndThatMayNotSend) {
+TEST_P(CheckOnce, FailsForAMacThatALaterPluginHasSetAndThatMayNotSend) {
     auto blue = connect("blue");
     ip({"link", "set", "eth0", "address", "02:00:00:00:00:99"}, blue.netns);
     blue.reply["interfaces"][2]["mac"] = "02:00:00:00:00:99";
     EXPECT_TRUE(refused(check(blue), 103, {"02:00:00:00:00:99", blue.mac, "ask for a MAC at ADD"}));
 }
 
-TEST_F(Check, FailsForAPublishedPortThatIsGone) {
+TEST_P(Check, FailsForAPublishedPortThatIsGone) {
     const Json one{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
         other{{"hostPort", 9090}, {"containerPort", 90}, {"protocol", "udp"}, {"hostIP", "203.0.113.1"}};
     const auto conf = configuration({{"runtimeConfig", {{"portMappings", {one, other}}}}});
@@ -182,7 +235,7 @@ TEST_F(Check, FailsForAPublishedPortThatIsGone) {
     EXPECT_TRUE(refused(check(blue, conf), 103, {"8080/tcp on every address"}));
 }
 
-TEST_F(Check, FailsForAPortBlockThatIsGone) {
+TEST_P(CheckOnce, FailsForAPortBlockThatIsGone) {
     const auto conf = configuration({{"portRange", "20000-20019"}, {"portBlock", 10}});
     const auto blue = connect("blue", conf);
     EXPECT_TRUE(succeeded(check(blue, conf)));
@@ -190,7 +243,7 @@ TEST_F(Check, FailsForAPortBlockThatIsGone) {
     EXPECT_TRUE(refused(check(blue, conf), 103, {"port block", blue.host_end}));
 }
 
-TEST_F(Check, FailsForWhatWasNeverAdded) {
+TEST_P(CheckOnce, FailsForWhatWasNeverAdded) {
     auto blue = connect("blue");
     blue.id = "red";
     EXPECT_TRUE(refused(check(blue), 103, {"red"}));
@@ -198,6 +251,9 @@ TEST_F(Check, FailsForWhatWasNeverAdded) {
     disconnect(blue);
     EXPECT_TRUE(refused(check(blue), 103, {"blue", "not loaded"}));
 }
+
+FOR_BOTH_FAMILIES(Check);
+INSTANTIATE_TEST_SUITE_P(Of, CheckOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace causeway::test::check_test

@@ -7,19 +7,18 @@
 
 #include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::collection_test {
 namespace {
 
 using testing::UnorderedElementsAre;
 
-class Collection : public Host {
+class Collection : public EachFamily {
 protected:
     // nullptr: the key is missing.
-    static Answer collect(const Json& valid, const Json& conf = configuration()) {
+    Answer collect(const Json& valid, const Json& conf = configuration()) const {
         auto with_list = conf;
         if (!valid.is_null()) {
             with_list["cni.dev/valid-attachments"] = valid;
@@ -37,8 +36,9 @@ protected:
         return ids;
     }
 };
+class CollectionOnce : public Collection {};  // what has no family
 
-TEST_F(Collection, DisconnectsWhatIsNotListed) {
+TEST_P(Collection, DisconnectsWhatIsNotListed) {
     const auto blue = connect("blue");
     connect("red");
     const auto green = connect("green");
@@ -49,7 +49,7 @@ TEST_F(Collection, DisconnectsWhatIsNotListed) {
     EXPECT_TRUE(ping(blue.netns, green.address));
 }
 
-TEST_F(Collection, GoesByTheInterfaceToo) {
+TEST_P(CollectionOnce, GoesByTheInterfaceToo) {
     const auto blue = connect("blue");
     ASSERT_TRUE(succeeded(add("blue", blue.netns, configuration({{"ipam", {{"routes", nullptr}}}}), "net1")));
     EXPECT_TRUE(succeeded(collect(Json::array({attachment("blue")}))));
@@ -57,7 +57,7 @@ TEST_F(Collection, GoesByTheInterfaceToo) {
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
 }
 
-TEST_F(Collection, DisconnectsAllForAnEmptyListAndForNone) {
+TEST_P(Collection, DisconnectsAllForAnEmptyListAndForNone) {
     const auto before = Snapshot::take();
     for (const auto& list : {Json::array(), Json()}) {
         connect("blue");
@@ -70,7 +70,7 @@ TEST_F(Collection, DisconnectsAllForAnEmptyListAndForNone) {
     }
 }
 
-TEST_F(Collection, LeavesOtherNetworksAlone) {
+TEST_P(Collection, LeavesOtherNetworksAlone) {
     const auto blue = connect("blue");
     const auto red = connect("red", second_configuration());
     EXPECT_TRUE(succeeded(collect(Json::array())));
@@ -78,7 +78,7 @@ TEST_F(Collection, LeavesOtherNetworksAlone) {
     EXPECT_TRUE(ping(red.netns, "10.0.1.1"));
 }
 
-TEST_F(Collection, FindsWhatAVanishedNamespaceLeft) {
+TEST_P(Collection, FindsWhatAVanishedNamespaceLeft) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue");
     world_.remove_namespace("blue");
@@ -86,20 +86,20 @@ TEST_F(Collection, FindsWhatAVanishedNamespaceLeft) {
     EXPECT_TRUE(before.comes_back());
 }
 
-TEST_F(Collection, SucceedsWhenNothingIsLoaded) {
+TEST_P(CollectionOnce, SucceedsWhenNothingIsLoaded) {
     const auto before = Snapshot::take();
     EXPECT_TRUE(succeeded(collect(Json::array())));
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Collection, RefusesAListThatIsNone) {
+TEST_P(CollectionOnce, RefusesAListThatIsNone) {
     const auto blue = connect("blue");
     EXPECT_TRUE(refused(collect("all"), 7, {"cni.dev/valid-attachments"}));
     EXPECT_TRUE(refused(collect(Json::array({{{"containerID", "blue"}}})), 7, {"cni.dev/valid-attachments"}));
     EXPECT_THAT(connected(), UnorderedElementsAre("blue"));
 }
 
-TEST_F(Collection, GoesByTheOldNameOfTheListToo) {
+TEST_P(CollectionOnce, GoesByTheOldNameOfTheListToo) {
     const auto blue = connect("blue");
     connect("red");
     const auto list = Json::array({attachment("blue")});
@@ -111,7 +111,7 @@ TEST_F(Collection, GoesByTheOldNameOfTheListToo) {
 }
 
 // Entries and devices on no record: no list of a runtime's could name them.
-TEST_F(Collection, RemovesWhatIsOnNoRecord) {
+TEST_P(Collection, RemovesWhatIsOnNoRecord) {
     const auto blue = connect("blue"), red = connect("red");
     const auto before = keys_of("endpoints");
     erase_entry("attachments", key_of_attachment("red", "eth0"));
@@ -124,13 +124,13 @@ TEST_F(Collection, RemovesWhatIsOnNoRecord) {
 }
 
 // The kernel refuses each deletion of a device; addresses, entries and the other sandboxes' go all the same.
-TEST_F(Collection, GoesOnAfterAFailureAndReportsAll) {
+TEST_P(CollectionOnce, GoesOnAfterAFailureAndReportsAll) {
     const auto keeper = connect("keeper");
     connect("blue");
     connect("red");
     auto conf = configuration();
     conf["cni.dev/valid-attachments"] = Json::array({attachment("keeper")});
-    const Call call{.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""};
+    const auto call = call_here({.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""});
     const auto faulted =
         run_with({.kind = Fault::Kind::error, .nth = 1, .error = EAGAIN, .calls = {SYS_clone, SYS_clone3, SYS_fork}},
                  {plugin()}, call.options());
@@ -142,6 +142,9 @@ TEST_F(Collection, GoesOnAfterAFailureAndReportsAll) {
     EXPECT_THAT(connected(), UnorderedElementsAre("keeper"));
     EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
 }
+
+FOR_BOTH_FAMILIES(Collection);
+INSTANTIATE_TEST_SUITE_P(Of, CollectionOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace causeway::test::collection_test

@@ -7,22 +7,23 @@
 #include <fstream>
 
 #include "tests/system/entries.hpp"
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::conformance_test {
 namespace {
 
 using testing::HasSubstr;
 
-class Conformance : public Host {
+class Conformance : public OfFamily {
 protected:
-    static Answer ask(const std::string& command, const Json& conf = configuration()) {
+    explicit Conformance(Family family = Family::ipv4) : OfFamily(family) {}
+
+    Answer ask(const std::string& command, const Json& conf = configuration()) const {
         return answer_to({.command = command, .id = "", .netns = "", .conf = conf, .interface = ""});
     }
 
-    static Answer check(const Sandbox& sandbox, const Json& result) {
+    Answer check(const Sandbox& sandbox, const Json& result) const {
         return answer_to({.command = "CHECK",
                           .id = sandbox.id,
                           .netns = sandbox.netns,
@@ -30,29 +31,29 @@ protected:
     }
 
     // With these variables set or, where null, not set.
-    static Answer with(const std::string& command, const Json& variables, const std::string& input) {
+    Answer with(const std::string& command, const Json& variables, const std::string& input) const {
         auto options = Call{.command = command, .id = "blue", .netns = "/run/netns/blue"}.options();
-        options.stdin_text = input;
+        options.stdin_text = here(input);
         for (const auto& [name, value] : variables.items()) {
             std::erase_if(options.environment, [&](const auto& one) { return one.first == name; });
             if (!value.is_null()) {
-                options.environment.emplace_back(name, value.get<std::string>());
+                options.environment.emplace_back(name, here(value.get<std::string>()));
             }
         }
         return answer_of(run({plugin()}, options));
     }
 
     // ADD, with a delegated plugin that writes down what it is asked, and then does as the script says.
-    static Call call_by(const std::string& script, const std::string& netns) {
+    Call call_by(const std::string& script, const std::string& netns) const {
         std::filesystem::create_directory("/run/cni");
         std::ofstream("/run/cni/giver") << "#!/bin/sh\nenv | grep ^CNI_ | sort | tr '\\n' ' ' >> /run/asked\n"
                                         << "echo >> /run/asked\ncat >> /run/conf\n"
-                                        << script << "\n";
+                                        << here(script) << "\n";
         std::filesystem::permissions("/run/cni/giver", std::filesystem::perms::owner_all);
         const auto conf = configuration({{"ipam", {{"type", "giver"}, {"ranges", nullptr}, {"routes", nullptr}}}});
         return {.command = "ADD", .id = "blue", .netns = netns, .conf = conf, .path = "/run/cni"};
     }
-    static Answer add_by(const std::string& script, const std::string& netns) {
+    Answer add_by(const std::string& script, const std::string& netns) const {
         return answer_to(call_by(script, netns));
     }
 
@@ -69,22 +70,29 @@ protected:
     }
 };
 
-class Section1 : public Conformance {};
+// Of those sections that speak of what a sandbox gets.
+class ConformanceOfFamily : public Conformance, public testing::WithParamInterface<Family> {
+protected:
+    ConformanceOfFamily() : Conformance(GetParam()) {}
+};
+
+class Section1 : public ConformanceOfFamily {};
 class Section2Parameters : public Conformance {};
+class Section2Arguments : public ConformanceOfFamily {};
 class Section2Errors : public Conformance {};
-class Section2Add : public Conformance {};
-class Section2Del : public Conformance {};
-class Section2Check : public Conformance {};
+class Section2Add : public ConformanceOfFamily {};
+class Section2Del : public ConformanceOfFamily {};
+class Section2Check : public ConformanceOfFamily {};
 class Section2Status : public Conformance {};
 class Section2Version : public Conformance {};
-class Section2Gc : public Conformance {};
-class Section4 : public Conformance {};
-class Section5Success : public Conformance {};
+class Section2Gc : public ConformanceOfFamily {};
+class Section4 : public ConformanceOfFamily {};
+class Section5Success : public ConformanceOfFamily {};
 class Section5Error : public Conformance {};
 
 // "name ... Must start with an alphanumeric character, optionally followed by any combination of one or more
 // alphanumeric characters, underscore, dot (.) or hyphen (-)."
-TEST_F(Section1, NameIsAlphanumericWithUnderscoreDotAndHyphen) {
+TEST_P(Section1, NameIsAlphanumericWithUnderscoreDotAndHyphen) {
     const auto netns = world_.add_namespace("blue");
     for (const std::string name : {"_a", ".a", "-a", "a/b", "a b", "", "ä"}) {
         EXPECT_TRUE(refused(add("blue", netns, configuration({{"name", name}})), 7, {"name"})) << name;
@@ -95,7 +103,7 @@ TEST_F(Section1, NameIsAlphanumericWithUnderscoreDotAndHyphen) {
 }
 
 // "cniVersions (string list): List of all CNI versions which this configuration supports."
-TEST_F(Section1, CniVersionsMayBeThere) {
+TEST_P(Section1, CniVersionsMayBeThere) {
     const auto conf = configuration({{"cniVersions", {"0.4.0", "1.0.0", "1.1.0"}}});
     const auto blue = connect("blue", conf);
     EXPECT_EQ(blue.reply.at("cniVersion"), "1.1.0");
@@ -103,16 +111,16 @@ TEST_F(Section1, CniVersionsMayBeThere) {
 }
 
 // "Plugins may define additional fields that they accept and may generate an error if called with unknown fields."
-TEST_F(Section1, OtherPluginsFieldsAreNoError) {
+TEST_P(Section1, OtherPluginsFieldsAreNoError) {
     connect("blue",
             configuration({{"isGateway", true}, {"args", {{"labels", {{"a", "b"}}}}}, {"disableCheck", false}}));
 }
 
 // "ipMasq (boolean): If supported by the plugin, sets up an IP masquerade on the host for this network."
-TEST_F(Section1, IpMasqTranslates) {
+TEST_P(Section1, IpMasqTranslates) {
     const auto blue = connect("blue");
-    const auto meeting = meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}});
-    EXPECT_EQ(meeting.seen.address, node_address);
+    const auto meeting = meet(Protocol::udp, {blue.netns}, server(53));
+    EXPECT_EQ(meeting.seen.address, here(node_address));
 }
 
 // "CNI_CONTAINERID: ... Must not be empty. Must start with an alphanumeric character, optionally followed by any
@@ -140,12 +148,12 @@ TEST_F(Section2Parameters, AnInterfaceNameThatCannotBeUsedIsAnError) {
 
 // "CNI_ARGS: Extra arguments passed in by the user at invocation time. Alphanumeric key-value pairs separated by
 // semicolons"
-TEST_F(Section2Parameters, ArgumentsAreKeysAndValues) {
+TEST_P(Section2Arguments, AreKeysAndValues) {
     world_.add_namespace("blue");
     const auto added = with("ADD", {{"CNI_ARGS", "IgnoreUnknown=1;FOO=BAR;IP=10.0.0.42;MAC=02:00:00:00:00:42"}},
                             configuration().dump());
     ASSERT_TRUE(succeeded(added));
-    EXPECT_EQ(added.json.at("ips")[0].at("address"), "10.0.0.42/24");
+    EXPECT_EQ(added.json.at("ips")[0].at("address"), here("10.0.0.42/24"));
     EXPECT_EQ(added.json.at("interfaces")[2].at("mac"), "02:00:00:00:00:42");
     EXPECT_TRUE(succeeded(with("DEL", {{"CNI_ARGS", "what;ever"}}, configuration().dump())));
     EXPECT_TRUE(refused(with("ADD", {{"CNI_ARGS", "what;ever"}}, configuration().dump()), 4, {"CNI_ARGS", "what"}));
@@ -162,7 +170,7 @@ TEST_F(Section2Errors, AFailureHasAStatusAndAResultAloneOnStdout) {
 
 // "should either create the interface defined by CNI_IFNAME inside the container at CNI_NETNS"
 // "If the CNI plugin is successful, it must output a result structure ... on standard out."
-TEST_F(Section2Add, CreatesTheInterfaceInTheContainer) {
+TEST_P(Section2Add, CreatesTheInterfaceInTheContainer) {
     const auto netns = world_.add_namespace("blue");
     const auto answer = add("blue", netns, configuration(), "net7");
     ASSERT_TRUE(succeeded(answer));
@@ -172,11 +180,11 @@ TEST_F(Section2Add, CreatesTheInterfaceInTheContainer) {
 
 // "If the plugin was supplied a prevResult as part of its input configuration, it MUST handle prevResult by either
 // passing it through, or modifying it appropriately."
-TEST_F(Section2Add, PassesAPreviousResultThrough) {
+TEST_P(Section2Add, PassesAPreviousResultThrough) {
     const auto netns = world_.add_namespace("blue");
-    const auto before = Json::parse(R"({"cniVersion": "1.1.0", "dns": {"nameservers": ["198.51.100.9"]},
+    const auto before = conf_here(Json::parse(R"({"cniVersion": "1.1.0", "dns": {"nameservers": ["198.51.100.9"]},
         "interfaces": [{"name": "x0", "mac": "02:00:00:00:00:01", "sandbox": "/run/netns/blue"}],
-        "ips": [{"interface": 0, "address": "10.9.0.5/24"}], "routes": [{"dst": "10.9.0.0/16", "gw": "10.9.0.1"}]})");
+        "ips": [{"interface": 0, "address": "10.9.0.5/24"}], "routes": [{"dst": "10.9.0.0/16", "gw": "10.9.0.1"}]})"));
     const auto answer = add("blue", netns, configuration({{"prevResult", before}}));
     ASSERT_TRUE(succeeded(answer));
     for (const auto* list : {"interfaces", "ips", "routes"}) {
@@ -187,7 +195,7 @@ TEST_F(Section2Add, PassesAPreviousResultThrough) {
 }
 
 // "If an interface of the requested name already exists in the container, the CNI plugin MUST return with an error."
-TEST_F(Section2Add, RefusesAnInterfaceThatExists) {
+TEST_P(Section2Add, RefusesAnInterfaceThatExists) {
     const auto blue = connect("blue");
     EXPECT_TRUE(refused(add("another", blue.netns), 100, {"eth0", "File exists"}));
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
@@ -195,14 +203,14 @@ TEST_F(Section2Add, RefusesAnInterfaceThatExists) {
 
 // "a given container ID may be added to a specific network more than once only if each addition is done with a
 // different interface name"
-TEST_F(Section2Add, TakesAContainerTwiceWithTwoInterfaces) {
+TEST_P(Section2Add, TakesAContainerTwiceWithTwoInterfaces) {
     const auto blue = connect("blue");
     EXPECT_TRUE(refused(add("blue", blue.netns), 102, {"blue", "eth0"}));
     EXPECT_TRUE(succeeded(add("blue", blue.netns, configuration({{"ipam", {{"routes", nullptr}}}}), "net1")));
 }
 
 // Required input: the standard variables without CNI_PATH and CNI_ARGS.
-TEST_F(Section2Add, NeedsItsFourVariables) {
+TEST_P(Section2Add, NeedsItsFourVariables) {
     world_.add_namespace("blue");
     for (const auto* name : {"CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"}) {
         EXPECT_TRUE(refused(with("ADD", {{name, nullptr}}, configuration().dump()), 4, {name}));
@@ -214,7 +222,7 @@ TEST_F(Section2Add, NeedsItsFourVariables) {
 // "should either delete the interface defined by CNI_IFNAME inside the container at CNI_NETNS, or undo any
 // modifications"; "Plugins MUST accept multiple DEL calls for the same (CNI_CONTAINERID, CNI_IFNAME) pair, and return
 // success if the interface in question, or any modifications added, are missing."
-TEST_F(Section2Del, DeletesTheInterfaceAndSucceedsAsOftenAsItIsAsked) {
+TEST_P(Section2Del, DeletesTheInterfaceAndSucceedsAsOftenAsItIsAsked) {
     const auto blue = connect("blue");
     for (int i = 0; i < 3; ++i) {
         EXPECT_TRUE(succeeded(del("blue", blue.netns)));
@@ -224,7 +232,7 @@ TEST_F(Section2Del, DeletesTheInterfaceAndSucceedsAsOftenAsItIsAsked) {
 
 // "Plugins should generally complete a DEL action without error even if some resources are missing." As containerd
 // calls: twice, then without namespace and prevResult; and what never was.
-TEST_F(Section2Del, SucceedsWhenResourcesAreMissing) {
+TEST_P(Section2Del, SucceedsWhenResourcesAreMissing) {
     const auto blue = connect("blue"), red = connect("red");
     ip({"link", "del", blue.host_end});
     erase_entry("endpoints", key_of_address(blue.address));
@@ -237,7 +245,7 @@ TEST_F(Section2Del, SucceedsWhenResourcesAreMissing) {
 // "Plugins must consult prevResult to determine the expected interfaces and addresses." "should return an error if a
 // resource included in the CNI Result type (interface, address or route) was created by the plugin, and is listed in
 // prevResult, but is missing or in an invalid state." Each resource by name: check_test.cpp.
-TEST_F(Section2Check, ConsultsThePreviousResult) {
+TEST_P(Section2Check, ConsultsThePreviousResult) {
     const auto blue = connect("blue");
     EXPECT_TRUE(succeeded(check(blue, blue.reply))) << "immediately after an ADD";
     auto other = blue.reply;
@@ -273,7 +281,7 @@ TEST_F(Section2Version, AnswersInTheVersionOfTheRequest) {
 
 // "A plugin SHOULD remove as many stale resources as possible." "The plugin MAY assume that the isolation domain ...
 // has been deleted". Required: CNI_PATH. "Plugins should generally complete a GC action without error."
-TEST_F(Section2Gc, RemovesWhatIsNotListedAndNeedsAPath) {
+TEST_P(Section2Gc, RemovesWhatIsNotListedAndNeedsAPath) {
     connect("blue");
     const auto red = connect("red");
     world_.remove_namespace("blue");
@@ -290,7 +298,7 @@ TEST_F(Section2Gc, RemovesWhatIsNotListedAndNeedsAPath) {
 // "the delegated plugin must be executed with the same environment ... complete network configuration"; "When a plugin
 // is executed with a CNI_COMMAND of CHECK, DEL, GC or STATUS, it must also execute any plugins which it delegated to.";
 // "If the plugin returns an error, the 'upper' plugin must ... call DEL"
-TEST_F(Section4, DelegatesEveryCommandWithAllThatItGot) {
+TEST_P(Section4, DelegatesEveryCommandWithAllThatItGot) {
     const auto netns = world_.add_namespace("blue");
     auto call = call_by(
         "[ $CNI_COMMAND != ADD ] || "
@@ -307,7 +315,7 @@ TEST_F(Section4, DelegatesEveryCommandWithAllThatItGot) {
 }
 
 // "If, on ADD, a delegated plugin fails, the "upper" plugin should execute again with DEL before returning failure."
-TEST_F(Section4, CallsDelAfterAnAddThatFailed) {
+TEST_P(Section4, CallsDelAfterAnAddThatFailed) {
     const auto answer = add_by("[ $CNI_COMMAND != ADD ]", world_.add_namespace("blue"));
     EXPECT_TRUE(refused(answer, 5, {"giver"}));
     EXPECT_EQ(answer.json.value("details", ""), "");
@@ -316,7 +324,7 @@ TEST_F(Section4, CallsDelAfterAnAddThatFailed) {
 
 // "interfaces: An array of all interfaces created by the attachment, including any host-level interfaces": name, mac,
 // mtu, sandbox, "For interfaces created inside the container, this should be the value passed via CNI_NETNS."
-TEST_F(Section5Success, NamesInterfacesAddressesRoutesAndDns) {
+TEST_P(Section5Success, NamesInterfacesAddressesRoutesAndDns) {
     const auto blue = connect("blue");
     EXPECT_EQ(blue.reply.at("cniVersion"), "1.1.0");
     for (const auto& interface : blue.reply.at("interfaces")) {
@@ -324,8 +332,9 @@ TEST_F(Section5Success, NamesInterfacesAddressesRoutesAndDns) {
     }
     EXPECT_EQ(blue.reply.at("interfaces")[2].at("sandbox"), blue.netns);
     EXPECT_FALSE(blue.reply.at("interfaces")[1].contains("sandbox"));
-    EXPECT_EQ(blue.reply.at("ips")[0], (Json{{"address", "10.0.0.2/24"}, {"gateway", "10.0.0.1"}, {"interface", 2}}));
-    EXPECT_EQ(blue.reply.at("routes")[0], (Json{{"dst", "0.0.0.0/0"}, {"gw", "10.0.0.1"}}));
+    EXPECT_EQ(blue.reply.at("ips")[0],
+              conf_here({{"address", "10.0.0.2/24"}, {"gateway", "10.0.0.1"}, {"interface", 2}}));
+    EXPECT_EQ(blue.reply.at("routes")[0], conf_here({{"dst", "0.0.0.0/0"}, {"gw", "10.0.0.1"}}));
     EXPECT_TRUE(blue.reply.at("dns").is_object());
 }
 
@@ -348,6 +357,15 @@ TEST_F(Section5Error, HasTheCodeOfTheTable) {
         EXPECT_EQ(answer.json.at("cniVersion"), version) << "the same as in the request";
     }
 }
+
+FOR_BOTH_FAMILIES(Section1);
+FOR_BOTH_FAMILIES(Section2Arguments);
+FOR_BOTH_FAMILIES(Section2Add);
+FOR_BOTH_FAMILIES(Section2Del);
+FOR_BOTH_FAMILIES(Section2Check);
+FOR_BOTH_FAMILIES(Section2Gc);
+FOR_BOTH_FAMILIES(Section4);
+FOR_BOTH_FAMILIES(Section5Success);
 
 }  // namespace
 }  // namespace causeway::test::conformance_test

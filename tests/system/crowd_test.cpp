@@ -5,67 +5,66 @@
 #include <set>
 #include <thread>
 
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::crowd_test {
 namespace {
 
-class Crowd : public Host {
-protected:
-    struct Member {
-        std::string id, netns;
-        Answer answer{};
+struct Member {
+    std::string id, netns;
+    Answer answer{};
 
-        std::vector<std::string> addresses() const {
-            std::vector<std::string> addresses;
-            for (const auto& one : answer.json.at("ips")) {
-                const std::string prefix = one.at("address");
-                addresses.push_back(prefix.substr(0, prefix.find('/')));
-            }
-            return addresses;
+    std::vector<std::string> addresses() const {
+        std::vector<std::string> addresses;
+        for (const auto& one : answer.json.at("ips")) {
+            const std::string prefix = one.at("address");
+            addresses.push_back(prefix.substr(0, prefix.find('/')));
         }
-        std::string address() const { return addresses().at(0); }
-    };
-
-    std::vector<Member> members(int count) {
-        std::vector<Member> all;
-        for (int i = 0; i < count; ++i) {
-            const std::string id = "member" + std::to_string(i);
-            all.push_back({.id = id, .netns = world_.add_namespace(id)});
-            ip({"link", "set", "lo", "up"}, all.back().netns);
-        }
-        return all;
+        return addresses;
     }
-
-    // One thread each, all at once.
-    static void each(std::vector<Member>& all, const std::function<void(Member&)>& action) {
-        std::vector<std::jthread> threads;
-        threads.reserve(all.size());
-        for (auto& member : all) {
-            threads.emplace_back([&] { action(member); });
-        }
-    }
+    std::string address() const { return addresses().at(0); }
 };
 
-struct Family {
+std::vector<Member> members_of(World& world, int count) {
+    std::vector<Member> all;
+    for (int i = 0; i < count; ++i) {
+        const std::string id = "member" + std::to_string(i);
+        all.push_back({.id = id, .netns = world.add_namespace(id)});
+        ip({"link", "set", "lo", "up"}, all.back().netns);
+    }
+    return all;
+}
+
+// One thread each, all at once.
+void each(std::vector<Member>& all, const std::function<void(Member&)>& action) {
+    std::vector<std::jthread> threads;
+    threads.reserve(all.size());
+    for (auto& member : all) {
+        threads.emplace_back([&] { action(member); });
+    }
+}
+
+class Crowd : public EachFamily {};
+class CrowdOnce : public Crowd {};  // what has no family
+
+struct Outside {
     std::string gateway, world;
 };
 struct Setting {
     std::string name;
     Json (*configuration)(const Json& patch);
-    std::vector<Family> families;  // in the order of a member's addresses
+    std::vector<Outside> families;  // in the order of a member's addresses
 };
 void PrintTo(const Setting& setting, std::ostream* stream) {
     *stream << setting.name;
 }
 
-const Family ipv4{"10.0.0.1", world_address}, ipv6{"fd00:1::1", world_ipv6};
+const Outside ipv4{"10.0.0.1", world_address}, ipv6{"fd00:1::1", world_ipv6};
 
-class CrowdOfFamily : public Crowd, public testing::WithParamInterface<Setting> {
+class CrowdOfFamily : public Host, public testing::WithParamInterface<Setting> {
 protected:
-    static const std::vector<Family>& families() { return GetParam().families; }
+    static const std::vector<Outside>& families() { return GetParam().families; }
     static Json conf() { return GetParam().configuration(Json::object()); }
     static Answer add_one(const Member& one) { return add(one.id, one.netns, conf()); }
     static Answer del_one(const Member& one) { return del(one.id, one.netns, conf()); }
@@ -97,7 +96,7 @@ protected:
 };
 
 TEST_P(CrowdOfFamily, OfSixtyFourIsConnectedAndDisconnectedAtOnce) {
-    auto all = members(64);
+    auto all = members_of(world_, 64);
     const auto before = Snapshot::take();
     each(all, [](Member& one) { one.answer = add_one(one); });
     std::set<std::string> addresses;
@@ -122,8 +121,8 @@ TEST_P(CrowdOfFamily, OfSixtyFourIsConnectedAndDisconnectedAtOnce) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Crowd, OfTwoNetworksIsConnectedAtOnce) {
-    auto all = members(16);
+TEST_P(Crowd, OfTwoNetworksIsConnectedAtOnce) {
+    auto all = members_of(world_, 16);
     const auto before = Snapshot::take();
     const auto conf_of = [&](const Member& one) {
         return (&one - all.data()) % 2 == 0 ? configuration() : second_configuration();
@@ -137,10 +136,10 @@ TEST_F(Crowd, OfTwoNetworksIsConnectedAtOnce) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Crowd, ThatOutnumbersTheAddressesGetsAllOfThemAndNoMore) {
+TEST_P(Crowd, ThatOutnumbersTheAddressesGetsAllOfThemAndNoMore) {
     auto conf = configuration();
-    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/28";  // 13 for sandboxes
-    auto all = members(20);
+    conf["ipam"]["ranges"][0][0].update({{"subnet", "10.0.0.0/28"}, {"rangeEnd", "10.0.0.14"}});  // 13 for sandboxes
+    auto all = members_of(world_, 20);
     const auto before = Snapshot::take();
     each(all, [&](Member& one) { one.answer = add(one.id, one.netns, conf); });
     std::set<std::string> addresses;
@@ -157,10 +156,10 @@ TEST_F(Crowd, ThatOutnumbersTheAddressesGetsAllOfThemAndNoMore) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Crowd, OfOneIdIsConnectedOnce) {
-    auto all = members(8);
+TEST_P(CrowdOnce, OfOneIdIsConnectedOnce) {
+    auto all = members_of(world_, 8);
     const auto before = Snapshot::take();
-    each(all, [](Member& one) { one.answer = add("the-same", one.netns); });
+    each(all, [&](Member& one) { one.answer = add("the-same", one.netns); });
     const auto connected = std::ranges::count_if(all, [](const Member& one) { return one.answer.ok(); });
     EXPECT_LE(connected, 1);
     EXPECT_EQ(ctl_json({"endpoints"}).size(), static_cast<std::size_t>(connected));
@@ -169,7 +168,7 @@ TEST_F(Crowd, OfOneIdIsConnectedOnce) {
 }
 
 TEST_P(CrowdOfFamily, ThatComesAndGoesIsWhatTheAnswersSaid) {
-    auto all = members(16);
+    auto all = members_of(world_, 16);
     const auto before = Snapshot::take();
     each(all, [&](Member& one) {
         std::mt19937 random(static_cast<unsigned>(&one - all.data()));
@@ -196,7 +195,7 @@ TEST_P(CrowdOfFamily, ThatComesAndGoesIsWhatTheAnswersSaid) {
 // what nobody has an answer for, gc and DEL find.
 TEST_P(CrowdOfFamily, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
     constexpr int rounds = 13;  // of 16 members: 208 calls
-    auto all = members(16);
+    auto all = members_of(world_, 16);
     const auto before = Snapshot::take();
     const auto gc_of_all = [&] {
         auto listing = conf();
@@ -251,6 +250,8 @@ TEST_P(CrowdOfFamily, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
     EXPECT_TRUE(before.comes_back());
 }
 
+FOR_BOTH_FAMILIES(Crowd);
+INSTANTIATE_TEST_SUITE_P(Of, CrowdOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 INSTANTIATE_TEST_SUITE_P(Each, CrowdOfFamily,
                          testing::Values(Setting{"IPv4", configuration, {ipv4}},
                                          Setting{"IPv6", ipv6_configuration, {ipv6}},

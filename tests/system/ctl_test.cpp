@@ -4,10 +4,9 @@
 
 #include <sys/socket.h>
 
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::ctl_test {
 namespace {
@@ -17,43 +16,61 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
+void expect_ok(const Output& output) {
+    EXPECT_EQ(output.status, 0) << output.err;
+}
+
+void expect_failure(const Output& output, int status, const std::string& word) {
+    EXPECT_EQ(output.status, status) << output.out;
+    EXPECT_THAT(output.err + output.out, HasSubstr(word));
+}
+
+Json row_of(const std::string& container) {
+    for (const auto& row : ctl_json({"endpoints"})) {
+        if (row.at("container") == container) {
+            return row;
+        }
+    }
+    return nullptr;
+}
+
+// The first name in /run/netns makes it a shared mount, whoever gives it; that stays.
+void give_a_first_name() {
+    ip({"netns", "add", "first"});
+    ip({"netns", "del", "first"});
+}
+
 class Ctl : public Host {
 protected:
-    // The first name in /run/netns makes it a shared mount, whoever gives it; that stays.
-    void SetUp() override {
-        ip({"netns", "add", "first"});
-        ip({"netns", "del", "first"});
-    }
+    void SetUp() override { give_a_first_name(); }
+};
 
-    static void expect_ok(const Output& output) { EXPECT_EQ(output.status, 0) << output.err; }
+class CtlOfFamily : public EachFamily {
+protected:
+    void SetUp() override { give_a_first_name(); }
 
-    static void expect_failure(const Output& output, int status, const std::string& word) {
-        EXPECT_EQ(output.status, status) << output.out;
-        EXPECT_THAT(output.err + output.out, HasSubstr(word));
-    }
-
-    static Json row_of(const std::string& container) {
-        for (const auto& row : ctl_json({"endpoints"})) {
-            if (row.at("container") == container) {
-                return row;
-            }
-        }
-        return nullptr;
+    std::string shown(const End& end) const {
+        return (end.is_ipv6() ? "[" + end.address + "]" : end.address) + ":" + std::to_string(end.port);
     }
 };
 
-TEST_F(Ctl, WalksThroughTheWholeOfIt) {
+TEST_P(CtlOfFamily, WalksThroughTheWholeOfIt) {
     const auto before = Snapshot::take();
-    expect_ok(ctl({"sandbox", "add", "blue"}));
-    expect_ok(ctl({"sandbox", "add", "red"}));
+    for (const auto* name : {"blue", "red"}) {
+        std::vector<std::string> arguments{"sandbox", "add", name};
+        if (family() == Family::ipv6) {
+            arguments.insert(arguments.end(), {"--subnet", here("10.0.0.0/24")});
+        }
+        expect_ok(ctl(arguments));
+    }
     const auto blue = world_.path("blue"), red = world_.path("red");
     EXPECT_TRUE(ping(blue, "10.0.0.3"));
     EXPECT_TRUE(ping(blue, "10.0.0.1"));
-    EXPECT_TRUE(ping(blue, "127.0.0.1"));
-    const auto meeting = meet(Protocol::tcp, {blue}, {world_.world(), {service_address, 80}});
+    EXPECT_TRUE(ping(blue, loopback()));
+    const auto meeting = meet(Protocol::tcp, {blue}, {world_.world(), {here(service_address), 80}});
     EXPECT_TRUE(meeting);
-    EXPECT_EQ(meeting.seen.address, node_address) << "masqueraded";
-    EXPECT_TRUE(meet(Protocol::tcp, {""}, {red, {"10.0.0.3", 80}}));
+    EXPECT_EQ(meeting.seen.address, here(node_address)) << "masqueraded";
+    EXPECT_TRUE(meet(Protocol::tcp, {""}, {red, {here("10.0.0.3"), 80}}));
     expect_ok(ctl({"sandbox", "del", "blue"}));
     expect_ok(ctl({"sandbox", "del", "red"}));
     EXPECT_TRUE(before.holds());
@@ -100,17 +117,17 @@ TEST_F(Ctl, SaysSoWhenTheSandboxToDeleteIsUnknown) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Ctl, TakesTheNetworkFromItsOptions) {
-    expect_ok(ctl({"sandbox", "add", "blue", "--network", "others", "--device", "cw5", "--subnet", "10.5.0.0/16",
+TEST_P(CtlOfFamily, TakesTheNetworkFromItsOptions) {
+    expect_ok(ctl({"sandbox", "add", "blue", "--network", "others", "--device", "cw5", "--subnet", here("10.5.0.0/16"),
                    "--mtu", "1300", "--routed", "--uplink", "up0"}));
     const auto row = row_of("blue");
     EXPECT_EQ(row.at("network"), "others");
-    EXPECT_EQ(row.at("address"), "10.5.0.2");
+    EXPECT_EQ(row.at("address"), here("10.5.0.2"));
     EXPECT_EQ(ip_json({"link", "show", "cw5"}).at(0).at("mtu"), 1300);
-    ip({"route", "add", "10.5.0.0/16", "via", node_address}, world_.world());
-    const auto meeting = meet(Protocol::udp, {world_.path("blue")}, {world_.world(), {world_address, 53}});
+    ip_here({"route", "add", "10.5.0.0/16", "via", node_address}, world_.world());
+    const auto meeting = meet(Protocol::udp, {world_.path("blue")}, server(53));
     EXPECT_TRUE(meeting);
-    EXPECT_EQ(meeting.seen.address, "10.5.0.2");
+    EXPECT_EQ(meeting.seen.address, here("10.5.0.2"));
 }
 
 TEST_F(Ctl, TakesASubnetOfEachFamily) {
@@ -136,7 +153,7 @@ TEST_F(Ctl, TakesASubnetOfEachFamily) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Ctl, ListsEndpointsWithWhatWentThroughThem) {
+TEST_P(CtlOfFamily, ListsEndpointsWithWhatWentThroughThem) {
     const auto blue = connect("blue"), red = connect("red");
     ASSERT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}}));
     const auto row = row_of("blue");
@@ -151,9 +168,9 @@ TEST_F(Ctl, ListsEndpointsWithWhatWentThroughThem) {
     EXPECT_GE(number(row, "receivedPackets"), 3U);
     EXPECT_GE(number(row, "sentBytes"), 5U * 54U);
     EXPECT_GE(number(row, "receivedBytes"), 3U * 54U);
-    auto odd = Socket::open(blue.netns, SOCK_RAW, 47);  // GRE: nothing that can be translated
+    auto odd = Socket::open(blue.netns, SOCK_RAW, 47, family() == Family::ipv6);  // GRE: nothing that can be translated
     const auto dropped = number(row_of("blue"), "droppedPackets");
-    ASSERT_TRUE(odd.send_to({world_address, 0}, "what is this?"));
+    ASSERT_TRUE(odd.send_to(server(0).end, "what is this?"));
     EXPECT_TRUE(eventually([&] { return number(row_of("blue"), "droppedPackets") > dropped; }));
     const auto table = ctl({"endpoints"});
     expect_ok(table);
@@ -161,28 +178,28 @@ TEST_F(Ctl, ListsEndpointsWithWhatWentThroughThem) {
                                  HasSubstr(blue.host_end), HasSubstr("red")));
 }
 
-TEST_F(Ctl, CountsWhatTheNodeAndTheWorldSend) {
+TEST_P(CtlOfFamily, CountsWhatTheNodeAndTheWorldSend) {
     const auto blue = connect("blue");
     const auto received = [] { return row_of("blue").at("receivedPackets").get<std::uint64_t>(); };
     const auto before = received();
     ASSERT_TRUE(meet(Protocol::udp, {""}, {blue.netns, {blue.address, 53}}));
     const auto by_node = received();
     EXPECT_GE(by_node, before + 1);
-    ASSERT_TRUE(meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}}));
+    ASSERT_TRUE(meet(Protocol::udp, {blue.netns}, server(53)));
     EXPECT_GE(received(), by_node + 1);
 }
 
-TEST_F(Ctl, ListsFlowsWithTheirStates) {
+TEST_P(CtlOfFamily, ListsFlowsWithTheirStates) {
     const auto blue = connect("blue");
-    auto line = open_line({blue.netns, {"0.0.0.0", 4000}}, {world_.world(), {world_address, 80}});
+    auto line = open_line({blue.netns, any(4000)}, server(80));
     ASSERT_TRUE(alive(line));
     auto flows = ctl_json({"flows"});
     ASSERT_EQ(flows.size(), 1U);
     EXPECT_EQ(flows[0].at("container"), "blue");
     EXPECT_EQ(flows[0].at("protocol"), "tcp");
-    EXPECT_EQ(flows[0].at("source"), blue.address + ":4000");
-    EXPECT_EQ(flows[0].at("destination"), std::string(world_address) + ":80");
-    EXPECT_EQ(flows[0].at("translated"), std::string(node_address) + ":4000");
+    EXPECT_EQ(flows[0].at("source"), shown({blue.address, 4000}));
+    EXPECT_EQ(flows[0].at("destination"), shown(server(80).end));
+    EXPECT_EQ(flows[0].at("translated"), shown({here(node_address), 4000}));
     EXPECT_EQ(flows[0].at("state"), "established");
     EXPECT_GT(flows[0].at("secondsLeft"), 7000);
     EXPECT_LE(flows[0].at("secondsLeft"), 7440);
@@ -190,10 +207,10 @@ TEST_F(Ctl, ListsFlowsWithTheirStates) {
     EXPECT_TRUE(eventually([] { return ctl_json({"flows"}).at(0).at("state") == "closing"; }));
     const auto table = ctl({"flows"});
     expect_ok(table);
-    EXPECT_THAT(table.out, AllOf(HasSubstr("SENT AS"), HasSubstr(blue.address + ":4000"), HasSubstr("closing")));
+    EXPECT_THAT(table.out, AllOf(HasSubstr("SENT AS"), HasSubstr(shown({blue.address, 4000})), HasSubstr("closing")));
 }
 
-TEST_F(Ctl, NamesEveryVerdict) {
+TEST_P(CtlOfFamily, NamesEveryVerdict) {
     const auto blue = connect("blue");
     ASSERT_TRUE(ping(blue.netns, "10.0.0.1"));
     const auto all = ctl_json({"stats", "-i", "0"});
@@ -204,13 +221,15 @@ TEST_F(Ctl, NamesEveryVerdict) {
     }
     EXPECT_GE(count_of("to-host"), 1U);
     EXPECT_GE(count_of("to-sandbox"), 1U);
-    EXPECT_GE(count_of("arp-answered"), 1U);
+    EXPECT_GE(count_of(family() == Family::ipv6 ? "nd-answered" : "arp-answered"), 1U);
     const auto table = ctl({"stats", "-i", "0.1"}), whole = ctl({"stats", "-i", "0", "--all"});
     expect_ok(table);
     expect_ok(whole);
     EXPECT_THAT(table.out, AllOf(HasSubstr("PER SECOND"), HasSubstr("to-host"), Not(HasSubstr("drop-table-full"))));
     EXPECT_THAT(whole.out, HasSubstr("drop-table-full"));
 }
+
+FOR_BOTH_FAMILIES(CtlOfFamily);
 
 TEST_F(Ctl, TellsThatNothingIsLoaded) {
     const auto before = Snapshot::take();

@@ -11,9 +11,8 @@
 
 #include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::failed_add_test {
 namespace {
@@ -131,13 +130,13 @@ INSTANTIATE_TEST_SUITE_P(OfBothFamilies, FailedLaterAdd,
 INSTANTIATE_TEST_SUITE_P(WithoutMemory, FailedLaterAdd, testing::Values(Failure{{"Bpf", {SYS_bpf}, ENOMEM}}), name_of);
 
 // What the kernel refuses for reasons of its own: a step each.
-class RefusedStep : public Host {
+class RefusedStep : public EachFamily {
 protected:
     void expect_failure(const Json& conf, const std::vector<std::string>& parts, const std::string& prelude = {}) {
         const auto netns = world_.add_namespace("blue");
         ip({"link", "set", "lo", "up"}, netns);
         if (!prelude.empty()) {
-            must_run({"ip", "-batch", "-"}, {.stdin_text = prelude, .netns = netns});
+            must_run({"ip", "-batch", "-"}, {.stdin_text = here(prelude), .netns = netns});
         }
         const auto before = Snapshot::take({netns});
         const auto answer = add("blue", netns, conf);
@@ -150,32 +149,33 @@ protected:
         EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
     }
 };
+class RefusedStepOnce : public RefusedStep {};  // what has no family
 
-TEST_F(RefusedStep, IsTheInterfaceWhoseNameIsTaken) {
+TEST_P(RefusedStepOnce, IsTheInterfaceWhoseNameIsTaken) {
     expect_failure(configuration(), {"eth0", "File exists"}, "link add eth0 type veth peer name eth1\n");
 }
 
-TEST_F(RefusedStep, IsTheRouteThatExists) {
+TEST_P(RefusedStep, IsTheRouteThatExists) {
     expect_failure(configuration(), {"0.0.0.0/0", "File exists"},
-                   "link add other0 type veth peer name other1\naddr add 10.0.0.240/24 dev other0\nlink set other0 up\n"
-                   "route add default via 10.0.0.1 dev other0\n");
+                   "link add other0 type veth peer name other1\naddr add 10.0.0.240/24 dev other0 nodad\n"
+                   "link set other0 up\nroute add default via 10.0.0.1 dev other0 onlink\n");
 }
 
-TEST_F(RefusedStep, IsTheRouteWhoseGatewayCannotBeReached) {
+TEST_P(RefusedStep, IsTheRouteWhoseGatewayCannotBeReached) {
     expect_failure(configuration(Json::parse(
                        R"({"ipam": {"routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.9.0.0/16", "gw": "10.8.0.1"}]}})")),
                    {"10.9.0.0/16", "10.8.0.1"});
 }
 
-TEST_F(RefusedStep, IsTheRouteThatIsThereTwice) {
+TEST_P(RefusedStep, IsTheRouteThatIsThereTwice) {
     expect_failure(
         configuration(Json::parse(R"({"ipam": {"routes": [{"dst": "10.9.0.0/16"}, {"dst": "10.9.0.0/16"}]}})")),
         {"10.9.0.0/16", "File exists"});
 }
 
-TEST_F(RefusedStep, IsNotTheGatewayAddressThatAnotherDeviceHas) {
+TEST_P(RefusedStep, IsNotTheGatewayAddressThatAnotherDeviceHas) {
     ip({"link", "add", "lan0", "type", "veth", "peer", "name", "lan1"});
-    ip({"addr", "add", "10.0.0.1/24", "dev", "lan0"});
+    ip_here({"addr", "add", "10.0.0.1/24", "dev", "lan0", "nodad"});
     ip({"link", "set", "lan0", "up"});
     const auto before = Snapshot::take();
     const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));  // the kernel allows it
@@ -184,7 +184,7 @@ TEST_F(RefusedStep, IsNotTheGatewayAddressThatAnotherDeviceHas) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(RefusedStep, IsThePinInABpfFileSystemThatIsReadOnly) {
+TEST_P(RefusedStepOnce, IsThePinInABpfFileSystemThatIsReadOnly) {
     ASSERT_EQ(mount("none", "/sys/fs/bpf", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr), 0);
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
@@ -193,7 +193,7 @@ TEST_F(RefusedStep, IsThePinInABpfFileSystemThatIsReadOnly) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(RefusedStep, IsThePinThatIsNoMap) {
+TEST_P(RefusedStepOnce, IsThePinThatIsNoMap) {
     const std::string directory = "/sys/fs/bpf/causeway/v" + std::to_string(CAUSEWAY_ABI_VERSION);
     std::filesystem::create_directories(directory + "/sandboxes");
     const auto netns = world_.add_namespace("blue");
@@ -202,6 +202,9 @@ TEST_F(RefusedStep, IsThePinThatIsNoMap) {
     EXPECT_TRUE(refused(answer, answer.code(), {directory + "/sandboxes"}));
     EXPECT_TRUE(before.holds());
 }
+
+FOR_BOTH_FAMILIES(RefusedStep);
+INSTANTIATE_TEST_SUITE_P(Of, RefusedStepOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 // ADDs with one more of a resource each, as ulimit(1) counts it, until one succeeds: whatever they want one more of
 // than they get, they fail at in turn.

@@ -10,10 +10,9 @@
 
 #include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::gc_test {
 namespace {
@@ -21,14 +20,14 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-class Gc : public Host {
+class Gc : public EachFamily {
 protected:
     // A dry run that says this and changes nothing, then one that does it, then one that finds nothing.
     void expect_collected(const std::string& what, const std::string& why, const std::vector<std::string>& namespaces) {
         const auto before = Snapshot::take(namespaces);
         const auto dry = ctl_json({"gc", "--dry-run"});
         ASSERT_EQ(dry.size(), 1U) << dry;
-        EXPECT_THAT(dry[0].at("what").get<std::string>(), HasSubstr(what));
+        EXPECT_THAT(dry[0].at("what").get<std::string>(), HasSubstr(here(what)));
         EXPECT_THAT(dry[0].at("why").get<std::string>(), HasSubstr(why));
         EXPECT_TRUE(before.holds());
         EXPECT_EQ(ctl_json({"gc"}), dry);
@@ -40,8 +39,9 @@ protected:
         ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(sandbox.host_end) == std::string::npos; }));
     }
 };
+class GcOnce : public Gc {};  // what has no family
 
-TEST_F(Gc, FindsNothingWhereAllIsWell) {
+TEST_P(GcOnce, FindsNothingWhereAllIsWell) {
     const auto empty = Snapshot::take();
     EXPECT_EQ(ctl_json({"gc"}), Json::array());
     EXPECT_THAT(ctl({"gc"}).out, HasSubstr("nothing"));
@@ -52,7 +52,7 @@ TEST_F(Gc, FindsNothingWhereAllIsWell) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Gc, RemovesTheSandboxWhoseNamespaceIsGone) {
+TEST_P(Gc, RemovesTheSandboxWhoseNamespaceIsGone) {
     const auto keeper = connect("keeper");
     const auto before = Snapshot::take({keeper.netns});
     const auto entries = keys_of("endpoints");
@@ -60,10 +60,10 @@ TEST_F(Gc, RemovesTheSandboxWhoseNamespaceIsGone) {
     expect_collected("container blue, interface eth0, address 10.0.0.3", "namespace", {keeper.netns});
     EXPECT_TRUE(before.holds());
     EXPECT_EQ(keys_of("endpoints"), entries);
-    EXPECT_TRUE(meet(Protocol::udp, {keeper.netns}, {world_.world(), {world_address, 53}}));
+    EXPECT_TRUE(meet(Protocol::udp, {keeper.netns}, server(53)));
 }
 
-TEST_F(Gc, TakesTheDatapathWithTheLastOfThem) {
+TEST_P(Gc, TakesTheDatapathWithTheLastOfThem) {
     const auto before = Snapshot::take();
     end_namespace(connect("blue"));
     end_namespace(connect("red", second_configuration()));
@@ -71,14 +71,14 @@ TEST_F(Gc, TakesTheDatapathWithTheLastOfThem) {
     EXPECT_TRUE(before.comes_back());
 }
 
-TEST_F(Gc, RemovesTheSandboxWhoseHostEndIsGone) {
+TEST_P(Gc, RemovesTheSandboxWhoseHostEndIsGone) {
     const auto keeper = connect("keeper"), blue = connect("blue");
     ip({"link", "del", blue.host_end});
     expect_collected("container blue", "host end " + blue.host_end, {keeper.netns, blue.netns});
     EXPECT_TRUE(succeeded(add("blue", blue.netns)));
 }
 
-TEST_F(Gc, RemovesTheHostEndThatIsOnNoRecord) {
+TEST_P(Gc, RemovesTheHostEndThatIsOnNoRecord) {
     const auto keeper = connect("keeper");
     const auto keepers_slot = *keys_of("slots").begin();
     const auto blue = connect("blue");
@@ -94,25 +94,26 @@ TEST_F(Gc, RemovesTheHostEndThatIsOnNoRecord) {
     EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
 }
 
-TEST_F(Gc, RemovesEntriesThatAreOnNoRecord) {
+TEST_P(Gc, RemovesEntriesThatAreOnNoRecord) {
     const auto keeper = connect("keeper"), blue = connect("blue");
     erase_entry("attachments", key_of_attachment("blue", "eth0"));
     ip({"link", "del", blue.host_end});
     const auto found = ctl({"gc"});
-    EXPECT_THAT(found.out,
-                AllOf(HasSubstr("the address 10.0.0.3"), HasSubstr("identity of the device"), HasSubstr("the slot ")));
+    EXPECT_THAT(found.out, AllOf(HasSubstr(here("the address 10.0.0.3")), HasSubstr("identity of the device"),
+                                 HasSubstr("the slot ")));
     EXPECT_EQ(ctl_json({"gc"}), Json::array());
     EXPECT_EQ(keys_of("sandboxes").size(), 1U);
     EXPECT_EQ(keys_of("slots").size(), 1U);
 }
 
-TEST_F(Gc, RemovesTheHalfMadeSandboxOfAKilledAdd) {
+TEST_P(Gc, RemovesTheHalfMadeSandboxOfAKilledAdd) {
     const auto keeper = connect("keeper");
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({keeper.netns});
-    const Call call{.command = "ADD", .id = "blue", .netns = netns};
+    const auto call = call_here({.command = "ADD", .id = "blue", .netns = netns});
     int found = 0;
-    for (int nth = 1;; nth += 3) {
+    const bool ipv6 = family() == Family::ipv6;  // at fewer steps
+    for (int nth = 1;; nth += ipv6 ? 11 : 3) {
         const auto faulted = run_with({.kind = Fault::Kind::kill, .nth = nth}, {plugin()}, call.options());
         if (faulted.call.empty()) {
             break;
@@ -125,10 +126,10 @@ TEST_F(Gc, RemovesTheHalfMadeSandboxOfAKilledAdd) {
         del("blue", netns);  // killed when all was done
         EXPECT_TRUE(before.comes_back()) << nth;
     }
-    EXPECT_GE(found, 5);
+    EXPECT_GE(found, ipv6 ? 3 : 5);
 }
 
-TEST_F(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {
+TEST_P(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue"), red = connect("red");
     std::filesystem::remove_all("/sys/fs/bpf/causeway");
@@ -137,7 +138,7 @@ TEST_F(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {
     EXPECT_EQ(found.size(), 3U) << found;
     EXPECT_EQ(ip({"-o", "link", "show", "type", "veth"}).find("cw"), std::string::npos);
     EXPECT_TRUE(succeeded(add("blue", blue.netns)));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server(80)));
     EXPECT_THAT(programs_on("up0", Direction::ingress), testing::ElementsAre("from_uplink")) << "of this load alone";
     EXPECT_THAT(programs_on("up0", Direction::egress), testing::ElementsAre("from_stack"));
     EXPECT_TRUE(succeeded(del("blue", blue.netns)));
@@ -147,7 +148,7 @@ TEST_F(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {
 }
 
 // A path that somebody has taken away, with or without a process that is still in the namespace.
-TEST_F(Gc, RemovesTheSandboxWhoseNamespaceNobodyCanReachAndNobodyIsIn) {
+TEST_P(GcOnce, RemovesTheSandboxWhoseNamespaceNobodyCanReachAndNobodyIsIn) {
     const auto keeper = connect("keeper"), blue = connect("blue");
     const auto held = ::open(blue.netns.c_str(), O_RDONLY | O_CLOEXEC);
     {
@@ -165,7 +166,7 @@ TEST_F(Gc, RemovesTheSandboxWhoseNamespaceNobodyCanReachAndNobodyIsIn) {
     close(held);
 }
 
-TEST_F(Gc, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
+TEST_P(GcOnce, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
     ip({"link", "add", "br0", "type", "veth", "peer", "name", "br0-in"});
     ip({"link", "add", "cwabcdefghijklm", "type", "bridge"});
     ip({"link", "add", "cw0123456789abz", "type", "veth", "peer", "name", "cwshort"});
@@ -174,7 +175,7 @@ TEST_F(Gc, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Gc, LeavesWhatAnotherVersionMayHaveOnRecord) {
+TEST_P(GcOnce, LeavesWhatAnotherVersionMayHaveOnRecord) {
     const auto blue = connect("blue");
     const std::string home = "/sys/fs/bpf/causeway/";
     std::filesystem::rename(home + "v" + std::to_string(CAUSEWAY_ABI_VERSION), home + "v0");
@@ -187,6 +188,9 @@ TEST_F(Gc, LeavesWhatAnotherVersionMayHaveOnRecord) {
     std::filesystem::remove_all(home + "v0");
     EXPECT_EQ(ctl_json({"gc"}).size(), 2U);
 }
+
+FOR_BOTH_FAMILIES(Gc);
+INSTANTIATE_TEST_SUITE_P(Of, GcOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace causeway::test::gc_test

@@ -6,9 +6,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::ipam_test {
 namespace {
@@ -36,50 +35,50 @@ bool has_lease(const std::string& address) {
     return std::filesystem::exists("/run/leases/sandboxes/" + address);
 }
 
-class HostLocal : public Host {};
-class Static : public Host {};
-class Dhcp : public Host {};
+class HostLocal : public EachFamily {};
+class Static : public EachFamily {};
+class Dhcp : public Host {};  // which is of IPv4 alone
 
-TEST_F(HostLocal, GivesAnAddressThatWorksAndTakesItBack) {
+TEST_P(HostLocal, GivesAnAddressThatWorksAndTakesItBack) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue", host_local());
-    EXPECT_EQ(blue.address, "10.0.0.20");
-    EXPECT_EQ(blue.reply.at("ips")[0].at("gateway"), "10.0.0.1");
-    EXPECT_TRUE(has_lease("10.0.0.20"));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {"10.0.0.1", 80}}));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_EQ(blue.address, here("10.0.0.20"));
+    EXPECT_EQ(blue.reply.at("ips")[0].at("gateway"), here("10.0.0.1"));
+    EXPECT_TRUE(has_lease(here("10.0.0.20")));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {here("10.0.0.1"), 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server(80)));
     disconnect(blue, host_local());
     world_.remove_namespace("blue");
-    EXPECT_FALSE(has_lease("10.0.0.20"));
+    EXPECT_FALSE(has_lease(here("10.0.0.20")));
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(HostLocal, TakesTheLeaseBackWhenTheAddFails) {
+TEST_P(HostLocal, TakesTheLeaseBackWhenTheAddFails) {
     const auto netns = world_.add_namespace("blue");
     ip({"link", "add", "eth0", "type", "veth", "peer", "name", "eth1"}, netns);
     const auto before = Snapshot::take({netns});
     EXPECT_FALSE(add("blue", netns, host_local()).ok());
-    EXPECT_FALSE(has_lease("10.0.0.20"));
+    EXPECT_FALSE(has_lease(here("10.0.0.20")));
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(HostLocal, IsCheckedToo) {
+TEST_P(HostLocal, IsCheckedToo) {
     const auto blue = connect("blue", host_local());
     const Call check{
         .command = "CHECK", .id = "blue", .netns = blue.netns, .conf = host_local({{"prevResult", blue.reply}})};
     EXPECT_TRUE(succeeded(answer_to(check)));
-    std::filesystem::remove("/run/leases/sandboxes/10.0.0.20");
+    std::filesystem::remove("/run/leases/sandboxes/" + here("10.0.0.20"));
     EXPECT_FALSE(answer_to(check).ok());
 }
 
-TEST_F(HostLocal, GivesItsLeaseBackAtADelWithoutANamespace) {
+TEST_P(HostLocal, GivesItsLeaseBackAtADelWithoutANamespace) {
     connect("blue", host_local());
     world_.remove_namespace("blue");
     EXPECT_TRUE(succeeded(del("blue", "", host_local())));
-    EXPECT_FALSE(has_lease("10.0.0.20"));
+    EXPECT_FALSE(has_lease(here("10.0.0.20")));
 }
 
-TEST_F(HostLocal, SaysInItsOwnWordsWhyItCannot) {
+TEST_P(HostLocal, SaysInItsOwnWordsWhyItCannot) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
     auto conf = host_local();
@@ -89,15 +88,15 @@ TEST_F(HostLocal, SaysInItsOwnWordsWhyItCannot) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Static, GivesTheAddressOfTheConfiguration) {
+TEST_P(Static, GivesTheAddressOfTheConfiguration) {
     const auto blue = connect("blue", fixed("10.0.0.77/24"));
-    EXPECT_EQ(blue.address, "10.0.0.77");
+    EXPECT_EQ(blue.address, here("10.0.0.77"));
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
-    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}}));
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server(53)));
     disconnect(blue, fixed("10.0.0.77/24"));
 }
 
-TEST_F(Static, CannotGiveOneAddressTwice) {
+TEST_P(Static, CannotGiveOneAddressTwice) {
     const auto blue = connect("blue", fixed("10.0.0.77/24"));
     const auto netns = world_.add_namespace("red");
     const auto before = Snapshot::take({netns, blue.netns});
@@ -122,8 +121,10 @@ TEST_F(Dhcp, SaysWhyItCannotServe) {
 }
 
 // A plugin that writes what it is asked to /run/asked, and answers as /run/cni/answer says.
-class Delegation : public Host {
+class DelegationBase : public OfFamily {
 protected:
+    using OfFamily::OfFamily;
+
     void SetUp() override {
         std::filesystem::create_directory("/run/cni");
         std::ofstream("/run/cni/notes") << "#!/bin/sh\necho \"$CNI_COMMAND $CNI_CONTAINERID\" >> /run/asked\n"
@@ -135,8 +136,8 @@ protected:
                         "dns": {"nameservers": ["203.0.113.2"]}})");
     }
 
-    static void answer_with(const std::string& text, int status = 0) {
-        std::ofstream("/run/cni/answer") << text;
+    void answer_with(const std::string& text, int status = 0) const {
+        std::ofstream("/run/cni/answer") << here(text);
         std::ofstream("/run/cni/status") << status;
     }
 
@@ -167,13 +168,22 @@ protected:
         return lines;
     }
 };
+class Delegation : public DelegationBase, public testing::WithParamInterface<Family> {
+protected:
+    Delegation() : DelegationBase(GetParam()) {}
+};
+class DelegationOnce : public Delegation {};  // what has no family
+class DelegationOfBothFamilies : public DelegationBase {
+protected:
+    DelegationOfBothFamilies() : DelegationBase(Family::ipv4) {}
+};
 
-TEST_F(Delegation, PassesEveryCommandOn) {
+TEST_P(Delegation, PassesEveryCommandOn) {
     world_.add_namespace("blue");
     const auto added = ask("ADD", "blue");
     ASSERT_TRUE(succeeded(added));
-    EXPECT_EQ(added.json.at("ips")[0].at("address"), "10.0.0.44/24");
-    EXPECT_EQ(added.json.at("dns").at("nameservers")[0], "203.0.113.2");
+    EXPECT_EQ(added.json.at("ips")[0].at("address"), here("10.0.0.44/24"));
+    EXPECT_EQ(added.json.at("dns").at("nameservers")[0], here("203.0.113.2"));
     std::stringstream seen;
     seen << std::ifstream("/run/last-configuration").rdbuf();
     EXPECT_EQ(Json::parse(seen.str()), conf());
@@ -185,10 +195,10 @@ TEST_F(Delegation, PassesEveryCommandOn) {
     EXPECT_THAT(asked(), ElementsAre("ADD blue", "CHECK blue", "STATUS ", "GC ", "DEL blue"));
 }
 
-TEST_F(Delegation, GivesBackWhatItCannotUse) {
+TEST_P(Delegation, GivesBackWhatItCannotUse) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
-    for (const auto* answer : {"{}", "no JSON", R"({"ips": []})", R"({"ips": [{"address": "10.0.0.300/24"}]})",
+    for (const auto* answer : {"{}", "no JSON", R"({"ips": []})", R"({"ips": [{"address": "10.0.0.5/33"}]})",
                                R"({"ips": [{"address": "10.0.0.5/24", "gateway": "10.0.9.1"}]})",
                                R"({"ips": [{"address": "10.0.0.5/24"}, {"address": "fd00:1::5"}]})"}) {
         answer_with(answer);
@@ -199,7 +209,7 @@ TEST_F(Delegation, GivesBackWhatItCannotUse) {
     }
 }
 
-TEST_F(Delegation, GivesASandboxAllThatThePluginChose) {
+TEST_F(DelegationOfBothFamilies, GivesASandboxAllThatThePluginChose) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take();
     answer_with(R"({"ips": [{"address": "fd00:1::5/64"}, {"address": "10.0.0.5/24", "gateway": "10.0.0.254"},
@@ -216,7 +226,7 @@ TEST_F(Delegation, GivesASandboxAllThatThePluginChose) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Delegation, PassesAnErrorOnWithItsCode) {
+TEST_P(DelegationOnce, PassesAnErrorOnWithItsCode) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
     answer_with(R"({"cniVersion": "1.1.0", "code": 142, "msg": "no more today", "details": "come back"})", 1);
@@ -225,7 +235,7 @@ TEST_F(Delegation, PassesAnErrorOnWithItsCode) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Delegation, NamesThePluginThatIsNotThere) {
+TEST_P(DelegationOnce, NamesThePluginThatIsNotThere) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
     auto absent = conf();
@@ -233,6 +243,11 @@ TEST_F(Delegation, NamesThePluginThatIsNotThere) {
     EXPECT_TRUE(refused(add("blue", netns, absent), 4, {"absent", "/usr/lib/cni"}));
     EXPECT_TRUE(before.holds());
 }
+
+FOR_BOTH_FAMILIES(HostLocal);
+FOR_BOTH_FAMILIES(Static);
+FOR_BOTH_FAMILIES(Delegation);
+INSTANTIATE_TEST_SUITE_P(Of, DelegationOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace causeway::test::ipam_test

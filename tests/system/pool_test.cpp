@@ -7,14 +7,12 @@
 
 #include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::pool_test {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 // The README's network with one range, whose keys are these.
@@ -33,7 +31,7 @@ Json asking_for(const std::string& address) {
     return configuration({{"runtimeConfig", {{"ips", {address}}}}});
 }
 
-class Pool : public Host {
+class Pool : public EachFamily {
 protected:
     std::string address_of_add(const std::string& id, const Json& conf) {
         const auto answer = add(id, world_.path(id), conf);
@@ -54,39 +52,42 @@ protected:
     }
 };
 
-TEST_F(Pool, LeavesOutWhatIsExcluded) {
+TEST_P(Pool, LeavesOutWhatIsExcluded) {
     const auto conf = with_range({{"rangeStart", "10.0.0.10"},
                                   {"rangeEnd", "10.0.0.20"},
                                   {"exclude", {"10.0.0.10", "10.0.0.12/30", "10.0.0.18/31"}}});
     const auto keeper = connect("keeper", second_configuration());
-    EXPECT_THAT(given(6, conf), ElementsAre("10.0.0.11/24", "10.0.0.16/24", "10.0.0.17/24", "10.0.0.20/24",
-                                            "10.0.0.11/24", "10.0.0.16/24"));
+    EXPECT_EQ(given(6, conf), all_here({"10.0.0.11/24", "10.0.0.16/24", "10.0.0.17/24", "10.0.0.20/24", "10.0.0.11/24",
+                                        "10.0.0.16/24"}));
     auto asked = conf;
     asked["runtimeConfig"] = {{"ips", {"10.0.0.13"}}};
     EXPECT_TRUE(refused(add("blue", world_.add_namespace("blue"), asked), 7, {"10.0.0.13", "10.0.0.10-10.0.0.20"}));
 }
 
-TEST_F(Pool, GivesTheAddressThatTheRuntimeAsksFor) {
+TEST_P(Pool, GivesTheAddressThatTheRuntimeAsksFor) {
     const auto keeper = connect("keeper");
     const auto blue = connect("blue", asking_for("10.0.0.77"));
-    EXPECT_EQ(blue.address, "10.0.0.77");
-    EXPECT_TRUE(meet(Protocol::tcp, {keeper.netns}, {blue.netns, {"10.0.0.77", 80}}));
-    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, {world_.world(), {world_address, 53}}));
+    EXPECT_EQ(blue.address, here("10.0.0.77"));
+    EXPECT_TRUE(meet(Protocol::tcp, {keeper.netns}, {blue.netns, {blue.address, 80}}));
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server(53)));
     const auto red = connect("red");
-    EXPECT_EQ(red.address, "10.0.0.3") << "the others' turn is as it was";
+    EXPECT_EQ(red.address, here("10.0.0.3")) << "the others' turn is as it was";
     const auto netns = world_.add_namespace("green");
     const auto before = Snapshot::take({netns});
     EXPECT_TRUE(
         refused(add("green", netns, asking_for("10.0.0.77")), 102, {"10.0.0.77", "container blue, interface eth0"}));
     EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.1")), 7, {"10.0.0.1"}));
-    EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.255")), 7, {"10.0.0.255"}));
+    EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.0")), 7, {"10.0.0.0"}));
+    if (family() == Family::ipv4) {
+        EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.255")), 7, {"10.0.0.255"})) << "to all of them";
+    }
     EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.1.5")), 7, {"10.0.1.5", "10.0.0.1-10.0.0.255"}));
     EXPECT_TRUE(before.holds());
     disconnect(blue);
     EXPECT_TRUE(succeeded(add("green", netns, asking_for("10.0.0.77"))));
 }
 
-TEST_F(Pool, GivesTheMacAndTheDnsThatTheRuntimeAsksFor) {
+TEST_P(Pool, GivesTheMacAndTheDnsThatTheRuntimeAsksFor) {
     const auto keeper = connect("keeper");
     const auto blue =
         connect("blue", configuration(Json::parse(
@@ -94,48 +95,48 @@ TEST_F(Pool, GivesTheMacAndTheDnsThatTheRuntimeAsksFor) {
                                               "dns": {"nameservers": ["198.51.100.9"]}})")));
     EXPECT_EQ(blue.mac, "02:00:00:00:00:42");
     EXPECT_EQ(ip_json({"link", "show", "eth0"}, blue.netns).at(0).at("address"), "02:00:00:00:00:42");
-    EXPECT_EQ(blue.reply.at("dns"), Json::parse(R"({"nameservers": ["203.0.113.2"]})"));
+    EXPECT_EQ(blue.reply.at("dns"), conf_here(Json::parse(R"({"nameservers": ["203.0.113.2"]})")));
     EXPECT_TRUE(meet(Protocol::tcp, {keeper.netns}, {blue.netns, {blue.address, 80}}));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server(80)));
 }
 
-TEST_F(Pool, TakesTheRangesOfTheRuntime) {
+TEST_P(Pool, TakesTheRangesOfTheRuntime) {
     auto conf = configuration({{"capabilities", {{"ipRanges", true}}}, {"ipam", {{"ranges", nullptr}}}});
     const auto netns = world_.add_namespace("blue");
     EXPECT_TRUE(refused(add("blue", netns, conf), 7, {"ipRanges"}));
     conf["runtimeConfig"]["ipRanges"] = Json::parse(R"([[{"subnet": "10.7.0.0/24"}]])");
-    EXPECT_EQ(address_of_add("blue", conf), "10.7.0.2/24");
+    EXPECT_EQ(address_of_add("blue", conf), here("10.7.0.2/24"));
     EXPECT_TRUE(ping(netns, "10.7.0.1"));
     conf.erase("runtimeConfig");
     EXPECT_TRUE(succeeded(answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""})));
     EXPECT_TRUE(succeeded(del("blue", netns, conf)));
 }
 
-TEST_F(Pool, LetsAnAddressRest) {
+TEST_P(Pool, LetsAnAddressRest) {
     const auto keeper = connect("keeper", second_configuration());
     const auto conf = few({{"ipam", {{"rest", 3600}}}});
-    EXPECT_THAT(given(3, conf), ElementsAre("10.0.0.10/24", "10.0.0.11/24", "10.0.0.12/24"));
+    EXPECT_EQ(given(3, conf), all_here({"10.0.0.10/24", "10.0.0.11/24", "10.0.0.12/24"}));
     const auto netns = world_.add_namespace("blue");
     EXPECT_TRUE(refused(add("blue", netns, conf), 101, {"10.0.0.10-10.0.0.12", "3 addresses: 0 taken, 3 resting"}));
     const auto status = answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
     EXPECT_TRUE(refused(status, 50, {"3 resting"}));
     auto asked = conf;
     asked["runtimeConfig"] = {{"ips", {"10.0.0.11"}}};
-    EXPECT_EQ(address_of_add("blue", asked), "10.0.0.11/24") << "who asks for it, wants it";
+    EXPECT_EQ(address_of_add("blue", asked), here("10.0.0.11/24")) << "who asks for it, wants it";
     EXPECT_TRUE(succeeded(del("blue", netns, conf)));
-    EXPECT_EQ(address_of_add("blue", few()), "10.0.0.10/24") << "a network without rest";
+    EXPECT_EQ(address_of_add("blue", few()), here("10.0.0.10/24")) << "a network without rest";
 }
 
-TEST_F(Pool, GivesAnAddressAgainWhenItHasRested) {
+TEST_P(Pool, GivesAnAddressAgainWhenItHasRested) {
     const auto keeper = connect("keeper", second_configuration());
     const auto conf = with_range({{"rangeStart", "10.0.0.10"}, {"rangeEnd", "10.0.0.10"}}, {{"ipam", {{"rest", 1}}}});
-    EXPECT_THAT(given(1, conf), ElementsAre("10.0.0.10/24"));
+    EXPECT_EQ(given(1, conf), all_here({"10.0.0.10/24"}));
     const auto netns = world_.add_namespace("blue");
     EXPECT_TRUE(eventually([&] { return add("blue", netns, conf).ok(); }));
     EXPECT_TRUE(ping(netns, "10.0.0.1"));
 }
 
-TEST_F(Pool, CountsWhatIsTakenWhenNothingIsLeft) {
+TEST_P(Pool, CountsWhatIsTakenWhenNothingIsLeft) {
     const auto conf = few();
     for (const auto* id : {"one", "two", "three"}) {
         connect(id, conf);
@@ -145,11 +146,11 @@ TEST_F(Pool, CountsWhatIsTakenWhenNothingIsLeft) {
 }
 
 // Counted, not timed: what an ADD asks of the kernel beside ten thousand is what it asks beside none.
-TEST_F(Pool, CostsTheSameBesideTenThousand) {
+TEST_P(Pool, CostsTheSameBesideTenThousand) {
     const auto conf = with_range({{"subnet", "10.64.0.0/16"}});
     const auto keeper = connect("keeper", conf);
     const auto netns = world_.add_namespace("blue");
-    const Call call{.command = "ADD", .id = "blue", .netns = netns, .conf = conf};
+    const auto call = call_here({.command = "ADD", .id = "blue", .netns = netns, .conf = conf});
     const auto calls_of_add = [&] {
         const auto result = run_with({.calls = {SYS_bpf}}, {plugin()}, call.options());
         EXPECT_TRUE(succeeded(answer_of(result.output)));
@@ -158,12 +159,12 @@ TEST_F(Pool, CostsTheSameBesideTenThousand) {
         return result.counted;
     };
     const int alone = calls_of_add();
-    take_addresses("10.64.0.10", 10000);
+    take_addresses(here("10.64.0.10"), 10000);
     EXPECT_EQ(calls_of_add(), alone) << "while there is room where it looks first";
     const auto next =
         with_range({{"subnet", "10.64.0.0/16"}, {"rangeStart", "10.64.0.4"}, {"rangeEnd", "10.64.39.30"}});
     auto full = call;
-    full.conf = next;
+    full.conf = conf_here(next);
     const auto first = run_with({.calls = {SYS_bpf}}, {plugin()}, full.options());
     EXPECT_TRUE(succeeded(answer_of(first.output)));
     EXPECT_TRUE(succeeded(del("blue", netns, conf)));
@@ -173,7 +174,7 @@ TEST_F(Pool, CostsTheSameBesideTenThousand) {
         << "one walk through the map, 256 entries a call, and no try for each address";
 }
 
-TEST_F(Pool, GivesTheLastAddressToOneOfThoseWhoRaceForIt) {
+TEST_P(Pool, GivesTheLastAddressToOneOfThoseWhoRaceForIt) {
     const auto conf = few();
     connect("one", conf);
     connect("two", conf);
@@ -193,7 +194,7 @@ TEST_F(Pool, GivesTheLastAddressToOneOfThoseWhoRaceForIt) {
     for (std::size_t i = 0; i < racers; ++i) {
         if (answers[i].ok()) {
             winners++;
-            EXPECT_EQ(answers[i].json.at("ips")[0].at("address"), "10.0.0.12/24");
+            EXPECT_EQ(answers[i].json.at("ips")[0].at("address"), here("10.0.0.12/24"));
             EXPECT_TRUE(ping(paths[i], "10.0.0.1"));
         } else {
             EXPECT_TRUE(refused(answers[i], 101, {"3 taken"}));
@@ -204,12 +205,12 @@ TEST_F(Pool, GivesTheLastAddressToOneOfThoseWhoRaceForIt) {
 }
 
 // Between claim and use: nobody else gets the address until it is told that nobody uses it, and then somebody does.
-TEST_F(Pool, GivesTheAddressOfAKilledAddAgainAfterGc) {
+TEST_P(Pool, GivesTheAddressOfAKilledAddAgainAfterGc) {
     const auto conf = with_range({{"rangeStart", "10.0.0.10"}, {"rangeEnd", "10.0.0.11"}});
     const auto keeper = connect("keeper", conf);
     const auto blue = world_.add_namespace("blue"), red = world_.add_namespace("red");
-    const Call call{.command = "ADD", .id = "blue", .netns = blue, .conf = conf};
-    const auto claimed = [] { return keys_of("endpoints").contains(key_of_address("10.0.0.11")); };
+    const auto call = call_here({.command = "ADD", .id = "blue", .netns = blue, .conf = conf});
+    const auto claimed = [&] { return keys_of("endpoints").contains(key_of_address(here("10.0.0.11"))); };
     for (int nth = 1; !claimed(); ++nth) {
         ASSERT_TRUE(succeeded(del("blue", blue, conf)));  // what the last one left would be undone first
         const auto faulted =
@@ -220,9 +221,11 @@ TEST_F(Pool, GivesTheAddressOfAKilledAddAgainAfterGc) {
     EXPECT_TRUE(refused(answer, 101, {"2 addresses: 2 taken"}));
     EXPECT_THAT(answer.json.value("details", ""), HasSubstr("causewayctl gc"));
     EXPECT_EQ(ctl_json({"gc"}).size(), 1U);
-    EXPECT_EQ(address_of_add("red", conf), "10.0.0.11/24");
+    EXPECT_EQ(address_of_add("red", conf), here("10.0.0.11/24"));
     EXPECT_TRUE(ping(red, "10.0.0.1"));
 }
+
+FOR_BOTH_FAMILIES(Pool);
 
 }  // namespace
 }  // namespace causeway::test::pool_test

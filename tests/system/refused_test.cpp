@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ADD refuses: with the specification's code, words that name what is wrong, and nothing changed.
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::refused_test {
 namespace {
 
-class Refusal : public Host {
+class Refusal : public OfFamily {
 protected:
+    explicit Refusal(Family family = Family::ipv4) : OfFamily(family) {}
+
     // Also that nothing is loaded for it: the pins are in the snapshot.
     void expect_refused(const Json& conf, int code, const std::vector<std::string>& parts) {
         const auto netns = world_.add_namespace("refused");
@@ -17,8 +18,13 @@ protected:
         EXPECT_TRUE(before.holds());
     }
 };
+// Of what has to do with addresses.
+class RefusalOfFamily : public Refusal, public testing::WithParamInterface<Family> {
+protected:
+    RefusalOfFamily() : Refusal(GetParam()) {}
+};
 
-TEST_F(Refusal, NamesTheInterfaceWhenTheSandboxHasOneOfThatName) {
+TEST_P(RefusalOfFamily, NamesTheInterfaceWhenTheSandboxHasOneOfThatName) {
     const auto netns = world_.add_namespace("blue");
     ip({"link", "add", "eth0", "type", "veth", "peer", "name", "eth1"}, netns);
     const auto before = Snapshot::take({netns});
@@ -52,7 +58,7 @@ TEST_F(Refusal, NamesTheVariablesThatAreMissing) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Refusal, NamesTheKeyAndTheValueThatCannotBe) {
+TEST_P(RefusalOfFamily, NamesTheKeyAndTheValueThatCannotBe) {
     const auto range = [](const Json& json) { return Json{{"ipam", {{"ranges", {{json}}}}}}; };
     const auto before = Snapshot::take();
     const auto netns = world_.add_namespace("refused");
@@ -177,7 +183,7 @@ TEST_F(Refusal, NamesTheInnerEndThatIsSomebodyElses) {
     expect_refused(configuration(), 7, {"device", "cw0-in"});
 }
 
-TEST_F(Refusal, NamesTheNetworkWhoseSubnetOverlaps) {
+TEST_P(RefusalOfFamily, NamesTheNetworkWhoseSubnetOverlaps) {
     const auto blue = connect("blue");
     auto conf = second_configuration();
     conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.128/25";
@@ -185,17 +191,19 @@ TEST_F(Refusal, NamesTheNetworkWhoseSubnetOverlaps) {
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
 }
 
-TEST_F(Refusal, NamesTheSubnetsOfOneNetworkThatOverlap) {
+TEST_P(RefusalOfFamily, NamesTheSubnetsOfOneNetworkThatOverlap) {
     auto conf = configuration();
     conf["ipam"]["ranges"][0] = Json::parse(R"([{"subnet": "10.0.0.0/24"}, {"subnet": "10.0.0.0/16"}])");
     expect_refused(conf, 7, {"10.0.0.0/16", "10.0.0.0/24"});
 }
 
-TEST_F(Refusal, NamesTheNetworkThatHasTheDevice) {
+TEST_P(RefusalOfFamily, NamesTheNetworkThatHasTheDevice) {
     const auto blue = connect("blue");
     expect_refused(second_configuration({{"device", "cw0"}}), 7, {"device", "cw0", "sandboxes"});
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
 }
+
+FOR_BOTH_FAMILIES(RefusalOfFamily);
 
 }  // namespace
 }  // namespace causeway::test::refused_test

@@ -5,10 +5,9 @@
 
 #include <filesystem>
 
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
-#include "tests/system/traffic.hpp"
 
 namespace causeway::test::repair_test {
 namespace {
@@ -16,18 +15,19 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 
-class Repair : public Host {
+class Repair : public EachFamily {
 protected:
     void expect_connected(const Sandbox& sandbox) {
-        const Place service{"", {"10.0.0.1", 8080}}, outside{world_.world(), {world_address, 80}};
+        const Place service{"", {here("10.0.0.1"), 8080}}, outside = server(80);
         EXPECT_TRUE(ping(sandbox.netns, "10.0.0.1")) << sandbox.id;
         EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, service)) << sandbox.id;
         EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, outside)) << sandbox.id;
         EXPECT_TRUE(meet(Protocol::tcp, {""}, {sandbox.netns, {sandbox.address, 80}})) << sandbox.id;
     }
 };
+class RepairOnce : public Repair {};  // what has no family
 
-TEST_F(Repair, MakesTheGatewayDeviceAgainForOldSandboxesToo) {
+TEST_P(Repair, MakesTheGatewayDeviceAgainForOldSandboxesToo) {
     const auto blue = connect("blue");
     ip({"link", "del", "cw0"});
     EXPECT_FALSE(ping(blue.netns, "10.0.0.1", silence));
@@ -40,17 +40,17 @@ TEST_F(Repair, MakesTheGatewayDeviceAgainForOldSandboxesToo) {
     EXPECT_EQ(all_programs(), "");
 }
 
-TEST_F(Repair, AttachesTheUplinkAgain) {
+TEST_P(Repair, AttachesTheUplinkAgain) {
     const auto blue = connect("blue");
     detach("up0", Direction::ingress, "from_uplink");
-    EXPECT_FALSE(knock(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_FALSE(knock(Protocol::tcp, {blue.netns}, server(80)));
     const auto red = connect("red");
     EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));
     expect_connected(blue);
     expect_connected(red);
 }
 
-TEST_F(Repair, AttachesTheGatewayDeviceAgain) {
+TEST_P(Repair, AttachesTheGatewayDeviceAgain) {
     const auto blue = connect("blue");
     detach("cw0", Direction::egress, "from_host");
     const auto red = connect("red");
@@ -59,7 +59,7 @@ TEST_F(Repair, AttachesTheGatewayDeviceAgain) {
     expect_connected(red);
 }
 
-TEST_F(Repair, SetsTheGatewayDeviceUpAgain) {
+TEST_P(Repair, SetsTheGatewayDeviceUpAgain) {
     const auto blue = connect("blue");
     ip({"link", "set", "cw0", "down"});
     const auto red = connect("red");
@@ -67,88 +67,65 @@ TEST_F(Repair, SetsTheGatewayDeviceUpAgain) {
     expect_connected(red);
 }
 
-TEST_F(Repair, GivesTheGatewayDeviceItsAddressAgain) {
+TEST_P(Repair, GivesTheGatewayDeviceItsAddressAgain) {
     const auto blue = connect("blue");
-    ip({"addr", "flush", "dev", "cw0"});
+    ip_here({"addr", "flush", "dev", "cw0"});
     const auto red = connect("red");
     expect_connected(blue);
     expect_connected(red);
 }
 
-TEST_F(Repair, FollowsAnUplinkThatWasMadeAnew) {
+TEST_P(Repair, FollowsAnUplinkThatWasMadeAnew) {
     const auto blue = connect("blue");
     ip({"link", "del", "up0"});
     ip({"link", "add", "up0", "type", "veth", "peer", "name", "dn0", "netns", "world"});
-    ip({"addr", "add", "203.0.113.1/24", "dev", "up0"});
+    ip_here({"addr", "add", "203.0.113.1/24", "dev", "up0", "nodad"});
     ip({"link", "set", "up0", "up"});
-    ip({"addr", "add", "203.0.113.2/24", "dev", "dn0"}, world_.world());
+    ip_here({"addr", "add", "203.0.113.2/24", "dev", "dn0", "nodad"}, world_.world());
     ip({"link", "set", "dn0", "up"}, world_.world());
-    ip({"route", "add", "default", "via", world_address});
+    ASSERT_TRUE(eventually([&] { return !ip_json_here({"route", "show", "table", "local", node_address}).empty(); }));
+    ip_here({"route", "add", "default", "via", world_address});
     const auto red = connect("red");
     expect_connected(blue);
     expect_connected(red);
 }
 
-TEST_F(Repair, FollowsAnUplinkThatHasAnotherAddress) {
+TEST_P(Repair, FollowsAnUplinkThatHasAnotherAddress) {
     const auto blue = connect("blue");
-    ip({"addr", "add", "203.0.113.77/24", "dev", "up0"});
-    ip({"addr", "del", "203.0.113.1/24", "dev", "up0"});  // takes the second one of its subnet with it
-    ip({"addr", "replace", "203.0.113.77/24", "dev", "up0"});
-    ip({"route", "replace", "default", "via", world_address});
+    ip_here({"addr", "add", "203.0.113.77/24", "dev", "up0", "nodad"});
+    ip_here({"addr", "del", "203.0.113.1/24", "dev", "up0"});  // with IPv4 takes the second one of its subnet with it
+    ip_here({"addr", "replace", "203.0.113.77/24", "dev", "up0", "nodad"});
+    ip_here({"route", "replace", "default", "via", world_address});
     const auto red = connect("red");
     for (const auto& sandbox : {blue, red}) {
-        const auto meeting = meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_address, 80}});
+        const auto meeting = meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {here(service_address), 80}});
         EXPECT_TRUE(meeting) << sandbox.id;
-        EXPECT_EQ(meeting.seen.address, "203.0.113.77");
+        EXPECT_EQ(meeting.seen.address, here("203.0.113.77"));
     }
 }
 
-TEST_F(Repair, FollowsAnUplinkThatHasAnotherAddressOfEitherFamily) {
-    const auto blue = connect("blue", dual_configuration());
-    ip({"addr", "add", "2001:db8:71::77/64", "dev", "up0", "nodad"});
-    ip({"addr", "del", std::string(node_ipv6) + "/64", "dev", "up0"});
-    const auto red = connect("red", dual_configuration());
-    for (const auto& sandbox : {blue, red}) {
-        const auto meeting = meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_ipv6, 80}});
-        EXPECT_TRUE(meeting) << sandbox.id;
-        EXPECT_EQ(meeting.seen.address, "2001:db8:71::77");
-        EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_address, 80}}));
-    }
-}
-
-TEST_F(Repair, GivesANetworkOfIPv4ItsIPv6) {
-    const auto blue = connect("blue");
-    const auto red = connect("red", dual_configuration());
-    expect_connected(blue);
-    EXPECT_TRUE(ping(red.netns, "fd00:1::1"));
-    EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, {world_.world(), {service_ipv6, 80}}));
-    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}}));
-    const auto green = connect("green");  // as the old configuration has it: nothing is taken away
-    EXPECT_TRUE(ping(red.netns, "fd00:1::1"));
-}
-
-TEST_F(Repair, TakesTheNewSettingsOfAConfiguration) {
+TEST_P(Repair, TakesTheNewSettingsOfAConfiguration) {
     const auto blue = connect("blue");
     const auto red = connect("red", configuration({{"ipMasq", false}}));
-    ip({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
-    const auto meeting = meet(Protocol::udp, {red.netns}, {world_.world(), {world_address, 53}});
+    ip_here({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
+    const auto meeting = meet(Protocol::udp, {red.netns}, server(53));
     EXPECT_TRUE(meeting);
     EXPECT_EQ(meeting.seen.address, red.address);
 }
 
-TEST_F(Repair, TakesAWholeNewSubnetOfAConfiguration) {
+TEST_P(Repair, TakesAWholeNewSubnetOfAConfiguration) {
     const auto blue = connect("blue");
     auto conf = configuration();
     conf["ipam"]["ranges"][0] = Json::parse(R"([{"subnet": "10.0.4.0/24"}])");
     const auto red = connect("red", conf);
-    EXPECT_EQ(red.address, "10.0.4.2");
+    EXPECT_EQ(red.address, here("10.0.4.2"));
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
     EXPECT_TRUE(ping(red.netns, "10.0.4.1"));
     EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, {blue.netns, {blue.address, 80}}));
     EXPECT_TRUE(meet(Protocol::tcp, {""}, {red.netns, {red.address, 80}}));
 }
 
-TEST_F(Repair, MountsTheBpfFileSystemWhereItIsAbsent) {
+TEST_P(RepairOnce, MountsTheBpfFileSystemWhereItIsAbsent) {
     ASSERT_EQ(umount("/sys/fs/bpf"), 0);
     while (umount("/sys/fs/bpf") == 0) {  // those of the machine, in this mount namespace only
     }
@@ -160,7 +137,7 @@ TEST_F(Repair, MountsTheBpfFileSystemWhereItIsAbsent) {
     EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/causeway"));
 }
 
-TEST_F(Repair, ClearsWhatAKilledLoadLeft) {
+TEST_P(RepairOnce, ClearsWhatAKilledLoadLeft) {
     const auto before = Snapshot::take();
     for (const auto* directory :
          {"/sys/fs/bpf/causeway", "/sys/fs/bpf/causeway/loading", "/sys/fs/bpf/causeway/retiring"}) {
@@ -178,7 +155,7 @@ TEST_F(Repair, ClearsWhatAKilledLoadLeft) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Repair, ClearsHalfALoadAtADelToo) {
+TEST_P(RepairOnce, ClearsHalfALoadAtADelToo) {
     const auto before = Snapshot::take();
     std::filesystem::create_directories("/sys/fs/bpf/causeway/loading");
     must_run({"bpftool", "map", "create", "/sys/fs/bpf/causeway/loading/endpoints", "type", "hash", "key", "4", "value",
@@ -187,7 +164,7 @@ TEST_F(Repair, ClearsHalfALoadAtADelToo) {
     EXPECT_TRUE(before.holds());
 }
 
-TEST_F(Repair, LeavesThePinsOfOthersAlone) {
+TEST_P(RepairOnce, LeavesThePinsOfOthersAlone) {
     std::filesystem::create_directories("/sys/fs/bpf/somebody");
     must_run({"bpftool", "map", "create", "/sys/fs/bpf/somebody/map", "type", "hash", "key", "4", "value", "4",
               "entries", "1", "name", "theirs"});
@@ -196,6 +173,36 @@ TEST_F(Repair, LeavesThePinsOfOthersAlone) {
     disconnect(blue);
     world_.remove_namespace("blue");
     EXPECT_TRUE(before.holds());
+}
+
+FOR_BOTH_FAMILIES(Repair);
+INSTANTIATE_TEST_SUITE_P(Of, RepairOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
+
+class RepairOfBothFamilies : public Host {};
+
+TEST_F(RepairOfBothFamilies, FollowsAnUplinkThatHasAnotherAddress) {
+    const auto blue = connect("blue", dual_configuration());
+    ip({"addr", "add", "2001:db8:71::77/64", "dev", "up0", "nodad"});
+    ip({"addr", "del", std::string(node_ipv6) + "/64", "dev", "up0"});
+    const auto red = connect("red", dual_configuration());
+    for (const auto& sandbox : {blue, red}) {
+        const auto meeting = meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_ipv6, 80}});
+        EXPECT_TRUE(meeting) << sandbox.id;
+        EXPECT_EQ(meeting.seen.address, "2001:db8:71::77");
+        EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_address, 80}}));
+    }
+}
+
+TEST_F(RepairOfBothFamilies, GivesANetworkOfIPv4ItsIPv6) {
+    const auto blue = connect("blue");
+    const auto red = connect("red", dual_configuration());
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {"10.0.0.1", 8080}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(ping(red.netns, "fd00:1::1"));
+    EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, {world_.world(), {service_ipv6, 80}}));
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}}));
+    const auto green = connect("green");  // as the old configuration has it: nothing is taken away
+    EXPECT_TRUE(ping(red.netns, "fd00:1::1"));
 }
 
 }  // namespace

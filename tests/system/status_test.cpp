@@ -6,7 +6,7 @@
 
 #include <causeway/abi.h>
 
-#include "tests/system/host.hpp"
+#include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
 
@@ -16,22 +16,29 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-class Status : public Host {
+class Status : public OfFamily {
 protected:
-    static Answer status(const Json& conf = configuration()) {
+    explicit Status(Family family = Family::ipv4) : OfFamily(family) {}
+
+    Answer status(const Json& conf = configuration()) const {
         return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
     }
 
     // It is ready, and says this on stderr; nothing on stdout.
-    static void expect_remark(const std::string& words, const Json& conf = configuration()) {
+    void expect_remark(const std::string& words, const Json& conf = configuration()) const {
         const auto answer = status(conf);
         EXPECT_TRUE(succeeded(answer));
         EXPECT_TRUE(answer.json.is_null());
-        EXPECT_THAT(answer.text, HasSubstr(words));
+        EXPECT_THAT(answer.text, HasSubstr(here(words)));
     }
 };
+// Of what has to do with addresses and routes.
+class StatusOfFamily : public Status, public testing::WithParamInterface<Family> {
+protected:
+    StatusOfFamily() : Status(GetParam()) {}
+};
 
-TEST_F(Status, IsGoodBeforeAndAfterTheFirstAdd) {
+TEST_P(StatusOfFamily, IsGoodBeforeAndAfterTheFirstAdd) {
     const auto before = Snapshot::take();
     EXPECT_TRUE(succeeded(status()));
     EXPECT_THAT(status().text, IsEmpty());
@@ -55,11 +62,11 @@ TEST_F(Status, TellsThatTheUplinkIsMissingAndWhetherSandboxesSuffer) {
 }
 
 // Nobody suffers who has an address: 50, not 51.
-TEST_F(Status, TellsThatNoAddressIsLeft) {
+TEST_P(StatusOfFamily, TellsThatNoAddressIsLeft) {
     auto conf = configuration();
-    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/30";
+    conf["ipam"]["ranges"][0][0].update({{"subnet", "10.0.0.0/30"}, {"rangeEnd", "10.0.0.2"}});
     const auto blue = connect("blue", conf);
-    EXPECT_TRUE(refused(status(conf), 50, {"10.0.0.1-10.0.0.3"}));
+    EXPECT_TRUE(refused(status(conf), 50, {"10.0.0.1-10.0.0.2"}));
     world_.remove_namespace("blue");
     ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(blue.host_end) == std::string::npos; }));
     const auto answer = status(conf);
@@ -77,14 +84,14 @@ TEST_F(Status, TellsThatTheDeviceIsSomebodyElses) {
     EXPECT_TRUE(refused(status(configuration({{"device", "cw1"}})), 50, {"cw1", "others"}));
 }
 
-TEST_F(Status, TellsThatSubnetsOverlap) {
+TEST_P(StatusOfFamily, TellsThatSubnetsOverlap) {
     const auto blue = connect("blue");
     auto conf = second_configuration();
     conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/16";
     EXPECT_TRUE(refused(status(conf), 50, {"10.0.0.0/16", "sandboxes"}));
 }
 
-TEST_F(Status, MentionsWhatIsLeftOver) {
+TEST_P(StatusOfFamily, MentionsWhatIsLeftOver) {
     const auto blue = connect("blue"), red = connect("red");
     world_.remove_namespace("blue");
     ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(blue.host_end) == std::string::npos; }));
@@ -94,22 +101,22 @@ TEST_F(Status, MentionsWhatIsLeftOver) {
     EXPECT_THAT(status().text, IsEmpty());
 }
 
-TEST_F(Status, ExplainsARouteThatLeavesByADeviceThatIsNoUplink) {
+TEST_P(StatusOfFamily, ExplainsARouteThatLeavesByADeviceThatIsNoUplink) {
     const auto blue = connect("blue");
     ip({"tuntap", "add", "tun7", "mode", "tun"});
     ip({"link", "set", "tun7", "up"});
-    ip({"route", "add", "198.18.0.0/15", "dev", "tun7"});
+    ip_here({"route", "add", "198.18.0.0/15", "dev", "tun7"});
     expect_remark("198.18.0.0/15 leaves by tun7, which is no uplink (it has no Ethernet header)");
     ip({"link", "del", "tun7"});
     EXPECT_THAT(status().text, IsEmpty());
     expect_remark("0.0.0.0/0 leaves by up0", second_configuration({{"uplinks", {"cw0"}}}));
 }
 
-TEST_F(Status, MentionsWhatTheNextAddWillRepair) {
+TEST_P(StatusOfFamily, MentionsWhatTheNextAddWillRepair) {
     const auto blue = connect("blue");
     ip({"link", "set", "cw0", "down"});
     expect_remark("cw0");
-    ip({"link", "set", "cw0", "up"});
+    const auto green = connect("green");
     EXPECT_THAT(status().text, IsEmpty());
     detach("up0", Direction::ingress, "from_uplink");
     expect_remark("from_uplink");
@@ -172,6 +179,8 @@ TEST_F(Status, AndVersionNeedNoMoreThanTheirNames) {
     EXPECT_EQ(answer.json.at("cniVersion"), "1.0.0");
     EXPECT_EQ(answer.json.at("supportedVersions"), Json({"0.3.1", "0.4.0", "1.0.0", "1.1.0"}));
 }
+
+FOR_BOTH_FAMILIES(StatusOfFamily);
 
 }  // namespace
 }  // namespace causeway::test::status_test
