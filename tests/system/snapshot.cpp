@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/system/snapshot.hpp"
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <sstream>
 
@@ -14,24 +15,41 @@
 namespace causeway::test {
 namespace {
 
-constexpr const char* questions =
-    "link show\n"
-    "addr show\n"
-    "route show table all\n"
-    "rule show\n";
-constexpr const char* ipv6_questions =
-    "addr show\n"
-    "route show table all\n"
-    "rule show\n";
+// Of IPv6, what each link has without anybody's asking.
+bool comes_by_itself(const std::string& line) {
+    return std::ranges::any_of(std::array{"fe80:", "ff00::", "anycast"},
+                               [&](const char* part) { return line.find(part) != std::string::npos; });
+}
 
-// Without what the kernel settles by itself a little later: carrier and queue of a link, and IPv6's addresses and
-// routes that each link has by itself.
+// Without what the kernel settles a little later: carrier and queue of a link, and whether an address is tried.
+std::string settled(std::string line) {
+    for (const std::string word : {"NO-CARRIER,", ",LOWER_UP", " tentative"}) {
+        if (const auto at = line.find(word); at != std::string::npos) {
+            line.erase(at, word.size());
+        }
+    }
+    for (const std::string word : {" qdisc ", " state "}) {
+        if (const auto at = line.find(word); at != std::string::npos) {
+            line.erase(at, line.find(' ', at + word.size()) - at);
+        }
+    }
+    return line;
+}
+
+// Links, addresses and routes of both families, and IPv4's rules.
+constexpr const char* questions = "link show\naddr show\nroute show table all\nrule show\n";
+
+std::string settled_lines(const std::string& text) {
+    std::istringstream stream(text);
+    std::string lines;
+    for (std::string line; std::getline(stream, line);) {
+        lines += comes_by_itself(line) ? "" : settled(line) + "\n";
+    }
+    return lines;
+}
+
 std::string devices_of(const std::string& netns) {
-    static const std::regex unsettled("NO-CARRIER,|,LOWER_UP| (qdisc|state) [^ ]+| tentative"),
-        by_itself("(^|\n)[^\n]*(inet6 fe80:|fe80::|ff00::|anycast)[^\n]*(?=\n)");
-    const auto ipv4 = must_run({"ip", "-4", "-o", "-d", "-batch", "-"}, {.stdin_text = questions, .netns = netns});
-    const auto ipv6 = must_run({"ip", "-6", "-o", "-d", "-batch", "-"}, {.stdin_text = ipv6_questions, .netns = netns});
-    return std::regex_replace(ipv4 + std::regex_replace(ipv6, by_itself, ""), unsettled, "");
+    return settled_lines(must_run({"ip", "-o", "-d", "-batch", "-"}, {.stdin_text = questions, .netns = netns}));
 }
 
 std::string paths_under(const std::string& root) {
@@ -79,7 +97,7 @@ Snapshot Snapshot::take(const std::vector<std::string>& namespaces) {
     Snapshot snapshot;
     snapshot.namespaces_ = namespaces;
     auto& parts = snapshot.parts_;
-    parts["node"] = devices_of("");
+    parts["node"] = devices_of("") + must_run({"ip", "-6", "rule", "show"});
     for (const auto& netns : namespaces) {
         parts[netns] = devices_of(netns);
     }
