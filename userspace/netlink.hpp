@@ -123,8 +123,8 @@ public:
     std::expected<void, Error> create_veth(const VethEnd& near, const VethEnd& far, const Netns* far_netns);
 
     // Returns once the link is out of every list of the kernel's; what the kernel still waits for (an RCU barrier of
-    // some 20 ms) is left to a child process, which ends by itself. No such link: no error. Only for a socket of the
-    // calling thread's own namespace.
+    // some 20 ms) is left to a child process, which ends by itself; where that can't be had or is killed, the caller
+    // waits. No such link: no error. Only for a socket of the calling thread's own namespace.
     std::expected<void, Error> delete_link(const std::string& name);
     std::expected<void, Error> delete_link(const Link& link);
 
@@ -144,6 +144,7 @@ private:
     explicit Netlink(Socket socket) : socket_(std::move(socket)) {}
     std::expected<void, Error> exchange(nlmsghdr& request, std::string_view step, const Receiver& receive = {});
     std::expected<Link, Error> get_link(nlmsghdr& request, std::string_view step);
+    std::expected<void, Error> delete_and_wait(const Link& link, const std::string& step);
     std::expected<void, Error> hear_of_ipv6_addresses(bool wanted);
     std::expected<void, Error> await(const std::vector<Address>& addresses, std::vector<Address>& usable);
 

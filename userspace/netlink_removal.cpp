@@ -15,6 +15,8 @@ namespace causeway {
 
 namespace {
 
+constexpr int nobody = -1;  // in place of an errno: who was to delete it has died, or was never there
+
 // Waits until the kernel announces that the link is out of its lists, or the child that deletes it says why not.
 // Returns an errno, 0 for gone.
 int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t ifindex) {
@@ -30,7 +32,7 @@ int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t i
         if ((waiting[1].revents & (POLLIN | POLLHUP)) != 0) {
             int number = 0;
             const auto got = read(child_says, &number, sizeof(number));
-            return got == sizeof(number) ? number : ECHILD;  // it died before it could say
+            return got == sizeof(number) ? number : nobody;
         }
         const auto received = mnl_socket_recvfrom(notifications, buffer.data(), buffer.size());
         if (received < 0) {  // ENOBUFS: so much is going on that notices were lost; the child's word decides
@@ -51,14 +53,14 @@ int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t i
 
 // A grandchild does the work, so that nobody has to reap it. It holds none of the caller's descriptors: a runtime
 // that waits for the end of the plugin's output must not wait for it.
-int fork_orphan(const std::function<void()>& work, int keep) {
+bool fork_orphan(const std::function<void()>& work, int keep) {
     const pid_t child = fork();
     if (child < 0) {
-        return errno;
+        return false;
     }
     if (child == 0) {
         if (const pid_t grandchild = fork(); grandchild != 0) {
-            _exit(grandchild < 0 ? errno : 0);
+            _exit(grandchild < 0 ? 1 : 0);
         }
         if (keep > 0) {
             close_range(0, static_cast<unsigned>(keep) - 1, 0);
@@ -71,7 +73,7 @@ int fork_orphan(const std::function<void()>& work, int keep) {
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 }  // namespace
@@ -82,6 +84,15 @@ std::expected<void, Error> Netlink::delete_link(const std::string& name) {
         return link.error().number == ENODEV ? std::expected<void, Error>{} : std::unexpected(link.error());
     }
     return delete_link(*link);
+}
+
+std::expected<void, Error> Netlink::delete_and_wait(const Link& link, const std::string& step) {
+    Batch::Message message;
+    auto& request = message.start(RTM_DELLINK, NLM_F_ACK);
+    auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg)));
+    info->ifi_index = static_cast<int>(link.ifindex);
+    const auto done = exchange(request, step);
+    return done || done.error().number == ENODEV ? std::expected<void, Error>{} : done;
 }
 
 std::expected<void, Error> Netlink::delete_link(const Link& link) {
@@ -96,24 +107,20 @@ std::expected<void, Error> Netlink::delete_link(const Link& link) {
     }
     const UniqueFd child_says(ends[0]);
     UniqueFd say(ends[1]);
-    const int number = fork_orphan(
+    const bool begun = fork_orphan(
         [&] {
             auto netlink = open();
-            int result = netlink ? 0 : netlink.error().number;
-            if (netlink) {
-                Batch::Message message;
-                auto& request = message.start(RTM_DELLINK, NLM_F_ACK);
-                auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg)));
-                info->ifi_index = static_cast<int>(link.ifindex);
-                const auto done = netlink->exchange(request, step);
-                result = done || done.error().number == ENODEV ? 0 : done.error().number;
-            }
+            const auto done = netlink ? netlink->delete_and_wait(link, step) : std::unexpected(netlink.error());
+            const int result = done ? 0 : done.error().number;
             const auto said = write(say.get(), &result, sizeof(result));
             _exit(said == sizeof(result) ? 0 : 1);
         },
         say.get());
     say = UniqueFd();
-    const int outcome = number != 0 ? number : wait_for_deletion(notifications.get(), child_says.get(), link.ifindex);
+    const int outcome = begun ? wait_for_deletion(notifications.get(), child_says.get(), link.ifindex) : nobody;
+    if (outcome == nobody) {  // no process to be had, or somebody has killed it: then this one waits as long
+        return delete_and_wait(link, step);
+    }
     if (outcome != 0) {
         return std::unexpected(kernel_error(outcome, step));
     }

@@ -123,7 +123,7 @@ TEST_P(Collection, RemovesWhatIsOnNoRecord) {
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
 }
 
-// The kernel refuses each deletion of a device; addresses, entries and the other sandboxes' go all the same.
+// The kernel refuses one deletion of a device; addresses, entries and the other sandboxes' go all the same.
 TEST_P(CollectionOnce, GoesOnAfterAFailureAndReportsAll) {
     const auto keeper = connect("keeper");
     connect("blue");
@@ -131,12 +131,15 @@ TEST_P(CollectionOnce, GoesOnAfterAFailureAndReportsAll) {
     auto conf = configuration();
     conf["cni.dev/valid-attachments"] = Json::array({attachment("keeper")});
     const auto call = call_here({.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""});
-    const auto faulted =
-        run_with({.kind = Fault::Kind::error, .nth = 1, .error = EAGAIN, .calls = {SYS_clone, SYS_clone3, SYS_fork}},
-                 {plugin()}, call.options());
+    const auto faulted = run_with({.kind = Fault::Kind::error,
+                                   .nth = 1,
+                                   .error = EBUSY,
+                                   .calls = {SYS_sendto},
+                                   .callers = Fault::Callers::children},
+                                  {plugin()}, call.options());
     ASSERT_FALSE(faulted.call.empty());
     const auto answer = answer_of(faulted.output);
-    EXPECT_TRUE(refused(answer, 100, {"delete the device", "Resource temporarily unavailable"}));
+    EXPECT_TRUE(refused(answer, 100, {"delete the device", "Device or resource busy"}));
     EXPECT_EQ(connected().size(), 2U) << "one is gone, and one is still on record to be tried again";
     EXPECT_TRUE(succeeded(answer_to(call)));
     EXPECT_THAT(connected(), UnorderedElementsAre("keeper"));

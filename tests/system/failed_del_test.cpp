@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each step of DEL fails in its turn, in the plugin and in what it leaves running: a DEL that has said that all is gone
-// has left nothing, one that has not is finished by the next, and others never notice.
+// Each step of DEL fails in its turn, in the plugin and in what it leaves running, or that is killed: a DEL that has
+// said that all is gone has left nothing, one that has not is finished by the next, and others never notice.
 #include <sys/syscall.h>
 
 #include <cerrno>
@@ -46,7 +46,7 @@ protected:
                                            .nth = nth,
                                            .error = GetParam().error,
                                            .calls = GetParam().calls,
-                                           .of_children = true,
+                                           .callers = Fault::Callers::all,
                                            .few_of_alike = true},
                                           {plugin()}, call.options());
             const auto answer = answer_of(faulted.output);
@@ -88,6 +88,32 @@ TEST_P(FailedDel, LeavesTheOthers) {
 
 INSTANTIATE_TEST_SUITE_P(Each, FailedDel, testing::ValuesIn(groups),
                          [](const auto& group) { return group.param.name; });
+
+// What a DEL leaves running deletes the device. Killed by itself, before each of its calls: then the DEL has done it.
+class KilledChild : public Host {};
+
+TEST_F(KilledChild, OfADelLeavesNothing) {
+    const auto keeper = connect("keeper");
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "set", "lo", "up"}, netns);
+    const auto before = Snapshot::take({netns, keeper.netns});
+    const Call call{.command = "DEL", .id = "blue", .netns = netns};
+    int kills = 0;
+    for (int nth = 1; !HasFailure(); ++nth) {
+        ASSERT_TRUE(succeeded(add("blue", netns)));
+        const auto faulted = run_with({.kind = Fault::Kind::kill, .nth = nth, .callers = Fault::Callers::children},
+                                      {plugin()}, call.options());
+        SCOPED_TRACE("child killed before call " + std::to_string(nth) + ", " + faulted.call);
+        EXPECT_TRUE(succeeded(answer_of(faulted.output)));
+        EXPECT_TRUE(before.holds());
+        EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
+        if (faulted.call.empty()) {
+            break;
+        }
+        kills++;
+    }
+    EXPECT_GE(kills, 10);
+}
 
 }  // namespace
 }  // namespace causeway::test::failed_del_test

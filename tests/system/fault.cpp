@@ -147,10 +147,13 @@ private:
         auto& answer = *reinterpret_cast<seccomp_notif_resp*>(answer_room.data());
         answer.id = request.id;
         answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        const auto caller = static_cast<pid_t>(request.pid);
         if (is_hit(request)) {
-            result_.call = std::to_string(request.data.nr) + "(" + std::to_string(request.data.args[0]) + ", ...)";
+            result_.number = request.data.nr;
+            result_.argument = request.data.args[0];
+            result_.call = std::to_string(result_.number) + "(" + std::to_string(result_.argument) + ", ...)";
             if (fault_.kind == Fault::Kind::kill) {
-                ::kill(pid_, SIGKILL);
+                ::kill(is_of_program(caller) ? pid_ : caller, SIGKILL);
                 return;
             }
             if (fault_.kind == Fault::Kind::kill_group) {
@@ -164,11 +167,11 @@ private:
     }
 
     bool is_hit(const seccomp_notif& request) {
-        if (!fault_.of_children && !is_of_program(static_cast<pid_t>(request.pid))) {
-            return false;
-        }
-        counting_ = counting_ || (request.data.nr == SYS_read && request.data.args[0] == STDIN_FILENO);
-        const bool counts = counting_ && counts_at_all(request.data) && !is_one_more_of_alike(request.data);
+        const bool own = is_of_program(static_cast<pid_t>(request.pid));
+        counting_ = counting_ || (own && request.data.nr == SYS_read && request.data.args[0] == STDIN_FILENO);
+        const auto others = own ? Fault::Callers::children : Fault::Callers::program;
+        const bool counts =
+            counting_ && fault_.callers != others && counts_at_all(request.data) && !is_one_more_of_alike(request.data);
         result_.counted += counts ? 1 : 0;
         return counts && fault_.kind != Fault::Kind::none && result_.counted == fault_.nth;
     }
@@ -181,7 +184,7 @@ private:
     }
 
     bool is_one_more_of_alike(const seccomp_data& call) {
-        constexpr std::array of_bpf{BPF_MAP_CREATE, BPF_OBJ_PIN};
+        constexpr std::array of_bpf{BPF_MAP_CREATE, BPF_OBJ_PIN, BPF_OBJ_GET};
         constexpr std::array others{SYS_mkdir, SYS_statfs, SYS_unlinkat};  // the first two as libbpf makes each pin
         const bool alike = call.nr == SYS_bpf ? std::ranges::find(of_bpf, call.args[0]) != of_bpf.end()
                                               : std::ranges::find(others, call.nr) != others.end();
