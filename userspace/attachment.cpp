@@ -242,6 +242,16 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
 
 }  // namespace
 
+// The identity is the first that a disconnect removes, and a connect writes it before the record says that all is done.
+std::expected<bool, Error> stands(const Datapath& datapath, Netlink& netlink, const attachment& record) {
+    return record.state == ATTACHMENT_CONNECTED && TRY(datapath.sandboxes.look_up(record.ifindex)) &&
+           TRY(host_end_of(netlink, record));
+}
+
+std::unexpected<Error> connected_already(const SandboxId& id) {
+    return fail(Code::conflict, name_of(id) + " is connected already", "DEL it first");
+}
+
 std::unexpected<Error> no_room_for(const SandboxId& id, std::uint32_t sandboxes) {
     return fail(Code::exhausted,
                 "connect " + name_of(id) + ": this host has room for " + std::to_string(sandboxes) +

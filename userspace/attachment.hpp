@@ -37,6 +37,11 @@ struct Attachment {
 // Writes the record, in place of what was there.
 std::expected<void, Error> save(const Datapath& datapath, const Attachment& attachment);
 
+// Whether it is connected, and whole: no disconnect has begun to undo it, and its host end is there. What is left of
+// one that does not stand is nobody's, and may be undone.
+std::expected<bool, Error> stands(const Datapath& datapath, Netlink& netlink, const attachment& record);
+std::unexpected<Error> connected_already(const SandboxId& id);
+
 // A slot of the per-sandbox counters, claimed as an address is: by insertion, from a random one on. What is about to be
 // claimed is on record. Code::exhausted, as whoever finds the records full says it too.
 std::unexpected<Error> no_room_for(const SandboxId& id, std::uint32_t sandboxes);

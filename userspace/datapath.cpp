@@ -85,6 +85,14 @@ std::expected<void, Error> DatapathLock::change_to(Mode mode) {
     return {};
 }
 
+std::expected<void, Error> DatapathLock::change_to_exclusive_if_free() {
+    if (flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+        return change_to(Mode::shared);
+    }
+    mode_ = Mode::exclusive;
+    return {};
+}
+
 const std::string& Datapath::directory() {
     static const std::string path = home + "/v" + std::to_string(CAUSEWAY_ABI_VERSION);
     return path;

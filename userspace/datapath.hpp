@@ -33,6 +33,8 @@ public:
 
     // Waits. Others may have held it exclusively in between, so what was opened under it has to be opened anew.
     std::expected<void, Error> change_to(Mode mode);
+    // The same to exclusive, if nobody else holds it now; else it stays shared, though it was given up in between.
+    std::expected<void, Error> change_to_exclusive_if_free();
     Mode mode() const { return mode_; }
 
 private:

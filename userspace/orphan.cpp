@@ -96,27 +96,36 @@ std::expected<bool, Error> is_deserted(const attachment& record, const Link& hos
     return !TRY(inhabited.has(*host_end.peer_netns));
 }
 
-std::expected<void, Error> find_stale_records(Netlink& netlink, const Records& records, const Links& links,
-                                              bool nobody_connects, std::vector<Orphan>& found) {
-    Inhabited inhabited(netlink);
-    for (const auto& attachment : records.all) {
-        const auto& record = attachment.record;
-        Orphan orphan{.kind = Orphan::Kind::attachment, .what = what_of(attachment), .attachment = attachment};
-        if (record.state == ATTACHMENT_CONNECTING) {
-            orphan.why = "its ADD was killed";
-            if (!nobody_connects) {
-                continue;
-            }
-        } else if (!has(links, record.host_end, record.ifindex)) {
-            orphan.why = why_without_host_end(record);
-        } else if (TRY(is_deserted(record, links.at(record.host_end), inhabited))) {
-            orphan.why = "its path " + std::string(record.netns) + " is gone, and no process is in its namespace";
-        } else {
-            continue;
-        }
-        found.push_back(orphan);
+// Why nobody uses it any more; nothing: somebody does, or may.
+std::expected<std::optional<std::string>, Error> why_stale(const Datapath& datapath, const attachment& record,
+                                                           const Links& links, bool nobody_connects,
+                                                           Inhabited& inhabited) {
+    if (record.state == ATTACHMENT_CONNECTING) {
+        return nobody_connects ? std::optional<std::string>("its ADD was killed") : std::nullopt;
     }
-    return {};
+    if (nobody_connects && !TRY(datapath.sandboxes.look_up(record.ifindex))) {
+        return "its DEL was killed, or failed and was not called again";
+    }
+    if (!has(links, record.host_end, record.ifindex)) {
+        return why_without_host_end(record);
+    }
+    if (TRY(is_deserted(record, links.at(record.host_end), inhabited))) {
+        return "its path " + std::string(record.netns) + " is gone, and no process is in its namespace";
+    }
+    return std::nullopt;
+}
+
+std::expected<std::vector<Orphan>, Error> find_stale_records(const Datapath& datapath, Netlink& netlink,
+                                                             const Records& records, const Links& links,
+                                                             bool nobody_connects) {
+    Inhabited inhabited(netlink);
+    std::vector<Orphan> found;
+    for (const auto& one : records.all) {
+        if (const auto why = TRY(why_stale(datapath, one.record, links, nobody_connects, inhabited))) {
+            found.push_back({.kind = Orphan::Kind::attachment, .what = what_of(one), .why = *why, .attachment = one});
+        }
+    }
+    return found;
 }
 
 void find_stray_host_ends(const Records& records, const Links& links, std::vector<Orphan>& found) {
@@ -217,12 +226,12 @@ std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock,
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }
-    std::vector<Orphan> found;
     const auto records = datapath ? TRY(read_records(*datapath)) : Records{};
     const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
     const auto links = TRY(links_by_name(netlink));
     const bool nobody_connects = lock.mode() == DatapathLock::Mode::exclusive;
-    TRY(find_stale_records(netlink, records, links, nobody_connects, found));
+    auto found =
+        datapath ? TRY(find_stale_records(*datapath, netlink, records, links, nobody_connects)) : std::vector<Orphan>{};
     if (nobody_connects &&
         TRY(Datapath::other_versions()).empty()) {  // else devices may be on another version's record
         find_stray_host_ends(records, links, found);

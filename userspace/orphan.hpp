@@ -32,8 +32,8 @@ struct Orphan {
     std::uint32_t index = 0;  // key of the entry
 };
 
-// Nothing is changed. Half-made records are among them only under the exclusive lock: else their connect may be going
-// on.
+// Nothing is changed. What is half made or half gone is among them only under the exclusive lock: else its connect or
+// disconnect may be going on.
 std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock, Netlink& netlink);
 
 // Finds and removes, and returns what was found. Goes on after a failure and reports all; with dry_run nothing is

@@ -116,8 +116,8 @@ std::expected<Remarks, Error> remarks_on_orphans(const DatapathLock& lock, Netli
     if (orphans.empty()) {
         return Remarks{};
     }
-    return Remarks{counted(orphans.size(), "sandbox is", "sandboxes are") + " on record but gone, as " +
-                   orphans[0].what + ": \"causewayctl gc\" removes them"};
+    return Remarks{counted(orphans.size(), "thing is", "things are") + " left over, as " + orphans[0].what + ": " +
+                   orphans[0].why + "; \"causewayctl gc\" removes them"};
 }
 
 std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
@@ -167,9 +167,13 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
 }  // namespace
 
 std::expected<Remarks, Error> ready(const NetworkSpec& spec) {
-    const auto lock = DatapathLock::take(DatapathLock::Mode::shared);
+    auto lock = DatapathLock::take(DatapathLock::Mode::shared);
     if (!lock) {
         return unavailable(lock.error());
+    }
+    // Then nobody is adding or removing, and what is half made or half gone was left so by a kill.
+    if (const auto changed = lock->change_to_exclusive_if_free(); !changed) {
+        return unavailable(changed.error());
     }
     auto netlink = Netlink::open();
     if (!netlink) {

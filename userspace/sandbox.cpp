@@ -125,7 +125,8 @@ std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const S
                                   : find_given_tap(netlink, spec, connection);
 }
 
-// A record of a connect that was killed is undone; one that stands is an error.
+// What a connect or a disconnect that was killed has left, or one whose sandbox has gone, is undone; one that stands is
+// an error.
 std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlink, const SandboxSpec& spec,
                                        const Network& network, const Connection& connection) {
     Attachment attachment{key_of(spec.id), {}};
@@ -148,9 +149,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     }
     auto inserted = datapath.attachments.insert(attachment.key, attachment.record, attachment.what());
     if (!inserted && inserted.error().number == EEXIST) {
-        const auto present = datapath.attachments.find(attachment.key);
-        if (present && present->state == ATTACHMENT_CONNECTED) {
-            return fail(Code::conflict, name_of(spec.id) + " is connected already", "DEL it first");
+        const auto present = TRY(datapath.attachments.look_up(attachment.key));
+        if (present && TRY(stands(datapath, netlink, *present))) {
+            return connected_already(spec.id);
         }
         if (present) {
             TRY(undo(datapath, netlink, std::array{Attachment{attachment.key, *present}}));
@@ -420,11 +421,30 @@ std::expected<void, Error> refuse_when_elsewhere(const SandboxId& id) {
     return {};
 }
 
+// Longer names connect refuses.
+bool can_be_on_record(const SandboxId& id) {
+    return id.container.size() < CAUSEWAY_CONTAINER_LEN && id.interface.size() < CAUSEWAY_DEVICE_LEN;
+}
+
 }  // namespace
 
+std::expected<bool, Error> is_connected(const SandboxId& id) {
+    if (!can_be_on_record(id)) {
+        return false;
+    }
+    const auto datapath = Datapath::open();
+    if (!datapath) {
+        return datapath.error().number == ENOENT ? std::expected<bool, Error>(false)
+                                                 : std::unexpected(datapath.error());
+    }
+    auto netlink = TRY(Netlink::open());
+    const auto record = TRY(datapath->attachments.look_up(key_of(id)));
+    return record && TRY(stands(*datapath, netlink, *record));
+}
+
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name) {
-    if (id.container.size() >= CAUSEWAY_CONTAINER_LEN || id.interface.size() >= CAUSEWAY_DEVICE_LEN) {
-        return {};  // connect refuses such names, so nothing of that name was ever connected
+    if (!can_be_on_record(id)) {
+        return {};
     }
     bool on_record = false;
     const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {

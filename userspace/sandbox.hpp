@@ -58,6 +58,10 @@ struct Connection {
 // Loads the datapath and makes the network where they are missing. On failure all is as before.
 std::expected<Connection, Error> connect(const NetworkSpec& network, const SandboxSpec& sandbox);
 
+// Whether a connect would be refused because it is connected already. What a killed connect or disconnect has left is
+// not. Takes no lock: nobody calls two at once for one sandbox (CNI 1.1.0, section 3, "Lifecycle & Ordering").
+std::expected<bool, Error> is_connected(const SandboxId& id);
+
 // Idempotent; never connected: no error. Goes on after a failure and reports all; what could not be undone is still
 // recorded, so that a later call can. The last sandbox takes the networks and the datapath with it: the host is then
 // as it was before the first. Another network's sandbox (not empty, and not its name): left alone.

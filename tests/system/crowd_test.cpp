@@ -217,8 +217,15 @@ TEST_P(CrowdOfFamily, OfMixedCallsWithKillsLeavesWhatTheAnswersSaid) {
             const Call adding{.command = "ADD", .id = one.id, .netns = one.netns, .conf = conf()};
             const Call deleting{.command = "DEL", .id = one.id, .netns = one.netns, .conf = conf()};
             switch (random() % 6) {
-                case 0:  // killed, and then undone, as a runtime would
+                case 0:  // killed, and then undone or done again
                     killed_somewhere(random() % 2 == 0 ? adding : deleting, random() % 6000);
+                    if (random() % 2 == 0) {
+                        one.answer = answer_to(adding);
+                        if (one.answer.ok()) {
+                            break;
+                        }
+                        EXPECT_TRUE(refused(one.answer, 102, {one.id, "is connected already"}));
+                    }
                     [[fallthrough]];
                 case 1:
                     EXPECT_TRUE(succeeded(answer_to(deleting))) << one.id;

@@ -2,6 +2,8 @@
 // causewayctl gc: finds by itself what nobody uses any more, says so, removes it, and touches nothing that works.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/bpf.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -127,6 +129,32 @@ TEST_P(Gc, RemovesTheHalfMadeSandboxOfAKilledAdd) {
         EXPECT_TRUE(before.comes_back()) << nth;
     }
     EXPECT_GE(found, ipv6 ? 3 : 5);
+}
+
+// From the first that it removes on; and STATUS tells of it meanwhile.
+TEST_P(Gc, RemovesWhatAKilledDelHasLeft) {
+    const auto keeper = connect("keeper");
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "set", "lo", "up"}, netns);
+    const auto before = Snapshot::take({netns, keeper.netns});
+    const auto del = call_here({.command = "DEL", .id = "blue", .netns = netns});
+    const Call status{.command = "STATUS", .id = "", .netns = "", .interface = ""};
+    for (int nth = 2;; ++nth) {
+        ASSERT_TRUE(succeeded(add("blue", netns)));
+        const auto faulted = run_with({.kind = Fault::Kind::kill_group,
+                                       .nth = nth,
+                                       .calls = {SYS_bpf, SYS_clone},
+                                       .bpf_commands = {BPF_MAP_DELETE_ELEM}},
+                                      {plugin()}, del.options());
+        if (faulted.call.empty()) {
+            EXPECT_GE(nth, 5);
+            break;
+        }
+        EXPECT_THAT(answer_to(status).text,
+                    AllOf(HasSubstr("blue"), HasSubstr("DEL was killed"), HasSubstr("causewayctl gc")));
+        expect_collected("container blue, interface eth0", "DEL was killed", {netns, keeper.netns});
+        EXPECT_TRUE(before.holds()) << faulted.call;
+    }
 }
 
 TEST_P(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {

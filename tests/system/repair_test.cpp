@@ -175,6 +175,21 @@ TEST_P(RepairOnce, LeavesThePinsOfOthersAlone) {
     EXPECT_TRUE(before.holds());
 }
 
+// As podman(1) starts a container again that was killed with all that looked after it.
+TEST_P(Repair, ConnectsASandboxAnewWhoseNamespaceHasGoneWithoutADel) {
+    const auto keeper = connect("keeper");
+    const auto before = Snapshot::take({keeper.netns});
+    const auto lost = connect("blue");
+    world_.remove_namespace("blue");
+    ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(lost.host_end) == std::string::npos; }));
+    const auto blue = connect("blue");
+    expect_connected(blue);
+    EXPECT_EQ(ctl_json({"endpoints"}).size(), 2U);
+    disconnect(blue);
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(before.holds());
+}
+
 FOR_BOTH_FAMILIES(Repair);
 INSTANTIATE_TEST_SUITE_P(Of, RepairOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 

@@ -30,8 +30,9 @@ void add_gc(CLI::App& app, Action& chosen) {
     auto* command = app.add_subcommand("gc", "Remove what no sandbox uses any more, after kills and forgotten DELs");
     command->footer(
         "It finds by itself what is left over: sandboxes whose namespace or host end is gone, half-made ones of\n"
-        "killed ADDs, host ends, gateway devices and entries that are on no record. A sandbox that works is never\n"
-        "touched. Leases of another IPAM plugin are that plugin's: a runtime's DEL or GC frees them.");
+        "killed ADDs, half-removed ones of killed DELs, host ends, gateway devices and entries that are on no record.\n"
+        "A sandbox that works is never touched. Leases of another IPAM plugin are that plugin's: a runtime's DEL or GC "
+        "frees them.");
     struct Options {
         bool dry_run = false, as_json = false;
     };
