@@ -14,6 +14,8 @@
 #include <sstream>
 
 #include "cni/shown.hpp"
+#include "cni/stray.hpp"
+#include "userspace/failures.hpp"
 
 namespace causeway::cni {
 
@@ -223,6 +225,18 @@ std::expected<IpamResult, Error> add_by_delegate(const Request& request, const N
 std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf) {
     TRY(output_of(command, TRY(find_plugin(request, *conf.delegated_ipam)), conf));
     return {};
+}
+
+std::expected<void, Error> delete_by_delegate(const Request& request, const NetConf& conf, bool was_connected) {
+    const auto path = TRY(find_plugin(request, *conf.delegated_ipam));
+    Failures failures;
+    if (!was_connected) {  // else its ADD has ended, and so has what that called
+        failures.note(await_stray(path, request));
+    }
+    if (const auto deleted = output_of("DEL", path, conf); !deleted) {
+        failures.note(std::unexpected(deleted.error()));
+    }
+    return failures.result();
 }
 
 }  // namespace causeway::cni

@@ -29,4 +29,8 @@ std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const
 // Its DEL, CHECK, GC or STATUS, named by command.
 std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf);
 
+// Its DEL. Where the sandbox was not connected, after waiting for what an ADD that was killed has left running of the
+// plugin (await_stray): a lease that it writes down only now, a DEL before that would not find.
+std::expected<void, Error> delete_by_delegate(const Request& request, const NetConf& conf, bool was_connected);
+
 }  // namespace causeway::cni

@@ -42,6 +42,10 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
     }
     Rollback rollback;
     if (conf.delegated_ipam) {  // it reads the same request, and so knows which address was asked for
+        // Before it is asked: what is given back after the failure would be the lease that the sandbox has.
+        if (is_connected(sandbox.id).value_or(false)) {
+            return connected_already(sandbox.id);
+        }
         auto lease = TRY(add_by_delegate(request, conf));
         rollback.on_failure([&] { return call_delegate("DEL", request, conf); });
         conf.network.ranges = std::move(lease.ranges);
@@ -68,10 +72,12 @@ std::expected<Json, Error> remove(const Request& request, const std::expected<Ne
     if (!conf && conf.error().code != Code::invalid_configuration) {
         return std::unexpected(conf.error());
     }
+    const bool delegated = conf && conf->delegated_ipam;
+    const auto connected = delegated ? is_connected(id_of(request)) : false;
     Failures failures;
     failures.note(disconnect(id_of(request), conf ? conf->network.name : ""));
-    if (conf && conf->delegated_ipam) {
-        failures.note(call_delegate("DEL", request, *conf));
+    if (delegated) {
+        failures.note(delete_by_delegate(request, *conf, connected.value_or(false)));
     }
     TRY(failures.result());
     return Json();

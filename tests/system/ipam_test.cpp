@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/system/host_local.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
 
@@ -15,24 +16,11 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// host-local of Debian 12 speaks 1.0.0. Its leases go into the world's own /run.
-Json host_local(const Json& patch = Json::object()) {
-    auto conf = configuration({{"cniVersion", "1.0.0"}});
-    conf["ipam"] = Json::parse(R"({"type": "host-local", "dataDir": "/run/leases", "routes": [{"dst": "0.0.0.0/0"}],
-                                   "ranges": [[{"subnet": "10.0.0.0/24", "rangeStart": "10.0.0.20"}]]})");
-    conf.merge_patch(patch);
-    return conf;
-}
-
 Json fixed(const std::string& address) {
     auto conf = configuration({{"cniVersion", "1.0.0"}});
     conf["ipam"] = Json::parse(R"({"type": "static", "routes": [{"dst": "0.0.0.0/0"}]})");
     conf["ipam"]["addresses"] = {{{"address", address}, {"gateway", "10.0.0.1"}}};
     return conf;
-}
-
-bool has_lease(const std::string& address) {
-    return std::filesystem::exists("/run/leases/sandboxes/" + address);
 }
 
 class HostLocal : public EachFamily {};
@@ -41,15 +29,15 @@ class Dhcp : public Host {};  // which is of IPv4 alone
 
 TEST_P(HostLocal, GivesAnAddressThatWorksAndTakesItBack) {
     const auto before = Snapshot::take();
-    const auto blue = connect("blue", host_local());
+    const auto blue = connect("blue", host_local_configuration());
     EXPECT_EQ(blue.address, here("10.0.0.20"));
     EXPECT_EQ(blue.reply.at("ips")[0].at("gateway"), here("10.0.0.1"));
-    EXPECT_TRUE(has_lease(here("10.0.0.20")));
+    EXPECT_THAT(leases(), ElementsAre(here("10.0.0.20")));
     EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {here("10.0.0.1"), 80}}));
     EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server(80)));
-    disconnect(blue, host_local());
+    disconnect(blue, host_local_configuration());
     world_.remove_namespace("blue");
-    EXPECT_FALSE(has_lease(here("10.0.0.20")));
+    EXPECT_THAT(leases(), ElementsAre());
     EXPECT_TRUE(before.holds());
 }
 
@@ -57,31 +45,33 @@ TEST_P(HostLocal, TakesTheLeaseBackWhenTheAddFails) {
     const auto netns = world_.add_namespace("blue");
     ip({"link", "add", "eth0", "type", "veth", "peer", "name", "eth1"}, netns);
     const auto before = Snapshot::take({netns});
-    EXPECT_FALSE(add("blue", netns, host_local()).ok());
-    EXPECT_FALSE(has_lease(here("10.0.0.20")));
+    EXPECT_FALSE(add("blue", netns, host_local_configuration()).ok());
+    EXPECT_THAT(leases(), ElementsAre());
     EXPECT_TRUE(before.holds());
 }
 
 TEST_P(HostLocal, IsCheckedToo) {
-    const auto blue = connect("blue", host_local());
-    const Call check{
-        .command = "CHECK", .id = "blue", .netns = blue.netns, .conf = host_local({{"prevResult", blue.reply}})};
+    const auto blue = connect("blue", host_local_configuration());
+    const Call check{.command = "CHECK",
+                     .id = "blue",
+                     .netns = blue.netns,
+                     .conf = host_local_configuration({{"prevResult", blue.reply}})};
     EXPECT_TRUE(succeeded(answer_to(check)));
     std::filesystem::remove("/run/leases/sandboxes/" + here("10.0.0.20"));
     EXPECT_FALSE(answer_to(check).ok());
 }
 
 TEST_P(HostLocal, GivesItsLeaseBackAtADelWithoutANamespace) {
-    connect("blue", host_local());
+    connect("blue", host_local_configuration());
     world_.remove_namespace("blue");
-    EXPECT_TRUE(succeeded(del("blue", "", host_local())));
-    EXPECT_FALSE(has_lease(here("10.0.0.20")));
+    EXPECT_TRUE(succeeded(del("blue", "", host_local_configuration())));
+    EXPECT_THAT(leases(), ElementsAre());
 }
 
 TEST_P(HostLocal, SaysInItsOwnWordsWhyItCannot) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
-    auto conf = host_local();
+    auto conf = host_local_configuration();
     conf["ipam"]["ranges"] = "many";
     const auto answer = add("blue", netns, conf);
     EXPECT_TRUE(refused(answer, answer.code(), {"host-local"}));

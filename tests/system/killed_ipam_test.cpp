@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kills where another plugin gives the addresses: no lease is left that nothing frees, and none is taken from who has
+// it.
+#include <linux/bpf.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "tests/system/fault.hpp"
+#include "tests/system/host_local.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test::killed_ipam_test {
+namespace {
+
+class KilledWithHostLocal : public Host {
+protected:
+    void SetUp() override {
+        keeper_ = connect("keeper", conf_);
+        netns_ = world_.add_namespace("blue");
+        ip({"link", "set", "lo", "up"}, netns_);
+    }
+
+    // A call with a kill before each that it makes; after it what comes next, by turns, and then only the keeper's
+    // lease.
+    void kill_at_each(const std::string& command) {
+        const auto before = Snapshot::take({netns_, keeper_.netns});
+        const Call call{.command = command, .id = "blue", .netns = netns_, .conf = conf_};
+        int kills = 0;
+        for (int nth = 1; !HasFailure(); ++nth) {
+            if (command == "DEL") {
+                ASSERT_TRUE(succeeded(add("blue", netns_, conf_)));
+            }
+            const auto faulted =
+                run_with({.kind = Fault::Kind::kill, .nth = nth, .calls = calls, .bpf_commands = bpf_commands},
+                         {plugin()}, call.options());
+            SCOPED_TRACE(command + " killed before call " + std::to_string(nth) + ", " + faulted.call);
+            kills += faulted.output.status == 128 + SIGKILL ? 1 : 0;
+            if (nth % 2 == 0) {
+                expect_added_or_refused();
+            }
+            EXPECT_TRUE(succeeded(del("blue", nth % 4 < 2 ? netns_ : "", conf_)));
+            EXPECT_EQ(leases(), std::vector{keeper_.address});
+            EXPECT_TRUE(before.comes_back());
+            EXPECT_TRUE(ping(keeper_.netns, "10.0.0.1"));
+            if (faulted.call.empty()) {
+                break;
+            }
+        }
+        EXPECT_GE(kills, 10);
+    }
+
+    // host-local allows one lease, so what a killed call has left is refused once, and freed by that.
+    void expect_added_or_refused() {
+        const bool leased = leases().size() == 2;
+        auto answer = add("blue", netns_, conf_);
+        const bool connected = answer.code() == 102;
+        EXPECT_EQ(answer.ok(), !leased) << answer.text;
+        EXPECT_TRUE(answer.ok() || connected || refused(answer, answer.code(), {"host-local", "duplicate allocation"}));
+        EXPECT_EQ(leases().size(), leased && !connected ? 1U : 2U) << "a connected one keeps it";
+        if (leased && !connected) {
+            answer = add("blue", netns_, conf_);
+            EXPECT_TRUE(succeeded(answer));
+        }
+        EXPECT_TRUE(ping(netns_, "10.0.0.1"));
+    }
+
+    // What is changed, and all that has to do with the other plugin.
+    static inline const std::vector<int> calls{SYS_bpf,   SYS_sendto, SYS_memfd_create, SYS_pipe2, SYS_clone,
+                                               SYS_vfork, SYS_clone3, SYS_read,         SYS_wait4, SYS_write};
+    static inline const std::vector<std::uint64_t> bpf_commands{BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM};
+    const Json conf_ = host_local_configuration();
+    Sandbox keeper_;
+    std::string netns_;
+};
+
+TEST_F(KilledWithHostLocal, AddLeavesNoLeaseThatNothingFrees) {
+    kill_at_each("ADD");
+}
+
+TEST_F(KilledWithHostLocal, DelLeavesNoLeaseThatNothingFrees) {
+    kill_at_each("DEL");
+}
+
+// As a runtime that has lost its own record of it does.
+TEST_F(KilledWithHostLocal, AnAddOfWhatIsConnectedLeavesItsLease) {
+    EXPECT_TRUE(refused(add("keeper", keeper_.netns, conf_), 102, {"keeper", "is connected already"}));
+    EXPECT_EQ(leases(), std::vector{keeper_.address});
+    EXPECT_TRUE(ping(keeper_.netns, "10.0.0.1"));
+}
+
+// host-local behind a script that waits until it is told to go on.
+class SlowHostLocal : public Host {
+protected:
+    void SetUp() override {
+        std::filesystem::create_directory("/run/cni");
+        std::ofstream("/run/cni/slow") << "#!/bin/sh\n[ \"$CNI_COMMAND\" = ADD ] && echo > /run/asked && cat /run/go\n"
+                                          "/usr/lib/cni/host-local\n";
+        std::filesystem::permissions("/run/cni/slow", std::filesystem::perms::owner_all);
+        ASSERT_EQ(mkfifo("/run/go", 0600), 0);
+        conf_["ipam"]["type"] = "slow";
+        netns_ = world_.add_namespace("blue");
+        ip({"link", "set", "lo", "up"}, netns_);
+    }
+
+    Call call(const std::string& command, const std::string& netns) const {
+        return {.command = command, .id = "blue", .netns = netns, .conf = conf_, .path = "/run/cni"};
+    }
+
+    // A process of a killed ADD that has yet to take its lease.
+    void leave_one_running() {
+        std::filesystem::remove("/run/asked");
+        auto adding = start({plugin()}, call("ADD", netns_).options());
+        ASSERT_TRUE(eventually([] { return std::filesystem::exists("/run/asked"); }));
+        ::kill(adding.pid(), SIGKILL);  // and not its children
+        ASSERT_EQ(adding.wait(), 128 + SIGKILL);
+    }
+
+    void let_it_go_on() { std::ofstream("/run/go"); }
+
+    Json conf_ = host_local_configuration();
+    std::string netns_;
+};
+
+TEST_F(SlowHostLocal, LeftRunningByAKilledAddIsWaitedForByDel) {
+    const auto before = Snapshot::take({netns_});
+    for (const auto& netns : {netns_, std::string()}) {  // ctr(8) calls DEL without one after a failed ADD
+        leave_one_running();
+        auto deleting = start({plugin()}, call("DEL", netns).options());
+        std::this_thread::sleep_for(silence);
+        EXPECT_TRUE(deleting.running());
+        let_it_go_on();
+        EXPECT_EQ(deleting.wait(), 0) << deleting.out();
+        EXPECT_EQ(leases(), std::vector<std::string>{});
+        EXPECT_TRUE(before.holds());
+    }
+}
+
+// After five seconds, since nobody can tell how long it will take.
+TEST_F(SlowHostLocal, LeftRunningForEverIsToldByDel) {
+    leave_one_running();
+    const auto answer = answer_to(call("DEL", netns_));
+    EXPECT_TRUE(refused(answer, 11, {"/run/cni/slow", "blue", "still runs as process"}));
+    let_it_go_on();
+    EXPECT_TRUE(succeeded(answer_to(call("DEL", netns_))));
+    EXPECT_EQ(leases(), std::vector<std::string>{});
+}
+
+// Two DELs of others, and one of what is connected, do not look at it.
+TEST_F(SlowHostLocal, LeftRunningForOneSandboxIsNothingToOthers) {
+    leave_one_running();
+    auto other = call("DEL", netns_);
+    other.id = "red";
+    EXPECT_TRUE(succeeded(answer_to(other)));
+    let_it_go_on();
+    EXPECT_TRUE(succeeded(answer_to(call("DEL", netns_))));
+}
+
+}  // namespace
+}  // namespace causeway::test::killed_ipam_test
