@@ -17,10 +17,20 @@
 namespace causeway::test::failed_add_test {
 namespace {
 
+struct Family {
+    Json (*configuration)(const Json& patch);
+    std::string gateway, world;
+};
+const Family ipv4{configuration, "10.0.0.1", world_address}, ipv6{ipv6_configuration, "fd00:1::1", world_ipv6},
+    both{dual_configuration, "10.0.0.1", world_address};
+
 struct Failure : Group {
-    Json (*configuration)(const Json& patch) = test::configuration;
+    Family family = ipv4;
     int first = 1, every = 1;  // which of the calls: a share of the many
 };
+void PrintTo(const Failure& failure, std::ostream* stream) {
+    *stream << failure.name;
+}
 
 // Every system call that an ADD makes and that can fail, but for reading stdin and writing the answer.
 const Group bpf{"Bpf", {SYS_bpf}, EPERM};
@@ -43,9 +53,10 @@ protected:
     }
 
     // One ADD after another, whose first call of the group fails, then the second, to the last that there is.
-    void fail_each_call(const Snapshot& before, const std::function<void()>& others_are_well,
+    // few_of_alike: as of a fault's calls.
+    void fail_each_call(const Snapshot& before, bool few_of_alike, const std::function<void()>& others_are_well,
                         const Json& more = Json::object()) {
-        const auto conf = GetParam().configuration(more);
+        const auto conf = GetParam().family.configuration(more);
         const Call call{.command = "ADD", .id = "blue", .netns = netns_, .conf = conf};
         int failed = 0;
         for (int nth = GetParam().first;; nth += GetParam().every) {
@@ -53,13 +64,12 @@ protected:
                               .nth = nth,
                               .error = GetParam().error,
                               .calls = GetParam().calls,
-                              .few_of_alike = true};
+                              .few_of_alike = few_of_alike};
             const auto faulted = run_with(fault, {plugin()}, call.options());
             const auto answer = answer_of(faulted.output);
             SCOPED_TRACE("call " + std::to_string(nth) + ", " + faulted.call + ": " + answer.text);
             if (answer.ok()) {
-                EXPECT_TRUE(ping(netns_, "10.0.0.1"));
-                EXPECT_TRUE(meet(Protocol::udp, {netns_}, {world_.world(), {world_address, 53}}));
+                expect_well(netns_);
                 EXPECT_TRUE(succeeded(del("blue", netns_, conf)));
             } else {
                 failed++;
@@ -76,30 +86,32 @@ protected:
         EXPECT_GE(failed, 1) << "no call of this group ever failed an ADD";
     }
 
+    void expect_well(const std::string& netns) {
+        EXPECT_TRUE(ping(netns, GetParam().family.gateway));
+        EXPECT_TRUE(meet(Protocol::udp, {netns}, {world_.world(), {GetParam().family.world, 53}}));
+    }
+
     std::string netns_;
 };
 
 TEST_P(FailedAdd, LeavesNothing) {
-    fail_each_call(Snapshot::take({netns_}), [] {});
+    fail_each_call(Snapshot::take({netns_}), true, [] {});
 }
 
 class FailedLaterAdd : public FailedAdd {};
 
 TEST_P(FailedLaterAdd, LeavesTheOthers) {
-    const auto keeper = connect("keeper", GetParam().configuration(Json::object()));
-    fail_each_call(Snapshot::take({netns_, keeper.netns}), [&] {
-        EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
-        EXPECT_TRUE(meet(Protocol::udp, {keeper.netns}, {world_.world(), {world_address, 53}}));
-    });
+    const auto keeper = connect("keeper", GetParam().family.configuration(Json::object()));
+    fail_each_call(Snapshot::take({netns_, keeper.netns}), false, [&] { expect_well(keeper.netns); });
 }
 
 // With all that has steps of its own: the program on lo, what is published, the queues at both ends.
 TEST_P(FailedLaterAdd, LeavesNothingOfPortsAndBandwidth) {
-    const auto keeper = connect("keeper", GetParam().configuration(Json::object()));
+    const auto keeper = connect("keeper", GetParam().family.configuration(Json::object()));
     const Json port{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
         bandwidth{
             {"ingressRate", 80000000}, {"ingressBurst", 800000}, {"egressRate", 80000000}, {"egressBurst", 800000}};
-    fail_each_call(Snapshot::take({netns_, keeper.netns}),
+    fail_each_call(Snapshot::take({netns_, keeper.netns}), true,
                    [] {
                        EXPECT_EQ(keys_of("publications").size(), 0U);
                        EXPECT_EQ(keys_of("shapers").size(), 0U);
@@ -113,19 +125,18 @@ TEST_P(FailedLaterAdd, LeavesNothingOfPortsAndBandwidth) {
 
 constexpr auto name_of = [](const auto& group) { return group.param.name; };
 
-// Loading the datapath takes most of the time, so the calls that come behind it are shared out.
+// Loading the datapath takes most of the time and is the same for each family, so the calls are shared out among them.
 INSTANTIATE_TEST_SUITE_P(Each, FailedAdd, testing::ValuesIn(groups + 1, std::end(groups)), name_of);
 INSTANTIATE_TEST_SUITE_P(Bpf, FailedAdd,
-                         testing::Values(Failure{bpf, configuration, 1, 3}, Failure{bpf, configuration, 2, 3},
-                                         Failure{bpf, configuration, 3, 3}),
+                         testing::Values(Failure{bpf, ipv4, 1, 3}, Failure{bpf, ipv6, 2, 3}, Failure{bpf, both, 3, 3}),
                          [](const auto& group) { return std::to_string(group.param.first) + "of3"; });
 INSTANTIATE_TEST_SUITE_P(Each, FailedLaterAdd, testing::ValuesIn(groups), name_of);
 // What IPv6 adds: a second address in each step, and settings by files. The datapath that the first ADD loads is the
 // same.
 INSTANTIATE_TEST_SUITE_P(OfBothFamilies, FailedLaterAdd,
-                         testing::Values(Failure{{"Bpf", {SYS_bpf}, EPERM}, dual_configuration},
-                                         Failure{{"Netlink", {SYS_sendto, SYS_recvfrom}, ENOBUFS}, dual_configuration},
-                                         Failure{{"Files", {SYS_openat, SYS_setns}, EACCES}, dual_configuration}),
+                         testing::Values(Failure{{"Bpf", {SYS_bpf}, EPERM}, both},
+                                         Failure{{"Netlink", {SYS_sendto, SYS_recvfrom}, ENOBUFS}, both},
+                                         Failure{{"Files", {SYS_openat, SYS_setns}, EACCES}, both}),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(WithoutMemory, FailedLaterAdd, testing::Values(Failure{{"Bpf", {SYS_bpf}, ENOMEM}}), name_of);
 
