@@ -184,12 +184,13 @@ Child start(const std::vector<std::string>& argv, const RunOptions& options) {
     const pid_t parent = getpid();
 
     // A copy of this program's memory costs more than what most of the started ones do.
-    const pid_t pid = vfork();  // NOLINT(clang-analyzer-security.insecureAPI.vfork)
+    // NOLINTNEXTLINE(bugprone-unsafe-functions,clang-analyzer-security.insecureAPI.vfork)
+    const pid_t pid = vfork();
     if (pid < 0) {
         fail("vfork");
     }
     if (pid == 0) {
-        die_with(parent);
+        die_with(parent);  // NOLINT(clang-analyzer-unix.Vfork): Linux allows more than POSIX
         setpgid(0, 0);
         if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0) {
             child_fail(not_found, "dup2 for", arguments[0]);
