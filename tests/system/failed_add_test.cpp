@@ -17,15 +17,15 @@
 namespace causeway::test::failed_add_test {
 namespace {
 
-struct Family {
+struct Addressing {
     Json (*configuration)(const Json& patch);
     std::string gateway, world;
 };
-const Family ipv4{configuration, "10.0.0.1", world_address}, ipv6{ipv6_configuration, "fd00:1::1", world_ipv6},
+const Addressing ipv4{configuration, "10.0.0.1", world_address}, ipv6{ipv6_configuration, "fd00:1::1", world_ipv6},
     both{dual_configuration, "10.0.0.1", world_address};
 
 struct Failure : Group {
-    Family family = ipv4;
+    Addressing addressing = ipv4;
     int first = 1, every = 1;  // which of the calls: a share of the many
 };
 void PrintTo(const Failure& failure, std::ostream* stream) {
@@ -56,7 +56,7 @@ protected:
     // few_of_alike: as of a fault's calls.
     void fail_each_call(const Snapshot& before, bool few_of_alike, const std::function<void()>& others_are_well,
                         const Json& more = Json::object()) {
-        const auto conf = GetParam().family.configuration(more);
+        const auto conf = GetParam().addressing.configuration(more);
         const Call call{.command = "ADD", .id = "blue", .netns = netns_, .conf = conf};
         int failed = 0;
         for (int nth = GetParam().first;; nth += GetParam().every) {
@@ -87,8 +87,8 @@ protected:
     }
 
     void expect_well(const std::string& netns) {
-        EXPECT_TRUE(ping(netns, GetParam().family.gateway));
-        EXPECT_TRUE(meet(Protocol::udp, {netns}, {world_.world(), {GetParam().family.world, 53}}));
+        EXPECT_TRUE(ping(netns, GetParam().addressing.gateway));
+        EXPECT_TRUE(meet(Protocol::udp, {netns}, {world_.world(), {GetParam().addressing.world, 53}}));
     }
 
     std::string netns_;
@@ -101,13 +101,13 @@ TEST_P(FailedAdd, LeavesNothing) {
 class FailedLaterAdd : public FailedAdd {};
 
 TEST_P(FailedLaterAdd, LeavesTheOthers) {
-    const auto keeper = connect("keeper", GetParam().family.configuration(Json::object()));
+    const auto keeper = connect("keeper", GetParam().addressing.configuration(Json::object()));
     fail_each_call(Snapshot::take({netns_, keeper.netns}), false, [&] { expect_well(keeper.netns); });
 }
 
 // With all that has steps of its own: the program on lo, what is published, the queues at both ends.
 TEST_P(FailedLaterAdd, LeavesNothingOfPortsAndBandwidth) {
-    const auto keeper = connect("keeper", GetParam().family.configuration(Json::object()));
+    const auto keeper = connect("keeper", GetParam().addressing.configuration(Json::object()));
     const Json port{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
         bandwidth{
             {"ingressRate", 80000000}, {"ingressBurst", 800000}, {"egressRate", 80000000}, {"egressBurst", 800000}};
