@@ -180,11 +180,18 @@ TEST_P(Sandboxes, AreGoneForTheirNeighboursAfterDel) {
 // As a person tries it who has read "fe80::..." on the gateway device: the kernel sends from its own such address.
 TEST_F(SandboxesOfBothFamilies, ReachTheGatewayByItsLinkLocalAddress) {
     const auto blue = connect("blue", dual_configuration());
-    for (const auto& address : ip_json({"-6", "addr", "show", "dev", "cw0", "scope", "link"})[0].at("addr_info")) {
+    int asked = 0;
+    const auto shown = ip_json({"-6", "addr", "show", "dev", "cw0"});
+    for (const auto& address : shown.at(0).at("addr_info")) {
+        if (address.at("scope") != "link") {
+            continue;
+        }
+        ++asked;
         const std::string gateway = std::string(address.at("local")) + "%eth0";
         const auto said = run({"ping", "-6", "-c1", "-W5", gateway}, {.netns = blue.netns});
         EXPECT_TRUE(said.ok()) << said.out << said.err;
     }
+    EXPECT_GE(asked, 1);
     EXPECT_EQ(count_of("drop-spoofed-address"), 0U);
 }
 
