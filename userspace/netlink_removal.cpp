@@ -2,7 +2,6 @@
 // A link's end, without the wait for the kernel's RCU barrier.
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -51,17 +50,11 @@ int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t i
     }
 }
 
-// A grandchild does the work, so that nobody has to reap it. It holds none of the caller's descriptors: a runtime
-// that waits for the end of the plugin's output must not wait for it.
-bool fork_orphan(const std::function<void()>& work, int keep) {
+// A child does the work. It mostly outlives this process, so init reaps it. It holds none of this one's descriptors: a
+// runtime that waits for the end of the plugin's output must not wait for it.
+bool fork_child(const std::function<void()>& work, int keep) {
     const pid_t child = fork();
-    if (child < 0) {
-        return false;
-    }
     if (child == 0) {
-        if (const pid_t grandchild = fork(); grandchild != 0) {
-            _exit(grandchild < 0 ? 1 : 0);
-        }
         if (keep > 0) {
             close_range(0, static_cast<unsigned>(keep) - 1, 0);
         }
@@ -70,10 +63,7 @@ bool fork_orphan(const std::function<void()>& work, int keep) {
         work();
         _exit(0);
     }
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return child > 0;
 }
 
 }  // namespace
@@ -107,7 +97,7 @@ std::expected<void, Error> Netlink::delete_link(const Link& link) {
     }
     const UniqueFd child_says(ends[0]);
     UniqueFd say(ends[1]);
-    const bool begun = fork_orphan(
+    const bool begun = fork_child(
         [&] {
             auto netlink = open();
             const auto done = netlink ? netlink->delete_and_wait(link, step) : std::unexpected(netlink.error());
