@@ -9,7 +9,7 @@
 namespace causeway::bench {
 namespace {
 
-constexpr auto lower = Figure::lower, higher = Figure::higher;
+constexpr auto higher = Figure::higher;
 
 // What there are so many of, in the singular and the plural.
 struct Noun {

@@ -6,10 +6,9 @@
 namespace causeway::test::ipv6_test {
 namespace {
 
-constexpr Ip6 gateway = "fd00::a00:1"_ip6, of_a = "fd00::a00:2"_ip6, of_b = "fd00::a00:3"_ip6,
-              uplink_address = "2001:db8::cb00:7101"_ip6, router = "2001:db8::cb00:71fe"_ip6,
-              server = "2001:db8::c633:6407"_ip6, gateway_link_local = "fe80::ff:fe00:1"_ip6,
-              link_local_of_a = "fe80::ff:fe00:a"_ip6;
+constexpr Ip6 of_a = "fd00::a00:2"_ip6, of_b = "fd00::a00:3"_ip6, uplink_address = "2001:db8::cb00:7101"_ip6,
+              router = "2001:db8::cb00:71fe"_ip6, server = "2001:db8::c633:6407"_ip6,
+              gateway_link_local = "fe80::ff:fe00:1"_ip6, link_local_of_a = "fe80::ff:fe00:a"_ip6;
 constexpr std::uint16_t own_port = 40000;
 
 const IPv6 to_b{.source = of_a, .destination = of_b}, to_world{.source = of_a, .destination = server},
