@@ -144,7 +144,6 @@ private:
     explicit Netlink(Socket socket) : socket_(std::move(socket)) {}
     std::expected<void, Error> exchange(nlmsghdr& request, std::string_view step, const Receiver& receive = {});
     std::expected<Link, Error> get_link(nlmsghdr& request, std::string_view step);
-    std::expected<void, Error> delete_and_wait(const Link& link, const std::string& step);
     std::expected<void, Error> hear_of_ipv6_addresses(bool wanted);
     std::expected<void, Error> await(const std::vector<Address>& addresses, std::vector<Address>& usable);
 

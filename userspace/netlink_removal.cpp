@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A link's end, without the wait for the kernel's RCU barrier.
-#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,27 +16,54 @@ namespace causeway {
 
 namespace {
 
-constexpr int nobody = -1;  // in place of an errno: who was to delete it has died, or was never there
+// What the child reads before the kernel has taken its request.
+struct Deletion {
+    int socket;
+    const nlmsghdr& request;
+};
 
-// Waits until the kernel announces that the link is out of its lists, or the child that deletes it says why not.
-// Returns an errno, 0 for gone.
-int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t ifindex) {
+// It shares this process's memory, errno among it, so that starting it copies nothing: it allocates nothing, and when
+// its request fails it says nothing and ends. Of the descriptors, which it has copies of, it keeps one: a runtime that
+// waits for the end of the plugin's output must not wait for it.
+int delete_in_child(void* argument) {
+    const auto& [socket, request] = *static_cast<const Deletion*>(argument);
+    if (socket > 0) {
+        close_range(0, static_cast<unsigned>(socket) - 1, 0);
+    }
+    close_range(static_cast<unsigned>(socket) + 1, ~0U, 0);
+    send(socket, &request, request.nlmsg_len, 0);
+    _exit(0);
+}
+
+// It mostly outlives this process, so init reaps it. Returns a descriptor that can be read when it has ended.
+UniqueFd start_child(Deletion& deletion) {
+    constexpr std::size_t stack_size = 16 << 10;  // bytes, left until this process ends; one page of them is touched
+    void* const stack =
+        mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    int ended = -1;
+    if (stack == MAP_FAILED || clone(delete_in_child, static_cast<char*>(stack) + stack_size,
+                                     CLONE_VM | CLONE_PIDFD | SIGCHLD, &deletion, &ended) < 0) {
+        return {};
+    }
+    return UniqueFd(ended);
+}
+
+// Waits until the kernel announces that the link is out of its lists (true), or the child has ended without that.
+bool wait_for_deletion(mnl_socket* notifications, int child, std::uint32_t ifindex) {
     Replies buffer;
-    std::array<pollfd, 2> waiting{{{mnl_socket_get_fd(notifications), POLLIN, 0}, {child_says, POLLIN, 0}}};
+    std::array<pollfd, 2> waiting{{{mnl_socket_get_fd(notifications), POLLIN, 0}, {child, POLLIN, 0}}};
     for (;;) {
         if (poll(waiting.data(), waiting.size(), -1) < 0) {
             if (errno == EINTR) {
                 continue;
             }
-            return errno;
+            return false;
         }
-        if ((waiting[1].revents & (POLLIN | POLLHUP)) != 0) {
-            int number = 0;
-            const auto got = read(child_says, &number, sizeof(number));
-            return got == sizeof(number) ? number : nobody;
+        if (waiting[0].revents == 0) {
+            return false;
         }
         const auto received = mnl_socket_recvfrom(notifications, buffer.data(), buffer.size());
-        if (received < 0) {  // ENOBUFS: so much is going on that notices were lost; the child's word decides
+        if (received < 0) {  // ENOBUFS: so much is going on that notices were lost; the child's end decides
             waiting[0].fd = -1;
             continue;
         }
@@ -44,26 +73,10 @@ int wait_for_deletion(mnl_socket* notifications, int child_says, std::uint32_t i
             const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(notice));
             if (notice->nlmsg_type == RTM_DELLINK && info->ifi_family == AF_UNSPEC &&
                 static_cast<std::uint32_t>(info->ifi_index) == ifindex) {
-                return 0;
+                return true;
             }
         }
     }
-}
-
-// A child does the work. It mostly outlives this process, so init reaps it. It holds none of this one's descriptors: a
-// runtime that waits for the end of the plugin's output must not wait for it.
-bool fork_child(const std::function<void()>& work, int keep) {
-    const pid_t child = fork();
-    if (child == 0) {
-        if (keep > 0) {
-            close_range(0, static_cast<unsigned>(keep) - 1, 0);
-        }
-        close_range(static_cast<unsigned>(keep) + 1, ~0U, 0);
-        std::signal(SIGPIPE, SIG_IGN);  // whoever listened may have heard enough
-        work();
-        _exit(0);
-    }
-    return child > 0;
 }
 
 }  // namespace
@@ -76,45 +89,28 @@ std::expected<void, Error> Netlink::delete_link(const std::string& name) {
     return delete_link(*link);
 }
 
-std::expected<void, Error> Netlink::delete_and_wait(const Link& link, const std::string& step) {
-    Batch::Message message;
-    auto& request = message.start(RTM_DELLINK, NLM_F_ACK);
-    auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg)));
-    info->ifi_index = static_cast<int>(link.ifindex);
-    const auto done = exchange(request, step);
-    return done || done.error().number == ENODEV ? std::expected<void, Error>{} : done;
-}
-
 std::expected<void, Error> Netlink::delete_link(const Link& link) {
     const std::string step = "delete the device " + link.name;
+    Batch::Message message;
+    auto& request = message.start(RTM_DELLINK, 0);
+    auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg)));
+    info->ifi_index = static_cast<int>(link.ifindex);
+    request.nlmsg_seq = ++sequence_;
+
     Socket notifications(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
     if (!notifications || mnl_socket_bind(notifications.get(), RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
         return std::unexpected(errno_error(step));
     }
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-        return std::unexpected(errno_error(step));
+    Deletion deletion{mnl_socket_get_fd(socket_.get()), request};
+    const UniqueFd child = start_child(deletion);
+    if (child && wait_for_deletion(notifications.get(), child.get(), link.ifindex)) {
+        return {};
     }
-    const UniqueFd child_says(ends[0]);
-    UniqueFd say(ends[1]);
-    const bool begun = fork_child(
-        [&] {
-            auto netlink = open();
-            const auto done = netlink ? netlink->delete_and_wait(link, step) : std::unexpected(netlink.error());
-            const int result = done ? 0 : done.error().number;
-            const auto said = write(say.get(), &result, sizeof(result));
-            _exit(said == sizeof(result) ? 0 : 1);
-        },
-        say.get());
-    say = UniqueFd();
-    const int outcome = begun ? wait_for_deletion(notifications.get(), child_says.get(), link.ifindex) : nobody;
-    if (outcome == nobody) {  // no process to be had, or somebody has killed it: then this one waits as long
-        return delete_and_wait(link, step);
-    }
-    if (outcome != 0) {
-        return std::unexpected(kernel_error(outcome, step));
-    }
-    return {};
+    // No process to be had, or it has ended: killed, or refused, or done before its notice was read. This one asks
+    // then, waits as long as the kernel does, and hears why not.
+    request.nlmsg_flags |= NLM_F_ACK;
+    const auto done = exchange(request, step);
+    return done || done.error().number == ENODEV ? std::expected<void, Error>{} : done;
 }
 
 }  // namespace causeway

