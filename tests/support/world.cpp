@@ -15,18 +15,16 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <fstream>
-#include <iostream>
 #include <stdexcept>
 #include <string_view>
 
 namespace causeway::test {
 namespace {
 
-constexpr int timed_out = 124, threw = 125, not_entered = 126, not_found = 127;
+constexpr int timed_out = 124, not_entered = 126, not_found = 127;
 
 // A file in memory that only its descriptors name: a child's stdin or output, of any length, with no one to pump it.
 int memory_file(const char* name, const std::string& text = {}) {
@@ -111,12 +109,6 @@ int status_of(int wait_status) {
     return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
-void write_file(const std::string& path, const std::string& text) {
-    if (!(std::ofstream(path) << text << std::flush)) {
-        fail("write " + path);
-    }
-}
-
 void mount_new(const char* type, const char* target, const char* options) {
     if (mount(type, target, type, MS_NOSUID | MS_NODEV, options) != 0) {
         fail(std::string("mount a new ") + type + " on " + target);
@@ -175,6 +167,12 @@ constexpr const char* world_commands =
 
 void fail(const std::string& what) {
     throw std::runtime_error(what + ": " + std::strerror(errno));
+}
+
+void write_file(const std::string& path, const std::string& text) {
+    if (!(std::ofstream(path) << text << std::flush)) {
+        fail("write " + path);
+    }
 }
 
 Child start(const std::vector<std::string>& argv, const RunOptions& options) {
@@ -308,35 +306,23 @@ std::string Child::err() const {
     return contents(err_);
 }
 
-int in_namespace(const std::string& path, const std::function<int()>& function) {
-    std::cout.flush();
-    std::fflush(nullptr);
-    const pid_t parent = getpid(), pid = fork();
-    if (pid < 0) {
-        fail("fork");
+Visit::Visit(const std::string& path) {
+    if (path.empty()) {
+        return;
     }
-    if (pid == 0) {
-        die_with(parent);
-        if (!enter_namespace(path.c_str())) {
-            child_fail(not_entered, "cannot enter", path.c_str());
-        }
-        int status = threw;
-        try {
-            status = function();
-        } catch (const std::exception& error) {
-            std::cerr << error.what() << "\n";
-        }
-        std::cout.flush();
-        std::fflush(nullptr);
-        _exit(status);
+    home_ = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    const int there = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (home_ < 0 || there < 0 || setns(there, CLONE_NEWNET) != 0) {
+        fail("enter " + path);
     }
-    int wait_status = 0;
-    while (waitpid(pid, &wait_status, 0) < 0) {
-        if (errno != EINTR) {
-            fail("wait for a child in " + path);
-        }
+    close(there);
+}
+
+Visit::~Visit() {
+    if (home_ >= 0 && setns(home_, CLONE_NEWNET) != 0) {
+        std::terminate();  // all that follows would be in the wrong place
     }
-    return status_of(wait_status);
+    close(home_);
 }
 
 World World::enter() {
@@ -356,16 +342,11 @@ World World::enter() {
 
 std::string World::add_namespace(const std::string& name) {
     const std::string made = path(name);
-    const int status = in_namespace(node(), [&made] {
-        if (unshare(CLONE_NEWNET) != 0) {
-            fail("unshare the network namespace");
-        }
-        name_namespace(made);
-        return 0;
-    });
-    if (status != 0) {
-        throw std::runtime_error("cannot make the network namespace " + made);
+    const Visit visit(node());
+    if (unshare(CLONE_NEWNET) != 0) {
+        fail("unshare the network namespace");
     }
+    name_namespace(made);
     return made;
 }
 

@@ -20,7 +20,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +35,8 @@ inline constexpr const char* service_ipv6 = "2001:db8:64::1";
 
 // Throws `what` with what errno says.
 [[noreturn]] void fail(const std::string& what);
+
+void write_file(const std::string& path, const std::string& text);
 
 // How a child ended: its exit status, 128 + signal if one killed it, 124 if its time was up, 126 if it could not
 // enter its namespace, 127 if there is no such program. The last two have the reason in `err`.
@@ -94,9 +95,17 @@ Output run(const std::vector<std::string>& argv, const RunOptions& options = {})
 // Like run(), but throws what the child said unless it exits with 0; returns its stdout.
 std::string must_run(const std::vector<std::string>& argv, const RunOptions& options = {});
 
-// Calls `function` in a forked child inside the network namespace at `path` and returns its result (0 to 123) as the
-// child's status; 125 if it threw, with the reason on stderr. Nothing that it does to memory is seen by the caller.
-int in_namespace(const std::string& path, const std::function<int()>& function);
+// The calling thread is in the namespace at path (empty: where it is) for as long as this lives.
+class Visit {
+public:
+    explicit Visit(const std::string& path);
+    Visit(const Visit&) = delete;
+    Visit& operator=(const Visit&) = delete;
+    ~Visit();
+
+private:
+    int home_ = -1;
+};
 
 class World {
 public:

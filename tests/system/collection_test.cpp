@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // GC as a runtime calls it: what is not on its list goes.
 #include <gmock/gmock.h>
+#include <linux/bpf.h>
 #include <sys/syscall.h>
 
 #include <cerrno>
@@ -134,12 +135,12 @@ TEST_P(CollectionOnce, GoesOnAfterAFailureAndReportsAll) {
     const auto faulted = run_with({.kind = Fault::Kind::error,
                                    .nth = 1,
                                    .error = EBUSY,
-                                   .calls = {SYS_sendto},
-                                   .callers = Fault::Callers::children},
+                                   .calls = {SYS_bpf},
+                                   .bpf_commands = {BPF_MAP_DELETE_ELEM}},
                                   {plugin()}, call.options());
     ASSERT_FALSE(faulted.call.empty());
     const auto answer = answer_of(faulted.output);
-    EXPECT_TRUE(refused(answer, 100, {"delete the device", "Device or resource busy"}));
+    EXPECT_TRUE(refused(answer, 100, {"from the map sandboxes", "Device or resource busy"}));
     EXPECT_EQ(connected().size(), 2U) << "one is gone, and one is still on record to be tried again";
     EXPECT_TRUE(succeeded(answer_to(call)));
     EXPECT_THAT(connected(), UnorderedElementsAre("keeper"));

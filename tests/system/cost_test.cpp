@@ -10,6 +10,9 @@
 namespace causeway::test::cost_test {
 namespace {
 
+// Without a size to compare with what is there.
+const Json documented = configuration(default_tables);
+
 class Cost : public Host {
 protected:
     struct Counts {
@@ -42,9 +45,10 @@ protected:
 };
 
 TEST_F(Cost, IsTheDocumentedOneAndDoesNotGrow) {
-    const auto keeper = connect("keeper");
+    const auto keeper = connect("keeper", documented);
     const auto netns = world_.add_namespace("blue");
-    const Call add{.command = "ADD", .id = "blue", .netns = netns}, del{.command = "DEL", .id = "blue", .netns = netns};
+    const Call add{.command = "ADD", .id = "blue", .netns = netns, .conf = documented},
+        del{.command = "DEL", .id = "blue", .netns = netns, .conf = documented};
     const auto add_alone = counts_of(add);
     EXPECT_LE(add_alone.map_operations, 42);
     EXPECT_LE(add_alone.netlink_requests, 12);
@@ -56,7 +60,7 @@ TEST_F(Cost, IsTheDocumentedOneAndDoesNotGrow) {
     EXPECT_LE(del_alone.forks, 1) << "the child that outlives it";
     ASSERT_TRUE(succeeded(answer_to(del)));
     for (int i = 0; i < 60; ++i) {
-        connect("neighbour" + std::to_string(i));
+        connect("neighbour" + std::to_string(i), documented);
     }
     EXPECT_EQ(counts_of(add), add_alone);
     ASSERT_TRUE(succeeded(answer_to(add)));
@@ -79,12 +83,12 @@ TEST_F(Cost, OfADelIsTheSameHoweverManyFlowsThereAre) {
         }
         return -1;
     };
-    const auto keeper = connect("keeper");
+    const auto keeper = connect("keeper", documented);
     const auto cost_of_del = [&](std::uint16_t own) {
-        const auto blue = connect("blue");
+        const auto blue = connect("blue", documented);
         open_flows(blue, own);
         EXPECT_EQ(flows_of("blue"), own);
-        const int cost = count({.command = "DEL", .id = "blue", .netns = blue.netns}, {SYS_bpf});
+        const int cost = count({.command = "DEL", .id = "blue", .netns = blue.netns, .conf = documented}, {SYS_bpf});
         world_.remove_namespace("blue");
         return cost;
     };
@@ -100,7 +104,7 @@ TEST_F(Cost, OfADelIsTheSameHoweverManyFlowsThereAre) {
 
 // A second address is a claim, an entry and its undoing, and the uplink's own address of that family.
 TEST_F(Cost, IsTheDocumentedOneForBothFamiliesToo) {
-    const auto conf = dual_configuration();
+    const auto conf = dual_configuration(default_tables);
     const auto keeper = connect("keeper", conf);
     const auto netns = world_.add_namespace("blue");
     const Call add{.command = "ADD", .id = "blue", .netns = netns, .conf = conf};

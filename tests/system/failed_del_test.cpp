@@ -90,9 +90,9 @@ INSTANTIATE_TEST_SUITE_P(Each, FailedDel, testing::ValuesIn(groups),
                          [](const auto& group) { return group.param.name; });
 
 // What a DEL leaves running deletes the device. Killed by itself, before each of its calls: then the DEL has done it.
-class KilledChild : public Host {};
+class ChildOfDel : public Host {};
 
-TEST_F(KilledChild, OfADelLeavesNothing) {
+TEST_F(ChildOfDel, ThatIsKilledLeavesNothing) {
     const auto keeper = connect("keeper");
     const auto netns = world_.add_namespace("blue");
     ip({"link", "set", "lo", "up"}, netns);
@@ -113,6 +113,26 @@ TEST_F(KilledChild, OfADelLeavesNothing) {
         kills++;
     }
     EXPECT_GE(kills, 3) << "descriptors closed, the request, the end";
+}
+
+// The child is refused, and so is the DEL that asks itself then.
+TEST_F(ChildOfDel, ThatTheKernelRefusesIsToldOfWithTheReason) {
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "set", "lo", "up"}, netns);
+    const auto before = Snapshot::take({netns});
+    ASSERT_TRUE(succeeded(add("blue", netns)));
+    const Call call{.command = "DEL", .id = "blue", .netns = netns};
+    constexpr int after_the_look_at_the_link = 2;
+    const auto faulted = run_with({.kind = Fault::Kind::error,
+                                   .nth = after_the_look_at_the_link,
+                                   .times = 2,
+                                   .error = EBUSY,
+                                   .calls = {SYS_sendto},
+                                   .callers = Fault::Callers::all},
+                                  {plugin()}, call.options());
+    EXPECT_TRUE(refused(answer_of(faulted.output), 100, {"delete the device", "Device or resource busy"}));
+    EXPECT_TRUE(succeeded(answer_to(call)));
+    EXPECT_TRUE(before.holds());
 }
 
 }  // namespace

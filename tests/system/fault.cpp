@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -21,6 +22,7 @@
 #include <cstddef>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <ostream>
 #include <stdexcept>
 
@@ -81,20 +83,27 @@ std::vector<sock_filter> filter_for(const std::vector<int>& calls) {
     return filter;
 }
 
-// In the child, between fork and exec: where the listener will be is said before the first call is reported.
-[[noreturn]] void become(char** argv, char** variables, const std::array<int, 3>& streams, int say,
-                         std::vector<sock_filter>& filter) {
+// What becomes the faulted program: between clone and exec, in the parent's own memory, so that none may be allocated.
+struct Becoming {
+    char** argv;
+    char** variables;
+    std::array<int, 3> streams;
+    int say;  // where the listener will be, before the first call is reported
+    sock_fprog filter;
+};
+
+int become(void* argument) {
+    const auto& becoming = *static_cast<const Becoming*>(argument);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0);
     for (int stream = 0; stream < 3; ++stream) {
-        dup2(streams.at(static_cast<std::size_t>(stream)), stream);
+        dup2(becoming.streams.at(static_cast<std::size_t>(stream)), stream);
     }
     const int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
     close(next);
-    sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};
-    if (write(say, &next, sizeof(next)) == sizeof(next) &&
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program) == next) {
-        execve(argv[0], argv, variables);
+    if (write(becoming.say, &next, sizeof(next)) == sizeof(next) &&
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &becoming.filter) == next) {
+        execve(becoming.argv[0], becoming.argv, becoming.variables);
     }
     _exit(127);
 }
@@ -173,7 +182,8 @@ private:
         const bool counts =
             counting_ && fault_.callers != others && counts_at_all(request.data) && !is_one_more_of_alike(request.data);
         result_.counted += counts ? 1 : 0;
-        return counts && fault_.kind != Fault::Kind::none && result_.counted == fault_.nth;
+        return counts && fault_.kind != Fault::Kind::none && result_.counted >= fault_.nth &&
+               result_.counted < fault_.nth + fault_.times;
     }
 
     bool counts_at_all(const seccomp_data& call) const {
@@ -236,10 +246,17 @@ Faulted run_with(const Fault& fault, const std::vector<std::string>& argv, const
     const Fd hear(ends[0]), say(ends[1]);
 
     Faulted result;
-    const pid_t pid = fork();
-    if (pid == 0) {
-        become(const_cast<char**>(arguments.data()), const_cast<char**>(variables.data()),
-               {in.get(), out.get(), err.get()}, say.get(), filter);
+    Becoming becoming{.argv = const_cast<char**>(arguments.data()),
+                      .variables = const_cast<char**>(variables.data()),
+                      .streams = {in.get(), out.get(), err.get()},
+                      .say = say.get(),
+                      .filter = {.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()}};
+    // As with vfork, but this program goes on meanwhile: the execve is a call to be answered, too.
+    constexpr std::size_t stack_size = 64 << 10;
+    const auto stack = std::make_unique_for_overwrite<char[]>(stack_size);
+    const pid_t pid = clone(become, stack.get() + stack_size, CLONE_VM | SIGCHLD, &becoming);
+    if (pid < 0) {
+        fail("clone");
     }
     const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     const Fd listener(listener_of(pidfd.get(), hear.get()));

@@ -21,6 +21,7 @@ struct Fault {
 
     Kind kind = Kind::none;
     int nth = 0;                                // 1: the first of the calls that count
+    int times = 1;                              // how many in a row
     int error = 0;                              // what it fails with
     std::vector<int> calls{};                   // by number, SYS_bpf for one; empty: all count
     std::vector<std::uint64_t> bpf_commands{};  // of SYS_bpf: BPF_OBJ_PIN for one; empty: all count

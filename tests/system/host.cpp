@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/system/host.hpp"
 
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <fstream>
 #include <stdexcept>
 #include <thread>
 
@@ -9,7 +15,7 @@ namespace causeway::test {
 
 Json configuration(const Json& patch) {
     Json conf = Json::parse(R"({
-        "cniVersion": "1.1.0", "name": "sandboxes", "type": "causeway", "ipMasq": true,
+        "cniVersion": "1.1.0", "name": "sandboxes", "type": "causeway", "ipMasq": true, "tables": {"flows": 16384, "sandboxes": 1024},
         "ipam": {"type": "causeway", "ranges": [[{"subnet": "10.0.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}})");
     conf.merge_patch(patch);
     return conf;
@@ -149,12 +155,17 @@ std::string sysctl_path(const std::string& name) {
 }  // namespace
 
 void set_sysctl(const std::string& name, const std::string& value, const std::string& netns) {
-    must_run({"sh", "-c", "echo \"$1\" > \"$2\"", "sh", value, sysctl_path(name)}, {.netns = netns});
+    const Visit visit(netns);
+    write_file(sysctl_path(name), value);
 }
 
 std::string sysctl(const std::string& name, const std::string& netns) {
-    const auto text = must_run({"cat", sysctl_path(name)}, {.netns = netns});
-    return text.substr(0, text.find('\n'));
+    const Visit visit(netns);
+    std::string line;
+    if (!std::getline(std::ifstream(sysctl_path(name)), line)) {
+        fail("read " + sysctl_path(name));
+    }
+    return line;
 }
 
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds time) {
@@ -168,12 +179,33 @@ bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds ti
     return true;
 }
 
+namespace {
+
+bool has_carrier(const std::string& device) {
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ifreq request{};
+    device.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
+    const bool told = ioctl(fd, SIOCGIFFLAGS, &request) == 0;
+    close(fd);
+    return told && (request.ifr_flags & IFF_RUNNING) != 0;
+}
+
+bool has_ipv6_route(const std::string& destination) {  // as the kernel writes it: 32 digits
+    std::ifstream routes("/proc/net/ipv6_route");
+    for (std::string line; std::getline(routes, line);) {
+        if (line.starts_with(destination)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
 // IPv6 makes its routes of an address only once the link has a carrier, and a little after.
 Host::Host() : world_(World::enter()) {
-    const auto settled = eventually([] {
-        return ip_json({"link", "show", "up0"})[0].at("operstate") == "UP" &&
-               !ip_json({"-6", "route", "show", "table", "local", "2001:db8:71::1"}).empty();
-    });
+    const auto settled =
+        eventually([] { return has_carrier("up0") && has_ipv6_route("20010db8007100000000000000000001 80"); });
     if (!settled) {
         throw std::runtime_error("the uplink has no carrier");
     }

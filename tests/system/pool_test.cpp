@@ -147,7 +147,7 @@ TEST_P(Pool, CountsWhatIsTakenWhenNothingIsLeft) {
 
 // Counted, not timed: what an ADD asks of the kernel beside ten thousand is what it asks beside none.
 TEST_P(Pool, CostsTheSameBesideTenThousand) {
-    const auto conf = with_range({{"subnet", "10.64.0.0/16"}});
+    const auto conf = with_range({{"subnet", "10.64.0.0/16"}}, default_tables);
     const auto keeper = connect("keeper", conf);
     const auto netns = world_.add_namespace("blue");
     const auto call = call_here({.command = "ADD", .id = "blue", .netns = netns, .conf = conf});
@@ -161,8 +161,8 @@ TEST_P(Pool, CostsTheSameBesideTenThousand) {
     const int alone = calls_of_add();
     take_addresses(here("10.64.0.10"), 10000);
     EXPECT_EQ(calls_of_add(), alone) << "while there is room where it looks first";
-    const auto next =
-        with_range({{"subnet", "10.64.0.0/16"}, {"rangeStart", "10.64.0.4"}, {"rangeEnd", "10.64.39.30"}});
+    const auto next = with_range({{"subnet", "10.64.0.0/16"}, {"rangeStart", "10.64.0.4"}, {"rangeEnd", "10.64.39.30"}},
+                                 default_tables);
     auto full = call;
     full.conf = conf_here(next);
     const auto first = run_with({.calls = {SYS_bpf}}, {plugin()}, full.options());

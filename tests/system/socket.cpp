@@ -2,10 +2,8 @@
 #include "tests/system/socket.hpp"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -69,25 +67,6 @@ End asked(Ask ask, int fd) {
 }
 
 }  // namespace
-
-Visit::Visit(const std::string& path) {
-    if (path.empty()) {
-        return;
-    }
-    home_ = ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    const int there = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (home_ < 0 || there < 0 || setns(there, CLONE_NEWNET) != 0) {
-        fail("enter " + path);
-    }
-    close(there);
-}
-
-Visit::~Visit() {
-    if (home_ >= 0 && setns(home_, CLONE_NEWNET) != 0) {
-        std::terminate();  // all that follows would be in the wrong place
-    }
-    close(home_);
-}
 
 Socket Socket::open(const std::string& netns, int type, int protocol, bool ipv6) {
     const Visit visit(netns);

@@ -22,18 +22,6 @@ struct End {
     auto operator<=>(const End&) const = default;
 };
 
-// The calling thread is in the namespace at path (empty: where it is) for as long as this lives.
-class Visit {
-public:
-    explicit Visit(const std::string& path);
-    Visit(const Visit&) = delete;
-    Visit& operator=(const Visit&) = delete;
-    ~Visit();
-
-private:
-    int home_ = -1;
-};
-
 struct Datagram {
     End from;
     std::string text;

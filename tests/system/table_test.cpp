@@ -37,7 +37,7 @@ TEST_P(Tables, AreAsLargeAsTheFirstAddSaysAndAnotherSizeIsRefused) {
 
 TEST_P(Tables, AreTakenAsTheyAreByWhoeverAsksForNoSize) {
     const auto blue = connect("blue", with_tables({{"flows", 1000}}));
-    const auto red = connect("red");
+    const auto red = connect("red", configuration(default_tables));
     EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, server()));
 }
 
