@@ -106,8 +106,8 @@ std::expected<void, Error> Netlink::delete_link(const Link& link) {
     if (child && wait_for_deletion(notifications.get(), child.get(), link.ifindex)) {
         return {};
     }
-    // No process to be had, or it has ended: killed, or refused, or done before its notice was read. This one asks
-    // then, waits as long as the kernel does, and hears why not.
+    // No process to be had, or it has ended: killed, or refused, or done while so much went on that its notice was
+    // lost. This one asks then, waits as long as the kernel does, and hears why not.
     request.nlmsg_flags |= NLM_F_ACK;
     const auto done = exchange(request, step);
     return done || done.error().number == ENODEV ? std::expected<void, Error>{} : done;
