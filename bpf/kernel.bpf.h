@@ -26,8 +26,9 @@ struct rt6_statistics {
 struct netns_ipv6 {
 	struct {
 		int counter;
-	} fib6_sernum;
+	} dev_addr_genid, fib6_sernum;
 	struct rt6_statistics *rt6_stats;
+	bool fib6_has_custom_rules;
 	struct fib_rules_ops *fib6_rules_ops;
 } __attribute__((preserve_access_index));
 
@@ -81,6 +82,24 @@ static __always_inline bool route_generation(const struct packet *packet, __u32 
 		return false;
 	*generation += net->ipv6.fib6_sernum.counter + net->ipv6.rt6_stats->fib_discarded_routes +
 		       net->ipv6.fib6_rules_ops->fib_rules_seq;
+	return true;
+}
+
+/*
+ * The same with what happens to addresses, deprecation too, for what the kernel names as an IPv6 packet's source by its
+ * destination. False where the kernel does not tell, or may have rules that more decides by.
+ */
+static __always_inline bool source_generation(struct __sk_buff *skb, __u32 *generation)
+{
+	struct sk_buff *own = kernels_own(skb);
+	struct net *net;
+
+	if (!own)
+		return false;
+	net = own->dev->nd_net.net;
+	if (!bpf_core_field_exists(net->ipv6.fib6_has_custom_rules) || net->ipv6.fib6_has_custom_rules)
+		return false;
+	*generation += net->ipv6.dev_addr_genid.counter;
 	return true;
 }
 

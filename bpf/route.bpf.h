@@ -31,6 +31,26 @@ struct {
 	__type(value, struct route);
 } route_work SEC(".maps");
 
+#define NAMED_FOR (50 * 1000000ULL) /* ns: settings and labels of addresses have no generation */
+
+struct named_source {
+	struct address source;
+	__u64 until;
+	__u32 generation;
+	__u32 ifindex;
+};
+
+/*
+ * IPv6 destination -> the source that the kernel has named for it, for which it looks at every device of the host |
+ * programs | programs | the least used gives way | 48 B each
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct address);
+	__type(value, struct named_source);
+} named_sources SEC(".maps");
+
 /* Empty; never NULL, but for the verifier. */
 static __always_inline struct route *room_for_route(void)
 {
@@ -86,16 +106,49 @@ static __always_inline void ask_fib(struct bpf_fib_lookup *fib, const struct pac
 	fib->ipv4_dst = packet->destination.word[3];
 }
 
+/* True: it was named a moment ago, for the device that the route leads to still. */
+static __always_inline bool was_named(const struct packet *packet, struct bpf_fib_lookup *fib, __u32 gateway_ifindex,
+				      __u32 generation, long *answer)
+{
+	const struct named_source *named = bpf_map_lookup_elem(&named_sources, &packet->destination);
+
+	if (!named || named->generation != generation || bpf_ktime_get_coarse_ns() >= named->until)
+		return false;
+	ask_fib(fib, packet, gateway_ifindex);
+	*answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+	if (fib->ifindex != named->ifindex)
+		return false;
+	__builtin_memcpy(fib->ipv6_src, &named->source, sizeof(named->source));
+	return true;
+}
+
+static __always_inline void note_named(const struct packet *packet, const struct bpf_fib_lookup *fib, __u32 generation)
+{
+	struct named_source named = {
+		.until = bpf_ktime_get_coarse_ns() + NAMED_FOR, .generation = generation, .ifindex = fib->ifindex};
+
+	__builtin_memcpy(&named.source, fib->ipv6_src, sizeof(named.source));
+	bpf_map_update_elem(&named_sources, &packet->destination, &named, 0);
+}
+
 /*
  * A kernel that can't name the source address refuses the flag at once: then the uplink's recorded one serves, and the
  * packet's own stays where an answer would be. One that has none of IPv6 says so.
  */
-static __always_inline long look_up_fib(const struct packet *packet, struct bpf_fib_lookup *fib, __u32 gateway_ifindex)
+static __always_inline long look_up_fib(const struct packet *packet, struct bpf_fib_lookup *fib, __u32 gateway_ifindex,
+					const struct route *route)
 {
+	__u32 generation = route->generation;
+	bool may_keep =
+		packet->family == FAMILY_IPV6 && route->has_generation && source_generation(packet->skb, &generation);
 	long answer;
 
+	if (may_keep && was_named(packet, fib, gateway_ifindex, generation, &answer))
+		return answer;
 	ask_fib(fib, packet, gateway_ifindex);
 	answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), FIB_LOOKUP_SRC);
+	if (may_keep && (answer == BPF_FIB_LKUP_RET_SUCCESS || answer == BPF_FIB_LKUP_RET_NO_NEIGH))
+		note_named(packet, fib, generation);
 	if (answer != -EINVAL && answer != FIB_NO_SRC_ADDR)
 		return answer;
 	ask_fib(fib, packet, gateway_ifindex);
@@ -182,7 +235,7 @@ static __noinline enum verdict find_route(const struct packet *packet, const str
 
 	/* Before the look-up that it is to hold for; one that asked for no size says nothing of the next packet's. */
 	route->has_generation = packet->segment_length && route_generation(packet, &route->generation);
-	answer = look_up_fib(packet, &fib, sandbox->gateway_ifindex);
+	answer = look_up_fib(packet, &fib, sandbox->gateway_ifindex, route);
 	verdict = verdict_of_fib(answer);
 
 	route->mtu = fib.mtu_result;
