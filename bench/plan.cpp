@@ -44,7 +44,7 @@ Plan plan_of(Extent extent) {
                 .adds = 10,
                 .adding = filled(
                     add_sizes, {{"bridge", 100}, {"ptp", 100}, {"causeway", 500}, {"bridge6", 60}, {"causeway6", 60}}),
-                .beside = filled(beside_sizes, {{"causeway", 1000}}),
+                .beside = filled(beside_sizes, {{"causeway", 1000}, {"causeway6", 1000}}),
                 .flowing = filled(flow_sizes, {{"bridge", 10'000}, {"causeway", 100'000}})};
     }
     return {.extent = "full",
