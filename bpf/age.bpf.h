@@ -54,7 +54,7 @@ static __always_inline long start_turns(const struct flow_key *sent, const struc
  * Its port is free again, so a search for one towards that peer may succeed. Two CPUs may be about to end it: who takes
  * the one half away takes the other away too. True: this one.
  */
-static __always_inline bool forget_pair(const struct flow_key *sent, struct flow_key *reply)
+static __noinline bool forget_pair(const struct flow_key *sent, struct flow_key *reply)
 {
 	__u64 *freed;
 

@@ -12,7 +12,7 @@
 #include "quota.bpf.h"
 
 /* The room for one packet's keys; never NULL, but for the verifier. */
-static __always_inline struct flow_work *room_for_flow(void)
+static __noinline struct flow_work *room_for_flow(void)
 {
 	return bpf_map_lookup_elem(&flow_work, &(__u32){0});
 }

@@ -77,7 +77,7 @@ static __always_inline bool is_departed(__u32 slot, __u64 created)
 }
 
 /* created: when the flow was made. The host's own flows count for nobody. */
-static __always_inline void give_back_flow(__u32 slot, __u64 created)
+static __noinline void give_back_flow(__u32 slot, __u64 created)
 {
 	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 
@@ -86,7 +86,7 @@ static __always_inline void give_back_flow(__u32 slot, __u64 created)
 }
 
 /* A packet has ended that flow. */
-static __always_inline void note_ended(__u32 slot, __u64 created)
+static __noinline void note_ended(__u32 slot, __u64 created)
 {
 	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 
@@ -95,7 +95,7 @@ static __always_inline void note_ended(__u32 slot, __u64 created)
 }
 
 /* The turn has come of a flow that had ended, be it by a packet or by an operator: only the timer takes these away. */
-static __always_inline void forget_ended(__u32 slot, __u64 created)
+static __noinline void forget_ended(__u32 slot, __u64 created)
 {
 	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 
