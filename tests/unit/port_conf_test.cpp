@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Port mappings as runtimes write them: each spelling, what is assumed, and what is refused.
 #include <gmock/gmock.h>
-#include <netinet/in.h>
+#include <linux/in.h>
 
 #include "cni/port_conf.hpp"
 #include "tests/unit/configuration.hpp"
