@@ -263,8 +263,8 @@ void size_tables(datapath_skeleton& skeleton, const TableSpec& tables) {
 }
 
 // libbpf reads all types of the kernel, some 5 MB, and copies them: that much of the heap is to be of huge pages, since
-// some 3,000 faults of small ones are a quarter of the load where a hypervisor keeps the page tables. As well as may be:
-// it only costs time.
+// some 3,000 faults of small ones are a quarter of the load where a hypervisor keeps the page tables. As well as may
+// be: it only costs time.
 void prefer_huge_pages() {
     constexpr std::size_t page = 2UL << 20, room = 8 * page;
     mallopt(M_MMAP_THRESHOLD, 2 * room);  // from the heap, and kept there when they are freed

@@ -6,6 +6,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/neighbour.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 
@@ -115,6 +116,17 @@ void Batch::add_route(const Route& route, std::string step) {
 
 void Batch::remove_route(const Route& route, std::string step) {
     put_route(messages_.emplace_back(std::move(step)).start(RTM_DELROUTE, NLM_F_ACK), route);
+}
+
+void Batch::add_neighbour(std::uint32_t ifindex, const Address& address, const Mac& mac, std::string step) {
+    auto& request =
+        messages_.emplace_back(std::move(step)).start(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+    auto* info = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ndmsg)));
+    info->ndm_family = static_cast<std::uint8_t>(family_of(address));
+    info->ndm_ifindex = static_cast<int>(ifindex);
+    info->ndm_state = NUD_PERMANENT;
+    put_address(request, NDA_DST, address);
+    mnl_attr_put(&request, NDA_LLADDR, mac.bytes.size(), mac.bytes.data());
 }
 
 void Batch::attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step) {

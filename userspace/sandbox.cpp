@@ -306,6 +306,12 @@ std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Ne
         batch.add_queue(sandbox_end.ifindex, *queues.sandbox_end, "add a queue to " + sandbox_end.name + where);
     }
     batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
+    if (!given) {
+        for (const auto& [prefix, gateway] : assignments) {
+            batch.add_neighbour(sandbox_end.ifindex, gateway, host_end.mac,
+                                "add the neighbour " + gateway.text() + " to " + sandbox_end.name + where);
+        }
+    }
     for (auto& route : connection.routes) {
         route.ifindex = sandbox_end.ifindex;
         batch.add_route(route, "add the route to " + route.destination.text() + " by " + route.gateway.text() + where);

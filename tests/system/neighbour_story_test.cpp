@@ -143,6 +143,18 @@ private:
     Tap tap_;
 };
 
+TEST_P(Sandboxes, KnowTheirGatewayWithoutAsking) {
+    const auto blue = connect("blue");
+    const auto known = ip_json_here({"neigh", "show", here("10.0.0.1"), "dev", "eth0"}, blue.netns);
+    ASSERT_EQ(known.size(), 1U);
+    EXPECT_EQ(known[0].at("state"), Json({"PERMANENT"})) << "it is not one of the thousand that a host may have";
+    EXPECT_TRUE(ping(blue.netns, here("10.0.0.1")));
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server()));
+    EXPECT_EQ(count_of(family() == Family::ipv6 ? "nd-answered" : "arp-answered"), 0U);
+    ip_here({"neigh", "flush", "dev", "eth0", "nud", "permanent"}, blue.netns);
+    EXPECT_TRUE(ping(blue.netns, here("10.0.0.1"))) << "who forgets it may ask";
+}
+
 TEST_P(Sandboxes, FindTheirOwnAddressFree) {
     const auto blue = connect("blue"), red = connect("red");
     Asker asker(blue);
