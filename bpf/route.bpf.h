@@ -106,20 +106,12 @@ static __always_inline void ask_fib(struct bpf_fib_lookup *fib, const struct pac
 	fib->ipv4_dst = packet->destination.word[3];
 }
 
-/* True: it was named a moment ago, for the device that the route leads to still. */
-static __always_inline bool was_named(const struct packet *packet, struct bpf_fib_lookup *fib, __u32 gateway_ifindex,
-				      __u32 generation, long *answer)
+/* What was named a moment ago, if it still holds; else NULL. */
+static __always_inline const struct named_source *named_for(const struct packet *packet, __u32 generation)
 {
 	const struct named_source *named = bpf_map_lookup_elem(&named_sources, &packet->destination);
 
-	if (!named || named->generation != generation || bpf_ktime_get_coarse_ns() >= named->until)
-		return false;
-	ask_fib(fib, packet, gateway_ifindex);
-	*answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
-	if (fib->ifindex != named->ifindex)
-		return false;
-	__builtin_memcpy(fib->ipv6_src, &named->source, sizeof(named->source));
-	return true;
+	return named && named->generation == generation && bpf_ktime_get_coarse_ns() < named->until ? named : NULL;
 }
 
 static __always_inline void note_named(const struct packet *packet, const struct bpf_fib_lookup *fib, __u32 generation)
@@ -141,10 +133,17 @@ static __always_inline long look_up_fib(const struct packet *packet, struct bpf_
 	__u32 generation = route->generation;
 	bool may_keep =
 		packet->family == FAMILY_IPV6 && route->has_generation && source_generation(packet->skb, &generation);
+	const struct named_source *named = may_keep ? named_for(packet, generation) : NULL;
 	long answer;
 
-	if (may_keep && was_named(packet, fib, gateway_ifindex, generation, &answer))
-		return answer;
+	if (named) {
+		ask_fib(fib, packet, gateway_ifindex);
+		answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), 0);
+		if (fib->ifindex == named->ifindex) {
+			__builtin_memcpy(fib->ipv6_src, &named->source, sizeof(named->source));
+			return answer;
+		}
+	}
 	ask_fib(fib, packet, gateway_ifindex);
 	answer = bpf_fib_lookup(packet->skb, fib, sizeof(*fib), FIB_LOOKUP_SRC);
 	if (may_keep && (answer == BPF_FIB_LKUP_RET_SUCCESS || answer == BPF_FIB_LKUP_RET_NO_NEIGH))
