@@ -86,7 +86,8 @@ public:
     void add_route(const Route& route, std::string step);
     void remove_route(const Route& route, std::string step);
     // A neighbour whose MAC is known for good: nobody asks for it, and it is not among those that the kernel counts for
-    // all namespaces of a host together, and of which 1,024 are too many (net.ipv4.neigh.default.gc_thresh3, and IPv6's).
+    // all namespaces of a host together, and of which 1,024 are too many (net.ipv4.neigh.default.gc_thresh3, and
+    // IPv6's).
     void add_neighbour(std::uint32_t ifindex, const Address& address, const Mac& mac, std::string step);
     // A program on the ingress of a device of causeway's own, by cls_bpf; see attach.hpp for filter.
     void attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step);
