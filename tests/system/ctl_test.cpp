@@ -211,8 +211,9 @@ TEST_P(CtlOfFamily, ListsFlowsWithTheirStates) {
 }
 
 TEST_P(CtlOfFamily, NamesEveryVerdict) {
-    const auto blue = connect("blue");
+    const auto blue = connect("blue"), red = connect("red");
     ASSERT_TRUE(ping(blue.netns, "10.0.0.1"));
+    ASSERT_TRUE(ping(blue.netns, red.address)) << "whose MAC it asks for";
     const auto all = ctl_json({"stats", "-i", "0"});
     EXPECT_GE(all.size(), 20U);
     for (const auto& row : all) {
