@@ -252,7 +252,7 @@ TEST_F(Scarcity, OfFilesLeavesNothing) {
 }
 
 TEST_F(Scarcity, OfMemoryLeavesNothing) {
-    expect_clean_failures("-d", 256, 48);  // KiB
+    expect_clean_failures("-d", 256, 96);  // KiB
 }
 
 }  // namespace

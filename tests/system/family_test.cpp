@@ -71,6 +71,7 @@ INSTANTIATE_TEST_SUITE_P(Of, Family,
                          [](const auto& network) { return network.param.name; });
 
 TEST_P(Family, IsListedInTheReplyWithGatewaysAndRoutes) {
+    const auto keeper = connect("keeper", conf());  // so that the datapath is loaded once
     for (const std::string version : {"0.3.1", "0.4.0", "1.0.0", "1.1.0"}) {
         const auto blue = connect("blue" + version, conf({{"cniVersion", version}}));
         ASSERT_EQ(blue.reply.at("ips").size(), members().size());
