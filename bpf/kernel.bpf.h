@@ -29,6 +29,7 @@ struct netns_ipv6 {
 	} dev_addr_genid, fib6_sernum;
 	struct rt6_statistics *rt6_stats;
 	bool fib6_has_custom_rules;
+	unsigned int fib6_routes_require_src;
 	struct fib_rules_ops *fib6_rules_ops;
 } __attribute__((preserve_access_index));
 
@@ -87,7 +88,8 @@ static __always_inline bool route_generation(const struct packet *packet, __u32 
 
 /*
  * The same with what happens to addresses, deprecation too, for what the kernel names as an IPv6 packet's source by its
- * destination. False where the kernel does not tell, or may have rules that more decides by.
+ * destination. False where the kernel does not tell, or has rules or routes (CONFIG_IPV6_SUBTREES) that may ask for
+ * more.
  */
 static __always_inline bool source_generation(struct __sk_buff *skb, __u32 *generation)
 {
@@ -98,6 +100,8 @@ static __always_inline bool source_generation(struct __sk_buff *skb, __u32 *gene
 		return false;
 	net = own->dev->nd_net.net;
 	if (!bpf_core_field_exists(net->ipv6.fib6_has_custom_rules) || net->ipv6.fib6_has_custom_rules)
+		return false;
+	if (bpf_core_field_exists(net->ipv6.fib6_routes_require_src) && net->ipv6.fib6_routes_require_src)
 		return false;
 	*generation += net->ipv6.dev_addr_genid.counter;
 	return true;

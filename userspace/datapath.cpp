@@ -262,9 +262,9 @@ void size_tables(datapath_skeleton& skeleton, const TableSpec& tables) {
     }
 }
 
-// libbpf reads all types of the kernel, some 5 MB, and copies them: that much of the heap is to be of huge pages, since
-// some 3,000 faults of small ones are a quarter of the load where a hypervisor keeps the page tables. As well as may
-// be: it only costs time.
+// libbpf reads all types of the kernel, some 5 MB, and copies them. That much of the heap is to be of huge pages: some
+// 3,000 faults of small ones are a quarter of the load where a hypervisor keeps the page tables. Where it can't be, the
+// load takes longer and no more.
 void prefer_huge_pages() {
     constexpr std::size_t page = 2UL << 20, room = 8 * page;
     mallopt(M_MMAP_THRESHOLD, 2 * room);  // from the heap, and kept there when they are freed

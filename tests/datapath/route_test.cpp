@@ -69,6 +69,32 @@ TEST_P(Route, IsChosenByTheHostsRulesWhenTheyNameAPort) {
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD);
 }
 
+// A new flow's source is the one of its own way, whatever another flow to that destination was given a moment ago.
+TEST_P(Route, NamesItsOwnSourceWhenARuleChoosesItByThePort) {
+    run_ip(
+        "address add 203.0.113.7/24 dev up0\n"
+        "route replace default via 203.0.113.254 src 203.0.113.1\n"
+        "rule add ipproto tcp dport 25 lookup 100\n"
+        "route add default via 203.0.113.254 dev up0 src 203.0.113.7 table 100\n");
+    expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from(ip_uplink, ip_server));
+    const TCP mail{.destination_port = 25};
+    expect_packet(From::sandbox_a, from_a / a_to(ip_server) / mail, VERDICT_TO_WORLD,
+                  from_a / IPv4{.source = "203.0.113.7"_ip, .destination = ip_server, .ttl = 63} / mail);
+}
+
+// CONFIG_IPV6_SUBTREES.
+class RouteOfIPv6 : public Route {};
+
+TEST_P(RouteOfIPv6, NamesItsOwnSourceWhenItIsForOneSandboxAlone) {
+    run_ip(
+        "address add 203.0.113.7/24 dev up0\n"
+        "route replace default via 203.0.113.254 src 203.0.113.1\n"
+        "route add 198.51.100.0/24 from 10.0.0.3/32 via 203.0.113.254 dev up0 src 203.0.113.7\n");
+    expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD, syn_from(ip_uplink, ip_server));
+    expect_packet(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{}, VERDICT_TO_WORLD,
+                  from_b / IPv4{.source = "203.0.113.7"_ip, .destination = ip_server, .ttl = 63} / TCP{});
+}
+
 TEST_P(Route, DropsWhenItIsABlackhole) {
     run_ip("route add blackhole 198.51.100.0/24\n");
     expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_DROP_NO_ROUTE);
@@ -311,6 +337,7 @@ TEST_P(Mtu, DoesNotMatterWhenThePacketStaysOnTheHost) {
 }
 
 RUN_IN_EACH_FAMILY(Route);
+RUN_IN_IPV6(RouteOfIPv6);
 RUN_IN_EACH_FAMILY(Mtu);
 RUN_IN_IPV4(MtuOfIPv4);
 
