@@ -244,17 +244,15 @@ int from_host(struct __sk_buff *skb)
 		verdict = guard_host(&packet);
 	if (verdict)
 		return finish(verdict);
-	endpoint = endpoint_at(&packet.destination);
-	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
+	endpoint = sandbox_endpoint_at(&packet.destination);
+	if (!endpoint)
 		return finish(from_gateway_to_link(skb, &packet));
 	return finish(deliver_through_link(skb, &endpoint->link));
 }
 
 static __always_inline enum verdict from_world_unasked(const struct packet *packet, enum verdict verdict)
 {
-	const struct endpoint *endpoint = endpoint_at(&packet->destination);
-
-	if (!endpoint || endpoint->kind != ENDPOINT_SANDBOX)
+	if (!sandbox_endpoint_at(&packet->destination))
 		return VERDICT_PASS_STACK; /* a fragment that is held is a copy: the host may be waiting for it too */
 	return verdict == VERDICT_FRAGMENT_HELD ? verdict : VERDICT_DROP_UNSOLICITED;
 }
@@ -268,36 +266,27 @@ static __always_inline enum verdict malformed_from_world(struct packet *packet, 
 	return from_world_unasked(packet, verdict);
 }
 
-static __always_inline enum verdict translate_error_to_sandbox(const struct packet *packet, struct sandbox_link *link)
-{
-	enum verdict verdict = translate_error(packet->skb, 0, 0, error_sums_hold(packet));
-	const struct flow_work *work = room_for_flow();
-
-	if (!verdict && work)
-		*link = work->entry.link;
-	return verdict;
-}
-
-/* CONTINUE: link is where the packet goes, and it looks as the sandbox is to see it. Else nothing has changed. */
-static __always_inline enum verdict translate_to_sandbox(struct packet *packet, struct sandbox_link *link)
+/* CONTINUE: work->entry.link is where the packet goes, and it looks as the sandbox is to see it. Else it is as it was.
+ */
+static __always_inline enum verdict translate_to_sandbox(struct packet *packet, struct flow_work *work)
 {
 	struct flow *flow;
 	enum verdict verdict;
 
 	if (is_icmp_error(packet))
-		return translate_error_to_sandbox(packet, link);
+		return translate_error(packet->skb, 0, 0, error_sums_hold(packet));
 	if (anything_published() && endpoint_at(&packet->source))
 		return VERDICT_DROP_UNSOLICITED; /* an inner address from outside: spoofed */
-	flow = flow_from_world(packet);
+	flow = flow_from_world(packet, &verdict);
 	if (!flow)
-		return VERDICT_DROP_UNSOLICITED;
+		return verdict;
 	if (packet->ttl <= 1 && !is_of_host(flow))
 		return VERDICT_DROP_TTL_EXPIRED;
 	verdict = packet->more_fragments && !packet->fragment_offset ? begin_train(packet, 0, CAUSEWAY_WORLD_SLOT)
 								     : VERDICT_CONTINUE;
 	if (verdict)
 		return verdict;
-	*link = flow->link;
+	work->entry.link = flow->link;
 	verdict = translate_destination(packet, flow);
 	leave_train(packet, 0);
 	return verdict;
@@ -324,33 +313,43 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 	return verdict ? verdict : deliver_to_peer(packet->skb, &flow->link);
 }
 
+/* True: the packet has become the answer, from the address that was sent to, or the gateway of the sandbox there. */
+static __always_inline bool answer_world(struct packet *packet, enum verdict verdict)
+{
+	const struct endpoint *endpoint = sandbox_endpoint_at(&packet->destination);
+	const struct sandbox *sandbox = endpoint ? sandbox_behind(endpoint->link.ifindex) : NULL;
+
+	if (sandbox)
+		packet->destination = *gateway_of(sandbox, packet->family == FAMILY_IPV6);
+	return answer(packet, verdict, &packet->destination, &(struct route){}) && deliver_back(packet->skb);
+}
+
 /* The long way in, as leave_sandbox: of what may open a flow, comes in fragments, is an error, or is the host's. */
 __noinline int enter_from_world(struct __sk_buff *skb)
 {
 	struct packet packet = {.skb = skb};
-	struct sandbox_link link = {};
+	struct flow_work *work = room_for_flow();
 	enum verdict verdict = parse_ip(&packet);
 
 	if (!packet.transport_offset || !ip_checksum_holds(&packet)) /* let the host count its own malformed packets */
 		return VERDICT_PASS_STACK;
 	if (is_link_local(&packet.source) || is_link_local(&packet.destination) || is_unspecified(&packet.source))
 		return VERDICT_PASS_STACK; /* goes no further than this link: RFC 4291, sections 2.5.2 and 2.5.6 */
-	if (verdict)
+	if (verdict || !work)
 		return malformed_from_world(&packet, verdict);
 	verdict = packet.fragment_offset ? join_train(&packet, 0, CAUSEWAY_WORLD_SLOT) : parse_transport(&packet);
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
-	verdict = translate_to_sandbox(&packet, &link);
+	verdict = translate_to_sandbox(&packet, work);
 	if (verdict == VERDICT_DROP_UNSOLICITED || verdict == VERDICT_DROP_NO_FLOW)
 		return from_world_unasked(&packet, verdict);
-	if (verdict == VERDICT_DROP_TTL_EXPIRED && answer(&packet, verdict, &packet.destination, &(struct route){}) &&
-	    deliver_back(skb))
+	if (verdict == VERDICT_DROP_TTL_EXPIRED && answer_world(&packet, verdict))
 		return verdict | ANSWERED;
-	if (!verdict && !link.ifindex) /* of a flow of the host's own */
+	if (!verdict && !work->entry.link.ifindex) /* of a flow of the host's own */
 		return VERDICT_PASS_TRANSLATED;
 	if (!verdict)
 		verdict = rewrite_ttl(skb);
-	return verdict ? verdict : deliver_to_peer(skb, &link);
+	return verdict ? verdict : deliver_to_peer(skb, &work->entry.link);
 }
 
 /* CONTINUE: it goes the long way; nothing has changed. */

@@ -18,6 +18,14 @@ static __always_inline const struct endpoint *endpoint_at(const struct address *
 	return endpoint && endpoint->kind != ENDPOINT_CLAIMED ? endpoint : NULL;
 }
 
+/* The same if it is a sandbox that lives there. */
+static __always_inline const struct endpoint *sandbox_endpoint_at(const struct address *address)
+{
+	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, address);
+
+	return endpoint && endpoint->kind == ENDPOINT_SANDBOX ? endpoint : NULL;
+}
+
 /* Whether the sandbox is not to see who lives there: another one of its own network. The gateway is for all. */
 static __always_inline bool is_isolated_from(const struct sandbox *sandbox, const struct endpoint *endpoint)
 {

@@ -54,8 +54,8 @@ static __always_inline bool is_own_address(const struct address *address, const 
 		return !is_unspecified(address);
 	if (same_address(address, &sandbox->address[FAMILY_IPV6]))
 		return !is_unspecified(address);
-	endpoint = endpoint_at(address);
-	return endpoint && endpoint->kind == ENDPOINT_SANDBOX && endpoint->link.ifindex == sandbox->link.ifindex;
+	endpoint = sandbox_endpoint_at(address);
+	return endpoint && endpoint->link.ifindex == sandbox->link.ifindex;
 }
 
 /* What hosts say to a group before, and beside, having an address of their own: RFC 3590, section 4. */

@@ -50,7 +50,7 @@ static __noinline enum verdict turn_in(struct packet *packet)
 	if (verdict || !flow)
 		return verdict ? verdict : VERDICT_DROP_NO_FLOW;
 	packet->ports.source = flow->port;
-	flow = flow_from_world(packet);
+	flow = flow_from_world(packet, &verdict);
 	if (!flow)
 		return VERDICT_DROP_NO_FLOW;
 	if (flow->flags & FLOW_LOOPBACK)

@@ -202,9 +202,9 @@ static __always_inline enum verdict translate_sent_apart(const struct packet *pa
 }
 
 /*
- * Ends the flow whose two keys are in flow_work where its time is up, though its turn has not come: its packets find
- * the same whenever the timer looks. The reply's key has lost its port then. A function of its own to the verifier; 1:
- * it has ended.
+ * Ends the flow whose two keys are in flow_work where its time is up or its sandbox gone, though its turn has not come:
+ * its packets find the same whenever the timer looks. The reply's key has lost its port then. A function of its own to
+ * the verifier; 1: it has ended.
  */
 __noinline int end_if_over(void)
 {
@@ -215,7 +215,9 @@ __noinline int end_if_over(void)
 		return 0;
 	sent = bpf_map_lookup_elem(&flows, &work->sent);
 	replied = bpf_map_lookup_elem(&flows, &work->reply);
-	if (!sent || !replied || !is_over(sent, replied, work->sent.protocol))
+	if (!sent || !replied)
+		return 0;
+	if (!is_departed(sent->link.slot, sent->created) && !is_over(sent, replied, work->sent.protocol))
 		return 0;
 	end_pair(sent, &work->sent, &work->reply);
 	return 1;
@@ -250,8 +252,8 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	enum verdict verdict = VERDICT_CONTINUE;
 	struct flow *flow;
 
-	if (!work || (is_icmp(packet->protocol) && packet->ports.icmp != ICMP_QUERY))
-		return VERDICT_DROP_NO_FLOW; /* an answer to a ping that nobody could have sent */
+	if (!work)
+		return VERDICT_DROP_NO_FLOW;
 	set_key_as_sent(&work->sent, packet, sandbox->link.ifindex);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
 	if (flow && is_quiet(flow)) {
@@ -265,6 +267,8 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
+	if (packet->ports.icmp == ICMP_REPLY && !same_address(&flow->address, &packet->source))
+		return VERDICT_DROP_NO_FLOW; /* likewise in flow_from_world */
 	if (is_stale(flow, packet, sandbox, &route->source))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
@@ -276,31 +280,80 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	return translate_sent_apart(packet, flow, work);
 }
 
-/*
- * From the world to a published port: makes the pair, first the entry as the world sends. NULL: the port is not
- * published there, or the sandbox may not have another flow.
- */
-static __noinline struct flow *open_from_world(const struct packet *packet, struct flow_work *work)
+/* As the sandbox sends what the world's packet is the answer to, or is to be answered with. */
+static __always_inline void set_key_behind(struct flow_key *key, const struct packet *packet, const struct flow *flow)
 {
-	const struct flow *published = admitted_at(work, &work->reply);
+	key->source = flow->address;
+	key->destination = packet->source;
+	key->source_port = flow->port;
+	key->destination_port = packet->ports.source;
+	key->scope = flow->link.ifindex;
+	key->protocol = packet->protocol;
+	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
+}
 
-	if (!published || !opens_flow(packet) || take_flow(published->link.ifindex, published->link.slot))
-		return NULL;
+/* Fills in the entry as the world sends to a published port. PASS_STACK: it is not published there. */
+static __always_inline enum verdict prepare_to_published(const struct packet *packet, struct flow_work *work)
+{
+	const struct flow *published = has_ports(packet->protocol) ? admitted_at(work, &work->reply) : NULL;
+
+	if (!published)
+		return VERDICT_PASS_STACK;
 	work->entry = *published;
 	work->entry.flags = FLOW_FROM_WORLD | (published->flags & FLOW_MAPPED);
 	work->entry.seen = 0;
-	work->entry.created = work->entry.last_seen = bpf_ktime_get_ns();
-	work->sent = (struct flow_key){
-		.source = published->address,
-		.destination = packet->source,
-		.source_port = published->port,
-		.destination_port = packet->ports.source,
-		.scope = published->link.ifindex,
-		.protocol = packet->protocol,
-	};
-	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) || !complete_pair(work, &work->sent))
+	return VERDICT_CONTINUE;
+}
+
+/*
+ * The same to a sandbox's own address, where its network lets in who sees that. PASS_STACK: no sandbox has it;
+ * UNSOLICITED: this peer may not, or claims an address of inside.
+ */
+static __always_inline enum verdict prepare_to_sandbox(const struct packet *packet, struct flow_work *work)
+{
+	const struct endpoint *endpoint = sandbox_endpoint_at(&packet->destination);
+	const struct network *network = endpoint ? bpf_map_lookup_elem(&networks, &endpoint->network) : NULL;
+
+	if (!network)
+		return VERDICT_PASS_STACK;
+	if (!(network->flags & NETWORK_INBOUND) || masquerades(network, &packet->source) ||
+	    endpoint_at(&packet->source))
+		return VERDICT_DROP_UNSOLICITED;
+	if (packet->ttl <= 1)
+		return VERDICT_DROP_TTL_EXPIRED;
+	__builtin_memset(&work->entry, 0, sizeof(work->entry));
+	work->entry.address = packet->destination;
+	work->entry.port = packet->ports.destination;
+	work->entry.flags = FLOW_FROM_WORLD;
+	work->entry.link = endpoint->link;
+	work->entry.network = endpoint->network;
+	return VERDICT_CONTINUE;
+}
+
+/*
+ * From the world to a published port, or to a sandbox's own address: makes the pair, first the entry as the world
+ * sends. Not CONTINUE: it has not, but another CPU may have.
+ */
+static __noinline enum verdict open_from_world(const struct packet *packet, struct flow_work *work)
+{
+	enum verdict verdict = anything_published() ? prepare_to_published(packet, work) : VERDICT_PASS_STACK;
+	bool published = !verdict;
+
+	if (!published)
+		verdict = prepare_to_sandbox(packet, work);
+	if (verdict)
+		return verdict;
+	verdict = take_flow(work->entry.link.ifindex, work->entry.link.slot);
+	if (!verdict) {
+		work->entry.created = work->entry.last_seen = bpf_ktime_get_ns();
+		set_key_behind(&work->sent, packet, &work->entry);
+		if (!bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) &&
+		    complete_pair(work, &work->sent))
+			return VERDICT_CONTINUE;
 		give_back_flow(work->entry.link.slot, work->entry.created);
-	return bpf_map_lookup_elem(&flows, &work->reply);
+		verdict = VERDICT_DROP_TABLE_FULL;
+	}
+	return published ? VERDICT_PASS_STACK : verdict; /* the stack refuses it at once */
 }
 
 /* The mappings of queries are entries of that kind too, and nobody sends a query to one. */
@@ -321,39 +374,36 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 	return bpf_map_lookup_elem(&flows, &work->reply) || is_published(packet, work, &work->reply);
 }
 
-/* As the sandbox sends what the world's packet is the answer to. */
-static __always_inline void set_key_behind(struct flow_key *key, const struct packet *packet, const struct flow *flow)
-{
-	*key = (struct flow_key){
-		.source = flow->address,
-		.destination = packet->source,
-		.source_port = flow->port,
-		.destination_port = packet->ports.source,
-		.scope = flow->link.ifindex,
-		.protocol = packet->protocol,
-	};
-}
-
-/* The flow of what the world sends: one that a sandbox has opened, or one to a port that it has published. */
-static __always_inline struct flow *flow_from_world(const struct packet *packet)
+/*
+ * The flow of what the world sends: one that a sandbox has opened, or one to a port that it has published or to its own
+ * address. NULL: there is none, and why.
+ */
+static __always_inline struct flow *flow_from_world(const struct packet *packet, enum verdict *verdict)
 {
 	struct flow_work *work = room_for_flow();
 	struct flow *flow;
 
-	if (!work || (is_icmp(packet->protocol) && packet->ports.icmp != ICMP_REPLY))
+	*verdict = VERDICT_DROP_UNSOLICITED;
+	if (!work)
 		return NULL;
 	set_key_as_sent(&work->reply, packet, 0);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
-	if (flow && is_quiet(flow)) {
+	if (flow && (is_quiet(flow) || is_departed(flow->link.slot, flow->created))) {
 		set_key_behind(&work->sent, packet, flow);
 		if (end_if_over()) {
 			set_key_as_sent(&work->reply, packet, 0);
 			flow = NULL;
 		}
 	}
-	if (!flow)
-		return anything_published() ? open_from_world(packet, work) : NULL;
-	return is_departed(flow->link.slot, flow->created) ? NULL : flow;
+	if (!flow) {
+		if (opens_flow(packet))
+			*verdict = open_from_world(packet, work);
+		flow = bpf_map_lookup_elem(&flows, &work->reply);
+	} else if (is_departed(flow->link.slot, flow->created) ||
+		   (packet->ports.icmp == ICMP_QUERY && !same_address(&flow->address, &packet->destination))) {
+		flow = NULL; /* nobody asks by an identifier of the host's: that it is 0 makes their keys alike */
+	}
+	return flow;
 }
 
 /* As reopen_if_over, for a connection that the world had opened. */

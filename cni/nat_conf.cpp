@@ -78,6 +78,14 @@ std::expected<void, Error> read_unmasqueraded(const Json& conf, NatSpec& nat) {
     return {};
 }
 
+std::expected<void, Error> read_inbound(const Json& conf, NatSpec& nat) {
+    nat.inbound = TRY(optional_value<bool>(conf, "inbound", &Json::is_boolean, "true or false")).value_or(false);
+    if (nat.inbound && nat.masquerade && nat.unmasqueraded.empty()) {
+        return invalid("inbound", true, "lets nobody in: with \"ipMasq\" it needs \"nonMasqueradeCIDRs\"");
+    }
+    return {};
+}
+
 // Blocks begin at the range's first port; what is left at its end is in none.
 std::expected<void, Error> read_port_block(const Json& conf, NatSpec& nat) {
     const auto size = TRY(number_at(conf, "portBlock", 1, 65535));
@@ -138,6 +146,7 @@ std::expected<NatSpec, Error> read_nat_conf(const Json& conf) {
     TRY(read_timeouts(conf, nat));
     TRY(read_network_quota(conf, nat));
     TRY(read_unmasqueraded(conf, nat));
+    TRY(read_inbound(conf, nat));
     TRY(read_behaviour(conf, nat));
     return nat;
 }

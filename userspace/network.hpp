@@ -29,6 +29,7 @@ struct NatSpec {
     std::uint16_t port_block = 0;                                                   // ports of each sandbox; 0: all
     std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60};  // RFC 5382, 4787, 5508
     std::vector<Prefix> unmasqueraded;       // destinations that see a sandbox's own address all the same
+    bool inbound = false;                    // who sees it may open flows to it
     std::uint32_t flows_max = 32768;         // quota of each sandbox: flows at once
     std::uint32_t flows_per_second = 50000;  // quota of each sandbox: new flows; 0: any number
 };

@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 4
+#define CAUSEWAY_ABI_VERSION 5
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -118,6 +118,7 @@ enum network_flag {
 	NETWORK_OPEN_TO_ADDRESS = 1 << 3,      /* or any port of a peer that was sent to */
 	NETWORK_ISOLATED = 1 << 4,             /* its sandboxes don't see each other */
 	NETWORK_MULTICAST = 1 << 5,            /* they hear what each says to groups of the link */
+	NETWORK_INBOUND = 1 << 6,              /* who sees a sandbox's own address may open flows to it */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */

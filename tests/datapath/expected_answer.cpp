@@ -3,6 +3,7 @@
 #include "tests/datapath/expected_answer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <span>
 #include <string>
 #include <variant>
@@ -51,6 +52,11 @@ struct Dropped {
         return value;
     }
 
+    bool is_for_sandbox() const {
+        return std::ranges::any_of(std::array{ip_a, ip_b}, [&](Ip own) {
+            return family == Family::ipv6 ? address(24) == ip6_of(own) : number(16, 4) == own.value;
+        });
+    }
     bool is_fragment() const { return fragment != 0; }
     bool is_later_fragment() const { return (fragment & 0x1fffU) != 0; }
     bool is_icmp_error() const {  // RFC 1122, section 3.2.2: source quench and redirects, too; RFC 4443, section 2.4
@@ -174,7 +180,8 @@ std::optional<Bytes> expected_answer(Program program, const Bytes& packet, enum 
     }
     const std::size_t quote_max = dropped.family == Family::ipv6 ? 1280 - 48 : 128;
     const auto quote = dropped.ip.first(std::min(dropped.ip.size(), quote_max));
-    const Layer header = dropped.header(from_sandbox ? std::optional(ip_gateway) : std::nullopt,
+    const bool by_gateway = from_sandbox || dropped.is_for_sandbox();
+    const Layer header = dropped.header(by_gateway ? std::optional(ip_gateway) : std::nullopt,
                                         static_cast<std::uint8_t>(0xc0 | (dropped.ip[1] & 0x1e)));
     return (dropped.back() / header / error_in(*error, verdict, dropped.family) /
             Payload{std::string(quote.begin(), quote.end())})

@@ -67,6 +67,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refused{"IpMasqIsText", "/ipMasq", "true", "ipMasq"}, Refused{"IpMasqIsANumber", "/ipMasq", 1, "ipMasq"},
         Refused{"IsolateIsText", "/isolate", "yes", "isolate"},
+        Refused{"InboundIsText", "/inbound", "10.0.0.0/8", "inbound", "10.0.0.0/8"},
+        Refused{"InboundLetsNobodyIn", "/inbound", true, "inbound", "nonMasqueradeCIDRs"},
         Refused{"MulticastIsText", "/multicast", "yes", "multicast"},
         Refused{"MulticastIsANumber", "/multicast", 1, "multicast"},
         Refused{"MulticastIsAListOfGroups", "/multicast", Json::array({"ff02::fb"}), "multicast"},
@@ -156,6 +158,18 @@ TEST(NetConfUnmasqueraded, IsTakenOfBothFamilies) {
     ASSERT_TRUE(succeeds(conf));
     ASSERT_EQ(conf->network.nat.unmasqueraded.size(), 4U);
     EXPECT_EQ(conf->network.nat.unmasqueraded[2].text(), "2000::/3");
+}
+
+TEST(NetConfInbound, IsOffUntilItIsAskedFor) {
+    auto routed = example_with("/ipMasq", false), in_part = example_with("/nonMasqueradeCIDRs", {"10.0.0.0/8"});
+    routed["inbound"] = in_part["inbound"] = true;
+    const auto closed = read(example());
+    ASSERT_TRUE(succeeds(closed));
+    EXPECT_FALSE(closed->network.nat.inbound);
+    for (const auto& conf : {read(routed), read(in_part)}) {
+        ASSERT_TRUE(succeeds(conf));
+        EXPECT_TRUE(conf->network.nat.inbound);
+    }
 }
 
 TEST(NetConfMulticast, IsOffUntilItIsAskedFor) {

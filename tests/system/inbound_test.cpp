@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// "inbound": the world reaches sandboxes by their own addresses, where it has a route to them.
+#include <gmock/gmock.h>
+
+#include "tests/system/of_family.hpp"
+
+namespace causeway::test::inbound_test {
+namespace {
+
+const Json routed{{"ipMasq", false}, {"inbound", true}};
+
+class Inbound : public EachProtocol {
+protected:
+    void SetUp() override { ip_here({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world()); }
+
+    Place client() const { return {world_.world(), any()}; }
+};
+
+TEST_P(Inbound, ReachesASandboxByItsOwnAddress) {
+    const auto blue = connect("blue", configuration(routed));
+    for (const auto& from : {world_address, service_address}) {
+        const auto meeting = meet(protocol(), {world_.world(), {here(from), 0}}, {blue.netns, {blue.address, 80}});
+        EXPECT_TRUE(meeting) << from;
+        EXPECT_EQ(meeting.seen, meeting.client);
+    }
+    EXPECT_TRUE(meet(protocol(), {blue.netns}, server())) << "and the other way as ever";
+}
+
+TEST_P(Inbound, IsOffUntilItIsAskedForAndOnFromTheNextAddOn) {
+    const auto blue = connect("blue", configuration({{"ipMasq", false}}));
+    const Place service{blue.netns, {blue.address, 80}};
+    EXPECT_FALSE(knock(protocol(), client(), service));
+    EXPECT_GE(count_of("drop-unsolicited"), 1U);
+    connect("red", configuration(routed));
+    EXPECT_TRUE(meet(protocol(), client(), service));
+    connect("green", configuration({{"ipMasq", false}}));
+    EXPECT_FALSE(knock(protocol(), client(), service));
+}
+
+TEST_P(Inbound, IsForThoseWhoSeeTheAddressOnly) {
+    const auto blue = connect(
+        "blue", configuration({{"nonMasqueradeCIDRs", {service_address + std::string("/32")}}, {"inbound", true}}));
+    const Place service{blue.netns, {blue.address, 80}};
+    EXPECT_TRUE(meet(protocol(), {world_.world(), {here(service_address), 0}}, service));
+    EXPECT_FALSE(knock(protocol(), {world_.world(), {here(world_address), 0}}, service));
+}
+
+FOR_PROTOCOLS_AND_BOTH_FAMILIES(Inbound, Protocol::tcp, Protocol::udp, Protocol::icmp);
+
+class InboundStory : public EachFamily {
+protected:
+    void SetUp() override { ip_here({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world()); }
+};
+
+TEST_P(InboundStory, CarriesAStreamBothWays) {
+    const auto blue = connect("blue", configuration(routed));
+    auto line = open_line({world_.world(), any()}, {blue.netns, {blue.address, 80}});
+    EXPECT_TRUE(carries(line.client, line.server, 20 << 20)) << "upload";
+    EXPECT_TRUE(carries(line.server, line.client, 20 << 20)) << "download";
+}
+
+TEST_P(InboundStory, CarriesDatagramsInFragmentsBothWays) {
+    const auto blue = connect("blue", configuration(routed));
+    auto service = Socket::udp(blue.netns, {blue.address, 53});
+    auto client = Socket::udp(world_.world(), any());
+    const std::string question(4000, 'q'), answer(8000, 'a');
+    ASSERT_TRUE(client.send_to({blue.address, 53}, question));
+    const auto asked = service.receive();
+    ASSERT_TRUE(asked);
+    EXPECT_EQ(asked->text, question);
+    ASSERT_TRUE(service.send_to(asked->from, answer));
+    const auto answered = client.receive();
+    ASSERT_TRUE(answered);
+    EXPECT_EQ(answered->text, answer);
+}
+
+TEST_P(InboundStory, TellsTheWorldThatNobodyListens) {
+    const auto blue = connect("blue", configuration(routed));
+    auto client = Socket::tcp(world_.world(), any());
+    EXPECT_EQ(client.connect({blue.address, 81}), ECONNREFUSED);
+    auto datagrams = Socket::udp(world_.world(), any());
+    ASSERT_EQ(datagrams.connect({blue.address, 81}), 0);
+    datagrams.send("anybody?");
+    EXPECT_TRUE(eventually([&] { return !datagrams.send("still not?"); })) << "by the sandbox's ICMP error";
+}
+
+TEST_P(InboundStory, ShowsAsAFlowOfTheSandbox) {
+    const auto blue = connect("blue", configuration(routed));
+    auto line = open_line({world_.world(), any(4000)}, {blue.netns, {blue.address, 80}});
+    const auto flows = ctl_json({"flows", "--sandbox", "blue"});
+    ASSERT_EQ(flows.size(), 1U) << flows;
+    EXPECT_THAT(flows[0].at("source").get<std::string>(), testing::EndsWith(":80"));
+    EXPECT_THAT(flows[0].at("destination").get<std::string>(), testing::EndsWith(":4000"));
+    EXPECT_EQ(flows[0].at("translated"), flows[0].at("source")) << "not translated";
+    EXPECT_EQ(flows[0].at("state"), "established");
+}
+
+FOR_BOTH_FAMILIES(InboundStory);
+
+}  // namespace
+}  // namespace causeway::test::inbound_test
