@@ -28,6 +28,7 @@ static __always_inline void set_reply_key(struct flow_key *key, const struct flo
 	key->destination_port = flow->port;
 	key->scope = 0;
 	key->protocol = sent->protocol;
+	key->world_asks = sent->world_asks;
 	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
 }
 

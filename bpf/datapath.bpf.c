@@ -302,7 +302,7 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol) ||
 	    !packet->ports.source) /* as the entries without a peer have */
 		return VERDICT_CONTINUE;
-	set_key_as_sent(&work->reply, packet, 0);
+	set_key_as_replied(&work->reply, packet);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_quiet(flow) ||
 	    is_departed(flow->link.slot, flow->created))

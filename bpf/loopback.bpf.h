@@ -137,7 +137,7 @@ static __always_inline enum verdict back_to_itself(struct packet *packet, const 
 
 	if (!work || parse_ip(packet) || parse_transport(packet))
 		return VERDICT_DROP_NO_FLOW;
-	set_key_as_sent(&work->reply, packet, 0);
+	set_key_as_replied(&work->reply, packet);
 	work->reply.destination = *gateway_of(sandbox, packet->family == FAMILY_IPV6);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!flow || !(flow->flags & FLOW_LOOPBACK))

@@ -14,7 +14,8 @@
 #include "route.bpf.h"
 
 /* In place: a copy would need the stack. */
-static __always_inline void set_key_as_sent(struct flow_key *key, const struct packet *packet, __u32 scope)
+static __always_inline void set_key(struct flow_key *key, const struct packet *packet, __u32 scope,
+				    enum icmp_kind of_world_asking)
 {
 	key->source = packet->source;
 	key->destination = packet->destination;
@@ -22,7 +23,19 @@ static __always_inline void set_key_as_sent(struct flow_key *key, const struct p
 	key->destination_port = packet->ports.destination;
 	key->scope = scope;
 	key->protocol = packet->protocol;
+	key->world_asks = !!(packet->ports.icmp & of_world_asking);
 	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
+}
+
+/* Of what comes from inside: scope is not 0. */
+static __always_inline void set_key_as_sent(struct flow_key *key, const struct packet *packet, __u32 scope)
+{
+	set_key(key, packet, scope, ICMP_REPLY);
+}
+
+static __always_inline void set_key_as_replied(struct flow_key *key, const struct packet *packet)
+{
+	set_key(key, packet, 0, ICMP_QUERY);
 }
 
 /* The one record of a segment in its own direction; the other direction's is never written. */
@@ -267,8 +280,6 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
-	if (packet->ports.icmp == ICMP_REPLY && !same_address(&flow->address, &packet->source))
-		return VERDICT_DROP_NO_FLOW; /* likewise in flow_from_world */
 	if (is_stale(flow, packet, sandbox, &route->source))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
@@ -289,6 +300,7 @@ static __always_inline void set_key_behind(struct flow_key *key, const struct pa
 	key->destination_port = packet->ports.source;
 	key->scope = flow->link.ifindex;
 	key->protocol = packet->protocol;
+	key->world_asks = !!(packet->ports.icmp & ICMP_QUERY);
 	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
 }
 
@@ -370,7 +382,7 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 
 	if (!work)
 		return false;
-	set_key_as_sent(&work->reply, packet, 0);
+	set_key_as_replied(&work->reply, packet);
 	return bpf_map_lookup_elem(&flows, &work->reply) || is_published(packet, work, &work->reply);
 }
 
@@ -386,12 +398,12 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet,
 	*verdict = VERDICT_DROP_UNSOLICITED;
 	if (!work)
 		return NULL;
-	set_key_as_sent(&work->reply, packet, 0);
+	set_key_as_replied(&work->reply, packet);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	if (flow && (is_quiet(flow) || is_departed(flow->link.slot, flow->created))) {
 		set_key_behind(&work->sent, packet, flow);
 		if (end_if_over()) {
-			set_key_as_sent(&work->reply, packet, 0);
+			set_key_as_replied(&work->reply, packet);
 			flow = NULL;
 		}
 	}
@@ -399,9 +411,8 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet,
 		if (opens_flow(packet))
 			*verdict = open_from_world(packet, work);
 		flow = bpf_map_lookup_elem(&flows, &work->reply);
-	} else if (is_departed(flow->link.slot, flow->created) ||
-		   (packet->ports.icmp == ICMP_QUERY && !same_address(&flow->address, &packet->destination))) {
-		flow = NULL; /* nobody asks by an identifier of the host's: that it is 0 makes their keys alike */
+	} else if (is_departed(flow->link.slot, flow->created)) {
+		flow = NULL;
 	}
 	return flow;
 }
@@ -445,6 +456,7 @@ static __always_inline struct flow *flow_quoted(const struct quote *quote, struc
 	key->destination_port = quote->ports.source;
 	key->scope = scope;
 	key->protocol = quote->protocol;
+	key->world_asks = !!(quote->ports.icmp & (scope ? ICMP_QUERY : ICMP_REPLY));
 	return bpf_map_lookup_elem(&flows, key);
 }
 

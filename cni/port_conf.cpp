@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni/port_conf.hpp"
 
-#include <netinet/in.h>
-
 #include <algorithm>
+
+#include "userspace/protocol.hpp"
 
 namespace causeway::cni {
 
@@ -14,14 +14,8 @@ const std::string port_mappings = "runtimeConfig.portMappings";
 std::expected<std::uint8_t, Error> protocol_of(const Json& mapping, const Json& lowered) {
     const auto given = TRY(text_at(lowered, "protocol", port_mappings + ".")).value_or("tcp");
     const auto name = lower_case(given.empty() ? "tcp" : given);  // a runtime may leave it out: then it means TCP
-    if (name == "tcp") {
-        return IPPROTO_TCP;
-    }
-    if (name == "udp") {
-        return IPPROTO_UDP;
-    }
-    if (name == "sctp") {
-        return IPPROTO_SCTP;
+    if (const auto protocol = published_protocol(name)) {
+        return *protocol;
     }
     return invalid(port_mappings, mapping, "has a protocol that is none of tcp, udp, sctp");
 }

@@ -11,6 +11,7 @@
 
 #include "userspace/attachment.hpp"
 #include "userspace/failures.hpp"
+#include "userspace/protocol.hpp"
 
 namespace causeway {
 
@@ -50,10 +51,7 @@ std::string owner_of(const Datapath& datapath, std::uint32_t ifindex) {
 std::string text_of(const PortMapping& mapping) {
     const bool all = !mapping.host || *mapping.host == Address::unspecified(mapping.host->family());
     const std::string host = all ? "every address" : mapping.host->text();
-    const std::string protocol = mapping.protocol == IPPROTO_TCP   ? "tcp"
-                                 : mapping.protocol == IPPROTO_UDP ? "udp"
-                                                                   : "sctp";
-    return std::to_string(mapping.host_port) + "/" + protocol + " on " + host;
+    return std::to_string(mapping.host_port) + "/" + name_of_protocol(mapping.protocol) + " on " + host;
 }
 
 flow_key key_of(const PortMapping& mapping, const Address& host) {
@@ -63,6 +61,7 @@ flow_key key_of(const PortMapping& mapping, const Address& host) {
             .destination_port = htons(mapping.host_port),
             .scope = 0,
             .protocol = mapping.protocol,
+            .world_asks = 0,
             .reserved = {}};
 }
 

@@ -276,8 +276,9 @@ enum flow_flag {
 /*
  * One direction of a flow, as the packet is before translation. A flow has two entries in `flows`:
  * as the sandbox sends (scope: its host end), and as the world sends (scope 0). For ICMP queries the identifier is
- * source_port of the request and destination_port of the reply, the other port is 0; protocols without ports have 0
- * for both. A published port is one entry, as the world sends, without source; with the unspecified address (0.0.0.0 or
+ * source_port of the request and destination_port of the reply, the other port is 0 (so may it be: hence world_asks);
+ * protocols without ports have 0 for both. A published port is one entry, as the world sends, without source; with the
+ * unspecified address (0.0.0.0 or
  * ::) for destination, it is published on each of the host's addresses of that family. An endpoint-independent mapping
  * is a pair without peer, and what it admits one without the peer's port.
  */
@@ -286,7 +287,8 @@ struct flow_key {
 	__be16 source_port, destination_port;
 	__u32 scope;
 	__u8 protocol;
-	__u8 reserved[3];
+	__u8 world_asks; /* of ICMP: 1 in both entries where the query is the world's */
+	__u8 reserved[2];
 };
 
 struct flow {

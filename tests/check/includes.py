@@ -10,7 +10,7 @@ from tree import checked_tree, line_of, without_comments
 # A file may include only from its own layer down. Both the header and the source of a name are in its layer.
 LAYERS = {
     "userspace": {
-        "error": 0, "address": 0, "failures": 0, "fixed_text": 0, "rollback": 0,
+        "error": 0, "address": 0, "failures": 0, "fixed_text": 0, "protocol": 0, "rollback": 0,
         "unique_fd": 1, "netns": 1, "netlink": 1, "netlink_batch": 1, "netlink_message": 1, "netlink_removal": 1, "sysctl": 1, "bpf_map": 1, "attach": 1,
         "datapath": 2,
         "pool": 3, "quota": 3, "network": 3, "uplink": 3, "attachment": 3, "host_ports": 3, "assignment": 3,

@@ -8,7 +8,7 @@
 namespace causeway::test::inbound_test {
 namespace {
 
-constexpr std::uint16_t port = 5000, service = 80;
+constexpr std::uint16_t port = 5000;
 
 const IPv4 to_a{.source = ip_server, .destination = ip_a, .ttl = 50},
     arrived{.source = ip_server, .destination = ip_a, .ttl = 49}, from_inside{.source = ip_a, .destination = ip_server},
@@ -109,6 +109,23 @@ TEST_P(Inbound, HearsOfErrorsOnEitherSide) {
                   at_a / at_sandbox / too_big / left / UDP{service, port});
 }
 
+TEST_P(Inbound, HearsOfErrorsAboutQueriesAndTheirReplies) {
+    const ICMP request{.identifier = 7}, reply{.type = icmp_echo_reply, .identifier = 7};
+    const IcmpError error{.code = 1};
+    expect_both_ways(request, reply);
+    expect_packet(From::sandbox_a, from_a / from_inside / error / to_a / request, VERDICT_TO_WORLD,
+                  from_a / left / error / to_a / request);
+    expect_packet(From::uplink, from_world / to_a / error / left / reply, VERDICT_TO_SANDBOX,
+                  at_a / arrived / error / left / reply);
+}
+
+TEST_P(Inbound, EndsWhenItIsIdle) {
+    configure([](network& network) { network.timeout[FLOW_ICMP] = network.timeout[FLOW_UDP] = 1; });
+    expect_both_ways(ICMP{.identifier = 7}, ICMP{.type = icmp_echo_reply, .identifier = 7});
+    expect_both_ways(UDP{port, service}, UDP{service, port});
+    wait_until([&] { return datapath_->flows().empty() && datapath_->usage_of(host_a).flows == 0; });
+}
+
 TEST_P(Inbound, IsNotLetInUnlessTheNetworkSaysSo) {
     configure([](network& network) { network.flags = 0; });
     for (const Frame& frame : {syn_to(ip_a), from_world / to_a / UDP{port, service}, from_world / to_a / ICMP{},
@@ -198,19 +215,17 @@ TEST_P(Inbound, ReachesWhoHasTheAddressNow) {
     EXPECT_EQ(datapath_->usage_of(host_b).flows, 1U);
 }
 
-// Under the host's address nothing changes: an identifier of 0 makes the keys of both ends alike.
-class Queries : public InEachFamily {};
+// An identifier of 0 stands for "no port" too.
+class Replies : public InEachFamily {};
 
-TEST_P(Queries, OfTheWorldsAreTheHostsWhateverTheirIdentifier) {
-    const ICMP request{.identifier = 0}, reply{.type = icmp_echo_reply, .identifier = 0};
-    ASSERT_EQ(port_in_world(From::sandbox_a, from_a / from_inside / request), 0);
-    const Frame to_host = from_world / IPv4{.source = ip_server, .destination = ip_uplink} / request;
-    expect_packet(From::uplink, to_host, VERDICT_PASS_STACK, to_host);
-    expect_verdict(From::sandbox_a, from_a / from_inside / reply, VERDICT_DROP_NO_FLOW);
+TEST_P(Replies, AreNotLetOutByAQueryOfTheSandboxsOwn) {
+    ASSERT_EQ(port_in_world(From::sandbox_a, from_a / from_inside / ICMP{.identifier = 0}), 0);
+    expect_verdict(From::sandbox_a, from_a / from_inside / ICMP{.type = icmp_echo_reply, .identifier = 0},
+                   VERDICT_DROP_NO_FLOW);
 }
 
 RUN_IN_EACH_FAMILY(Inbound);
-RUN_IN_EACH_FAMILY(Queries);
+RUN_IN_EACH_FAMILY(Replies);
 
 }  // namespace
 }  // namespace causeway::test::inbound_test

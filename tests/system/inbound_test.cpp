@@ -95,6 +95,17 @@ TEST_P(InboundStory, ShowsAsAFlowOfTheSandbox) {
     EXPECT_EQ(flows[0].at("state"), "established");
 }
 
+TEST_P(InboundStory, BeginsAnewWhenItsFlowsWereDeleted) {
+    const auto blue = connect("blue", configuration(routed));
+    for (const auto protocol : {Protocol::udp, Protocol::icmp}) {
+        for (int i = 0; i < 2; ++i) {
+            EXPECT_TRUE(meet(protocol, {world_.world(), any(4000)}, {blue.netns, {blue.address, 80}})) << i;
+            EXPECT_EQ(ctl({"flows", "delete", "--sandbox", "blue"}).status, 0);
+            EXPECT_EQ(ctl_json({"flows"}).size(), 0U);
+        }
+    }
+}
+
 FOR_BOTH_FAMILIES(InboundStory);
 
 }  // namespace

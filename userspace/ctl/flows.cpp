@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // causewayctl flows: the translation table, which connection goes out under which address and port.
-#include <linux/in.h>
-#include <linux/in6.h>
-
 #include <algorithm>
 #include <array>
 #include <map>
@@ -13,29 +10,13 @@
 #include "userspace/ctl/command.hpp"
 #include "userspace/ctl/table.hpp"
 #include "userspace/inspect.hpp"
+#include "userspace/protocol.hpp"
 
 namespace causeway::ctl {
 
 namespace {
 
 constexpr std::uint64_t nanoseconds = 1'000'000'000;
-
-std::string protocol_name(std::uint8_t protocol) {
-    switch (protocol) {
-        case IPPROTO_TCP:
-            return "tcp";
-        case IPPROTO_UDP:
-            return "udp";
-        case IPPROTO_SCTP:
-            return "sctp";
-        case IPPROTO_ICMP:
-            return "icmp";
-        case IPPROTO_ICMPV6:
-            return "icmpv6";
-        default:
-            return std::to_string(protocol);
-    }
-}
 
 const char* state_name(flow_state state) {
     constexpr std::array<const char*, FLOW_STATE_COUNT> names{"opening", "established", "closing", "udp", "icmp"};
@@ -60,8 +41,14 @@ struct Pair {
 };
 
 flow_key reply_key_of(const Pair& pair) {
-    return {
-        pair.key.destination, pair.sent.address, pair.key.destination_port, pair.sent.port, 0, pair.key.protocol, {}};
+    return {.source = pair.key.destination,
+            .destination = pair.sent.address,
+            .source_port = pair.key.destination_port,
+            .destination_port = pair.sent.port,
+            .scope = 0,
+            .protocol = pair.key.protocol,
+            .world_asks = pair.key.world_asks,
+            .reserved = {}};
 }
 
 std::expected<std::vector<Pair>, Error> read_pairs(const Datapath& datapath) {
@@ -117,7 +104,7 @@ std::expected<std::vector<Listed>, Error> find_flows(const Datapath& datapath, c
         const auto state = flow_state_of(pair.key.protocol, pair.sent.seen, pair.replied.seen);
         const auto network = datapath.networks.find(pair.sent.network).value_or(::network{});
         const auto last_seen = std::max(pair.sent.last_seen, pair.replied.last_seen);
-        Listed flow{pair, container_of(pair.sent.link.ifindex), protocol_name(pair.key.protocol), state_name(state),
+        Listed flow{pair, container_of(pair.sent.link.ifindex), name_of_protocol(pair.key.protocol), state_name(state),
                     last_seen + network.timeout[state] * nanoseconds};
         if (matches(filter, flow)) {
             found.push_back(std::move(flow));
