@@ -199,6 +199,25 @@ flow_key DatapathTest::key_of(std::uint8_t protocol, Ip source, std::uint16_t so
     return key;
 }
 
+flow_key DatapathTest::published_key(std::uint8_t protocol, Ip at, std::uint16_t port) const {
+    flow_key key{};
+    key.destination = address_of(at);
+    key.destination_port = network_order(port);
+    key.protocol = protocol;
+    return key;
+}
+
+void DatapathTest::publish(std::uint8_t protocol, Ip at, std::uint16_t port) {
+    flow value{};
+    value.address = address_of(ip_a);
+    value.port = network_order(service);
+    value.link = sandbox_at(ip_a, host_a, mac_a).link;
+    value.flags = FLOW_OPEN;
+    value.network = network_id;
+    datapath_->set_flow(published_key(protocol, at, port), value);
+    datapath_->set_publishing(1);
+}
+
 void DatapathTest::set_endpoint(Ip ip, const endpoint& value) {
     datapath_->set_endpoint(test::address_of(ip), value);
     datapath_->set_endpoint(test::address_of(ip6_of(ip)), value);

@@ -114,6 +114,11 @@ protected:
     std::vector<Frame> fragments_of(const Frame& whole, std::size_t size, std::uint16_t identification) const;
     address address_of(Ip ip) const;
 
+    // That port of an address of the host's, or with 0.0.0.0 of all, is port 80 of A's: as the control plane keeps it.
+    static constexpr std::uint16_t service = 80;
+    flow_key published_key(std::uint8_t protocol, Ip at, std::uint16_t port) const;
+    void publish(std::uint8_t protocol, Ip at, std::uint16_t port);
+
     // "10.0.0.2:40000 asks 198.51.100.7:80": the keys under which causeway keeps it.
     flow_key key_of(std::uint8_t protocol, Ip source, std::uint16_t source_port, Ip destination,
                     std::uint16_t destination_port, std::uint32_t scope) const;

@@ -7,25 +7,14 @@
 namespace causeway::test::hairpin_test {
 namespace {
 
-constexpr std::uint16_t clients_port = 40000, host_port = 30080, service = 80;
+constexpr std::uint16_t clients_port = 40000, host_port = 30080;
 
 // B is the client of A's port 80, which is port 30080 of the host.
-class Turned : public DatapathTest {
+class Turned : public InEachFamily {
 protected:
     void SetUp() override {
-        DatapathTest::SetUp();
-        flow_key key{};
-        key.destination = address_of(ip_uplink);
-        key.destination_port = network_order(host_port);
-        key.protocol = udp_protocol;
-        flow value{};
-        value.address = address_of(ip_a);
-        value.port = network_order(service);
-        value.link = sandbox_at(ip_a, host_a, mac_a).link;
-        value.flags = FLOW_OPEN;
-        value.network = network_id;
-        datapath_->set_flow(key, value);
-        datapath_->set_publishing(1);
+        InEachFamily::SetUp();
+        publish(udp_protocol, ip_uplink, host_port);
     }
 
     void open() {
@@ -57,7 +46,7 @@ protected:
     }
 };
 
-TEST_F(TurnedErrors, OfTheServerReachTheClient) {
+TEST_P(TurnedErrors, OfTheServerReachTheClient) {
     for (const std::uint8_t code : std::initializer_list<std::uint8_t>{0, 1, 3, 4, 13}) {
         const IcmpError error{.code = code, .rest = code == 4 ? 1300U : 0U};
         expect_packet(From::sandbox_a, by_server(a_to_host, error), VERDICT_TO_SANDBOX, at_client(host_to_b, error));
@@ -66,13 +55,13 @@ TEST_F(TurnedErrors, OfTheServerReachTheClient) {
     expect_packet(From::sandbox_a, by_server(a_to_host, expired), VERDICT_TO_SANDBOX, at_client(host_to_b, expired));
 }
 
-TEST_F(TurnedErrors, OfTheClientReachTheServer) {
+TEST_P(TurnedErrors, OfTheClientReachTheServer) {
     const Frame in = from_b / b_to_host / IcmpError{} / of(ip_uplink, ip_b, 63) / UDP{host_port, clients_port};
     const Frame out = at_a / host_to_a / IcmpError{} / of(ip_a, ip_uplink, 63) / UDP{service, clients_port};
     expect_packet(From::sandbox_b, in, VERDICT_TO_SANDBOX, out);
 }
 
-TEST_F(TurnedErrors, HaveOneHopBehindThem) {
+TEST_P(TurnedErrors, HaveOneHopBehindThem) {
     IPv4 in = a_to_host, out = host_to_b;
     in.ttl = 2;
     out.ttl = 1;
@@ -81,11 +70,11 @@ TEST_F(TurnedErrors, HaveOneHopBehindThem) {
     expect_verdict(From::sandbox_a, by_server(in), VERDICT_DROP_TTL_EXPIRED);
 }
 
-TEST_F(TurnedErrors, HaveRightChecksumsOrEnd) {
+TEST_P(TurnedErrors, HaveRightChecksumsOrEnd) {
     expect_verdict(From::sandbox_a, by_server(a_to_host, {.checksum = 1}), VERDICT_DROP_BAD_CHECKSUM);
 }
 
-TEST_F(TurnedErrors, AreTheHostsWhenTheyAreAboutWhatItHasSent) {
+TEST_P(TurnedErrors, AreTheHostsWhenTheyAreAboutWhatItHasSent) {
     const Frame about_the_host =
         from_a / a_to_host / IcmpError{} / of(ip_uplink, ip_a) / UDP{clients_port + 1, service} / Payload{"odd"};
     expect_packet(From::sandbox_a, about_the_host, VERDICT_TO_HOST, about_the_host);
@@ -113,20 +102,20 @@ protected:
     const Payload text{std::string(4000, 'x')};
 };
 
-TEST_F(TurnedFragments, ReachTheServerAndItsAnswersTheClient) {
+TEST_P(TurnedFragments, ReachTheServerAndItsAnswersTheClient) {
     expect_turned(From::sandbox_b, from_b / cut(b_to_host) / UDP{clients_port, host_port} / text,
                   at_a / cut(host_to_a) / UDP{clients_port, service} / text, first_identification);
     expect_turned(From::sandbox_a, from_a / cut(a_to_host) / UDP{service, clients_port} / text,
                   at_b / cut(host_to_b) / UDP{host_port, clients_port} / text, first_identification + 1);
 }
 
-TEST_F(TurnedFragments, AreHeldUntilTheFirstOneTellsWhereTheyGo) {
+TEST_P(TurnedFragments, AreHeldUntilTheFirstOneTellsWhereTheyGo) {
     const auto fragments = fragments_of(from_b / cut(b_to_host) / UDP{clients_port, host_port} / text, 1480);
     expect_verdict(From::sandbox_b, fragments[1], VERDICT_FRAGMENT_HELD);
     EXPECT_EQ(datapath_->held_fragments(), 1U);
 }
 
-TEST_F(TurnedFragments, AreTheHostsWhenTheirPortIsNotPublished) {
+TEST_P(TurnedFragments, AreTheHostsWhenTheirPortIsNotPublished) {
     for (const Frame& frame : fragments_of(from_b / cut(b_to_host) / UDP{clients_port, 53} / text, 1480)) {
         expect_packet(From::sandbox_b, frame, VERDICT_TO_HOST, frame);
     }
@@ -134,13 +123,16 @@ TEST_F(TurnedFragments, AreTheHostsWhenTheirPortIsNotPublished) {
 }
 
 // Its stack may have room for what the datapath has none for.
-TEST_F(TurnedFragments, AreTheHostsWhenThereIsNoRoomToRememberThem) {
+TEST_P(TurnedFragments, AreTheHostsWhenThereIsNoRoomToRememberThem) {
     datapath_->set_usage(host_b, {.fragments = CAUSEWAY_TRAINS_OF_ONE_MAX});
     const auto fragments = fragments_of(from_b / cut(b_to_host) / UDP{clients_port, 53} / text, 1480);
     for (const Frame& frame : fragments) {
         expect_packet(From::sandbox_b, frame, VERDICT_TO_HOST, frame);
     }
 }
+
+RUN_IN_EACH_FAMILY(TurnedErrors);
+RUN_IN_EACH_FAMILY(TurnedFragments);
 
 }  // namespace
 }  // namespace causeway::test::hairpin_test

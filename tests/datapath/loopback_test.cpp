@@ -12,7 +12,7 @@
 namespace causeway::test::loopback_test {
 namespace {
 
-constexpr std::uint16_t own_port = 5000, host_port = 30080, service = 80, seen_port = 61000;
+constexpr std::uint16_t own_port = 5000, host_port = 30080, seen_port = 61000;
 constexpr Ethernet on_lo{};
 
 class LoopbackPacket : public InEachFamily {
@@ -21,13 +21,8 @@ protected:
     void SetUp() override {
         InEachFamily::SetUp();
         for (const auto protocol : {tcp_protocol, udp_protocol}) {
-            flow_key key{};
-            key.destination = family() == Family::ipv6 ? address{} : address_of(Ip{});
-            key.destination_port = network_order(host_port);
-            key.protocol = protocol;
-            datapath_->set_flow(key, published_by_a());
+            publish(protocol, Ip{}, host_port);
         }
-        datapath_->set_publishing(1);
         datapath_->set_published_port(host_port, true);
         datapath_->set_loopback_ports({seen_port, seen_port});
         published_ = datapath_->flows().size();
@@ -36,16 +31,6 @@ protected:
     void TearDown() override {
         datapath_->set_published_port(host_port, false);
         datapath_->set_loopback_ports({});
-    }
-
-    flow published_by_a() const {
-        flow value{};
-        value.address = address_of(ip_a);
-        value.port = network_order(service);
-        value.link = sandbox_at(ip_a, host_a, mac_a).link;
-        value.flags = FLOW_OPEN;
-        value.network = network_id;
-        return value;
     }
 
     // The host to itself, by an address that it has.

@@ -5,42 +5,28 @@
 namespace causeway::test::published_test {
 namespace {
 
-constexpr std::uint16_t own_port = 40000, host_port = 30080, service = 80;
+constexpr std::uint16_t own_port = 40000, host_port = 30080;
 
 const IPv4 to_host{.source = ip_server, .destination = ip_uplink, .ttl = 50},
     to_a{.source = ip_server, .destination = ip_a, .ttl = 49};
-
-flow published_by_a(const address& own) {
-    flow value{};
-    value.address = own;
-    value.port = network_order(service);
-    value.link = sandbox_at(ip_a, host_a, mac_a).link;
-    value.flags = FLOW_OPEN;
-    value.network = network_id;
-    return value;
-}
 
 class Published : public InEachFamily {
 protected:
     // 203.0.113.1:30080 is A's port 80; UDP, too.
     void SetUp() override {
         InEachFamily::SetUp();
-        publish(published_key(tcp_protocol, address_of(ip_uplink)));
-        publish(published_key(udp_protocol, address_of(ip_uplink)));
+        publish(tcp_protocol, ip_uplink);
+        publish(udp_protocol, ip_uplink);
     }
 
-    static flow_key published_key(std::uint8_t protocol, const address& at) {
-        flow_key key{};
-        key.destination = at;
-        key.destination_port = network_order(host_port);
-        key.protocol = protocol;
-        return key;
-    }
-
-    void publish(const flow_key& key) {
-        datapath_->set_flow(key, published_by_a(address_of(ip_a)));
-        datapath_->set_publishing(1);
+    void publish(std::uint8_t protocol, Ip at) {
+        InEachFamily::publish(protocol, at, host_port);
         published_ = datapath_->flows().size();
+    }
+    // In place of on the uplink's address.
+    void publish_on_all() {
+        datapath_->remove_flow(published_key(tcp_protocol, ip_uplink, host_port));
+        publish(tcp_protocol, Ip{});
     }
 
     std::size_t opened_entries() const { return datapath_->flows().size() - published_; }
@@ -90,8 +76,7 @@ TEST_P(Published, IsReachedFromTheWorldByUdp) {
 }
 
 TEST_P(Published, IsReachedByEachOfTheHostsAddressesWhenItIsPublishedOnAll) {
-    datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
-    publish(published_key(tcp_protocol, address_of("0.0.0.0"_ip)));
+    publish_on_all();
     for (Ip address : {ip_uplink, "10.9.0.1"_ip}) {
         expect_packet(From::uplink, syn_from(5000, address), VERDICT_TO_SANDBOX, at_a / to_a / TCP{5000, service});
         datapath_->remove_flow(key_of(tcp_protocol, ip_a, service, ip_server, 5000, host_a));
@@ -219,8 +204,7 @@ TEST_P(Published, IsNoPortForAnotherFlow) {
 }
 
 TEST_P(Published, IsNoPortForAnotherFlowWhenItIsPublishedOnAllAddresses) {
-    datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
-    publish(published_key(tcp_protocol, address_of("0.0.0.0"_ip)));
+    publish_on_all();
     EXPECT_NE(port_in_world(From::sandbox_b,
                             from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{.source_port = host_port}),
               host_port);
@@ -253,11 +237,6 @@ protected:
         flags(syn, syn | ack);
         flags(ack, ack);
         flags(fin | ack, fin | ack);
-    }
-
-    void publish_on_all() {
-        datapath_->remove_flow(published_key(tcp_protocol, address_of(ip_uplink)));
-        publish(published_key(tcp_protocol, address_of("0.0.0.0"_ip)));
     }
 };
 

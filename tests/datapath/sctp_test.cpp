@@ -8,7 +8,7 @@
 namespace causeway::test::sctp_test {
 namespace {
 
-constexpr std::uint16_t inside = 1000, outside = 50000, peer = 9899, host_port = 30080, service = 80, own_port = 40000;
+constexpr std::uint16_t inside = 1000, outside = 50000, peer = 9899, host_port = 30080, own_port = 40000;
 
 const IPv4 asks{.source = ip_a, .destination = ip_server},
     asked{.source = ip_uplink, .destination = ip_server, .ttl = 63};
@@ -28,27 +28,6 @@ class Sctp : public InEachFamily {
 protected:
     void only_port(std::uint16_t port) {
         configure([&](network& network) { network.port_min = network.port_max = port; });
-    }
-
-    flow_key key_of_published(const address& at) const {
-        flow_key key{};
-        key.destination = at;
-        key.destination_port = network_order(host_port);
-        key.protocol = sctp_protocol;
-        return key;
-    }
-
-    // Port 30080 of the uplink's address, or of every one of the host's, is A's port 80.
-    void publish(bool everywhere = false) {
-        flow value{};
-        value.address = address_of(ip_a);
-        value.port = network_order(service);
-        value.link = sandbox_at(ip_a, host_a, mac_a).link;
-        value.flags = FLOW_OPEN;
-        value.network = network_id;
-        const auto all = family() == Family::ipv6 ? address{} : address_of(Ip{});
-        datapath_->set_flow(key_of_published(everywhere ? all : address_of(ip_uplink)), value);
-        datapath_->set_publishing(1);
     }
 
     // From a sandbox's port, wherever it leads.
@@ -149,7 +128,7 @@ TEST_P(Sctp, OfTheWorldThatNobodyAskedForIsTheHosts) {
 }
 
 TEST_P(Sctp, TakesNoPortThatIsPublishedOrReserved) {
-    publish();
+    publish(sctp_protocol, ip_uplink, host_port);
     EXPECT_NE(port_in_world(From::sandbox_b, asks_server(from_b, ip_b, host_port)), host_port);
     host_ports ports{};
     ports.reserved[own_port / 64] |= std::uint64_t{1} << own_port % 64;
@@ -162,7 +141,7 @@ TEST_P(Sctp, TakesNoPortThatIsPublishedOrReserved) {
 
 // A port is of one protocol.
 TEST_P(Sctp, KeepsNoPortFromAnotherProtocolByPublishingIt) {
-    publish();
+    publish(sctp_protocol, ip_uplink, host_port);
     EXPECT_EQ(port_in_world(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_server} / UDP{host_port}),
               host_port);
 }
@@ -178,7 +157,7 @@ TEST_P(Sctp, HasOnePortTowardsAllPeersWhereTheNetworkAsksForThat) {
 // Of a published port: from the world, from sandboxes, and from the host itself.
 
 TEST_P(Sctp, ReachesAPublishedPortAndItsAnswersLeaveUnderIt) {
-    publish();
+    publish(sctp_protocol, ip_uplink, host_port);
     for (const std::size_t size : {20U, 21U, 1000U}) {
         expect_packet(From::uplink, from_world / answers / SCTP{5000, host_port} / chunks(size), VERDICT_TO_SANDBOX,
                       at_a / answered / SCTP{5000, service} / chunks(size));
@@ -188,7 +167,7 @@ TEST_P(Sctp, ReachesAPublishedPortAndItsAnswersLeaveUnderIt) {
 }
 
 TEST_P(Sctp, ReachesAPublishedPortFromSandboxes) {
-    publish();
+    publish(sctp_protocol, ip_uplink, host_port);
     struct Client {
         From from;
         Ethernet sends, receives;
@@ -197,7 +176,7 @@ TEST_P(Sctp, ReachesAPublishedPortFromSandboxes) {
     for (const auto& client :
          {Client{From::sandbox_b, from_b, at_b, ip_b}, Client{From::sandbox_a, from_a, at_a, ip_a}}) {
         datapath_->clear_flows();
-        publish();
+        publish(sctp_protocol, ip_uplink, host_port);
         only_port(outside);
         expect_packet(
             client.from,
@@ -214,7 +193,7 @@ TEST_P(Sctp, ReachesAPublishedPortFromSandboxes) {
 
 TEST_P(Sctp, ReachesAPublishedPortFromTheHostItself) {
     constexpr std::uint16_t seen = 61000;
-    publish(true);
+    publish(sctp_protocol, Ip{}, host_port);
     datapath_->set_published_port(host_port, true);
     datapath_->set_loopback_ports({seen, seen});
     const IPv4 itself{.source = ip_uplink, .destination = ip_uplink};

@@ -169,18 +169,7 @@ TEST_P(StaleSource, IsNoneWhenNothingIsTranslated) {
 
 // It is the address that the world has asked.
 TEST_P(StaleSource, IsNoneOfAFlowThatTheWorldHasOpened) {
-    flow_key published{};
-    published.destination = address_of(ip_uplink);
-    published.destination_port = network_order(8080);
-    published.protocol = tcp_protocol;
-    flow value{};
-    value.address = address_of(ip_a);
-    value.port = network_order(80);
-    value.link = sandbox_at(ip_a, host_a, mac_a).link;
-    value.flags = FLOW_OPEN;
-    value.network = network_id;
-    datapath_->set_flow(published, value);
-    datapath_->set_publishing(1);
+    publish(tcp_protocol, ip_uplink, 8080);
     expect_verdict(From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_uplink} / TCP{5000, 8080},
                    VERDICT_TO_SANDBOX);
     renumber();
