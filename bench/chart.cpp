@@ -151,7 +151,7 @@ std::string polyline(const Record& record, const Plane& plane, const std::vector
 std::vector<double> ticks(double largest) {
     const double rough = largest / 5, magnitude = std::pow(10, std::floor(std::log10(rough)));
     double step = 10 * magnitude;
-    for (const double nice : {1.0, 2.0, 2.5, 5.0}) {
+    for (const double nice : {1.0, 2.0, 5.0}) {
         if (nice * magnitude >= rough * (1 - 1e-9)) {
             step = nice * magnitude;
             break;

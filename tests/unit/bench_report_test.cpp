@@ -83,6 +83,7 @@ TEST(Markup, LeavesNothingThatCouldBeATagOrEndAnAttribute) {
 
 TEST(Ticks, AreRoundEvenAndReachTheLargest) {
     EXPECT_THAT(ticks(23), ElementsAre(0, 5, 10, 15, 20, 25));
+    EXPECT_THAT(ticks(10.4), ElementsAre(0, 5, 10, 15)) << "2.5 would be labelled as 2 or 3";
     EXPECT_THAT(ticks(100), ElementsAre(0, 20, 40, 60, 80, 100));
     EXPECT_THAT(ticks(1),
                 ElementsAre(0, 0.2, testing::DoubleEq(0.4), testing::DoubleEq(0.6), testing::DoubleEq(0.8), 1));
