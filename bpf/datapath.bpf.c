@@ -266,8 +266,7 @@ static __always_inline enum verdict malformed_from_world(struct packet *packet, 
 	return from_world_unasked(packet, verdict);
 }
 
-/* CONTINUE: work->entry.link is where the packet goes, and it looks as the sandbox is to see it. Else it is as it was.
- */
+/* CONTINUE: the packet goes by work->entry.link, and looks as the sandbox is to see it. Else nothing has changed. */
 static __always_inline enum verdict translate_to_sandbox(struct packet *packet, struct flow_work *work)
 {
 	struct flow *flow;

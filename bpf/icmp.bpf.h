@@ -60,14 +60,11 @@ enum reason {
 
 /* How a message is treated: struct ports.icmp. A bit each, so that no branch is needed to ask for one. */
 enum icmp_kind {
-	ICMP_NONE = 0,       /* no ICMP, or of a type that is not translated */
-	ICMP_QUERY = 1 << 0, /* opens a flow under its identifier */
-	ICMP_REPLY = 1 << 1, /* answers one */
-	ICMP_ERROR = 1 << 2, /* tells of a packet and quotes it */
-	ICMP_UNSAID =
-		1
-		<< 3, /* tells of a packet too, but is not translated; nor may it be answered (RFC 1122, section 3.2.2)
-		       */
+	ICMP_NONE = 0,        /* no ICMP, or of a type that is not translated */
+	ICMP_QUERY = 1 << 0,  /* opens a flow under its identifier */
+	ICMP_REPLY = 1 << 1,  /* answers one */
+	ICMP_ERROR = 1 << 2,  /* tells of a packet and quotes it */
+	ICMP_UNSAID = 1 << 3, /* tells of one too, is neither translated nor answered: RFC 1122, section 3.2.2 */
 };
 
 static __always_inline enum icmp_kind kind_of_icmpv4(__u8 type)
