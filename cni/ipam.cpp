@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <sstream>
 
 #include "cni/shown.hpp"
@@ -43,10 +42,19 @@ std::expected<UniqueFd, Error> file_with(const std::string& text) {
     return file;
 }
 
-std::vector<std::string> environment_for(const char* command) {
-    std::vector<std::string> environment{std::string("CNI_COMMAND=") + command};
+// Its own environment, but for what the request says otherwise: a GC asks of sandboxes that its caller has not named.
+std::vector<std::string> environment_for(const char* command, const Request& request) {
+    const std::array<std::pair<std::string, std::string>, 3> said{
+        {{"CNI_COMMAND=", command}, {"CNI_CONTAINERID=", request.container_id}, {"CNI_IFNAME=", request.interface}}};
+    std::vector<std::string> environment;
+    for (const auto& [name, value] : said) {
+        if (!value.empty()) {
+            environment.push_back(name + value);
+        }
+    }
     for (char** variable = environ; *variable != nullptr; variable++) {
-        if (std::strncmp(*variable, "CNI_COMMAND=", 12) != 0) {
+        const auto is_this = [&](const auto& one) { return std::string_view(*variable).starts_with(one.first); };
+        if (std::ranges::none_of(said, is_this)) {
             environment.emplace_back(*variable);
         }
     }
@@ -58,7 +66,8 @@ struct Finished {
     std::string output;
 };
 
-std::expected<Finished, Error> run_plugin(const std::string& path, const char* command, const std::string& input) {
+std::expected<Finished, Error> run_plugin(const std::string& path, const char* command, const Request& request,
+                                          const std::string& input) {
     const std::string step = "run the IPAM plugin " + path;
     const auto stdin_file = TRY(file_with(input));
     std::array<int, 2> ends{};
@@ -67,7 +76,7 @@ std::expected<Finished, Error> run_plugin(const std::string& path, const char* c
     }
     const UniqueFd from_child(ends[0]);
     UniqueFd to_parent(ends[1]);
-    const auto environment = environment_for(command);
+    const auto environment = environment_for(command, request);
     std::vector<char*> variables;
     for (const auto& variable : environment) {
         variables.push_back(const_cast<char*>(variable.c_str()));
@@ -113,8 +122,9 @@ Error error_of(const std::string& type, const Finished& finished) {
             "IPAM plugin \"" + type + "\" failed and said: " + (finished.output.empty() ? "nothing" : finished.output)};
 }
 
-std::expected<std::string, Error> output_of(const char* command, const std::string& path, const NetConf& conf) {
-    const auto finished = TRY(run_plugin(path, command, conf.raw.dump()));
+std::expected<std::string, Error> output_of(const char* command, const std::string& path, const Request& request,
+                                            const NetConf& conf) {
+    const auto finished = TRY(run_plugin(path, command, request, conf.raw.dump()));
     if (!WIFEXITED(finished.status) || WEXITSTATUS(finished.status) != 0) {
         return std::unexpected(error_of(*conf.delegated_ipam, finished));
     }
@@ -188,6 +198,26 @@ std::expected<IpamResult, Error> result_in(const Json& json, const NetConf& conf
     return result;
 }
 
+// Its ADD, and where that fails, its DEL.
+std::expected<IpamResult, Error> try_add(const std::string& path, const Request& request, const NetConf& conf) {
+    const auto output = output_of("ADD", path, request, conf);
+    auto result = output ? read_ipam_result(*output, conf) : std::unexpected(output.error());
+    if (!result) {
+        Error error = result.error();
+        const auto add_detail = [&](const std::string& text) {
+            error.details += (error.details.empty() ? "" : "; ") + text;
+        };
+        if (*conf.delegated_ipam == "dhcp" && !conf.previous_result) {
+            add_detail("dhcp asks by the sandbox's interface, which causeway makes only when its address is known");
+        }
+        if (const auto released = output_of("DEL", path, request, conf); !released) {
+            add_detail("not undone: " + released.error().message);
+        }
+        return std::unexpected(error);
+    }
+    return result;
+}
+
 }  // namespace
 
 std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const NetConf& conf) {
@@ -204,26 +234,16 @@ std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const
 
 std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf) {
     const auto path = TRY(find_plugin(request, *conf.delegated_ipam));
-    const auto output = output_of("ADD", path, conf);
-    auto result = output ? read_ipam_result(*output, conf) : std::unexpected(output.error());
-    if (!result) {
-        Error error = result.error();
-        const auto add_detail = [&](const std::string& text) {
-            error.details += (error.details.empty() ? "" : "; ") + text;
-        };
-        if (*conf.delegated_ipam == "dhcp" && !conf.previous_result) {
-            add_detail("dhcp asks by the sandbox's interface, which causeway makes only when its address is known");
-        }
-        if (const auto released = output_of("DEL", path, conf); !released) {
-            add_detail("not undone: " + released.error().message);
-        }
-        return std::unexpected(error);
+    auto result = try_add(path, request, conf);
+    // It refuses whom it has on record, which a call that was killed may have left: the DEL has freed that.
+    if (!result && *conf.delegated_ipam == "host-local") {
+        result = try_add(path, request, conf);
     }
     return result;
 }
 
 std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf) {
-    TRY(output_of(command, TRY(find_plugin(request, *conf.delegated_ipam)), conf));
+    TRY(output_of(command, TRY(find_plugin(request, *conf.delegated_ipam)), request, conf));
     return {};
 }
 
@@ -233,7 +253,7 @@ std::expected<void, Error> delete_by_delegate(const Request& request, const NetC
     if (!was_connected) {  // else its ADD has ended, and so has what that called
         failures.note(await_stray(path, request));
     }
-    if (const auto deleted = output_of("DEL", path, conf); !deleted) {
+    if (const auto deleted = output_of("DEL", path, request, conf); !deleted) {
         failures.note(std::unexpected(deleted.error()));
     }
     return failures.result();

@@ -19,8 +19,8 @@ struct IpamResult {
     Dns dns;
 };
 
-// conf.delegated_ipam's ADD. Its own error is returned as it is. An answer that causeway can't use (without an
-// address, for one) is an error, after which the plugin's DEL was called.
+// conf.delegated_ipam's ADD. Its own error is returned as it is, after its DEL was called; so after an answer that
+// causeway can't use (without an address, for one). host-local is asked a second time then.
 std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf);
 
 // What it printed, as its ADD's result. conf names the plugin in an error: Code::decode_failure.

@@ -97,11 +97,18 @@ std::expected<Json, Error> check(const Request& request, const NetConf& conf) {
 
 std::expected<Json, Error> collect_garbage(const Request& request, const NetConf& conf) {
     Failures failures;
-    failures.note(disconnect_all_but(conf.network.name, conf.valid_attachments));
+    std::vector<Disconnected> gone;
+    failures.note(disconnect_all_but(conf.network.name, conf.valid_attachments, gone));
     if (const auto strays = collect_orphans(false, false); !strays) {
         failures.note(std::unexpected(strays.error()));
     }
     if (conf.delegated_ipam) {
+        for (const auto& [id, was_connected] : gone) {  // not every IPAM plugin does something at GC
+            auto of_it = request;
+            of_it.container_id = id.container;
+            of_it.interface = id.interface;
+            failures.note(delete_by_delegate(of_it, conf, was_connected));
+        }
         failures.note(call_delegate("GC", request, conf));
     }
     TRY(failures.result());

@@ -470,18 +470,24 @@ std::expected<void, Error> disconnect(const SandboxId& id, const std::string& ne
 }
 
 // Exclusively, so that no connect is half done meanwhile.
-std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept) {
+std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept,
+                                              std::vector<Disconnected>& gone) {
     const std::set<SandboxId> keep(kept.begin(), kept.end());
     const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
         std::vector<Attachment> chosen;
         TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
             if (!keep.contains(id_of(key)) && belongs_to(datapath, record, network_name)) {
                 chosen.push_back({key, record});
+                gone.push_back({id_of(key), record.state == ATTACHMENT_CONNECTED});
             }
         }));
         return chosen;
     };
-    return disconnect_chosen(DatapathLock::Mode::exclusive, choose);
+    auto disconnected = disconnect_chosen(DatapathLock::Mode::exclusive, choose);
+    if (const auto datapath = Datapath::open(); !disconnected && datapath) {
+        std::erase_if(gone, [&](const auto& one) { return datapath->attachments.find(key_of(one.id)).has_value(); });
+    }
+    return disconnected;
 }
 
 }  // namespace causeway

@@ -67,7 +67,14 @@ std::expected<bool, Error> is_connected(const SandboxId& id);
 // as it was before the first. Another network's sandbox (not empty, and not its name): left alone.
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name);
 
-// Disconnects every sandbox of the network that is not kept. Goes on after a failure and reports all.
-std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept);
+struct Disconnected {
+    SandboxId id;
+    bool was_connected = false;  // or else an ADD of it had not ended
+};
+
+// Disconnects every sandbox of the network that is not kept. Goes on after a failure and reports all. gone: gets those
+// that are on record no more.
+std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept,
+                                              std::vector<Disconnected>& gone);
 
 }  // namespace causeway

@@ -13,6 +13,7 @@
 namespace causeway::test::ipam_test {
 namespace {
 
+using testing::AnyOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -143,7 +144,7 @@ protected:
         const bool of_a_container = !id.empty();
         return answer_to({.command = command,
                           .id = id,
-                          .netns = of_a_container ? world_.path("blue") : "",
+                          .netns = of_a_container ? world_.path(id) : "",
                           .conf = patched,
                           .interface = of_a_container ? "eth0" : "",
                           .path = "/run/nothing:/run/cni"});
@@ -183,6 +184,21 @@ TEST_P(Delegation, PassesEveryCommandOn) {
         succeeded(ask("GC", "", {{"cni.dev/valid-attachments", {{{"containerID", "blue"}, {"ifname", "eth0"}}}}})));
     EXPECT_TRUE(succeeded(ask("DEL", "blue")));
     EXPECT_THAT(asked(), ElementsAre("ADD blue", "CHECK blue", "STATUS ", "GC ", "DEL blue"));
+}
+
+// The reference host-local does nothing at GC.
+TEST_P(Delegation, IsToldByGcOfEachSandboxThatIsRemoved) {
+    int last = 44;
+    for (const auto* id : {"blue", "red", "green"}) {
+        world_.add_namespace(id);
+        answer_with(R"({"cniVersion": "1.1.0", "ips": [{"address": "10.0.0.)" + std::to_string(last++) + R"(/24"}]})");
+        ASSERT_TRUE(succeeded(ask("ADD", id)));
+    }
+    std::filesystem::remove("/run/asked");
+    const Json red{{"containerID", "red"}, {"ifname", "eth0"}};
+    EXPECT_TRUE(succeeded(ask("GC", "", {{"cni.dev/valid-attachments", {red}}})));
+    EXPECT_THAT(asked(), ElementsAre(AnyOf("DEL blue", "DEL green"), AnyOf("DEL blue", "DEL green"), "GC "));
+    EXPECT_THAT(asked(), testing::IsSupersetOf({"DEL blue", "DEL green"}));
 }
 
 TEST_P(Delegation, GivesBackWhatItCannotUse) {
