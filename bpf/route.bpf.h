@@ -181,9 +181,8 @@ static __always_inline struct address source_of_fib(const struct packet *packet,
 }
 
 /*
- * Whether a packet to that IPv6 address would be the host's own. Of a host's several addresses the kernel may name
- * another from one day to the next, and does so for none of its own connections. A function of its own to the
- * verifier, so the answer is an int.
+ * Whether a packet to that address would be the host's own, or at least not be forwarded by it. A function of its own
+ * to the verifier, so the answer is an int.
  */
 __noinline int is_hosts(struct __sk_buff *skb, const struct address *address, __u32 gateway_ifindex)
 {
@@ -191,8 +190,13 @@ __noinline int is_hosts(struct __sk_buff *skb, const struct address *address, __
 
 	if (!address)
 		return 0;
-	__builtin_memcpy(fib.ipv6_src, address, sizeof(*address));
-	__builtin_memcpy(fib.ipv6_dst, address, sizeof(*address));
+	if (is_ipv4_mapped(address)) {
+		fib.family = AF_INET;
+		fib.ipv4_src = fib.ipv4_dst = address->word[3];
+	} else {
+		__builtin_memcpy(fib.ipv6_src, address, sizeof(*address));
+		__builtin_memcpy(fib.ipv6_dst, address, sizeof(*address));
+	}
 	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 

@@ -141,7 +141,8 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 
 /*
  * The host has another address on that way now: nothing that is sent as before would be answered. With IPv6, it no
- * longer has the one it had.
+ * longer has the one it had: of several the kernel may name another from one day to the next, and does so for none of
+ * its own connections.
  */
 static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet,
 				     const struct sandbox *sandbox, const struct address *source)
@@ -318,18 +319,17 @@ static __always_inline enum verdict prepare_to_published(const struct packet *pa
 }
 
 /*
- * The same to a sandbox's own address, where its network lets in who sees that. PASS_STACK: no sandbox has it;
- * UNSOLICITED: this peer may not, or claims an address of inside.
+ * The same to a sandbox's own address, where its network lets in who sees that. UNSOLICITED: this peer may not, or
+ * claims an address that nothing is forwarded to (RFC 1812, section 5.3.7) or that is of inside.
  */
-static __always_inline enum verdict prepare_to_sandbox(const struct packet *packet, struct flow_work *work)
+static __always_inline enum verdict prepare_to_sandbox(const struct packet *packet, const struct endpoint *endpoint,
+						       struct flow_work *work)
 {
-	const struct endpoint *endpoint = sandbox_endpoint_at(&packet->destination);
-	const struct network *network = endpoint ? bpf_map_lookup_elem(&networks, &endpoint->network) : NULL;
+	const struct network *network = bpf_map_lookup_elem(&networks, &endpoint->network);
 
-	if (!network)
-		return VERDICT_PASS_STACK;
-	if (!(network->flags & NETWORK_INBOUND) || masquerades(network, &packet->source) ||
-	    endpoint_at(&packet->source))
+	if (!network || !(network->flags & NETWORK_INBOUND) || masquerades(network, &packet->source) ||
+	    endpoint_at(&packet->source) || is_multicast(&packet->source) ||
+	    is_hosts(packet->skb, &packet->source, network->ifindex))
 		return VERDICT_DROP_UNSOLICITED;
 	if (packet->ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;
@@ -343,16 +343,18 @@ static __always_inline enum verdict prepare_to_sandbox(const struct packet *pack
 }
 
 /*
- * From the world to a published port, or to a sandbox's own address: makes the pair, first the entry as the world
- * sends. Not CONTINUE: it has not, but another CPU may have.
+ * From the world to a sandbox's own address, or to a published port of the host's: makes the pair, first the entry as
+ * the world sends. Not CONTINUE: it has not, but another CPU may have.
  */
 static __noinline enum verdict open_from_world(const struct packet *packet, struct flow_work *work)
 {
-	enum verdict verdict = anything_published() ? prepare_to_published(packet, work) : VERDICT_PASS_STACK;
-	bool published = !verdict;
+	const struct endpoint *endpoint = sandbox_endpoint_at(&packet->destination);
+	enum verdict verdict = VERDICT_PASS_STACK;
 
-	if (!published)
-		verdict = prepare_to_sandbox(packet, work);
+	if (endpoint)
+		verdict = prepare_to_sandbox(packet, endpoint, work);
+	else if (anything_published())
+		verdict = prepare_to_published(packet, work);
 	if (verdict)
 		return verdict;
 	verdict = take_flow(work->entry.link.ifindex, work->entry.link.slot);
@@ -363,9 +365,10 @@ static __noinline enum verdict open_from_world(const struct packet *packet, stru
 		    complete_pair(work, &work->sent))
 			return VERDICT_CONTINUE;
 		give_back_flow(work->entry.link.slot, work->entry.created);
-		verdict = VERDICT_DROP_TABLE_FULL;
+		/* taken: by that peer's port to the same port of the sandbox, under the host's address */
+		verdict = bpf_map_lookup_elem(&flows, &work->sent) ? VERDICT_DROP_NO_PORT : VERDICT_DROP_TABLE_FULL;
 	}
-	return published ? VERDICT_PASS_STACK : verdict; /* the stack refuses it at once */
+	return endpoint ? verdict : VERDICT_PASS_STACK; /* the stack refuses it at once */
 }
 
 /* The mappings of queries are entries of that kind too, and nobody sends a query to one. */

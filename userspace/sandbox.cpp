@@ -484,8 +484,11 @@ std::expected<void, Error> disconnect_all_but(const std::string& network_name, c
         return chosen;
     };
     auto disconnected = disconnect_chosen(DatapathLock::Mode::exclusive, choose);
-    if (const auto datapath = Datapath::open(); !disconnected && datapath) {
-        std::erase_if(gone, [&](const auto& one) { return datapath->attachments.find(key_of(one.id)).has_value(); });
+    if (const auto datapath = Datapath::open(); !disconnected && (datapath || datapath.error().number != ENOENT)) {
+        std::erase_if(gone, [&](const auto& one) {  // unless it is certain
+            const auto record = datapath ? datapath->attachments.look_up(key_of(one.id)) : std::nullopt;
+            return !datapath || !record || record->has_value();
+        });
     }
     return disconnected;
 }

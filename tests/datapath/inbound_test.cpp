@@ -146,12 +146,33 @@ TEST_P(Inbound, IsForPeersThatSeeTheAddressOnly) {
     expect_verdict(From::uplink, syn_to(ip_a, ip_server_2), VERDICT_TO_SANDBOX);
 }
 
-// Inside, a source address is to be believed.
-TEST_P(Inbound, IsForNobodyWhoClaimsAnAddressOfInside) {
-    for (const Ip claimed : {ip_a, ip_b, ip_gateway}) {
-        expect_verdict(From::uplink, syn_to(ip_a, claimed), VERDICT_DROP_UNSOLICITED);
+// Inside, a source address is to be believed; and what is the host's or a group's sends nothing from outside.
+TEST_P(Inbound, IsForNobodyWhoClaimsAnAddressOfInsideOrOneThatNobodyHas) {
+    for (const Ip claimed : {ip_a, ip_b, ip_gateway, ip_uplink, "10.9.0.1"_ip, "224.0.0.9"_ip}) {
+        for (const std::uint8_t ttl : {std::uint8_t{50}, std::uint8_t{1}}) {  // nor is it told anything
+            const IPv4 ip{.source = claimed, .destination = ip_a, .ttl = ttl};
+            expect_verdict(From::uplink, from_world / ip / UDP{port, service}, VERDICT_DROP_UNSOLICITED);
+        }
     }
     expect_nothing_opened();
+}
+
+// A port that is published on all of the host's addresses is on none of a sandbox's.
+TEST_P(Inbound, ReachesTheSandboxWhateverAnotherHasPublished) {
+    publish(tcp_protocol, Ip{}, service);  // A's
+    expect_packet(From::uplink, syn_to(ip_b), VERDICT_TO_SANDBOX,
+                  at_b / IPv4{.source = ip_server, .destination = ip_b, .ttl = 63} / TCP{port, service});
+    configure([](network& network) { network.flags = 0; });
+    expect_verdict(From::uplink, from_world / IPv4{.source = ip_server_2, .destination = ip_b} / TCP{port, service},
+                   VERDICT_DROP_UNSOLICITED);
+}
+
+TEST_P(Inbound, IsNotLetInWithAPortThatHasThePublishedOneOfTheSame) {
+    publish(tcp_protocol, ip_uplink, 8080);
+    expect_verdict(From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_uplink} / TCP{port, 8080},
+                   VERDICT_TO_SANDBOX);
+    expect_verdict(From::uplink, syn_to(ip_a), VERDICT_DROP_NO_PORT);
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 1U);
 }
 
 TEST_P(Inbound, ReachesNoAddressButASandboxs) {
