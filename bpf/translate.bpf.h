@@ -344,7 +344,7 @@ static __always_inline enum verdict prepare_to_sandbox(const struct packet *pack
 
 /*
  * From the world to a sandbox's own address, or to a published port of the host's: makes the pair, first the entry as
- * the world sends. Not CONTINUE: it has not, but another CPU may have.
+ * the world sends. CONTINUE: it is there, be it by another CPU.
  */
 static __noinline enum verdict open_from_world(const struct packet *packet, struct flow_work *work)
 {
@@ -365,6 +365,8 @@ static __noinline enum verdict open_from_world(const struct packet *packet, stru
 		    complete_pair(work, &work->sent))
 			return VERDICT_CONTINUE;
 		give_back_flow(work->entry.link.slot, work->entry.created);
+		if (bpf_map_lookup_elem(&flows, &work->reply))
+			return VERDICT_CONTINUE;
 		/* taken: by that peer's port to the same port of the sandbox, under the host's address */
 		verdict = bpf_map_lookup_elem(&flows, &work->sent) ? VERDICT_DROP_NO_PORT : VERDICT_DROP_TABLE_FULL;
 	}
@@ -410,11 +412,13 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet,
 			flow = NULL;
 		}
 	}
-	if (!flow) {
-		if (opens_flow(packet))
-			*verdict = open_from_world(packet, work);
-		flow = bpf_map_lookup_elem(&flows, &work->reply);
-	} else if (is_departed(flow->link.slot, flow->created)) {
+	if (!flow && opens_flow(packet)) {
+		*verdict = open_from_world(packet, work);
+		if (!*verdict) {
+			flow = bpf_map_lookup_elem(&flows, &work->reply);
+			*verdict = VERDICT_DROP_TABLE_FULL; /* or it is gone already */
+		}
+	} else if (flow && is_departed(flow->link.slot, flow->created)) {
 		flow = NULL;
 	}
 	return flow;

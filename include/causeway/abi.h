@@ -278,9 +278,8 @@ enum flow_flag {
  * as the sandbox sends (scope: its host end), and as the world sends (scope 0). For ICMP queries the identifier is
  * source_port of the request and destination_port of the reply, the other port is 0 (so may it be: hence world_asks);
  * protocols without ports have 0 for both. A published port is one entry, as the world sends, without source; with the
- * unspecified address (0.0.0.0 or
- * ::) for destination, it is published on each of the host's addresses of that family. An endpoint-independent mapping
- * is a pair without peer, and what it admits one without the peer's port.
+ * unspecified address (0.0.0.0 or ::) for destination, it is published on each of the host's addresses of that family.
+ * An endpoint-independent mapping is a pair without peer, and what it admits one without the peer's port.
  */
 struct flow_key {
 	struct address source, destination;

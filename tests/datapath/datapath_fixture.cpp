@@ -170,6 +170,11 @@ uplink uplink_at(Ip ip) {
     return {{address_of(ip), address_of(ip6_of(ip))}};
 }
 
+IPv4 of_protocol(IPv4 ip, std::uint8_t protocol) {
+    ip.protocol = protocol;
+    return ip;
+}
+
 address DatapathTest::address_of(Ip ip) const {
     return family() == Family::ipv6 ? test::address_of(ip6_of(ip)) : test::address_of(ip);
 }

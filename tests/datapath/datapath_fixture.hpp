@@ -85,6 +85,8 @@ std::string name_of_family(const testing::TestParamInfo<Family>& info);
 sandbox sandbox_at(Ip ip, std::uint32_t ifindex, const Mac& mac);
 uplink uplink_at(Ip ip);
 
+IPv4 of_protocol(IPv4 ip, std::uint8_t protocol);
+
 inline constexpr std::uint8_t tcp_protocol = 6, udp_protocol = 17, icmp_protocol = 1, gre_protocol = 47,
                               sctp_protocol = 132, udp_lite_protocol = 136;
 

@@ -17,11 +17,6 @@ const IPv4 answered{.source = ip_server, .destination = ip_uplink, .ttl = 50},
     delivered{.source = ip_server, .destination = ip_a, .ttl = 49};
 const Payload text{std::string(90, 'x')};
 
-IPv4 of_protocol(IPv4 ip, std::uint8_t protocol) {
-    ip.protocol = protocol;
-    return ip;
-}
-
 class Fragments : public InEachFamily {
 protected:
     void SetUp() override {

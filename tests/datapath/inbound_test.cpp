@@ -14,11 +14,6 @@ const IPv4 to_a{.source = ip_server, .destination = ip_a, .ttl = 50},
     arrived{.source = ip_server, .destination = ip_a, .ttl = 49}, from_inside{.source = ip_a, .destination = ip_server},
     left{.source = ip_a, .destination = ip_server, .ttl = 63};
 
-IPv4 of_protocol(IPv4 ip, std::uint8_t protocol) {
-    ip.protocol = protocol;
-    return ip;
-}
-
 class Inbound : public InEachFamily {
 protected:
     void SetUp() override {
