@@ -7,6 +7,7 @@
 #define CAUSEWAY_ANSWER_BPF_H
 
 #include "checksum.bpf.h"
+#include "quota.bpf.h"
 #include "reset.bpf.h"
 #include "route.bpf.h"
 
@@ -15,6 +16,7 @@
 #define CHAIN_REST_MAX 16                                   /* headers that are looked at behind a refused one */
 #define INTERNETWORK_CONTROL 0xc0                           /* type of service of errors: RFC 1812, section 4.3.2.5 */
 #define TYPE_OF_SERVICE 0x1e                                /* the rest of it is the packet's own */
+#define ANSWERS_PER_SECOND 1000 /* to each sandbox, and to the world: RFC 4443, 2.4 (f); RFC 1812, 4.3.2.8 */
 
 struct icmp_error {
 	struct iphdr ip;
@@ -119,6 +121,18 @@ static __always_inline bool may_be_answered(const struct packet *packet, enum re
 	return reason != REASON_HEADER || !may_carry_error(packet->skb, packet->transport_offset, packet->protocol);
 }
 
+/*
+ * What each of the world's takes of its rate is not to be foreseen: whoever counts what is left of it would learn from
+ * that which flows there are, by packets under a forged source. A function of its own to the verifier.
+ */
+__noinline int within_answer_rate(__u32 slot)
+{
+	struct usage *told = bpf_map_lookup_elem(&usage, &slot);
+	__u32 count = slot == CAUSEWAY_WORLD_SLOT ? 1 + bpf_get_prandom_u32() % 2 : 1;
+
+	return told && within_rate(&told->answering, ANSWERS_PER_SECOND, count);
+}
+
 /* Makes room before what is quoted. */
 static __always_inline bool begin_quote(struct __sk_buff *skb, __u32 quoted, __u32 room)
 {
@@ -193,9 +207,9 @@ __noinline int answer_with_icmpv6(struct __sk_buff *skb, __u32 message, __u32 re
 	return !bpf_skb_store_bytes(skb, ETH_HLEN, &error, sizeof(error), 0) && swap_macs(skb);
 }
 
-/* True: the packet has become the answer. from: the address that speaks for the host there, on the stack. */
-static __always_inline bool answer(const struct packet *packet, enum verdict verdict, const struct address *from,
-				   const struct route *route)
+/* True: the packet has become the answer. route->source speaks for the host there; slot: whose rate it is of. */
+static __always_inline bool answer(const struct packet *packet, enum verdict verdict, const struct route *route,
+				   __u32 slot)
 {
 	enum reason reason = reason_of(verdict, route);
 	__u32 family = packet->family, message, rest = 0;
@@ -211,10 +225,10 @@ static __always_inline bool answer(const struct packet *packet, enum verdict ver
 		message |= packet->refused_code;
 		rest = packet->transport_offset - ETH_HLEN;
 	}
-	if (!message)
+	if (!message || !within_answer_rate(slot))
 		return false;
-	return family == FAMILY_IPV6 ? answer_with_icmpv6(packet->skb, message, rest, from)
-				     : answer_with_icmp(packet->skb, message, rest, from->word[3]);
+	return family == FAMILY_IPV6 ? answer_with_icmpv6(packet->skb, message, rest, &route->source)
+				     : answer_with_icmp(packet->skb, message, rest, route->source.word[3]);
 }
 
 #endif

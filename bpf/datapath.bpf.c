@@ -158,7 +158,7 @@ __noinline int leave_sandbox(struct __sk_buff *skb)
 	if (verdict < VERDICT_FIRST_DROP)
 		return verdict;
 	route->source = packet.family == FAMILY_IPV6 ? sandbox->gateway[FAMILY_IPV6] : sandbox->gateway[FAMILY_IPV4];
-	if (answer(&packet, verdict, &route->source, route) && deliver_back(skb))
+	if (answer(&packet, verdict, route, sandbox->link.slot) && deliver_back(skb))
 		return verdict | ANSWERED;
 	return verdict;
 }
@@ -317,10 +317,12 @@ static __always_inline bool answer_world(struct packet *packet, enum verdict ver
 {
 	const struct endpoint *endpoint = sandbox_endpoint_at(&packet->destination);
 	const struct sandbox *sandbox = endpoint ? sandbox_behind(endpoint->link.ifindex) : NULL;
+	struct route *route = room_for_route();
 
-	if (sandbox)
-		packet->destination = *gateway_of(sandbox, packet->family == FAMILY_IPV6);
-	return answer(packet, verdict, &packet->destination, &(struct route){}) && deliver_back(packet->skb);
+	if (!route)
+		return false;
+	route->source = sandbox ? *gateway_of(sandbox, packet->family == FAMILY_IPV6) : packet->destination;
+	return answer(packet, verdict, route, CAUSEWAY_WORLD_SLOT) && deliver_back(packet->skb);
 }
 
 /* The long way in, as leave_sandbox: of what may open a flow, comes in fragments, is an error, or is the host's. */

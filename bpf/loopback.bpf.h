@@ -70,7 +70,7 @@ __noinline int open_loopback_flow(struct __sk_buff *skb)
 	search.range.first = ports->min;
 	search.range.span = ports->max - ports->min + 1;
 	search.start = bpf_get_prandom_u32() % search.range.span;
-	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot);
+	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot, true);
 	if (verdict)
 		return verdict;
 	bpf_loop(search.range.span, try_loopback_port, &search, 0);

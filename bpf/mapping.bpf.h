@@ -73,7 +73,7 @@ static __always_inline enum verdict open_mapping(struct __sk_buff *skb, struct f
 {
 	struct address peer = work->reply.source;
 	__be16 peer_port = work->reply.source_port;
-	enum verdict verdict = take_flow(work->entry.link.ifindex, work->entry.link.slot);
+	enum verdict verdict = take_flow(work->entry.link.ifindex, work->entry.link.slot, false);
 
 	if (verdict)
 		return verdict;
@@ -100,7 +100,7 @@ static __always_inline void admit_peer(struct flow_work *work, const struct netw
 	__be16 peer_port = work->reply.source_port;
 
 	if (!(network->flags & NETWORK_OPEN_TO_ADDRESS) || !has_ports(work->sent.protocol) || mapping_of(work, true) ||
-	    take_flow(work->entry.link.ifindex, work->entry.link.slot))
+	    take_flow(work->entry.link.ifindex, work->entry.link.slot, false))
 		return;
 	work->reply.source_port = 0;
 	work->entry.flags = FLOW_MAPPED | FLOW_OPEN;

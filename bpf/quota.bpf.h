@@ -6,6 +6,7 @@
 #include "maps.bpf.h"
 
 #define FREE_SHARE 4 /* no sandbox may hold more than this part of what is free */
+#define OWN_SHARE 4  /* this part of its quota is for flows that the sandbox itself opens */
 #define SECOND 1000000000ULL
 
 /*
@@ -35,12 +36,19 @@ static __always_inline __u64 flows_at_once(const struct usage *taken)
 	return ended < flows ? flows - ended : 0;
 }
 
+/* What others open counts for more than it is, so that the quota's last part is left to the sandbox. */
+static __always_inline __u64 with_own_share(__u64 flows, bool by_others)
+{
+	return by_others ? flows + flows / (OWN_SHARE - 1) : flows;
+}
+
 /*
  * Flows at once: its own quota, and a share of what is free, so that those who take all they can never leave nothing
- * (dynamic thresholds: Choudhury and Hahne, 1998). What is taken of the table is given back when the flow's turns of
- * ageing end. The answer is an enum verdict.
+ * (dynamic thresholds: Choudhury and Hahne, 1998). by_others: what the world or the host opens to the sandbox leaves it
+ * some to open itself, and has its rate apart. What is taken of the table is given back when the flow's turns of ageing
+ * end. The answer is an enum verdict.
  */
-__noinline int take_flow(__u32 ifindex, __u32 slot)
+__noinline int take_flow(__u32 ifindex, __u32 slot, bool by_others)
 {
 	const struct sandbox *sandbox = bpf_map_lookup_elem(&sandboxes, &ifindex);
 	const struct network *network = sandbox ? bpf_map_lookup_elem(&networks, &sandbox->network) : NULL;
@@ -50,15 +58,16 @@ __noinline int take_flow(__u32 ifindex, __u32 slot)
 
 	if (!network || !taken || !state)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
-	flows = taken->flows;
+	flows = with_own_share(taken->flows, by_others);
 	all = state->turns;
-	if (flows_at_once(taken) >= (sandbox->flows_max ? sandbox->flows_max : network->flows_max))
+	if (with_own_share(flows_at_once(taken), by_others) >=
+	    (sandbox->flows_max ? sandbox->flows_max : network->flows_max))
 		return VERDICT_DROP_FLOW_QUOTA;
 	if (all >= table_sizes.flows)
 		return VERDICT_DROP_TABLE_FULL;
 	if (flows * FREE_SHARE >= table_sizes.flows - all)
 		return VERDICT_DROP_FLOW_QUOTA;
-	if (!within_rate(&taken->opening,
+	if (!within_rate(by_others ? &taken->admitting : &taken->opening,
 			 sandbox->flows_per_second ? sandbox->flows_per_second : network->flows_per_second, 1))
 		return VERDICT_DROP_FLOW_RATE;
 	__sync_fetch_and_add(&taken->flows, 1);

@@ -110,7 +110,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 		work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
-	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot);
+	verdict = take_flow(sandbox->link.ifindex, sandbox->link.slot, false);
 	if (verdict)
 		return verdict;
 	range.first = sandbox->port_min ? sandbox->port_min : network->port_min;
@@ -357,7 +357,7 @@ static __noinline enum verdict open_from_world(const struct packet *packet, stru
 		verdict = prepare_to_published(packet, work);
 	if (verdict)
 		return verdict;
-	verdict = take_flow(work->entry.link.ifindex, work->entry.link.slot);
+	verdict = take_flow(work->entry.link.ifindex, work->entry.link.slot, true);
 	if (!verdict) {
 		work->entry.created = work->entry.last_seen = bpf_ktime_get_ns();
 		set_key_behind(&work->sent, packet, &work->entry);

@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 5
+#define CAUSEWAY_ABI_VERSION 6
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -217,6 +217,8 @@ struct shaper {
 #define CAUSEWAY_WORLD_SLOT 0 /* of no sandbox */
 struct usage {
 	__u64 opening;   /* CLOCK_MONOTONIC, ns: when its flows so far would have been opened at its rate */
+	__u64 admitting; /* likewise: those that others have opened to it */
+	__u64 answering; /* likewise: when the ICMP errors that it has been told would have been at the rate of all */
 	__u64 since;     /* likewise: of the slot's flows those made before are of a sandbox that is gone */
 	__u64 grouping;  /* likewise: when all that it has sent to groups would have been sent at its rate */
 	__u32 flows;     /* that have a turn of ageing */
@@ -438,7 +440,7 @@ CAUSEWAY_SIZE(struct address, 16);
 CAUSEWAY_SIZE(struct network, 64 + 16 + 20 * CAUSEWAY_SUBNETS_MAX + 32 * CAUSEWAY_UNMASQUERADED_MAX + 3 * 4 + 4 +
 				      4 * 4 + 8 + 4 * FLOW_STATE_COUNT);
 CAUSEWAY_SIZE(struct table_sizes, 8);
-CAUSEWAY_SIZE(struct usage, 40);
+CAUSEWAY_SIZE(struct usage, 56);
 CAUSEWAY_SIZE(struct shaper, 56);
 CAUSEWAY_SIZE(struct fragment_key, 44);
 CAUSEWAY_SIZE(struct fragment_train, 48 + 2 * CAUSEWAY_HELD_OF_ONE_MAX + 6);

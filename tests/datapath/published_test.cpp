@@ -180,6 +180,44 @@ TEST_P(Published, TakesOfTheSandboxsQuota) {
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 2U);
 }
 
+class PublishedBesideOwnFlows : public Published {
+protected:
+    void expect_own(std::uint16_t port, enum verdict verdict) {
+        expect_verdict(From::sandbox_a,
+                       from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{.source_port = port}, verdict);
+    }
+};
+
+// Or whoever forges addresses would cut a sandbox off.
+TEST_P(PublishedBesideOwnFlows, LeavesTheSandboxAQuarterOfItsQuota) {
+    configure([](network& network) { network.flows_max = 8; });
+    for (std::uint16_t port = 5000; port < 5006; ++port) {
+        expect_verdict(From::uplink, syn_from(port), VERDICT_TO_SANDBOX);
+    }
+    expect_verdict(From::uplink, syn_from(5006), VERDICT_PASS_STACK);
+    expect_own(own_port, VERDICT_TO_WORLD);
+    expect_own(own_port + 1, VERDICT_TO_WORLD);
+    expect_own(own_port + 2, VERDICT_DROP_FLOW_QUOTA);
+}
+
+TEST_P(PublishedBesideOwnFlows, LeavesTheSandboxAQuarterOfItsShareOfWhatIsFree) {
+    configure([](network& network) { network.flows_max = UINT32_MAX; });
+    datapath_->set_usage(host_a, {.flows = CAUSEWAY_FLOWS_DEFAULT / 4 * 3 / 4});
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_PASS_STACK);
+    expect_own(own_port, VERDICT_TO_WORLD);
+}
+
+TEST_P(PublishedBesideOwnFlows, HasTheRateOfNewFlowsForItself) {
+    constexpr std::uint64_t used_up = ~0ULL >> 2;  // for the next hundred years
+    configure([](network& network) { network.flows_per_second = 1000; });
+    datapath_->set_usage(host_a, {.opening = used_up});
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+    expect_own(own_port, VERDICT_DROP_FLOW_RATE);
+    datapath_->set_usage(host_a, {.admitting = used_up});
+    expect_verdict(From::uplink, syn_from(5001), VERDICT_PASS_STACK);
+    expect_own(own_port, VERDICT_TO_WORLD);
+}
+
 TEST_P(Published, BeginsAnewWhenTheLastFlowsAreOver) {
     const Frame datagram = from_world / to_host / UDP{5000, host_port};
     const Frame segment = from_world / to_host / TCP{5000, host_port, ack};
@@ -320,6 +358,7 @@ TEST_P(HairpinOfIPv4, GivesThePacketAnIdentificationOfTheHostsWhenItMayBeFragmen
 }
 
 RUN_IN_EACH_FAMILY(Published);
+RUN_IN_EACH_FAMILY(PublishedBesideOwnFlows);
 RUN_IN_IPV4(PublishedOfIPv4);
 RUN_IN_EACH_FAMILY(Hairpin);
 RUN_IN_IPV4(HairpinOfIPv4);
