@@ -29,7 +29,7 @@ static long try_loopback_port(__u32 step, struct port_search *search)
 	search->error = -EEXIST;
 	search->work->mapping.destination_port = bpf_htons(port);
 	if (bpf_map_lookup_elem(&flows, &search->work->mapping) ||
-	    host_uses(search->skb, search->work, &search->work->mapping))
+	    host_socket_at(search->skb, search->work, &search->work->mapping))
 		return 0;
 	return claim_port(search, bpf_htons(port)) || search->error != -EEXIST;
 }
@@ -54,7 +54,7 @@ __noinline int open_loopback_flow(struct __sk_buff *skb)
 	const struct address *gateway;
 	enum verdict verdict;
 
-	if (!sandbox || !ports || ports->max < ports->min)
+	if (!sandbox || !ports || ports->max < ports->min || is_for_host(skb, work, &work->sent, published))
 		return VERDICT_PASS_STACK;
 	gateway = gateway_of(sandbox, !is_ipv4_mapped(&published->address));
 	prepare_pair(work, &sandbox->link, sandbox->network);

@@ -115,8 +115,8 @@ static __always_inline void admit_peer(struct flow_work *work, const struct netw
 }
 
 /*
- * Claims the world's half of the flow under the port of its mapping. Networks' ranges keep ports apart, but not
- * identifiers: towards a peer that a sandbox of a network without mappings asks under this one, it is another.
+ * Claims the world's half of the flow under the port or identifier of its mapping. Towards a peer that knows another
+ * under it already (the host itself, or a sandbox of a network without mappings) it is another one.
  */
 static __always_inline enum verdict claim_mapped(struct __sk_buff *skb, struct flow_work *work,
 						 const struct network *network, const struct port_range *range)
@@ -139,13 +139,15 @@ static __always_inline enum verdict claim_mapped(struct __sk_buff *skb, struct f
 	work->reply.destination_port = mapping->port;
 	admit_peer(work, network);
 	work->entry.flags = FLOW_MAPPED;
-	error = bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST);
+	error = host_socket_at(skb, work, &work->reply) == HOST_SOCKET_CONVERSES
+			? -EEXIST
+			: bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST);
 	if (!error)
 		return VERDICT_CONTINUE;
 	if (error != -EEXIST)
 		return VERDICT_DROP_TABLE_FULL;
 	work->entry.flags = 0;
-	return is_icmp(work->sent.protocol) ? claim_reply(skb, range) : VERDICT_DROP_NO_PORT;
+	return claim_reply(skb, range);
 }
 
 #endif

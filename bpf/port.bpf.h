@@ -34,23 +34,35 @@ static __always_inline __u32 tuple_of(const struct flow_key *reply, struct bpf_s
 	return sizeof(tuple->ipv4);
 }
 
-/* Would an answer to this port reach a socket of the host's own? */
-static __always_inline bool host_uses(struct __sk_buff *skb, struct flow_work *work, const struct flow_key *reply)
+enum host_socket {
+	HOST_SOCKET_NONE,
+	HOST_SOCKET_LISTENS,   /* to whoever it may be */
+	HOST_SOCKET_CONVERSES, /* with that peer */
+};
+
+/* Which socket of the host's own would an answer to this port reach? */
+static __always_inline enum host_socket host_socket_at(struct __sk_buff *skb, struct flow_work *work,
+						       const struct flow_key *reply)
 {
+	enum host_socket found = HOST_SOCKET_NONE;
 	struct bpf_sock_tuple *tuple = &work->tuple;
 	__u32 size = tuple_of(reply, tuple);
 	struct bpf_sock *socket;
 
-	if (reply->protocol == IPPROTO_TCP)
+	if (reply->protocol == IPPROTO_TCP) {
 		socket = bpf_skc_lookup_tcp(skb, tuple, size, BPF_F_CURRENT_NETNS, 0);
-	else if (reply->protocol == IPPROTO_UDP)
+		if (socket) {
+			found = socket->state == BPF_TCP_LISTEN ? HOST_SOCKET_LISTENS : HOST_SOCKET_CONVERSES;
+			bpf_sk_release(socket);
+		}
+	} else if (reply->protocol == IPPROTO_UDP) {
 		socket = bpf_sk_lookup_udp(skb, tuple, size, BPF_F_CURRENT_NETNS, 0);
-	else
-		return false;
-	if (!socket)
-		return false;
-	bpf_sk_release(socket);
-	return true;
+		if (socket) {
+			found = socket->dst_port ? HOST_SOCKET_CONVERSES : HOST_SOCKET_LISTENS;
+			bpf_sk_release(socket);
+		}
+	}
+	return found;
 }
 
 static __always_inline bool anything_published(void)
@@ -101,14 +113,14 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct flow_work *wo
 
 	if (has_ports(reply->protocol) && is_reserved(bpf_ntohs(reply->destination_port)))
 		return true;
-	return (anything_published() && published_at(work, reply)) || host_uses(skb, work, reply);
+	return (anything_published() && published_at(work, reply)) || host_socket_at(skb, work, reply);
 }
 
 /*
  * From one port to the next that is tried: a prime, so that all are, and not the neighbour, which a sandbox that takes
- * ports in turn has taken too. PORT_STRIDE divides no span but its own.
+ * ports in turn has taken too. Greater than any span, so it divides none; 65,535 steps of it fit into 32 bits.
  */
-#define PORT_STRIDE 65521
+#define PORT_STRIDE 65537
 
 /* Where ports are from. No padding: a verifier before Linux 6.3 takes it for what nobody has written. */
 struct port_range {

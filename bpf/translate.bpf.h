@@ -305,12 +305,24 @@ static __always_inline void set_key_behind(struct flow_key *key, const struct pa
 	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
 }
 
+/*
+ * Whether the packet is for the host itself, though its port is published or mapped: a published one is no listener's
+ * of the host's, but the host may converse from it.
+ */
+static __always_inline bool is_for_host(struct __sk_buff *skb, struct flow_work *work, const struct flow_key *reply,
+					const struct flow *published)
+{
+	enum host_socket found = host_socket_at(skb, work, reply);
+
+	return found == HOST_SOCKET_CONVERSES || (found && published->flags & FLOW_MAPPED);
+}
+
 /* Fills in the entry as the world sends to a published port. PASS_STACK: it is not published there. */
 static __always_inline enum verdict prepare_to_published(const struct packet *packet, struct flow_work *work)
 {
 	const struct flow *published = has_ports(packet->protocol) ? admitted_at(work, &work->reply) : NULL;
 
-	if (!published)
+	if (!published || is_for_host(packet->skb, work, &work->reply, published))
 		return VERDICT_PASS_STACK;
 	work->entry = *published;
 	work->entry.flags = FLOW_FROM_WORLD | (published->flags & FLOW_MAPPED);
@@ -377,7 +389,10 @@ static __noinline enum verdict open_from_world(const struct packet *packet, stru
 static __always_inline bool is_published(const struct packet *packet, struct flow_work *work,
 					 const struct flow_key *reply)
 {
-	return has_ports(packet->protocol) && anything_published() && published_at(work, reply);
+	const struct flow *published =
+		has_ports(packet->protocol) && anything_published() ? published_at(work, reply) : NULL;
+
+	return published && !is_for_host(packet->skb, work, reply, published);
 }
 
 /* Or would be, by a port that is published, if it were well-formed. */

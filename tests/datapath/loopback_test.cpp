@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A sandbox's published port, as the host itself reaches it: taken off `lo`, and its answer brought back there.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-#include <cerrno>
-#include <cstring>
-
 #include "tests/datapath/datapath_fixture.hpp"
+#include "tests/datapath/host_socket.hpp"
 
 namespace causeway::test::loopback_test {
 namespace {
@@ -53,24 +47,6 @@ protected:
     std::size_t published_ = 0;
 };
 
-// A socket of the host's, from an address of its own to a peer.
-UniqueFd socket_between(int type, const address& own, std::uint16_t port, const address& peer,
-                        std::uint16_t peer_port) {
-    const auto name = [](const address& ip, std::uint16_t number) {
-        sockaddr_in6 value{};
-        value.sin6_family = AF_INET6;
-        value.sin6_port = htons(number);
-        std::memcpy(&value.sin6_addr, &ip, sizeof(ip));
-        return value;
-    };
-    UniqueFd fd(socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    const auto local = name(own, port), remote = name(peer, peer_port);
-    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&local), sizeof(local)), 0);
-    const int result = connect(fd.get(), reinterpret_cast<const sockaddr*>(&remote), sizeof(remote));
-    EXPECT_TRUE(result == 0 || errno == EINPROGRESS);
-    return fd;
-}
-
 TEST_P(LoopbackPacket, ReachesTheSandboxUnderTheGatewaysAddressAndComesBack) {
     expect_packet(From::itself, asked(TCP{own_port, host_port}), VERDICT_TO_SANDBOX,
                   at_a / IPv4{.source = ip_gateway, .destination = ip_a} / TCP{seen_port, service});
@@ -104,6 +80,14 @@ TEST_P(LoopbackPacket, IsTheHostsOwnOtherwise) {
     EXPECT_EQ(opened_entries(), 0U);
 }
 
+// It may speak to itself from a port that a sandbox has published.
+TEST_P(LoopbackPacket, IsTheHostsOwnWhenASocketConversesFromThatPort) {
+    HostSocket client(family(), SOCK_DGRAM, ip_uplink, host_port);
+    expect_verdict(From::itself, asked(UDP{own_port + 1, host_port}), VERDICT_TO_SANDBOX);
+    client.connecting(ip_uplink, own_port);
+    expect_verdict(From::itself, asked(UDP{own_port, host_port}), VERDICT_CONTINUE);
+}
+
 TEST_P(LoopbackPacket, IsDroppedWhenTheSandboxCouldNotTakeIt) {
     expect_verdict(From::itself, asked(UDP{own_port, host_port}) / Payload{std::string(1473, 'x')},
                    VERDICT_DROP_TOO_BIG);
@@ -118,10 +102,10 @@ TEST_P(LoopbackPacket, IsDroppedWhenNoPortIsLeft) {
 // Whose answers the sandbox could not tell from those to what comes off lo.
 TEST_P(LoopbackPacket, TakesNoPortFromWhichTheHostSpeaksToThatSandbox) {
     {
-        const auto between = [&](int type) {
-            return socket_between(type, address_of(ip_gateway), seen_port, address_of(ip_a), service);
-        };
-        const UniqueFd connection = between(SOCK_STREAM), datagrams = between(SOCK_DGRAM);
+        HostSocket connection(family(), SOCK_STREAM, ip_gateway, seen_port);
+        HostSocket datagrams(family(), SOCK_DGRAM, ip_gateway, seen_port);
+        connection.connecting(ip_a, service);
+        datagrams.connecting(ip_a, service);
         expect_verdict(From::itself, asked(TCP{own_port, host_port}), VERDICT_DROP_NO_PORT);
         expect_verdict(From::itself, asked(UDP{own_port, host_port}), VERDICT_DROP_NO_PORT);
         EXPECT_EQ(opened_entries(), 0U);

@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "tests/datapath/datapath_fixture.hpp"
+#include "tests/datapath/host_socket.hpp"
 
 namespace causeway::test::mapping_test {
 namespace {
@@ -151,6 +152,47 @@ TEST_P(Identifier, IsAnotherTowardsAPeerThatAnotherNetworksSandboxAsksUnderIt) {
     EXPECT_EQ(seen_of_a(ip_server), seen);
     expect_packet(From::uplink, answer_of(ip_server, seen), VERDICT_TO_SANDBOX,
                   at_a / to(ip_a, ip_server, 49) / ICMP{.type = icmp_echo_reply, .identifier = own});
+}
+
+// A port likewise, whether it is that sandbox or the host itself that speaks to the peer from it.
+class MappedPort : public Identifier {
+protected:
+    std::uint16_t seen_of(From from, const Ethernet& ethernet, Ip source, Ip peer) {
+        return port_in_world(from, ethernet / to(peer, source) / UDP{.source_port = own, .destination_port = 53});
+    }
+    std::uint16_t seen_of_a(Ip peer) { return seen_of(From::sandbox_a, from_a, ip_a, peer); }
+    void expect_another_towards_the_server_alone() {
+        EXPECT_EQ(seen_of_a(ip_server_2), own);
+        const auto seen = seen_of_a(ip_server);
+        expect_of_range(seen);
+        EXPECT_EQ(seen_of_a(ip_server), seen);
+        expect_packet(From::uplink, from_world / to(ip_uplink, ip_server, 50) / UDP{53, seen}, VERDICT_TO_SANDBOX,
+                      at_a / to(ip_a, ip_server, 49) / UDP{53, own});
+    }
+};
+
+TEST_P(MappedPort, IsAnotherTowardsAPeerThatAnotherNetworksSandboxSpeaksToFromIt) {
+    part_b();
+    EXPECT_EQ(seen_of(From::sandbox_b, from_b, ip_b, ip_server), own);
+    expect_another_towards_the_server_alone();
+}
+
+TEST_P(MappedPort, IsAnotherTowardsAPeerThatTheHostSpeaksToFromIt) {
+    HostSocket socket(family(), SOCK_DGRAM, ip_uplink, own);
+    socket.connecting(ip_server, 53);
+    expect_another_towards_the_server_alone();
+}
+
+// What comes for it then may be for either; the host's own is not to suffer from what a sandbox has mapped.
+TEST_P(MappedPort, ThatIsOpenToAllIsTheHostsWhereItListensLater) {
+    map_endpoints(NETWORK_OPEN_TO_ALL);
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    const Frame unasked = from_world / to(ip_uplink, ip_server_2, 50) / UDP{1000, own};
+    {
+        const HostSocket socket(family(), SOCK_DGRAM, {}, own);
+        expect_verdict(From::uplink, unasked, VERDICT_PASS_STACK);
+    }
+    expect_verdict(From::uplink, unasked, VERDICT_TO_SANDBOX);
 }
 
 TEST_P(Identifier, OfAMappingIsNotGivenToAnotherNetworksSandbox) {
@@ -310,6 +352,7 @@ TEST_P(IdentifierOfIPv4, LeavesMalformedQueriesToTheHost) {
 }
 
 RUN_IN_EACH_FAMILY(Identifier);
+RUN_IN_EACH_FAMILY(MappedPort);
 RUN_IN_IPV6(IdentifierOfIPv6);
 RUN_IN_IPV6(MappedPortOfIPv6);
 RUN_IN_IPV4(IdentifierOfIPv4);

@@ -1,74 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which port the world sees: the sandbox's own where nobody else has it, another of the range where somebody has.
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-#include <cerrno>
-#include <cstring>
 #include <set>
-#include <system_error>
 
 #include "tests/datapath/datapath_fixture.hpp"
+#include "tests/datapath/host_socket.hpp"
 
 namespace causeway::test::port_test {
 namespace {
 
 constexpr std::uint16_t own_port = 40000, range_first = 30000, range_last = 60000;  // as the fixture configures it
-
-// An address and port of either family, for the system calls.
-struct SocketAddress {
-    SocketAddress(Family family, Ip ip, std::uint16_t port) {
-        if (family == Family::ipv6) {
-            auto& in6 = reinterpret_cast<sockaddr_in6&>(storage);
-            in6.sin6_family = AF_INET6;
-            std::memcpy(&in6.sin6_addr, ip6_of(ip).bytes.data(), sizeof(in6.sin6_addr));
-            in6.sin6_port = htons(port);
-            return;
-        }
-        auto& in = reinterpret_cast<sockaddr_in&>(storage);
-        in.sin_family = AF_INET;
-        in.sin_addr.s_addr = htonl(ip.value);
-        in.sin_port = htons(port);
-    }
-
-    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-
-    sockaddr_storage storage{};
-};
-
-// A socket of the host's own, in the node's namespace.
-class HostSocket {
-public:
-    HostSocket(Family family, int type, Ip ip, std::uint16_t port)
-        : fd_(socket(family == Family::ipv6 ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
-          family_(family) {
-        const SocketAddress address(family, ip, port);
-        require(bind(fd_.get(), address.get(), sizeof(address.storage)), "bind");
-    }
-
-    HostSocket& listening() {
-        require(listen(fd_.get(), 1), "listen");
-        return *this;
-    }
-
-    HostSocket& connecting(Ip ip, std::uint16_t port) {  // never answered
-        const SocketAddress address(family_, ip, port);
-        if (connect(fd_.get(), address.get(), sizeof(address.storage)) != 0 && errno != EINPROGRESS) {
-            require(-1, "connect");
-        }
-        return *this;
-    }
-
-private:
-    static void require(int result, const char* what) {
-        if (result < 0) {
-            throw std::system_error(errno, std::generic_category(), what);
-        }
-    }
-
-    UniqueFd fd_;
-    Family family_;
-};
 
 Frame tcp_from_a(Ip destination = ip_server, std::uint16_t port = own_port) {
     return from_a / IPv4{.source = ip_a, .destination = destination} / TCP{.source_port = port};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Published ports: the world, other sandboxes and the sandbox itself reach one by the host's address.
 #include "tests/datapath/datapath_fixture.hpp"
+#include "tests/datapath/host_socket.hpp"
 
 namespace causeway::test::published_test {
 namespace {
@@ -229,6 +230,26 @@ TEST_P(Published, BeginsAnewWhenTheLastFlowsAreOver) {
     expect_new_flows(4);
 }
 
+// The kernel gives out such ports, too, for what the host itself begins.
+TEST_P(Published, LeavesTheHostWhatAnswersItsOwnSockets) {
+    HostSocket connection(family(), SOCK_STREAM, ip_uplink, host_port), datagrams(family(), SOCK_DGRAM, {}, host_port);
+    connection.connecting(ip_server, 5000);
+    const auto segment_from = [](std::uint16_t port) { return from_world / to_host / TCP{port, host_port, ack}; };
+    const auto datagram_from = [](std::uint16_t port) { return from_world / to_host / UDP{port, host_port}; };
+    expect_packet(From::uplink, segment_from(5000), VERDICT_PASS_STACK, segment_from(5000));
+    expect_verdict(From::uplink, segment_from(5001), VERDICT_TO_SANDBOX);
+    expect_verdict(From::uplink, datagram_from(5000), VERDICT_TO_SANDBOX);  // it listens, but to whomever
+    datagrams.connecting(ip_server, 5001);
+    expect_packet(From::uplink, datagram_from(5001), VERDICT_PASS_STACK, datagram_from(5001));
+    EXPECT_EQ(opened_entries(), 4U);
+}
+
+TEST_P(Published, IsNoListenersOfTheHosts) {
+    HostSocket listener(family(), SOCK_STREAM, {}, host_port);
+    listener.listening();
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+}
+
 TEST_P(Published, IsNoPortForAnotherFlow) {
     EXPECT_NE(port_in_world(From::sandbox_b,
                             from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{.source_port = host_port}),
@@ -334,6 +355,14 @@ TEST_P(Hairpin, IsDroppedAndAnsweredWhenTheClientHasNoFlowLeft) {
     configure([](network& network) { network.flows_max = 0; });
     expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = ip_uplink} / TCP{own_port, host_port},
                    VERDICT_DROP_FLOW_QUOTA);
+}
+
+TEST_P(Hairpin, LeadsToTheHostWhereASocketConversesWithThatSandbox) {
+    HostSocket connection(family(), SOCK_STREAM, ip_uplink, host_port);
+    connection.connecting(ip_b, 80);
+    expect_verdict(From::sandbox_b,
+                   from_b / IPv4{.source = ip_b, .destination = ip_uplink} / TCP{80, host_port, syn | ack},
+                   VERDICT_TO_HOST);
 }
 
 TEST_P(Hairpin, LeadsToTheHostWhenThePortIsNotPublished) {

@@ -345,6 +345,16 @@ TEST_P(Reserved, AreNeverChosen) {
     expect_verdict(From::sandbox_a, tcp(own_port), VERDICT_DROP_NO_PORT);
 }
 
+// However wide the range is, all of its ports are tried: 65,521 of them, a prime, once had but one step.
+TEST_P(Reserved, LeaveTheLastPortOfAWideRange) {
+    reserve(15, 65534);
+    configure([](network& network) {
+        network.port_min = 15;
+        network.port_max = 65535;
+    });
+    EXPECT_EQ(port_in_world(From::sandbox_a, tcp(own_port)), 65535);
+}
+
 TEST_P(Reserved, AreNoOthersThanThose) {
     reserve(own_port, own_port);
     EXPECT_NE(port_in_world(From::sandbox_a, tcp(own_port)), own_port);

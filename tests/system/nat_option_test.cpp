@@ -221,6 +221,14 @@ TEST_P(PublishedPorts, AreOfOneAddressWhereItIsNamed) {
     EXPECT_FALSE(client_seen({world_.world()}, blue, here(node_address)));
 }
 
+// The kernel may give the node's own sockets such a port too.
+TEST_P(PublishedPorts, LeaveTheNodeWhatItBeginsFromThem) {
+    const auto blue = connect("blue", publishing()), red = connect("red");
+    EXPECT_TRUE(meet(protocol(), {"", {here(node_address), 8080}}, server(53)));
+    EXPECT_TRUE(meet(protocol(), {"", {here("10.0.0.1"), 8080}}, {red.netns, {red.address, 53}}));
+    EXPECT_TRUE(client_seen({world_.world()}, blue, here(node_address))) << "others reach the sandbox";
+}
+
 TEST_P(PublishedPorts, BelongToOneSandboxAndTheSecondIsToldToWhich) {
     const auto blue = connect("blue", publishing());
     const auto netns = world_.add_namespace("red");
