@@ -118,6 +118,8 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 		return VERDICT_DROP_ISOLATED;
 	if (is_fragment(packet) && !packet->dont_fragment) /* all of a packet go one way */
 		packet->segment_length = sandbox->mtu;
+	if (packet->fragment_offset)
+		recall_ports(packet, sandbox->link.ifindex);
 	if (!endpoint)
 		verdict = find_route(packet, sandbox, route);
 	if (verdict == VERDICT_TO_HOST && !parsed)
@@ -343,7 +345,9 @@ __noinline int enter_from_world(struct __sk_buff *skb)
 		return malformed_from_world(&packet, verdict);
 	verdict = translate_to_sandbox(&packet, work);
 	if (verdict == VERDICT_DROP_UNSOLICITED || verdict == VERDICT_DROP_NO_FLOW)
-		return from_world_unasked(&packet, verdict);
+		verdict = from_world_unasked(&packet, verdict);
+	if (verdict == VERDICT_PASS_STACK && is_fragment(&packet))
+		leave_to_host(&packet);
 	if (verdict == VERDICT_DROP_TTL_EXPIRED && answer_world(&packet, verdict))
 		return verdict | ANSWERED;
 	if (!verdict && !work->entry.link.ifindex) /* of a flow of the host's own */
@@ -392,6 +396,8 @@ static __always_inline enum verdict from_stack_ip(struct packet *packet)
 		return VERDICT_PASS_STACK;
 	verdict = parse_ports_of(packet);
 	packet->segment_length = 0; /* it fits: the stack has seen to that */
+	if (packet->fragment_offset)
+		recall_ports(packet, sandbox->link.ifindex);
 	if (!verdict && (!route || find_route(packet, sandbox, route)))
 		verdict = VERDICT_DROP_NO_ROUTE;
 	if (!verdict)

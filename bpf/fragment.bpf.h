@@ -49,16 +49,20 @@ static __always_inline __be32 identification_of_train(__u8 protocol)
 
 static const __u8 empty_train[sizeof(struct fragment_train)]; /* the stack has no room for one */
 
-/* The train of that key; a new one if there is room in the table and in the quota of the slot. */
-static __always_inline struct fragment_train *train_at(const struct fragment_key *key, __u32 slot)
+/*
+ * The train of that key; a new one if there is room in the table and in the quota of the slot. known: it is of a flow
+ * that is there. What the world can send without one takes at most half of the world's, so that answers have the rest.
+ */
+static __always_inline struct fragment_train *train_at(const struct fragment_key *key, __u32 slot, bool known)
 {
+	__u32 most = key->scope ? CAUSEWAY_TRAINS_OF_ONE_MAX : CAUSEWAY_TRAINS_MAX / (known ? 2 : 4);
 	struct fragment_train *train = bpf_map_lookup_elem(&trains, key);
 	struct usage *taken;
 
 	if (train)
 		return train;
 	taken = bpf_map_lookup_elem(&usage, &slot);
-	if (!taken || taken->fragments >= (key->scope ? CAUSEWAY_TRAINS_OF_ONE_MAX : CAUSEWAY_TRAINS_MAX / 2))
+	if (!taken || taken->fragments >= most)
 		return NULL;
 	if (bpf_map_update_elem(&trains, key, empty_train, BPF_NOEXIST))
 		return bpf_map_lookup_elem(&trains, key);
@@ -128,7 +132,7 @@ static __noinline enum verdict join_train(struct packet *packet, __u32 scope, __
 
 	if (packet->protocol == IPPROTO_TCP && packet->fragment_offset < TCP_HEADER_MIN)
 		return VERDICT_DROP_BAD_HEADER;
-	train = train_at(&held.train, slot);
+	train = train_at(&held.train, slot, false);
 	if (!train)
 		return VERDICT_DROP_FRAGMENT;
 	if (!train->known) {
@@ -149,6 +153,19 @@ static __noinline enum verdict join_train(struct packet *packet, __u32 scope, __
 	}
 	take_ports(packet, train);
 	return VERDICT_CONTINUE;
+}
+
+/*
+ * The ports of a later fragment whose first one was seen, before it joins: its route may depend on them. A TCP header
+ * that it would change is no train's.
+ */
+static __noinline void recall_ports(struct packet *packet, __u32 scope)
+{
+	struct fragment_key key = train_key(packet, scope);
+	struct fragment_train *train = bpf_map_lookup_elem(&trains, &key);
+
+	if (train && train->known && (packet->protocol != IPPROTO_TCP || packet->fragment_offset >= TCP_HEADER_MIN))
+		take_ports(packet, train);
 }
 
 struct replay {
@@ -194,18 +211,11 @@ static long replay_held(__u32 step __attribute__((unused)), struct replay *repla
 	return 0;
 }
 
-/*
- * The first fragment, its ports parsed. CONTINUE: those that follow will find them. REPLAYED: some were waiting, and so
- * this one was sent through again, and they behind it.
- */
-static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, __u32 slot)
+/* How many have waited for it, whose places in `held` are free from now on. */
+static __always_inline __u32 make_known(struct fragment_train *train, const struct packet *packet)
 {
-	struct replay replay = {.skb = packet->skb, .key.train = train_key(packet, scope)};
-	struct fragment_train *train = train_at(&replay.key.train, slot);
 	__u32 waiting;
 
-	if (!train)
-		return VERDICT_DROP_FRAGMENT;
 	bpf_spin_lock(&train->lock);
 	train->source_port = packet->ports.source;
 	train->destination_port = packet->ports.destination;
@@ -215,6 +225,22 @@ static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, _
 	waiting = train->held_count;
 	train->held_count = 0;
 	bpf_spin_unlock(&train->lock);
+	return waiting;
+}
+
+/*
+ * The first fragment, its ports parsed. CONTINUE: those that follow will find them. REPLAYED: some were waiting, and so
+ * this one was sent through again, and they behind it.
+ */
+static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, __u32 slot)
+{
+	struct replay replay = {.skb = packet->skb, .key.train = train_key(packet, scope)};
+	struct fragment_train *train = train_at(&replay.key.train, slot, true);
+	__u32 waiting;
+
+	if (!train)
+		return VERDICT_DROP_FRAGMENT;
+	waiting = make_known(train, packet);
 	packet->train = train;
 	if (!waiting)
 		return VERDICT_CONTINUE;
@@ -272,16 +298,34 @@ static __noinline void leave_train(const struct packet *packet, __u32 scope)
 	forget_train(&key, train->slot);
 }
 
-/* --- ageing --- */
-
-static long drop_held(__u32 place, struct replay *expired)
+static long drop_held(__u32 place, struct replay *dropped)
 {
 	if (place >= CAUSEWAY_HELD_OF_ONE_MAX)
 		return 1;
-	expired->key.offset = expired->train->held[place];
-	release_frame(&expired->key, expired->train->slot);
+	dropped->key.offset = dropped->train->held[place];
+	release_frame(&dropped->key, dropped->train->slot);
 	return 0;
 }
+
+/*
+ * A fragment of the world's for the host itself, whose stack waits for the others, and has those that came before the
+ * first. The others behind it are known for the host's, and so wait nowhere.
+ */
+static __noinline void leave_to_host(struct packet *packet)
+{
+	struct replay dropped = {.key.train = train_key(packet, 0)};
+
+	if (!packet->fragment_offset && !packet->train) {
+		packet->train = train_at(&dropped.key.train, CAUSEWAY_WORLD_SLOT, false);
+		if (!packet->train)
+			return;
+		dropped.train = packet->train;
+		bpf_loop(make_known(packet->train, packet), drop_held, &dropped, 0);
+	}
+	leave_train(packet, 0);
+}
+
+/* --- ageing --- */
 
 static long age_train(void *map __attribute__((unused)), const struct fragment_key *key, struct fragment_train *train,
 		      const __u64 *now)

@@ -163,13 +163,29 @@ TEST_P(Fragments, AreTheHostsWhenTheFirstWasNotSeenAndTheyAreForIt) {
     }
     EXPECT_EQ(datapath_->held_fragments(), frames.size() - 1);
     expect_packet(From::uplink, frames[0], VERDICT_PASS_STACK, frames[0]);
+    EXPECT_EQ(datapath_->held_fragments(), 0U);
+    EXPECT_EQ(datapath_->usage_of(CAUSEWAY_WORLD_SLOT).held, 0U);
 }
 
 TEST_P(Fragments, AreTheHostsWhenItIsTheirReceiver) {
     const auto frames = fragments_of(from_world / answered / UDP{53, 55555} / text, 32);
     for (const Frame& frame : frames) {
         expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
+        EXPECT_EQ(datapath_->held_fragments(), 0U);
     }
+    expect_nothing_left();
+}
+
+// Whoever sends the host as many as there is room for, be they forged, takes nothing of what answers need.
+TEST_P(Fragments, ReachTheSandboxHoweverManyTheHostIsSent) {
+    expect_verdict(From::sandbox_a, from_a / asked / UDP{inside, 53}, VERDICT_TO_WORLD);
+    for (std::uint16_t i = 0; i < CAUSEWAY_TRAINS_MAX; ++i) {
+        const Frame frame = i % 2 == 0 ? fragments_of(from_world / answered / UDP{53, 55555} / text, 32, i)[0]
+                                       : fragments_of(from_world / answered / UDP{53, 55555} / text, 32, i)[1];
+        datapath_->run(Program::from_uplink, bytes_of(frame), {.ifindex = uplink_device});
+    }
+    expect_each(From::uplink, fragments_of(from_world / answered / UDP{53, outside} / text, 32), VERDICT_TO_SANDBOX,
+                fragments_of(at_a / delivered / UDP{53, inside} / text, 32));
 }
 
 // RFC 1858: one that begins in the TCP header could change the ports or flags of the first.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way to the world is the host's own: its routes, its rules, its source addresses, its MTU.
 #include "tests/datapath/datapath_fixture.hpp"
+#include "tests/datapath/fragments.hpp"
 
 namespace causeway::test::route_test {
 namespace {
@@ -80,6 +81,24 @@ TEST_P(Route, NamesItsOwnSourceWhenARuleChoosesItByThePort) {
     const TCP mail{.destination_port = 25};
     expect_packet(From::sandbox_a, from_a / a_to(ip_server) / mail, VERDICT_TO_WORLD,
                   from_a / IPv4{.source = "203.0.113.7"_ip, .destination = ip_server, .ttl = 63} / mail);
+}
+
+// Fragments behind the first have no ports of their own to choose by.
+TEST_P(Route, IsThatOfTheFirstFragmentForThoseBehindIt) {
+    run_ip(
+        "route del default\n"
+        "rule add ipproto udp dport 53 lookup 100\n"
+        "route add default via 203.0.113.254 dev up0 table 100\n");
+    IPv4 ip = a_to(ip_server);
+    ip.dont_fragment = false;
+    const Frame whole = from_a / ip / UDP{1000, 53} / Payload{std::string(90, 'x')};
+    for (const Frame& frame : fragments_of(whole, 32)) {
+        expect_verdict(From::sandbox_a, frame, VERDICT_TO_WORLD);
+    }
+    for (const Frame& frame : fragments_of(whole, 32, 0x7777)) {  // as the host's stack cuts it up
+        expect_verdict(From::forwarder, frame, VERDICT_PASS_TRANSLATED);
+    }
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_HOST);  // which says that it has none
 }
 
 // CONFIG_IPV6_SUBTREES.
