@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 
+#include "admit.bpf.h"
 #include "answer.bpf.h"
 #include "arp.bpf.h"
 #include "deliver.bpf.h"
@@ -23,6 +24,7 @@
 #include "route.bpf.h"
 #include "shaper.bpf.h"
 #include "translate.bpf.h"
+#include "translate_error.bpf.h"
 #include "verdict.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

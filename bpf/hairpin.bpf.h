@@ -7,8 +7,9 @@
 #ifndef CAUSEWAY_HAIRPIN_BPF_H
 #define CAUSEWAY_HAIRPIN_BPF_H
 
+#include "admit.bpf.h"
 #include "deliver.bpf.h"
-#include "translate.bpf.h"
+#include "translate_error.bpf.h"
 
 /* Ports are known: of a fragment, once it has joined its train. */
 static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
