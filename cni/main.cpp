@@ -15,7 +15,7 @@ namespace {
 
 std::string read_all(int fd) {
     std::string text;
-    std::array<char, 16384> buffer{};
+    std::array<char, 4096> buffer{};
     for (;;) {
         const auto got = read(fd, buffer.data(), buffer.size());
         if (got > 0) {
