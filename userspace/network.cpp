@@ -463,7 +463,7 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
         return std::nullopt;
     }
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
-    TRY(attach_uplinks(datapath, uplinks, spec));
+    TRY(attach_uplinks(datapath, netlink, uplinks, spec));
     Network network = *present;
     network.mtu = TRY(mtu_for(spec, uplinks));
     network.gso_max_size = spec.gso_max_size;
@@ -494,7 +494,7 @@ std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& ne
     if (spec.nat.mapping == Mapping::endpoint_independent) {
         TRY(datapath.publishing.put(0, 1, "that ports are open to the world"));
     }
-    TRY(attach_uplinks(datapath, uplinks, spec));
+    TRY(attach_uplinks(datapath, netlink, uplinks, spec));
     network.device = TRY(netlink.link_named(spec.device));
     return network;
 }

@@ -138,6 +138,7 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
             datapath && TRY(has_sandboxes(*datapath, spec.name)) ? Code::unavailable_limited : Code::unavailable,
             uplinks.error().message, uplinks.error().details);
     }
+    TRY(refuse_too_many(datapath ? &*datapath : nullptr, netlink, *uplinks));
     const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
     Remarks remarks;
     if (spec.has(FAMILY_IPV4)) {

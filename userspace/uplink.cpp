@@ -101,6 +101,43 @@ std::expected<std::vector<std::uint32_t>, Error> recorded(const Datapath& datapa
     return uplinks;
 }
 
+std::expected<std::vector<std::uint32_t>, Error> recorded_of_devices_gone(const Datapath& datapath, Netlink& netlink) {
+    std::vector<std::uint32_t> gone;
+    for (const auto ifindex : TRY(recorded(datapath))) {
+        const auto link = netlink.link_at(ifindex);
+        if (!link && link.error().number != ENODEV) {
+            return std::unexpected(link.error());
+        }
+        if (!link) {
+            gone.push_back(ifindex);
+        }
+    }
+    return gone;
+}
+
+std::unexpected<Error> no_room_for_uplink(const Link& link) {
+    return fail(Code::exhausted,
+                "record the uplink " + link.name + ": there is room for " + std::to_string(CAUSEWAY_UPLINKS_MAX) +
+                    " devices that lead to the world, and all is taken",
+                "\"uplinks\" in the configuration names those that are meant; what is recorded is forgotten when the "
+                "device goes, or with the last sandbox of the host");
+}
+
+// Programs went with their devices, so that only records are left of them.
+std::expected<void, Error> record_uplink(const Datapath& datapath, Netlink& netlink, const Link& link,
+                                         const uplink& entry) {
+    const std::string what = "the uplink " + link.name;
+    auto put = datapath.uplinks.put(link.ifindex, entry, what);
+    if (put || put.error().number != E2BIG) {
+        return put;
+    }
+    for (const auto ifindex : TRY(recorded_of_devices_gone(datapath, netlink))) {
+        TRY(datapath.uplinks.erase(ifindex, "an uplink that is gone"));
+    }
+    put = datapath.uplinks.put(link.ifindex, entry, what);
+    return !put && put.error().number == E2BIG ? no_room_for_uplink(link) : put;
+}
+
 }  // namespace
 
 std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const NetworkSpec& spec,
@@ -109,27 +146,43 @@ std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const N
 }
 
 // The record before the program, so that whoever removes the networks finds all that was attached.
-std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks,
-                                          const NetworkSpec& spec) {
+std::expected<void, Error> attach_uplinks(const Datapath& datapath, Netlink& netlink,
+                                          const std::vector<Uplink>& uplinks, const NetworkSpec& spec) {
     for (const auto& [link, addresses, temporary] : uplinks) {
         const auto present = datapath.uplinks.find(link.ifindex);
-        uplink record = present.value_or(uplink{});
+        uplink entry = present.value_or(uplink{});
         for (const auto family : families) {
             if (spec.has(family)) {
-                record.address[family] = addresses[family].raw();
+                entry.address[family] = addresses[family].raw();
             }
         }
         if (spec.has(FAMILY_IPV6)) {
-            record.flags = temporary ? std::uint32_t{UPLINK_TEMPORARY} : 0U;
+            entry.flags = temporary ? std::uint32_t{UPLINK_TEMPORARY} : 0U;
         }
-        if (!present || std::memcmp(&record, &*present, sizeof(record)) != 0) {
-            TRY(datapath.uplinks.put(link.ifindex, record, "the uplink " + link.name));
+        if (!present || std::memcmp(&entry, &*present, sizeof(entry)) != 0) {
+            TRY(record_uplink(datapath, netlink, link, entry));
         }
         for (const auto& [direction, program] : uplink_programs(datapath)) {
             TRY(attach(datapath.uplink_hook, link.ifindex, direction, program, link.name));
         }
     }
     return {};
+}
+
+std::expected<void, Error> refuse_too_many(const Datapath* datapath, Netlink& netlink,
+                                           const std::vector<Link>& uplinks) {
+    const auto known = datapath != nullptr ? TRY(recorded(*datapath)) : std::vector<std::uint32_t>{};
+    std::vector<Link> fresh;
+    for (const auto& link : uplinks) {
+        if (std::ranges::find(known, link.ifindex) == known.end()) {
+            fresh.push_back(link);
+        }
+    }
+    std::size_t room = CAUSEWAY_UPLINKS_MAX - known.size();
+    if (fresh.size() > room && datapath != nullptr) {
+        room += TRY(recorded_of_devices_gone(*datapath, netlink)).size();
+    }
+    return fresh.size() > room ? no_room_for_uplink(fresh[room]) : std::expected<void, Error>{};
 }
 
 std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink) {

@@ -22,9 +22,14 @@ struct Uplink {
 std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const NetworkSpec& spec,
                                                        const std::vector<Network>& networks);
 
-// Records them and attaches the programs. What is recorded of families that the spec does not have stays.
-std::expected<void, Error> attach_uplinks(const Datapath& datapath, const std::vector<Uplink>& uplinks,
-                                          const NetworkSpec& spec);
+// Records them and attaches the programs. What is recorded of families that the spec does not have stays. Where there
+// is no room, the records of devices that are gone make some. Code::exhausted: there is none for those that are left.
+std::expected<void, Error> attach_uplinks(const Datapath& datapath, Netlink& netlink,
+                                          const std::vector<Uplink>& uplinks, const NetworkSpec& spec);
+
+// Whether attach_uplinks would find room for all of them; changes nothing. datapath: null when none is loaded.
+std::expected<void, Error> refuse_too_many(const Datapath* datapath, Netlink& netlink,
+                                           const std::vector<Link>& uplinks);
 
 // Code::check_failed names the program that is missing, and where.
 std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink);

@@ -22,7 +22,7 @@
 #define CAUSEWAY_NETWORKS_MAX 64         /* networks, and so gateway devices, on one host */
 #define CAUSEWAY_SUBNETS_MAX 8           /* subnets of one network */
 #define CAUSEWAY_ADDRESSES_MAX 8         /* addresses of one sandbox's interface, of all families */
-#define CAUSEWAY_UPLINKS_MAX 64          /* devices that lead to the world */
+#define CAUSEWAY_UPLINKS_MAX 256         /* devices that lead to the world */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
 #define CAUSEWAY_PUBLISHED_PLACES 4096   /* of published_ports: a port's place is its remainder */
 #define CAUSEWAY_SANDBOXES_MAX 65536     /* that table_sizes.sandboxes may ask for */

@@ -173,4 +173,14 @@ void take_addresses(const std::string& first, int count) {
     }
 }
 
+void record_uplinks(const std::vector<std::uint32_t>& ifindexes) {
+    const Map opened("uplinks");
+    const uplink entry{};
+    for (const auto ifindex : ifindexes) {
+        if (bpf_map_update_elem(opened.fd(), &ifindex, &entry, BPF_ANY) != 0 && errno != E2BIG) {
+            opened.fail("record an uplink in");
+        }
+    }
+}
+
 }  // namespace causeway::test

@@ -26,4 +26,7 @@ std::string lasting_entries();
 // Addresses from `first` on, taken by sandboxes of which nothing else is there.
 void take_addresses(const std::string& first, int count);
 
+// Records of uplinks with these indexes, as many as there is room for.
+void record_uplinks(const std::vector<std::uint32_t>& ifindexes);
+
 }  // namespace causeway::test

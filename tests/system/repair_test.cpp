@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator breaks by accident, and a kill leaves behind, is whole again after the next ADD.
 #include <gmock/gmock.h>
+#include <net/if.h>
 #include <sys/mount.h>
 
 #include <filesystem>
+#include <numeric>
 
+#include <causeway/abi.h>
+
+#include "tests/system/entries.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -14,6 +19,7 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 class Repair : public EachFamily {
 protected:
@@ -23,6 +29,16 @@ protected:
         EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, service)) << sandbox.id;
         EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, outside)) << sandbox.id;
         EXPECT_TRUE(meet(Protocol::tcp, {""}, {sandbox.netns, {sandbox.address, 80}})) << sandbox.id;
+    }
+    Answer status() const { return answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}); }
+    void add_bridge() const {
+        ip({"link", "add", "job0", "type", "bridge"});
+        ip_here({"addr", "add", "192.0.2.1/24", "dev", "job0", "nodad"});
+    }
+    static std::vector<std::uint32_t> indexes_from(std::uint32_t first) {
+        std::vector<std::uint32_t> indexes(CAUSEWAY_UPLINKS_MAX);
+        std::iota(indexes.begin(), indexes.end(), first);
+        return indexes;
     }
 };
 class RepairOnce : public Repair {};  // what has no family
@@ -102,6 +118,39 @@ TEST_P(Repair, FollowsAnUplinkThatHasAnotherAddress) {
         EXPECT_TRUE(meeting) << sandbox.id;
         EXPECT_EQ(meeting.seen.address, here("203.0.113.77"));
     }
+}
+
+// As on a host that makes a bridge for each job, and removes it afterwards.
+TEST_P(Repair, ForgetsUplinksThatAreGoneWhenThereIsNoRoomForAnother) {
+    const auto blue = connect("blue");
+    record_uplinks(indexes_from(1'000'000));
+    ASSERT_EQ(keys_of("uplinks").size(), std::size_t{CAUSEWAY_UPLINKS_MAX});
+    add_bridge();
+    EXPECT_TRUE(succeeded(status()));
+    const auto red = connect("red");
+    EXPECT_THAT(programs_on("job0", Direction::ingress), ElementsAre("from_uplink"));
+    EXPECT_EQ(keys_of("uplinks"), (std::set{key_of_device("up0"), key_of_device("job0")}));
+    expect_connected(blue);
+    expect_connected(red);
+}
+
+TEST_P(Repair, SaysSoWhereThereAreMoreUplinksThanThereIsRoomFor) {
+    const auto blue = connect("blue");
+    std::string devices;
+    for (int i = 0; i < CAUSEWAY_UPLINKS_MAX; ++i) {
+        devices += "link add many" + std::to_string(i) + " type bridge\n";
+    }
+    must_run({"ip", "-batch", "-"}, {.stdin_text = devices});
+    record_uplinks(indexes_from(if_nametoindex("many0")));
+    add_bridge();
+    const auto netns = world_.add_namespace("red");
+    const std::vector<std::string> words{"uplink job0", "room for 256 devices"};
+    const auto answer = add("red", netns);
+    EXPECT_TRUE(refused(answer, 101, words));
+    EXPECT_THAT(answer.json.value("details", ""), HasSubstr("\"uplinks\" in the configuration"));
+    EXPECT_TRUE(refused(status(), 50, words));
+    EXPECT_TRUE(succeeded(add("red", netns, configuration({{"uplinks", {"up0"}}}))));
+    expect_connected(blue);
 }
 
 TEST_P(Repair, TakesTheNewSettingsOfAConfiguration) {
