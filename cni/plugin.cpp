@@ -88,7 +88,7 @@ std::expected<Json, Error> check(const Request& request, const NetConf& conf) {
         return fail(Code::invalid_configuration, "prevResult: missing: CHECK compares with it");
     }
     const auto expected = TRY(expected_from(*conf.previous_result, request.interface, request.netns));
-    TRY(verify(id_of(request), request.netns, expected));
+    TRY(verify(id_of(request), request.netns, conf.network.uplinks, expected));
     if (conf.delegated_ipam) {
         TRY(call_delegate("CHECK", request, conf));
     }

@@ -84,17 +84,30 @@ Remarks remarks_on_advertisements(const std::vector<Link>& uplinks) {
     return remarks;
 }
 
-Remarks remarks_on_network(const Datapath& datapath, Netlink& netlink, const std::vector<Network>& networks,
-                           const NetworkSpec& spec) {
+// What is found missing is worth a remark; what can't be asked is an error.
+template <typename Found>
+std::expected<void, Error> remark_on(const std::expected<Found, Error>& found, const std::string& remedy,
+                                     Remarks& remarks) {
+    if (found) {
+        return {};
+    }
+    if (found.error().code != Code::check_failed) {
+        return std::unexpected(found.error());
+    }
+    remarks.push_back(found.error().message + "; " + remedy);
+    return {};
+}
+
+std::expected<Remarks, Error> remarks_on_network(const Datapath& datapath, Netlink& netlink,
+                                                 const std::vector<Network>& networks, const NetworkSpec& spec) {
     Remarks remarks;
     for (const auto& network : networks) {
-        const auto device = verify_device(datapath, netlink, network.record);
-        if (spec.device == network.record.device && !device) {
-            remarks.push_back(device.error().message + "; the next ADD makes it whole");
+        const auto& record = network.record;
+        if (spec.device == record.device) {
+            TRY(remark_on(verify_device(datapath, netlink, record), "the next ADD makes it whole", remarks));
+            TRY(remark_on(verify_uplinks(datapath, netlink, spec.uplinks, record), "the next ADD attaches it",
+                          remarks));
         }
-    }
-    if (const auto uplinks = verify_uplinks(datapath, netlink); !uplinks) {
-        remarks.push_back(uplinks.error().message + "; the next ADD attaches it");
     }
     return remarks;
 }
@@ -152,7 +165,7 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
         remarks.emplace_back("there is no uplink: sandboxes can't reach the world");
     }
     if (datapath) {
-        append(remarks, remarks_on_network(*datapath, netlink, networks, spec));
+        append(remarks, TRY(remarks_on_network(*datapath, netlink, networks, spec)));
         append(remarks, TRY(remarks_on_orphans(lock, netlink)));
         for (const auto& set : spec.ranges) {
             const auto counts = TRY(vacancy(*datapath, set, spec.rest != 0));

@@ -115,6 +115,17 @@ std::expected<std::vector<std::uint32_t>, Error> recorded_of_devices_gone(const 
     return gone;
 }
 
+// Its families are those that the network has: a configuration whose addresses another plugin gives names none.
+NetworkSpec as_recorded(const network& record, const std::vector<std::string>& names) {
+    NetworkSpec spec{.uplinks = names};
+    for (const auto& subnet : record.subnets) {
+        if (subnet.prefix_length != 0) {
+            spec.ranges.push_back({Range{.gateway = Address(subnet.gateway)}});
+        }
+    }
+    return spec;
+}
+
 std::unexpected<Error> no_room_for_uplink(const Link& link) {
     return fail(Code::exhausted,
                 "record the uplink " + link.name + ": there is room for " + std::to_string(CAUSEWAY_UPLINKS_MAX) +
@@ -185,17 +196,19 @@ std::expected<void, Error> refuse_too_many(const Datapath* datapath, Netlink& ne
     return fresh.size() > room ? no_room_for_uplink(fresh[room]) : std::expected<void, Error>{};
 }
 
-std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink) {
-    for (const auto ifindex : TRY(recorded(datapath))) {
-        const auto link = netlink.link_at(ifindex);
-        if (!link) {
-            continue;
+std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink,
+                                          const std::vector<std::string>& names, const network& record) {
+    const auto networks = TRY(list_networks(datapath));
+    for (const auto& [link, addresses, temporary] : TRY(find_uplinks(netlink, as_recorded(record, names), networks))) {
+        if (!TRY(datapath.uplinks.look_up(link.ifindex))) {
+            return fail(Code::check_failed,
+                        "the uplink " + link.name + " has come since the last ADD: it has no record and no programs");
         }
         for (const auto& [direction, program] : uplink_programs(datapath)) {
-            if (!TRY(attached(datapath.uplink_hook, ifindex, direction, program, link->name))) {
+            if (!TRY(attached(datapath.uplink_hook, link.ifindex, direction, program, link.name))) {
                 return fail(Code::check_failed, std::string("the program ") +
                                                     (direction == Direction::ingress ? "from_uplink" : "from_stack") +
-                                                    " is not attached to the uplink " + link->name);
+                                                    " is not attached to the uplink " + link.name);
             }
         }
     }

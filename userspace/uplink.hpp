@@ -4,6 +4,7 @@
 
 #include <array>
 #include <expected>
+#include <string>
 #include <vector>
 
 #include "userspace/network.hpp"
@@ -31,8 +32,10 @@ std::expected<void, Error> attach_uplinks(const Datapath& datapath, Netlink& net
 std::expected<void, Error> refuse_too_many(const Datapath* datapath, Netlink& netlink,
                                            const std::vector<Link>& uplinks);
 
-// Code::check_failed names the program that is missing, and where.
-std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink);
+// Those that there are now for a network, by the names that its configuration has, as in NetworkSpec.
+// Code::check_failed names the one without a record, or the program that is missing, and where.
+std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink,
+                                          const std::vector<std::string>& names, const network& record);
 
 // All of them, and their records.
 std::expected<void, Error> detach_uplinks(const Datapath& datapath);

@@ -212,7 +212,8 @@ std::expected<void, Error> verify_inside(const SandboxId& id, const std::string&
 
 }  // namespace
 
-std::expected<void, Error> verify(const SandboxId& id, const std::string& netns, const Expected& expected) {
+std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
+                                  const std::vector<std::string>& uplinks, const Expected& expected) {
     const auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
     auto netlink = TRY(Netlink::open());
     const auto datapath = Datapath::open();
@@ -232,7 +233,7 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     TRY(verify_publications(*datapath, *record));
     TRY(verify_queue(netlink, *record, &Queues::host_end, std::string("the host end ") + record->host_end));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
-    TRY(verify_uplinks(*datapath, netlink));
+    TRY(verify_uplinks(*datapath, netlink, uplinks, *network));
     const auto identity = datapath->sandboxes.find(record->ifindex).value_or(sandbox{});
     if ((record->flags & ATTACHMENT_BARE) != 0) {
         return require(!expected.mac || *expected.mac == mac_of(identity.link.mac),

@@ -62,6 +62,25 @@ TEST_P(HostLocal, IsCheckedToo) {
     EXPECT_FALSE(answer_to(check).ok());
 }
 
+// What families the network has, only an ADD is told: CHECK and STATUS know it from what is there.
+TEST_P(HostLocal, LeavesDevicesOfTheOtherFamilyOutOfTheUplinks) {
+    const auto blue = connect("blue", host_local_configuration());
+    ip({"link", "add", "other0", "type", "bridge"});
+    const bool ipv6 = family() == Family::ipv6;
+    ip({"addr", "add", ipv6 ? "192.0.2.1/24" : "2001:db8:2::1/64", "dev", "other0", "nodad"});
+    ip({"link", "set", "other0", "up"});
+    EXPECT_TRUE(succeeded(answer_to({.command = "CHECK",
+                                     .id = "blue",
+                                     .netns = blue.netns,
+                                     .conf = host_local_configuration({{"prevResult", blue.reply}})})));
+    const auto status = answer_to({.command = "STATUS",
+                                   .id = "",
+                                   .netns = "",
+                                   .conf = host_local_configuration({{"cniVersion", "1.1.0"}}),
+                                   .interface = ""});
+    EXPECT_THAT(status.text, testing::Not(HasSubstr("other0")));
+}
+
 TEST_P(HostLocal, GivesItsLeaseBackAtADelWithoutANamespace) {
     connect("blue", host_local_configuration());
     world_.remove_namespace("blue");

@@ -30,6 +30,11 @@ protected:
         EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, outside)) << sandbox.id;
         EXPECT_TRUE(meet(Protocol::tcp, {""}, {sandbox.netns, {sandbox.address, 80}})) << sandbox.id;
     }
+    Answer check(const Sandbox& sandbox) const {
+        auto conf = configuration();
+        conf["prevResult"] = sandbox.reply;
+        return answer_to({.command = "CHECK", .id = sandbox.id, .netns = sandbox.netns, .conf = conf});
+    }
     Answer status() const { return answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}); }
     void add_bridge() const {
         ip({"link", "add", "job0", "type", "bridge"});
@@ -94,6 +99,7 @@ TEST_P(Repair, GivesTheGatewayDeviceItsAddressAgain) {
 TEST_P(Repair, FollowsAnUplinkThatWasMadeAnew) {
     const auto blue = connect("blue");
     ip({"link", "del", "up0"});
+    EXPECT_TRUE(succeeded(check(blue))) << "one that is gone is no fault of causeway's";
     ip({"link", "add", "up0", "type", "veth", "peer", "name", "dn0", "netns", "world"});
     ip_here({"addr", "add", "203.0.113.1/24", "dev", "up0", "nodad"});
     ip({"link", "set", "up0", "up"});
@@ -101,7 +107,11 @@ TEST_P(Repair, FollowsAnUplinkThatWasMadeAnew) {
     ip({"link", "set", "dn0", "up"}, world_.world());
     ASSERT_TRUE(eventually([&] { return !ip_json_here({"route", "show", "table", "local", node_address}).empty(); }));
     ip_here({"route", "add", "default", "via", world_address});
+    EXPECT_TRUE(refused(check(blue), 103, {"uplink up0", "no record"}));
+    EXPECT_THAT(status().text, HasSubstr("uplink up0 has come since the last ADD"));
     const auto red = connect("red");
+    EXPECT_TRUE(succeeded(check(blue)));
+    EXPECT_EQ(status().text, "");
     expect_connected(blue);
     expect_connected(red);
 }
