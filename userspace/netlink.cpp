@@ -141,11 +141,14 @@ std::expected<std::vector<LinkAddress>, Error> Netlink::local_addresses(int fami
     return found;
 }
 
-std::expected<std::vector<Route>, Error> Netlink::routes(int family) {
+std::expected<std::vector<Route>, Error> Netlink::routes(int family, std::uint32_t ifindex) {
     Batch::Message message;
     auto& request = message.start(RTM_GETROUTE, NLM_F_DUMP);
     auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
     info->rtm_family = static_cast<std::uint8_t>(family);
+    if (ifindex != 0) {
+        mnl_attr_put_u32(&request, RTA_OIF, ifindex);
+    }
     std::vector<Route> found;
     TRY(exchange(request, "list routes", [&](const nlmsghdr& reply) {
         if (static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply))->rtm_type == RTN_UNICAST) {
@@ -335,8 +338,9 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
             }
             answered++;
             const auto* ack = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(reply));
-            if (ack->error != 0 && !error) {
-                error = refused(-ack->error, batch.messages_.at(reply->nlmsg_seq - first).step, *reply);
+            const auto& message = batch.messages_.at(reply->nlmsg_seq - first);
+            if (ack->error != 0 && -ack->error != message.expected && !error) {
+                error = refused(-ack->error, message.step, *reply);
             }
         }
     }

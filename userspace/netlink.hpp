@@ -85,6 +85,9 @@ public:
     void remove_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
     void add_route(const Route& route, std::string step);
     void remove_route(const Route& route, std::string step);
+    // The route to its subnet that the kernel makes for an address of a link's, as it makes it, so that it goes with
+    // the address. There already: no error, and nothing changes.
+    void add_connected_route(std::uint32_t ifindex, const Prefix& own, std::string step);
     // A neighbour whose MAC is known for good: nobody asks for it, and it is not among those that the kernel counts for
     // all namespaces of a host together, and of which 1,024 are too many (net.ipv4.neigh.default.gc_thresh3, and
     // IPv6's).
@@ -115,7 +118,8 @@ public:
     // The addresses that this namespace has, and where: from its table of local routes, so that it costs nothing for
     // devices without one, of which there are many. Not their scope or prefix length: 32 or 128.
     std::expected<std::vector<LinkAddress>, Error> local_addresses(int family);
-    std::expected<std::vector<Route>, Error> routes(int family);  // unicast, of every table
+    // Unicast, of every table; by that device, or by any (0).
+    std::expected<std::vector<Route>, Error> routes(int family, std::uint32_t ifindex = 0);
     std::expected<std::vector<Link>, Error> links();
     // How this namespace numbers another one; none where it never had to.
     std::expected<std::optional<std::int32_t>, Error> number_of(const Netns& netns);

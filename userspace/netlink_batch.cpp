@@ -11,6 +11,7 @@
 #include <linux/pkt_sched.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "userspace/netlink_message.hpp"
 
@@ -116,6 +117,22 @@ void Batch::add_route(const Route& route, std::string step) {
 
 void Batch::remove_route(const Route& route, std::string step) {
     put_route(messages_.emplace_back(std::move(step)).start(RTM_DELROUTE, NLM_F_ACK), route);
+}
+
+// Without NLM_F_EXCL: an equal one is refused all the same, and IPv4's goes before another one to that subnet that has
+// taken its place.
+void Batch::add_connected_route(std::uint32_t ifindex, const Prefix& own, std::string step) {
+    constexpr std::uint32_t metric_of_ipv6 = 256;  // IP6_RT_PRIO_ADDRCONF
+    auto& message = messages_.emplace_back(std::move(step));
+    message.expected = EEXIST;
+    auto& request = message.start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE);
+    put_route(request, {.destination = own, .ifindex = ifindex});
+    static_cast<rtmsg*>(mnl_nlmsg_get_payload(&request))->rtm_protocol = RTPROT_KERNEL;
+    if (own.address.is_ipv4()) {
+        put_address(request, RTA_PREFSRC, own.address);
+    } else {
+        mnl_attr_put_u32(&request, RTA_PRIORITY, metric_of_ipv6);
+    }
 }
 
 void Batch::add_neighbour(std::uint32_t ifindex, const Address& address, const Mac& mac, std::string step) {

@@ -22,6 +22,7 @@ using Replies = std::array<char, reply_size>;
 
 struct Batch::Message {
     std::string step;
+    int expected = 0;  // errno that is no failure
     std::vector<char> bytes = std::vector<char>(message_size);
 
     nlmsghdr& start(std::uint16_t type, std::uint16_t flags) {

@@ -423,6 +423,12 @@ std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netl
     if (!link || !link->up) {
         return fail(Code::check_failed, "the gateway device " + device + " is gone or not up");
     }
+    if (!link->forwards_ipv4) {
+        return fail(Code::check_failed, "net.ipv4.conf." + device + ".forwarding is 0");
+    }
+    if (!link->forwards_ipv6 && has_subnets(record, FAMILY_IPV6)) {
+        return fail(Code::check_failed, "net.ipv6.conf." + device + ".forwarding is 0");
+    }
     if (!TRY(attached(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device))) {
         return fail(Code::check_failed, "the program from_host is not attached to " + device);
     }
@@ -433,6 +439,32 @@ std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netl
         }
     }
     return *link;
+}
+
+std::expected<void, Error> verify_host_routes(Netlink& netlink, const network& record) {
+    std::vector<Route> routes;
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        if (has_subnets(record, family)) {
+            std::ranges::move(TRY(netlink.routes(family == FAMILY_IPV4 ? AF_INET : AF_INET6, record.ifindex)),
+                              std::back_inserter(routes));
+        }
+    }
+    for (const auto& gateway : gateways_of(record)) {
+        const Prefix whole{gateway.first(), gateway.length};
+        if (std::ranges::find(routes, whole, &Route::destination) == routes.end()) {
+            return fail(Code::check_failed,
+                        "the host's route to " + whole.text() + " by " + std::string(record.device) + " is gone");
+        }
+    }
+    return {};
+}
+
+void restore_host_routes(const network& record, Batch& batch) {
+    for (const auto& gateway : gateways_of(record)) {
+        batch.add_connected_route(record.ifindex, gateway,
+                                  "add the host's route to " + Prefix{gateway.first(), gateway.length}.text() + " by " +
+                                      std::string(record.device));
+    }
 }
 
 std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, Netlink& netlink,

@@ -82,8 +82,13 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
 std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
                                            bool* created);
 
-// The gateway device, with all that belongs to it. Code::check_failed names what is missing.
+// The gateway device, with all that belongs to it but the routes. Code::check_failed names what is missing.
 std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
+
+// The host's routes to its subnets by the gateway device. The kernel makes them; find_network does not ask, since each
+// ADD makes again what is missing: with what it asks for anyway, so that it costs no request.
+std::expected<void, Error> verify_host_routes(Netlink& netlink, const network& record);
+void restore_host_routes(const network& record, Batch& batch);
 
 // Whether make_network would take the spec; changes nothing. What would be its uplinks. datapath: null when none is
 // loaded.

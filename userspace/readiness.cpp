@@ -105,6 +105,7 @@ std::expected<Remarks, Error> remarks_on_network(const Datapath& datapath, Netli
         const auto& record = network.record;
         if (spec.device == record.device) {
             TRY(remark_on(verify_device(datapath, netlink, record), "the next ADD makes it whole", remarks));
+            TRY(remark_on(verify_host_routes(netlink, record), "the next ADD adds it", remarks));
             TRY(remark_on(verify_uplinks(datapath, netlink, spec.uplinks, record), "the next ADD attaches it",
                           remarks));
         }

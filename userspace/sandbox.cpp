@@ -272,24 +272,30 @@ std::expected<void, Error> let_settle(Netlink& netlink, Netlink& inside, const C
     return {};
 }
 
-std::expected<void, Error> set_up(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
-                                  const SandboxSpec& spec, Connection& connection) {
+std::expected<void, Error> set_up_outside(const Datapath& datapath, Netlink& netlink, const network& record,
+                                          const Connection& connection) {
+    const auto& host_end = connection.host_end;
+    Batch batch;
+    if (connection.given) {  // others may have something on its hook
+        TRY(attach(own_device_hook, host_end.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end.name));
+    } else {
+        batch.attach_ingress(host_end.ifindex, datapath.from_sandbox.get(), own_filter,
+                             "attach to the ingress hook of " + host_end.name);
+        disable_ipv6(host_end.name, batch, host_end.ifindex);
+    }
+    if (connection.queues.host_end) {
+        batch.add_queue(host_end.ifindex, *connection.queues.host_end, "add a queue to " + host_end.name);
+    }
+    batch.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
+    restore_host_routes(record, batch);
+    return netlink.commit(batch);
+}
+
+std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, const Netns& netns, const SandboxSpec& spec,
+                                         Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
     const auto& [gateway_device, host_end, sandbox_end, given, bare, assignments, routes, ports, queues] = connection;
     const std::string where = " in " + spec.netns;
-    Batch outside;
-    if (given) {  // others may have something on its hook
-        TRY(attach(own_device_hook, host_end.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end.name));
-    } else {
-        outside.attach_ingress(host_end.ifindex, datapath.from_sandbox.get(), own_filter,
-                               "attach to the ingress hook of " + host_end.name);
-        disable_ipv6(host_end.name, outside, host_end.ifindex);
-    }
-    if (queues.host_end) {
-        outside.add_queue(host_end.ifindex, *queues.host_end, "add a queue to " + host_end.name);
-    }
-    outside.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
-    TRY(netlink.commit(outside));
     if (bare) {  // whoever is behind it sets itself up
         return {};
     }
@@ -371,7 +377,8 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
                                          static_cast<std::uint16_t>(attachment->record.block + size - 1)};
         }
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
-        TRY(set_up(datapath, netlink, inside, netns, spec, connection));
+        TRY(set_up_outside(datapath, netlink, network.record, connection));
+        TRY(set_up_inside(netlink, inside, netns, spec, connection));
         attachment->record.state = ATTACHMENT_CONNECTED;
         return save(datapath, *attachment);
     }();

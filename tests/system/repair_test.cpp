@@ -96,6 +96,39 @@ TEST_P(Repair, GivesTheGatewayDeviceItsAddressAgain) {
     expect_connected(red);
 }
 
+TEST_P(Repair, MakesTheHostsRouteToTheSubnetAgain) {
+    const auto blue = connect("blue");
+    const auto before = ip_json_here({"route", "show", "dev", "cw0"});
+    ip_here({"route", "flush", "dev", "cw0"});
+    EXPECT_THAT(status().text, HasSubstr("the host's route to " + here("10.0.0.0/24") + " by cw0 is gone"));
+    const auto red = connect("red");
+    EXPECT_EQ(ip_json_here({"route", "show", "dev", "cw0"}), before) << "as the kernel makes it";
+    EXPECT_TRUE(succeeded(check(blue)));
+    EXPECT_EQ(status().text, "");
+    expect_connected(blue);
+    expect_connected(red);
+}
+
+TEST_P(RepairOnce, PutsTheHostsRouteBeforeOneThatHasTakenItsPlace) {
+    const auto blue = connect("blue");
+    ip({"route", "replace", "10.0.0.0/24", "dev", "up0"});
+    EXPECT_THAT(status().text, HasSubstr("the host's route to 10.0.0.0/24 by cw0 is gone"));
+    const auto red = connect("red");
+    EXPECT_EQ(status().text, "");
+    expect_connected(blue);
+    expect_connected(red);
+}
+
+TEST_P(Repair, LetsTheGatewayDeviceForwardAgain) {
+    const auto blue = connect("blue");
+    set_sysctl(setting("cw0", "forwarding"), "0");
+    EXPECT_THAT(status().text, HasSubstr(".conf.cw0.forwarding is 0"));
+    const auto red = connect("red");
+    EXPECT_EQ(status().text, "");
+    expect_connected(blue);
+    expect_connected(red);
+}
+
 TEST_P(Repair, FollowsAnUplinkThatWasMadeAnew) {
     const auto blue = connect("blue");
     ip({"link", "del", "up0"});
