@@ -15,6 +15,8 @@
 
 namespace causeway {
 
+struct NatSpec;
+
 struct SandboxId {
     std::string container;  // shorter than CAUSEWAY_CONTAINER_LEN
     std::string interface;  // its name in the sandbox
@@ -51,7 +53,12 @@ std::expected<void, Error> claim_slot(const Datapath& datapath, Attachment& atta
 struct PortBlocks {
     std::uint32_t first = 0, size = 0, count = 0;  // port of the first block; ports of each; blocks
 };
+PortBlocks blocks_of(const NatSpec& nat);
 std::expected<void, Error> claim_port_block(const Datapath& datapath, Attachment& attachment, const PortBlocks& blocks);
+
+// Whether the next one would find a place and a block, where the network has them; changes nothing. Code::exhausted, in
+// the words of those that claim.
+std::expected<void, Error> refuse_when_full(const Datapath& datapath, const NatSpec& nat);
 
 // What the host end of a claim is called: "cw" and 13 characters of 32. Names of devices end at 15.
 std::string host_end_name(std::uint64_t claim);

@@ -472,6 +472,9 @@ std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, 
     const auto networks = datapath != nullptr ? TRY(list_networks(*datapath)) : std::vector<Network>{};
     const auto* present = on_device(networks, spec.device);
     TRY(refuse_conflicts(netlink, networks, present, spec));
+    if (present == nullptr) {
+        TRY(free_slot(networks));
+    }
     TRY(wanted_record(spec, present != nullptr ? present->record : network{}, default_mtu));
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
     TRY(mtu_for(spec, uplinks));

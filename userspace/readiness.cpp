@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "userspace/attachment.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/sysctl.hpp"
 #include "userspace/uplink.hpp"
@@ -168,6 +169,10 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
     if (datapath) {
         append(remarks, TRY(remarks_on_network(*datapath, netlink, networks, spec)));
         append(remarks, TRY(remarks_on_orphans(lock, netlink)));
+        if (const auto room = refuse_when_full(*datapath, spec.nat); !room) {
+            remarks.insert(remarks.begin(), room.error().details);
+            return fail(Code::unavailable, room.error().message, joined(remarks));
+        }
         for (const auto& set : spec.ranges) {
             const auto counts = TRY(vacancy(*datapath, set, spec.rest != 0));
             if (counts.left() == 0) {

@@ -371,10 +371,9 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         connection.routes = TRY(complete_routes(spec.routes, connection.assignments));
         TRY(claim_slot(datapath, *attachment));
         if (const auto& nat = network_spec.nat; nat.port_block != 0) {
-            const std::uint32_t size = nat.port_block, ports = nat.port_max - nat.port_min + 1U;
-            TRY(claim_port_block(datapath, *attachment, {nat.port_min, size, ports / size}));
+            TRY(claim_port_block(datapath, *attachment, blocks_of(nat)));
             connection.ports = PortRange{static_cast<std::uint16_t>(attachment->record.block),
-                                         static_cast<std::uint16_t>(attachment->record.block + size - 1)};
+                                         static_cast<std::uint16_t>(attachment->record.block + nat.port_block - 1)};
         }
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
         TRY(set_up_outside(datapath, netlink, network.record, connection));

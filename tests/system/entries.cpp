@@ -173,6 +173,23 @@ void take_addresses(const std::string& first, int count) {
     }
 }
 
+void fill_networks() {
+    const Map opened("networks");
+    for (std::uint32_t id = 1; id < CAUSEWAY_NETWORKS_MAX; ++id) {
+        network record{};
+        if (bpf_map_lookup_elem(opened.fd(), &id, &record) != 0) {
+            opened.fail("look up a network in");
+        }
+        if (record.name[0] == '\0') {
+            std::ranges::copy("full" + std::to_string(id), record.name);
+            std::ranges::copy("full" + std::to_string(id), record.device);
+            if (bpf_map_update_elem(opened.fd(), &id, &record, BPF_ANY) != 0) {
+                opened.fail("record a network in");
+            }
+        }
+    }
+}
+
 void record_uplinks(const std::vector<std::uint32_t>& ifindexes) {
     const Map opened("uplinks");
     const uplink entry{};

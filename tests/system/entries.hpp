@@ -26,6 +26,9 @@ std::string lasting_entries();
 // Addresses from `first` on, taken by sandboxes of which nothing else is there.
 void take_addresses(const std::string& first, int count);
 
+// A record in each place of a network that is free, without a device or a subnet.
+void fill_networks();
+
 // Records of uplinks with these indexes, as many as there is room for.
 void record_uplinks(const std::vector<std::uint32_t>& ifindexes);
 

@@ -266,8 +266,13 @@ TEST_P(WithOptions, PortBlocksAreOfOneSandboxEach) {
         EXPECT_TRUE(shown.contains(row.at("ports").get<std::string>())) << row;
     }
     const auto netns = world_.add_namespace("green");
-    EXPECT_TRUE(refused(add("green", netns, conf), 101, {"portBlock", "2 blocks"}));
+    const auto status = [&] {
+        return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
+    };
+    EXPECT_TRUE(refused(add("green", netns, conf), 101, {"portBlock: all 2 blocks of 10 ports are taken"}));
+    EXPECT_TRUE(refused(status(), 50, {"portBlock: all 2 blocks of 10 ports are taken"}));
     disconnect(blue, conf);
+    EXPECT_TRUE(succeeded(status()));
     EXPECT_TRUE(succeeded(add("green", netns, conf)));
 }
 

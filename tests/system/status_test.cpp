@@ -6,6 +6,7 @@
 
 #include <causeway/abi.h>
 
+#include "tests/system/entries.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -89,6 +90,15 @@ TEST_P(StatusOfFamily, TellsThatSubnetsOverlap) {
     auto conf = second_configuration();
     conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/16";
     EXPECT_TRUE(refused(status(conf), 50, {"10.0.0.0/16", "sandboxes"}));
+}
+
+TEST_F(Status, TellsThatThereIsNoRoomForAnotherNetwork) {
+    const auto blue = connect("blue");
+    fill_networks();
+    EXPECT_TRUE(succeeded(status())) << "one that is there";
+    const std::string words = "make a network: this host has " + std::to_string(CAUSEWAY_NETWORKS_MAX - 1);
+    EXPECT_TRUE(refused(add("red", world_.add_namespace("red"), second_configuration()), 101, {words}));
+    EXPECT_TRUE(refused(status(second_configuration()), 50, {words}));
 }
 
 TEST_P(StatusOfFamily, MentionsWhatIsLeftOver) {

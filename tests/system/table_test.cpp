@@ -46,9 +46,11 @@ TEST_P(Tables, OfSandboxesThatAreFullRefuseAnotherAndSaySo) {
     const auto blue = connect("blue", conf), red = connect("red", conf);
     const auto netns = world_.add_namespace("green");
     const auto before = Snapshot::take({netns});
-    EXPECT_TRUE(refused(add("green", netns, conf), 101, {"room for 2"}));
+    EXPECT_TRUE(refused(add("green", netns, conf), 101, {"this host has room for 2 interfaces", "all are taken"}));
+    EXPECT_TRUE(refused(status(conf), 50, {"this host has room for 2 interfaces", "all are taken"}));
     EXPECT_TRUE(before.holds());
     disconnect(blue, conf);
+    EXPECT_TRUE(succeeded(status(conf)));
     EXPECT_TRUE(succeeded(add("green", netns, conf)));
     EXPECT_TRUE(meet(Protocol::udp, {netns}, server()));
 }
