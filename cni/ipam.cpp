@@ -123,16 +123,16 @@ Error error_of(const std::string& type, const Finished& finished) {
 }
 
 std::expected<std::string, Error> output_of(const char* command, const std::string& path, const Request& request,
-                                            const NetConf& conf) {
-    const auto finished = TRY(run_plugin(path, command, request, conf.raw.dump()));
+                                            const Delegate& delegate) {
+    const auto finished = TRY(run_plugin(path, command, request, delegate.conf.dump()));
     if (!WIFEXITED(finished.status) || WEXITSTATUS(finished.status) != 0) {
-        return std::unexpected(error_of(*conf.delegated_ipam, finished));
+        return std::unexpected(error_of(delegate.type, finished));
     }
     return finished.output;
 }
 
-std::unexpected<Error> unusable(const NetConf& conf, const std::string& why) {
-    return fail(Code::decode_failure, "the answer of the IPAM plugin \"" + *conf.delegated_ipam + "\" " + why);
+std::unexpected<Error> unusable(const Delegate& delegate, const std::string& why) {
+    return fail(Code::decode_failure, "the answer of the IPAM plugin \"" + delegate.type + "\" " + why);
 }
 
 std::vector<std::string> texts(const Json& object, const char* key) {
@@ -146,17 +146,17 @@ std::vector<std::string> texts(const Json& object, const char* key) {
 // These throw what nlohmann throws at a value of the wrong type; the caller turns that into an Error.
 
 // The gateway of a subnet is that of the first address in it, where another one names none.
-std::expected<void, Error> add_address(const Json& ip, const NetConf& conf, IpamResult& result) {
+std::expected<void, Error> add_address(const Json& ip, const Delegate& delegate, IpamResult& result) {
     const auto address = Prefix::parse(ip.value("address", ""));
     if (!address) {
-        return unusable(conf, "has no address with a prefix length: " + ip.dump());
+        return unusable(delegate, "has no address with a prefix length: " + ip.dump());
     }
     auto range = Range::of_subnet({address->first(), address->length});
     if (!can_be_given(*address)) {
-        return unusable(conf, "has an address that no interface may be given: " + address->text());
+        return unusable(delegate, "has an address that no interface may be given: " + address->text());
     }
     if (!range) {
-        return unusable(conf, "has an address without a subnet to be in: " + address->text());
+        return unusable(delegate, "has an address without a subnet to be in: " + address->text());
     }
     const auto same =
         std::ranges::find_if(result.ranges, [&](const RangeSet& set) { return set.front().subnet == range->subnet; });
@@ -166,7 +166,7 @@ std::expected<void, Error> add_address(const Json& ip, const NetConf& conf, Ipam
     if (ip.contains("gateway")) {
         const auto gateway = Address::parse(ip["gateway"].get<std::string>());
         if (!gateway || !range->subnet.contains(*gateway)) {
-            return unusable(conf, "has a gateway outside the address's subnet: " + ip.dump());
+            return unusable(delegate, "has a gateway outside the address's subnet: " + ip.dump());
         }
         range->gateway = *gateway;
     }
@@ -175,21 +175,21 @@ std::expected<void, Error> add_address(const Json& ip, const NetConf& conf, Ipam
     return {};
 }
 
-std::expected<IpamResult, Error> result_in(const Json& json, const NetConf& conf) {
+std::expected<IpamResult, Error> result_in(const Json& json, const Delegate& delegate) {
     const auto ips = json.value("ips", Json::array());
     if (ips.empty() || ips.size() > CAUSEWAY_ADDRESSES_MAX) {
-        return unusable(conf, "has " + std::to_string(ips.size()) + " addresses; causeway takes 1 to " +
-                                  std::to_string(CAUSEWAY_ADDRESSES_MAX));
+        return unusable(delegate, "has " + std::to_string(ips.size()) + " addresses; causeway takes 1 to " +
+                                      std::to_string(CAUSEWAY_ADDRESSES_MAX));
     }
     IpamResult result;
     for (const auto& ip : ips) {
-        TRY(add_address(ip, conf, result));
+        TRY(add_address(ip, delegate, result));
     }
     for (const auto& item : json.value("routes", Json::array())) {
         const auto destination = Prefix::parse(item.value("dst", ""));
         const auto gateway = item.contains("gw") ? Address::parse(item["gw"].get<std::string>()) : Address{};
         if (!destination || !gateway) {
-            return unusable(conf, "has a malformed route: " + item.dump());
+            return unusable(delegate, "has a malformed route: " + item.dump());
         }
         result.routes.push_back({*destination, *gateway, 0});
     }
@@ -199,18 +199,18 @@ std::expected<IpamResult, Error> result_in(const Json& json, const NetConf& conf
 }
 
 // Its ADD, and where that fails, its DEL.
-std::expected<IpamResult, Error> try_add(const std::string& path, const Request& request, const NetConf& conf) {
-    const auto output = output_of("ADD", path, request, conf);
-    auto result = output ? read_ipam_result(*output, conf) : std::unexpected(output.error());
+std::expected<IpamResult, Error> try_add(const std::string& path, const Request& request, const Delegate& delegate) {
+    const auto output = output_of("ADD", path, request, delegate);
+    auto result = output ? read_ipam_result(*output, delegate) : std::unexpected(output.error());
     if (!result) {
         Error error = result.error();
         const auto add_detail = [&](const std::string& text) {
             error.details += (error.details.empty() ? "" : "; ") + text;
         };
-        if (*conf.delegated_ipam == "dhcp" && !conf.previous_result) {
+        if (delegate.type == "dhcp" && !delegate.conf.contains("prevResult")) {
             add_detail("dhcp asks by the sandbox's interface, which causeway makes only when its address is known");
         }
-        if (const auto released = output_of("DEL", path, request, conf); !released) {
+        if (const auto released = output_of("DEL", path, request, delegate); !released) {
             add_detail("not undone: " + released.error().message);
         }
         return std::unexpected(error);
@@ -220,40 +220,40 @@ std::expected<IpamResult, Error> try_add(const std::string& path, const Request&
 
 }  // namespace
 
-std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const NetConf& conf) {
+std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const Delegate& delegate) {
     const auto json = parse_json(output);
     if (!json.is_object()) {
-        return unusable(conf, "is not a JSON object");
+        return unusable(delegate, "is not a JSON object");
     }
     try {
-        return result_in(json, conf);
+        return result_in(json, delegate);
     } catch (const Json::exception& exception) {
-        return unusable(conf, std::string("can't be read: ") + exception.what());
+        return unusable(delegate, std::string("can't be read: ") + exception.what());
     }
 }
 
-std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf) {
-    const auto path = TRY(find_plugin(request, *conf.delegated_ipam));
-    auto result = try_add(path, request, conf);
+std::expected<IpamResult, Error> add_by_delegate(const Request& request, const Delegate& delegate) {
+    const auto path = TRY(find_plugin(request, delegate.type));
+    auto result = try_add(path, request, delegate);
     // It refuses whom it has on record, which a call that was killed may have left: the DEL has freed that.
-    if (!result && *conf.delegated_ipam == "host-local") {
-        result = try_add(path, request, conf);
+    if (!result && delegate.type == "host-local") {
+        result = try_add(path, request, delegate);
     }
     return result;
 }
 
-std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf) {
-    TRY(output_of(command, TRY(find_plugin(request, *conf.delegated_ipam)), request, conf));
+std::expected<void, Error> call_delegate(const char* command, const Request& request, const Delegate& delegate) {
+    TRY(output_of(command, TRY(find_plugin(request, delegate.type)), request, delegate));
     return {};
 }
 
-std::expected<void, Error> delete_by_delegate(const Request& request, const NetConf& conf, bool was_connected) {
-    const auto path = TRY(find_plugin(request, *conf.delegated_ipam));
+std::expected<void, Error> delete_by_delegate(const Request& request, const Delegate& delegate, bool was_connected) {
+    const auto path = TRY(find_plugin(request, delegate.type));
     Failures failures;
     if (!was_connected) {  // else its ADD has ended, and so has what that called
         failures.note(await_stray(path, request));
     }
-    if (const auto deleted = output_of("DEL", path, request, conf); !deleted) {
+    if (const auto deleted = output_of("DEL", path, request, delegate); !deleted) {
         failures.note(std::unexpected(deleted.error()));
     }
     return failures.result();

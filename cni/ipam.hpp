@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cni/net_conf.hpp"
+#include "cni/ipam_conf.hpp"
 #include "cni/request.hpp"
 #include "userspace/sandbox.hpp"
 
@@ -19,18 +19,18 @@ struct IpamResult {
     Dns dns;
 };
 
-// conf.delegated_ipam's ADD. Its own error is returned as it is, after its DEL was called; so after an answer that
+// Its ADD. Its own error is returned as it is, after its DEL was called; so after an answer that
 // causeway can't use (without an address, for one). host-local is asked a second time then.
-std::expected<IpamResult, Error> add_by_delegate(const Request& request, const NetConf& conf);
+std::expected<IpamResult, Error> add_by_delegate(const Request& request, const Delegate& delegate);
 
-// What it printed, as its ADD's result. conf names the plugin in an error: Code::decode_failure.
-std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const NetConf& conf);
+// What it printed, as its ADD's result. An error names the plugin: Code::decode_failure.
+std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const Delegate& delegate);
 
 // Its DEL, CHECK, GC or STATUS, named by command.
-std::expected<void, Error> call_delegate(const char* command, const Request& request, const NetConf& conf);
+std::expected<void, Error> call_delegate(const char* command, const Request& request, const Delegate& delegate);
 
 // Its DEL. Where the sandbox was not connected, after waiting for what an ADD that was killed has left running of the
 // plugin (await_stray): a lease that it writes down only now, a DEL before that would not find.
-std::expected<void, Error> delete_by_delegate(const Request& request, const NetConf& conf, bool was_connected);
+std::expected<void, Error> delete_by_delegate(const Request& request, const Delegate& delegate, bool was_connected);
 
 }  // namespace causeway::cni

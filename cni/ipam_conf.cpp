@@ -180,7 +180,30 @@ std::expected<std::vector<Route>, Error> read_routes(const Json& ipam) {
     return routes;
 }
 
-// resolv.conf(5); a file that is missing is an error, since the sandbox would start without names.
+std::expected<Dns, Error> read_dns(const Json& conf) {
+    Dns dns;
+    const auto json = TRY(optional_value<Json>(conf, "dns", &Json::is_object, "an object"));
+    if (json) {
+        dns.nameservers = TRY(texts_at(*json, "nameservers", "dns."));
+        dns.search = TRY(texts_at(*json, "search", "dns."));
+        dns.options = TRY(texts_at(*json, "options", "dns."));
+        dns.domain = TRY(text_at(*json, "domain", "dns.")).value_or("");
+    }
+    return dns;
+}
+
+std::expected<Json, Error> ipam_in(const Json& conf) {
+    return TRY(optional_value<Json>(conf, "ipam", &Json::is_object, "an object")).value_or(Json::object());
+}
+
+}  // namespace
+
+bool can_be_given(const Prefix& subnet) {
+    const auto overlaps = [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); };
+    return subnet.address.is_ipv4() ||
+           !(overlaps("::/127") || overlaps("::fffe:0:0/95") || overlaps("fe80::/10") || overlaps("ff00::/8"));
+}
+
 std::expected<Dns, Error> read_resolv_conf(const std::string& path) {
     const auto unreadable = fail(Code::invalid_configuration, "ipam.resolvConf: \"" + path + "\" can't be read");
     std::ifstream file(path);
@@ -211,42 +234,24 @@ std::expected<Dns, Error> read_resolv_conf(const std::string& path) {
     return dns;
 }
 
-std::expected<Dns, Error> read_dns(const Json& conf, const Json& ipam) {
-    if (const auto path = TRY(text_at(ipam, "resolvConf", "ipam."))) {
-        return read_resolv_conf(*path);
+std::expected<std::optional<Delegate>, Error> read_delegate(const Json& conf) {
+    const auto type = TRY(text_at(TRY(ipam_in(conf)), "type", "ipam.")).value_or("causeway");
+    if (type.empty() || type.find('/') != std::string::npos) {
+        return invalid("ipam.type", type, "is not the name of a plugin");
     }
-    Dns dns;
-    const auto json = TRY(optional_value<Json>(conf, "dns", &Json::is_object, "an object"));
-    if (json) {
-        dns.nameservers = TRY(texts_at(*json, "nameservers", "dns."));
-        dns.search = TRY(texts_at(*json, "search", "dns."));
-        dns.options = TRY(texts_at(*json, "options", "dns."));
-        dns.domain = TRY(text_at(*json, "domain", "dns.")).value_or("");
-    }
-    return dns;
-}
-
-}  // namespace
-
-bool can_be_given(const Prefix& subnet) {
-    const auto overlaps = [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); };
-    return subnet.address.is_ipv4() ||
-           !(overlaps("::/127") || overlaps("::fffe:0:0/95") || overlaps("fe80::/10") || overlaps("ff00::/8"));
+    return type == "causeway" ? std::nullopt : std::optional(Delegate{type, conf});
 }
 
 std::expected<IpamConf, Error> read_ipam_conf(const Json& conf) {
     IpamConf result;
-    auto ipam = TRY(optional_value<Json>(conf, "ipam", &Json::is_object, "an object")).value_or(Json::object());
+    auto ipam = TRY(ipam_in(conf));
     if (!ipam.contains("type") && !ipam.contains("ranges") && !ipam.contains("subnet") && conf.contains("subnet")) {
         ipam["subnet"] = conf["subnet"];
     }
-    const auto type = TRY(text_at(ipam, "type", "ipam.")).value_or("causeway");
-    if (type.empty() || type.find('/') != std::string::npos) {
-        return invalid("ipam.type", type, "is not the name of a plugin");
-    }
-    result.dns = TRY(read_dns(conf, ipam));
-    if (type != "causeway") {
-        result.delegated = type;
+    result.delegate = TRY(read_delegate(conf));
+    result.resolv_conf = TRY(text_at(ipam, "resolvConf", "ipam."));
+    result.dns = TRY(read_dns(conf));
+    if (result.delegate) {
         return result;
     }
     constexpr std::uint64_t week = 7ULL * 24 * 3600;

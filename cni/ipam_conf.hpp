@@ -20,12 +20,19 @@ struct Dns {
     bool empty() const { return nameservers.empty() && search.empty() && options.empty() && domain.empty(); }
 };
 
+// Another plugin that gives the addresses, and the network configuration that it is called with: as it came.
+struct Delegate {
+    std::string type;
+    Json conf;
+};
+
 struct IpamConf {
-    std::optional<std::string> delegated;  // a type other than causeway's own: then ranges and routes are its business
-    std::vector<RangeSet> ranges;          // none: the runtime gives them at ADD
-    std::uint32_t rest = 0;                // seconds
+    std::optional<Delegate> delegate;  // then ranges and routes are its business
+    std::vector<RangeSet> ranges;      // none: the runtime gives them at ADD
+    std::uint32_t rest = 0;            // seconds
     std::vector<Route> routes;
-    Dns dns;  // of resolvConf, else the configuration's own
+    std::optional<std::string> resolv_conf;  // path of a file that has the DNS, in place of the configuration's own
+    Dns dns;
 };
 
 // Whether an interface may have its addresses: RFC 4291, section 2.4. Not the unspecified and the loopback address,
@@ -34,5 +41,11 @@ bool can_be_given(const Prefix& subnet);
 
 // conf: the whole network configuration. Code::invalid_configuration.
 std::expected<IpamConf, Error> read_ipam_conf(const Json& conf);
+
+// Of that alone, whether another plugin gives the addresses. Code::invalid_configuration.
+std::expected<std::optional<Delegate>, Error> read_delegate(const Json& conf);
+
+// resolv.conf(5). A file that is missing is Code::invalid_configuration, since the sandbox would start without names.
+std::expected<Dns, Error> read_resolv_conf(const std::string& path);
 
 }  // namespace causeway::cni

@@ -18,7 +18,7 @@ bool valid_name(const std::string& name) {
            std::ranges::all_of(name, allowed);
 }
 
-std::expected<void, Error> read_name(const Json& conf, NetworkSpec& network) {
+std::expected<std::string, Error> read_name(const Json& conf) {
     const auto name = TRY(text_at(conf, "name"));
     if (!name) {
         return fail(Code::invalid_configuration, "name: missing");
@@ -29,8 +29,7 @@ std::expected<void, Error> read_name(const Json& conf, NetworkSpec& network) {
     if (name->size() >= CAUSEWAY_NAME_LEN) {
         return invalid("name", *name, "is longer than " + std::to_string(CAUSEWAY_NAME_LEN - 1) + " characters");
     }
-    network.name = *name;
-    return {};
+    return *name;
 }
 
 std::expected<void, Error> read_device(const Json& conf, NetworkSpec& network) {
@@ -77,7 +76,7 @@ std::expected<void, Error> read_neighbourhood(const Json& conf, NetworkSpec& net
 }
 
 std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) {
-    TRY(read_name(conf, network));
+    network.name = TRY(read_name(conf));
     TRY(read_device(conf, network));
     if (const auto mtu = TRY(number_at(conf, "mtu", 0, 65535))) {
         if (*mtu != 0 && *mtu < 68) {  // RFC 791: what every link must carry; 0 is "not set" by convention
@@ -129,6 +128,17 @@ std::expected<std::string, Error> read_version(const Json& conf) {
     return version;
 }
 
+std::expected<Json, Error> read_object(std::string_view text) {
+    auto json = parse_json(text);
+    if (json.is_discarded()) {
+        return fail(Code::decode_failure, "the network configuration on stdin is not JSON, or is nested too deeply");
+    }
+    if (!json.is_object()) {
+        return fail(Code::decode_failure, "the network configuration on stdin is not a JSON object");
+    }
+    return json;
+}
+
 }  // namespace
 
 const std::vector<std::string>& supported_versions() {
@@ -138,13 +148,7 @@ const std::vector<std::string>& supported_versions() {
 
 std::expected<NetConf, Error> read_net_conf(std::string_view text) {
     NetConf conf;
-    conf.raw = parse_json(text);
-    if (conf.raw.is_discarded()) {
-        return fail(Code::decode_failure, "the network configuration on stdin is not JSON, or is nested too deeply");
-    }
-    if (!conf.raw.is_object()) {
-        return fail(Code::decode_failure, "the network configuration on stdin is not a JSON object");
-    }
+    conf.raw = TRY(read_object(text));
     conf.version = TRY(read_version(conf.raw));
     TRY(texts_at(conf.raw, "cniVersions"));  // which of them is spoken is for the runtime to choose
     TRY(read_network(conf.raw, conf.network));
@@ -152,11 +156,20 @@ std::expected<NetConf, Error> read_net_conf(std::string_view text) {
     conf.network.ranges = std::move(ipam.ranges);
     conf.network.rest = ipam.rest;
     conf.routes = std::move(ipam.routes);
+    conf.resolv_conf = std::move(ipam.resolv_conf);
     conf.dns = std::move(ipam.dns);
-    conf.delegated_ipam = std::move(ipam.delegated);
+    conf.delegate = std::move(ipam.delegate);
     conf.previous_result = TRY(optional_value<Json>(conf.raw, "prevResult", &Json::is_object, "an object"));
-    conf.valid_attachments = TRY(read_attachments(conf.raw));
     return conf;
+}
+
+std::expected<RemovalConf, Error> read_removal_conf(std::string_view text) {
+    const auto json = TRY(read_object(text));
+    return RemovalConf{TRY(read_version(json)), TRY(read_name(json)), TRY(read_delegate(json)), read_attachments(json)};
+}
+
+std::expected<Dns, Error> dns_of(const NetConf& conf) {
+    return conf.resolv_conf ? read_resolv_conf(*conf.resolv_conf) : conf.dns;
 }
 
 }  // namespace causeway::cni

@@ -22,15 +22,26 @@ struct NetConf {
     std::string version;  // cniVersion; "0.1.0" where it is missing, by section 1
     NetworkSpec network;
     std::vector<Route> routes;  // of ipam
+    std::optional<std::string> resolv_conf;
     Dns dns;
-    std::optional<std::string> delegated_ipam;  // a type other than causeway's own
+    std::optional<Delegate> delegate;
     std::optional<Json> previous_result;
-    std::vector<SandboxId> valid_attachments;  // for GC
-    Json raw;                                  // as it came, for a delegated plugin
+    Json raw;  // as it came
+};
+
+// What DEL and GC need of it: an error elsewhere must not keep anything from being removed.
+struct RemovalConf {
+    std::string version, name;
+    std::optional<Delegate> delegate;
+    std::expected<std::vector<SandboxId>, Error> valid_attachments;  // for GC; Code::invalid_configuration
 };
 
 // Code::decode_failure, Code::incompatible_version, Code::invalid_configuration.
 std::expected<NetConf, Error> read_net_conf(std::string_view text);
+std::expected<RemovalConf, Error> read_removal_conf(std::string_view text);
+
+// For the reply: of the file that the configuration names, else its own. Code::invalid_configuration.
+std::expected<Dns, Error> dns_of(const NetConf& conf);
 
 // The versions that this plugin speaks, oldest first.
 const std::vector<std::string>& supported_versions();

@@ -27,9 +27,7 @@ SandboxId id_of(const Request& request) {
 
 std::expected<Json, Error> add(const Request& request, NetConf conf) {
     auto asked = TRY(read_runtime_conf(conf.raw, request.arguments));
-    if (asked.dns) {
-        conf.dns = std::move(*asked.dns);
-    }
+    auto dns = asked.dns ? std::move(*asked.dns) : TRY(dns_of(conf));
     SandboxSpec sandbox{.id = id_of(request),
                         .netns = request.netns,
                         .mac = asked.mac,
@@ -41,18 +39,18 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
         sandbox.given = TRY(given_in(*conf.previous_result, request.interface, request.netns));
     }
     Rollback rollback;
-    if (conf.delegated_ipam) {  // it reads the same request, and so knows which address was asked for
+    if (conf.delegate) {  // it reads the same request, and so knows which address was asked for
         // Before it is asked: what is given back after the failure would be the lease that the sandbox has.
         if (is_connected(sandbox.id).value_or(false)) {
             return connected_already(sandbox.id);
         }
-        auto lease = TRY(add_by_delegate(request, conf));
-        rollback.on_failure([&] { return call_delegate("DEL", request, conf); });
+        auto lease = TRY(add_by_delegate(request, *conf.delegate));
+        rollback.on_failure([&] { return call_delegate("DEL", request, *conf.delegate); });
         conf.network.ranges = std::move(lease.ranges);
         sandbox.assignments = std::move(lease.assignments);
         sandbox.routes = std::move(lease.routes);
         if (!lease.dns.empty() && !asked.dns) {
-            conf.dns = std::move(lease.dns);
+            dns = std::move(lease.dns);
         }
     } else if (conf.network.ranges.empty()) {
         return fail(Code::invalid_configuration, "runtimeConfig.ipRanges: missing, and ipam has no ranges of its own");
@@ -64,20 +62,48 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
         return std::unexpected(rollback.failed(connection.error()));
     }
     rollback.commit();
-    return add_result(conf, request.netns, *connection, conf.dns);
+    return add_result(conf, request.netns, *connection, dns);
+}
+
+// Whose plugin cannot be asked, since the configuration that names it does not read.
+std::expected<void, Error> refuse_to_forget_lease(const Attachment& attachment, const Error& why) {
+    if ((attachment.record.flags & ATTACHMENT_LEASED) == 0) {
+        return {};
+    }
+    std::string addresses;
+    for (const auto& address : attachment.addresses()) {
+        addresses += (addresses.empty() ? "" : ", ") + address.text();
+    }
+    return fail(why.code,
+                name_of(causeway::id_of(attachment.key)) + ": " + addresses +
+                    " can't be given back to the IPAM plugin that it came from: " + why.message,
+                "all else is gone; DEL it again with a configuration whose name and ipam.type can be read");
 }
 
 // A configuration that has become invalid since the ADD must not keep the sandbox alive: what it made is on record.
-std::expected<Json, Error> remove(const Request& request, const std::expected<NetConf, Error>& conf) {
+std::expected<Json, Error> remove(const Request& request, const std::expected<RemovalConf, Error>& conf) {
     if (!conf && conf.error().code != Code::invalid_configuration) {
         return std::unexpected(conf.error());
     }
-    const bool delegated = conf && conf->delegated_ipam;
-    const auto connected = delegated ? is_connected(id_of(request)) : false;
+    const auto id = id_of(request);
+    if (!conf) {
+        TRY(disconnect(id, "", [&](const Attachment& one) { return refuse_to_forget_lease(one, conf.error()); }));
+        return Json();
+    }
+    if (!conf->delegate) {
+        TRY(disconnect(id, conf->name));
+        return Json();
+    }
+    const bool connected = is_connected(id).value_or(false);
+    bool asked = false;
+    const auto ask = [&] {
+        asked = true;
+        return delete_by_delegate(request, *conf->delegate, connected);
+    };
     Failures failures;
-    failures.note(disconnect(id_of(request), conf ? conf->network.name : ""));
-    if (delegated) {
-        failures.note(delete_by_delegate(request, *conf, connected.value_or(false)));
+    failures.note(disconnect(id, conf->name, [&](const Attachment&) { return ask(); }));
+    if (!asked) {  // it may have a lease of an ADD that never got as far as a record
+        failures.note(ask());
     }
     TRY(failures.result());
     return Json();
@@ -89,27 +115,28 @@ std::expected<Json, Error> check(const Request& request, const NetConf& conf) {
     }
     const auto expected = TRY(expected_from(*conf.previous_result, request.interface, request.netns));
     TRY(verify(id_of(request), request.netns, conf.network.uplinks, expected));
-    if (conf.delegated_ipam) {
-        TRY(call_delegate("CHECK", request, conf));
+    if (conf.delegate) {
+        TRY(call_delegate("CHECK", request, *conf.delegate));
     }
     return Json();
 }
 
-std::expected<Json, Error> collect_garbage(const Request& request, const NetConf& conf) {
+std::expected<Json, Error> collect_garbage(const Request& request, const RemovalConf& conf) {
+    const auto valid_attachments = TRY(conf.valid_attachments);
     Failures failures;
     std::vector<Disconnected> gone;
-    failures.note(disconnect_all_but(conf.network.name, conf.valid_attachments, gone));
+    failures.note(disconnect_all_but(conf.name, valid_attachments, gone));
     if (const auto strays = collect_orphans(false, false); !strays) {
         failures.note(std::unexpected(strays.error()));
     }
-    if (conf.delegated_ipam) {
+    if (conf.delegate) {
         for (const auto& [id, was_connected] : gone) {  // not every IPAM plugin does something at GC
             auto of_it = request;
             of_it.container_id = id.container;
             of_it.interface = id.interface;
-            failures.note(delete_by_delegate(of_it, conf, was_connected));
+            failures.note(delete_by_delegate(of_it, *conf.delegate, was_connected));
         }
-        failures.note(call_delegate("GC", request, conf));
+        failures.note(call_delegate("GC", request, *conf.delegate));
     }
     TRY(failures.result());
     return Json();
@@ -119,8 +146,9 @@ std::expected<Json, Error> status(const Request& request, const NetConf& conf, s
     for (const auto& remark : TRY(ready(conf.network))) {
         remarks += "causeway: network \"" + conf.network.name + "\": " + remark + "\n";
     }
-    if (conf.delegated_ipam) {
-        TRY(call_delegate("STATUS", request, conf));
+    TRY(dns_of(conf));
+    if (conf.delegate) {
+        TRY(call_delegate("STATUS", request, *conf.delegate));
     }
     return Json();
 }
@@ -135,24 +163,24 @@ std::expected<void, Error> refuse_too_old(Command command, const std::string& ve
     return {};
 }
 
-std::expected<Json, Error> perform(const Request& request, const std::expected<NetConf, Error>& conf,
-                                   std::string& remarks) {
+std::expected<Json, Error> perform(const Request& request, std::string_view input, std::string& remarks) {
     if (request.command == Command::del) {
-        return remove(request, conf);
+        return remove(request, read_removal_conf(input));
     }
-    if (!conf) {
-        return std::unexpected(conf.error());
+    if (request.command == Command::gc) {
+        const auto conf = TRY(read_removal_conf(input));
+        TRY(refuse_too_old(request.command, conf.version));
+        return collect_garbage(request, conf);
     }
-    TRY(refuse_too_old(request.command, conf->version));
+    const auto conf = TRY(read_net_conf(input));
+    TRY(refuse_too_old(request.command, conf.version));
     switch (request.command) {
         case Command::add:
-            return add(request, *conf);
+            return add(request, conf);
         case Command::check:
-            return check(request, *conf);
-        case Command::gc:
-            return collect_garbage(request, *conf);
+            return check(request, conf);
         default:
-            return status(request, *conf, remarks);
+            return status(request, conf, remarks);
     }
 }
 
@@ -184,7 +212,7 @@ Answer answer_or_throw(const Environment& environment, std::string_view input) {
         return {0, version_result(version).dump() + "\n", ""};
     }
     std::string remarks;
-    const auto result = perform(*request, read_net_conf(input), remarks);
+    const auto result = perform(*request, input, remarks);
     if (!result) {
         return failed(version, result.error());
     }

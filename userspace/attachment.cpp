@@ -329,8 +329,12 @@ std::expected<void, Error> withdraw(const Datapath& datapath, std::uint64_t clai
     return forget_publications(claim);
 }
 
-std::expected<void, Error> undo_one(const Datapath& datapath, Netlink& netlink, const Attachment& attachment) {
+// All but the record.
+std::expected<void, Error> clear(const Datapath& datapath, Netlink& netlink, const Attachment& attachment) {
     const auto& [key, record] = attachment;
+    if (record.state == ATTACHMENT_CLEARED) {  // a device that it names may be another sandbox's by now
+        return {};
+    }
     const std::string who = name_of(id_of(key));
     std::uint32_t ifindex = 0;
     Failures failures;
@@ -345,18 +349,36 @@ std::expected<void, Error> undo_one(const Datapath& datapath, Netlink& netlink, 
     for (const auto& address : attachment.addresses()) {
         failures.note(release_address(datapath, address, record.claim, record.rest));
     }
-    if (failures.none()) {
-        failures.note(datapath.attachments.erase(key, who));
+    return failures.result();
+}
+
+std::expected<void, Error> forget(const Datapath& datapath, Attachment attachment, const GiveBack& give_back) {
+    const auto given_back = give_back ? give_back(attachment) : std::expected<void, Error>{};
+    if (given_back) {
+        return datapath.attachments.erase(attachment.key, name_of(id_of(attachment.key)));
     }
+    Failures failures;
+    failures.note(given_back);
+    attachment.record.state = ATTACHMENT_CLEARED;
+    failures.note(save(datapath, attachment));
     return failures.result();
 }
 
 }  // namespace
 
-std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments) {
+std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments,
+                                const GiveBack& give_back) {
     Failures failures;
+    std::vector<Attachment> cleared;
     for (const auto& attachment : attachments) {
-        failures.note(undo_one(datapath, netlink, attachment));
+        const auto result = clear(datapath, netlink, attachment);
+        failures.note(result);
+        if (result) {
+            cleared.push_back(attachment);
+        }
+    }
+    for (const auto& attachment : cleared) {
+        failures.note(forget(datapath, attachment, give_back));
     }
     return failures.result();
 }

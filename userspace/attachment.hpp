@@ -6,6 +6,7 @@
 #include <compare>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -64,9 +65,15 @@ std::expected<void, Error> refuse_when_full(const Datapath& datapath, const NatS
 std::string host_end_name(std::uint64_t claim);
 bool is_host_end_name(const std::string& name);
 
+// Gives back what an attachment has of somebody else's: its addresses, where it is ATTACHMENT_LEASED. Nothing of the
+// attachment but its record is left then.
+using GiveBack = std::function<std::expected<void, Error>(const Attachment&)>;
+
 // Identities first: from then on nothing that the sandboxes send is taken. A record last, and only if all else of it
-// is gone. Goes on after a failure and reports all. Needs the lock.
-std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments);
+// is gone and, where there is a give_back, given back; else a later undo tries that again. Goes on after a failure and
+// reports all. Needs the lock.
+std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments,
+                                const GiveBack& give_back = {});
 
 // After the last record networks and datapath go too: the host is then as before the first. After the last published
 // port the program on `lo` goes. Takes the lock exclusively.

@@ -103,6 +103,9 @@ std::expected<std::optional<std::string>, Error> why_stale(const Datapath& datap
     if (record.state == ATTACHMENT_CONNECTING) {
         return nobody_connects ? std::optional<std::string>("its ADD was killed") : std::nullopt;
     }
+    if (record.state == ATTACHMENT_CLEARED) {
+        return "its IPAM plugin has not taken its addresses back, which a DEL or a GC would ask it again";
+    }
     if (nobody_connects && !TRY(datapath.sandboxes.look_up(record.ifindex))) {
         return "its DEL was killed, or failed and was not called again";
     }

@@ -141,6 +141,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     if (spec.bandwidth.any()) {
         attachment.record.flags |= ATTACHMENT_SHAPED;
     }
+    if (!spec.assignments.empty()) {
+        attachment.record.flags |= ATTACHMENT_LEASED;
+    }
     if (connection.given) {
         attachment.record.flags |=
             static_cast<std::uint16_t>(ATTACHMENT_GIVEN | (connection.bare ? ATTACHMENT_BARE : 0));
@@ -393,7 +396,8 @@ namespace {
 // One or all: what to disconnect is chosen from the records, under the lock.
 std::expected<void, Error> disconnect_chosen(
     DatapathLock::Mode mode,
-    const std::function<std::expected<std::vector<Attachment>, Error>(const Datapath&)>& choose) {
+    const std::function<std::expected<std::vector<Attachment>, Error>(const Datapath&)>& choose,
+    const GiveBack& give_back = {}) {
     auto lock = TRY(DatapathLock::take(mode));
     auto netlink = TRY(Netlink::open());
     const auto datapath = Datapath::open();
@@ -404,7 +408,7 @@ std::expected<void, Error> disconnect_chosen(
     bool last = !datapath;
     if (datapath) {
         const auto chosen = TRY(choose(*datapath));
-        failures.note(undo(*datapath, netlink, chosen));
+        failures.note(undo(*datapath, netlink, chosen, give_back));
         // Where there was nothing to undo, a disconnect that was killed may have left its program on lo.
         const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
         const bool published =
@@ -454,7 +458,7 @@ std::expected<bool, Error> is_connected(const SandboxId& id) {
     return record && TRY(stands(*datapath, netlink, *record));
 }
 
-std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name) {
+std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name, const GiveBack& give_back) {
     if (!can_be_on_record(id)) {
         return {};
     }
@@ -468,7 +472,7 @@ std::expected<void, Error> disconnect(const SandboxId& id, const std::string& ne
         }
         return std::vector{Attachment{key, *record}};
     };
-    TRY(disconnect_chosen(DatapathLock::Mode::shared, choose));
+    TRY(disconnect_chosen(DatapathLock::Mode::shared, choose, give_back));
     if (!on_record) {
         return refuse_when_elsewhere(id);
     }

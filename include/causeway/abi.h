@@ -384,6 +384,7 @@ struct attachment_key {
 enum attachment_state {
 	ATTACHMENT_CONNECTING,
 	ATTACHMENT_CONNECTED,
+	ATTACHMENT_CLEARED, /* all that it names is gone; what is left is to be given back to whoever it is of */
 };
 
 enum attachment_flag {
@@ -391,6 +392,7 @@ enum attachment_flag {
 	ATTACHMENT_BARE = 1 << 3,   /* given, and without a peer: what is behind it, no namespace of this host's has */
 	ATTACHMENT_SHAPED = 1 << 2, /* has an entry in `shapers`, or is about to */
 	ATTACHMENT_PUBLISHES = 1 << 1, /* has ports in `publications`, or is about to */
+	ATTACHMENT_LEASED = 1 << 4,    /* its addresses are somebody else's, to whom they have to be given back */
 };
 
 struct attachment {

@@ -6,9 +6,7 @@
 namespace causeway::fuzz {
 
 void try_input(std::string_view input) {
-    cni::NetConf conf;
-    conf.delegated_ipam = "leases";
-    const auto result = cni::read_ipam_result(input, conf);
+    const auto result = cni::read_ipam_result(input, {"leases", {}});
     if (!result) {
         require(result.error().code == Code::decode_failure, "a refusal is of what could not be read");
         require(result.error().message.contains("\"leases\""), "a refusal names the plugin");

@@ -57,9 +57,6 @@ void require_sound(const cni::NetConf& conf) {
 }  // namespace
 
 void try_input(std::string_view input) {
-    if (input.contains("resolvConf")) {
-        return;  // would read whatever file it names
-    }
     const auto conf = cni::read_net_conf(input);
     if (!conf) {
         const auto& error = conf.error();
@@ -71,7 +68,7 @@ void try_input(std::string_view input) {
         return;
     }
     require_sound(conf->network);
-    require(conf->delegated_ipam || !conf->network.ranges.empty() || conf->raw.contains("capabilities"),
+    require(conf->delegate || !conf->network.ranges.empty() || conf->raw.contains("capabilities"),
             "there are addresses to give out, or the runtime will bring them");
     require_sound(*conf);
     const auto again = cni::read_net_conf(conf->raw.dump());

@@ -88,6 +88,53 @@ TEST_P(HostLocal, GivesItsLeaseBackAtADelWithoutANamespace) {
     EXPECT_THAT(leases(), ElementsAre());
 }
 
+TEST_P(HostLocal, GivesItsLeaseBackWhateverElseOfTheConfigurationDoesNotRead) {
+    const auto before = Snapshot::take();
+    const std::string resolv_conf = "/run/resolv.conf";
+    const auto conf = host_local_configuration({{"ipam", {{"resolvConf", resolv_conf}}}});
+    for (const auto& patch : {Json::object(), Json{{"mtu", "big"}}, Json{{"uplinks", 5}}}) {
+        std::ofstream(resolv_conf) << "nameserver 203.0.113.2\n";
+        const auto blue = connect("blue", conf);
+        std::filesystem::remove(resolv_conf);
+        EXPECT_TRUE(succeeded(answer_to({.command = "CHECK", .id = "blue", .netns = blue.netns, .conf = [&] {
+                                             auto with_result = conf;
+                                             with_result["prevResult"] = blue.reply;
+                                             return with_result;
+                                         }()})));
+        auto spoilt = conf;
+        spoilt.merge_patch(patch);
+        EXPECT_TRUE(succeeded(del("blue", blue.netns, spoilt)));
+        EXPECT_THAT(leases(), ElementsAre()) << patch;
+        world_.remove_namespace("blue");
+        EXPECT_TRUE(before.holds());
+    }
+}
+
+// Its name and the type of the plugin are what nobody else can tell.
+TEST_P(HostLocal, IsNotForgottenByADelThatCannotAskIt) {
+    const auto before = Snapshot::take();
+    const auto conf = host_local_configuration();
+    const auto blue = connect("blue", conf), red = connect("red");
+    for (const auto& patch : {Json{{"ipam", {{"type", 5}}}}, Json{{"ipam", 5}}, Json{{"name", "/"}}}) {
+        auto spoilt = conf;
+        spoilt.merge_patch(patch);
+        const auto answer = del("blue", blue.netns, spoilt);
+        EXPECT_TRUE(refused(answer, 7, {"blue", blue.address, patch.contains("name") ? "name: " : "ipam"}));
+        EXPECT_THAT(answer.json.value("details", ""), HasSubstr("DEL it again"));
+        EXPECT_EQ(ip({"-o", "link"}).find(blue.host_end), std::string::npos) << "all that is causeway's own is gone";
+        EXPECT_TRUE(succeeded(del("never-there", "", spoilt)));
+        EXPECT_TRUE(succeeded(del("red", red.netns, spoilt))) << "an address of causeway's own";
+        EXPECT_THAT(leases(), ElementsAre(blue.address));
+    }
+    EXPECT_THAT(answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}).text,
+                HasSubstr("has not taken its addresses back"));
+    disconnect(blue, conf);
+    EXPECT_THAT(leases(), ElementsAre());
+    world_.remove_namespace("blue");
+    world_.remove_namespace("red");
+    EXPECT_TRUE(before.holds());
+}
+
 TEST_P(HostLocal, SaysInItsOwnWordsWhyItCannot) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
@@ -218,6 +265,15 @@ TEST_P(Delegation, IsToldByGcOfEachSandboxThatIsRemoved) {
     EXPECT_TRUE(succeeded(ask("GC", "", {{"cni.dev/valid-attachments", {red}}})));
     EXPECT_THAT(asked(), ElementsAre(AnyOf("DEL blue", "DEL green"), AnyOf("DEL blue", "DEL green"), "GC "));
     EXPECT_THAT(asked(), testing::IsSupersetOf({"DEL blue", "DEL green"}));
+}
+
+TEST_P(Delegation, IsToldByGcWhateverElseOfTheConfigurationDoesNotRead) {
+    world_.add_namespace("blue");
+    ASSERT_TRUE(succeeded(ask("ADD", "blue")));
+    EXPECT_TRUE(refused(ask("GC", "", {{"ipam", {{"type", 5}}}}), 7, {"ipam.type"}));
+    EXPECT_TRUE(succeeded(ask("GC", "", {{"mtu", "big"}, {"dns", 5}, {"prevResult", 5}})));
+    EXPECT_THAT(asked(), ElementsAre("ADD blue", "DEL blue", "GC "));
+    EXPECT_EQ(ctl_json({"endpoints"}).size(), 0U);
 }
 
 TEST_P(Delegation, GivesBackWhatItCannotUse) {

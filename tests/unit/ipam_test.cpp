@@ -15,8 +15,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-NetConf delegated() {
-    return read(example_with("/ipam", {{"type", "leases"}})).value();
+Delegate delegated() {
+    return {"leases", example_with("/ipam", {{"type", "leases"}})};
 }
 
 std::expected<IpamResult, Error> result_in(const std::string& output) {
@@ -149,7 +149,7 @@ TEST_F(IpamPlugin, IsGivenTheCommandAndTheConfigurationAsItCame) {
     plugins_.add("leases", "echo '" + good_result + "'");
     ASSERT_TRUE(succeeds(add()));
     EXPECT_EQ(plugins_.calls(), "ADD\n");
-    EXPECT_EQ(Json::parse(plugins_.last_input()), delegated().raw);
+    EXPECT_EQ(Json::parse(plugins_.last_input()), delegated().conf);
 }
 
 TEST_F(IpamPlugin, IsGivenEachOtherCommandByItsName) {
@@ -162,10 +162,9 @@ TEST_F(IpamPlugin, IsGivenEachOtherCommandByItsName) {
 
 TEST_F(IpamPlugin, IsGivenAConfigurationLongerThanAPipe) {
     plugins_.add("leases", "echo '" + good_result + "'");
-    const auto conf = read(example_with("/ipam", {{"type", "leases"}, {"remark", std::string(300000, 'x')}}));
-    ASSERT_TRUE(succeeds(conf));
-    EXPECT_TRUE(succeeds(add_by_delegate(request(), *conf)));
-    EXPECT_EQ(Json::parse(plugins_.last_input()), conf->raw);
+    const auto conf = example_with("/ipam", {{"type", "leases"}, {"remark", std::string(300000, 'x')}});
+    EXPECT_TRUE(succeeds(add_by_delegate(request(), {"leases", conf})));
+    EXPECT_EQ(Json::parse(plugins_.last_input()), conf);
 }
 
 TEST_F(IpamPlugin, IsRefusedByNameWhenItIsNotInThePath) {

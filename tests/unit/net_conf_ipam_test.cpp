@@ -251,7 +251,7 @@ TEST(NetConfIpam, LeavesAllToAnotherPluginWhenTheTypeIsAnothers) {
         auto json = example_with("/ipam", {{"type", type}, {"ranges", "its own affair"}, {"routes", 5}});
         const auto conf = read(json);
         ASSERT_TRUE(succeeds(conf));
-        EXPECT_EQ(conf->delegated_ipam, type);
+        EXPECT_EQ(conf->delegate.value().type, type);
         EXPECT_THAT(conf->network.ranges, IsEmpty());
         EXPECT_THAT(conf->routes, IsEmpty());
         EXPECT_EQ(conf->raw, json);

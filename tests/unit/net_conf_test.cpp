@@ -29,7 +29,7 @@ TEST(NetConf, HasAllOfTheExample) {
     ASSERT_THAT(conf->routes, SizeIs(1));
     EXPECT_EQ(conf->routes[0].destination.text(), "0.0.0.0/0");
     EXPECT_TRUE(conf->routes[0].gateway.is_none());
-    EXPECT_FALSE(conf->delegated_ipam);
+    EXPECT_FALSE(conf->delegate);
     EXPECT_FALSE(conf->previous_result);
     EXPECT_EQ(conf->raw, example());
 }
@@ -47,14 +47,12 @@ TEST(NetConf, AssumesTheDocumentedWhereNothingIsSaid) {
     EXPECT_THAT(network.nat.timeouts, ElementsAre(240, 7440, 240, 300, 60));
     EXPECT_THAT(conf->routes, IsEmpty());
     EXPECT_TRUE(conf->dns.empty());
-    EXPECT_FALSE(conf->delegated_ipam);
-    EXPECT_THAT(conf->valid_attachments, IsEmpty());
+    EXPECT_FALSE(conf->delegate);
 }
 
 TEST(NetConf, AssumesTheSameWhereAValueIsNull) {
     auto json = example();
-    for (const auto* const key : {"device", "mtu", "ipMasq", "uplinks", "portRange", "timeouts", "dns", "prevResult",
-                                  "cni.dev/valid-attachments"}) {
+    for (const auto* const key : {"device", "mtu", "ipMasq", "uplinks", "portRange", "timeouts", "dns", "prevResult"}) {
         json[key] = nullptr;
     }
     const auto conf = read(json);
@@ -167,43 +165,85 @@ TEST(NetConf, KeepsThePreviousResult) {
     EXPECT_EQ(conf->previous_result, previous);
 }
 
-TEST(NetConf, HasTheValidAttachments) {
-    const auto conf = read_net_conf(example_around(R"(0, "cni.dev/valid-attachments": [
-        {"containerID": "c1", "ifname": "eth0"}, {"containerID": "c1", "ifname": "net1", "more": 1}])"));
-    ASSERT_TRUE(succeeds(conf));
-    EXPECT_THAT(conf->valid_attachments, ElementsAre(SandboxId{"c1", "eth0"}, SandboxId{"c1", "net1"}));
-}
-
-TEST(NetConf, HasNoValidAttachmentsWhenTheListIsEmpty) {
-    const auto conf = read(example_with("/cni.dev~1valid-attachments", Json::array()));
-    ASSERT_TRUE(succeeds(conf));
-    EXPECT_THAT(conf->valid_attachments, IsEmpty());
-}
-
 class NetConfOfTheRuntime : public testing::TestWithParam<Refused> {};
 
 TEST_P(NetConfOfTheRuntime, IsRefusedWhen) {
     expect_refused(GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    , NetConfOfTheRuntime,
-    testing::Values(Refused{"TheVersionIsANumber", "/cniVersion", 1.1, "cniVersion"},
-                    Refused{"ThePreviousResultIsText", "/prevResult", "{}", "prevResult"},
-                    Refused{"ThePreviousResultIsAList", "/prevResult", Json::array(), "prevResult"},
-                    Refused{"TheAttachmentsAreAnObject", "/cni.dev~1valid-attachments", Json::object(),
-                            "cni.dev/valid-attachments"},
-                    Refused{"AnAttachmentIsText", "/cni.dev~1valid-attachments", Json::array({"c1"}),
-                            "cni.dev/valid-attachments", "\"c1\""},
-                    Refused{"AnAttachmentHasNoInterface", "/cni.dev~1valid-attachments",
-                            Json::array({{{"containerID", "c1"}}}), "cni.dev/valid-attachments",
-                            R"({"containerID":"c1"})"},
-                    Refused{"AnAttachmentHasNoContainer", "/cni.dev~1valid-attachments",
-                            Json::array({{{"ifname", "eth0"}}}), "cni.dev/valid-attachments", R"({"ifname":"eth0"})"},
-                    Refused{"AnAttachmentsContainerIsANumber", "/cni.dev~1valid-attachments",
-                            Json::array({{{"containerID", 1}, {"ifname", "eth0"}}}), "cni.dev/valid-attachments",
-                            R"({"containerID":1,"ifname":"eth0"})"}),
-    name_of_row);
+INSTANTIATE_TEST_SUITE_P(, NetConfOfTheRuntime,
+                         testing::Values(Refused{"TheVersionIsANumber", "/cniVersion", 1.1, "cniVersion"},
+                                         Refused{"ThePreviousResultIsText", "/prevResult", "{}", "prevResult"},
+                                         Refused{"ThePreviousResultIsAList", "/prevResult", Json::array(),
+                                                 "prevResult"}),
+                         name_of_row);
+
+// --- what a removal needs ---
+
+std::expected<RemovalConf, Error> read_for_removal(const Json& conf) {
+    return read_removal_conf(conf.dump());
+}
+
+TEST(RemovalConf, HasTheValidAttachments) {
+    const auto conf = read_removal_conf(example_around(R"(0, "cni.dev/valid-attachments": [
+        {"containerID": "c1", "ifname": "eth0"}, {"containerID": "c1", "ifname": "net1", "more": 1}])"));
+    ASSERT_TRUE(succeeds(conf));
+    EXPECT_THAT(conf->valid_attachments.value(), ElementsAre(SandboxId{"c1", "eth0"}, SandboxId{"c1", "net1"}));
+}
+
+TEST(RemovalConf, HasNoValidAttachmentsWhenTheListIsEmptyOrMissing) {
+    for (const auto& json : {example_with("/cni.dev~1valid-attachments", Json::array()),
+                             example_with("/cni.dev~1valid-attachments", nullptr), example()}) {
+        const auto conf = read_for_removal(json);
+        ASSERT_TRUE(succeeds(conf));
+        EXPECT_THAT(conf->valid_attachments.value(), IsEmpty());
+    }
+}
+
+TEST(RemovalConf, IsReadWhateverIsWrongElsewhere) {
+    for (const auto* const pointer : {"/mtu", "/device", "/ipam/ranges", "/ipam/routes", "/ipam/resolvConf", "/dns",
+                                      "/prevResult", "/runtimeConfig", "/cni.dev~1valid-attachments"}) {
+        auto json = example_with("/ipam/type", "leases");
+        json[Json::json_pointer(pointer)] = -1;
+        const auto conf = read_for_removal(json);
+        ASSERT_TRUE(succeeds(conf)) << pointer;
+        EXPECT_EQ(conf->name, "sandboxes") << pointer;
+        EXPECT_EQ(conf->delegate.value().type, "leases") << pointer;
+        EXPECT_EQ(conf->delegate.value().conf, json) << pointer;
+    }
+}
+
+TEST(RemovalConf, IsRefusedWhenItDoesNotTellWhoseAndByWhom) {
+    for (const auto* const pointer : {"/cniVersion", "/name", "/ipam", "/ipam/type"}) {
+        EXPECT_TRUE(fails_with(read_for_removal(example_with(pointer, 5)), Code::invalid_configuration, {": 5"}));
+    }
+}
+
+class ValidAttachments : public testing::TestWithParam<Refused> {};
+
+TEST_P(ValidAttachments, AreRefusedWhen) {
+    const auto& [name, pointer, value, key, said] = GetParam();
+    const auto conf = read_for_removal(example_with(pointer, value));
+    ASSERT_TRUE(succeeds(conf));
+    EXPECT_TRUE(fails_with(conf->valid_attachments, Code::invalid_configuration,
+                           {key + ": ", said.empty() ? value.dump() : said}));
+}
+
+INSTANTIATE_TEST_SUITE_P(, ValidAttachments,
+                         testing::Values(Refused{"TheAttachmentsAreAnObject", "/cni.dev~1valid-attachments",
+                                                 Json::object(), "cni.dev/valid-attachments"},
+                                         Refused{"AnAttachmentIsText", "/cni.dev~1valid-attachments",
+                                                 Json::array({"c1"}), "cni.dev/valid-attachments", "\"c1\""},
+                                         Refused{"AnAttachmentHasNoInterface", "/cni.dev~1valid-attachments",
+                                                 Json::array({{{"containerID", "c1"}}}), "cni.dev/valid-attachments",
+                                                 R"({"containerID":"c1"})"},
+                                         Refused{"AnAttachmentHasNoContainer", "/cni.dev~1valid-attachments",
+                                                 Json::array({{{"ifname", "eth0"}}}), "cni.dev/valid-attachments",
+                                                 R"({"ifname":"eth0"})"},
+                                         Refused{"AnAttachmentsContainerIsANumber", "/cni.dev~1valid-attachments",
+                                                 Json::array({{{"containerID", 1}, {"ifname", "eth0"}}}),
+                                                 "cni.dev/valid-attachments", R"({"containerID":1,"ifname":"eth0"})"}),
+                         name_of_row);
 
 }  // namespace
 }  // namespace causeway::cni::test::net_conf_test
