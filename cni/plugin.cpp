@@ -123,19 +123,19 @@ std::expected<Json, Error> check(const Request& request, const NetConf& conf) {
 
 std::expected<Json, Error> collect_garbage(const Request& request, const RemovalConf& conf) {
     const auto valid_attachments = TRY(conf.valid_attachments);
+    const auto give_back = [&](const Attachment& one) {  // not every IPAM plugin does something at GC
+        auto of_it = request;
+        const auto id = causeway::id_of(one.key);
+        of_it.container_id = id.container;
+        of_it.interface = id.interface;
+        return delete_by_delegate(of_it, *conf.delegate, one.record.state == ATTACHMENT_CONNECTED);
+    };
     Failures failures;
-    std::vector<Disconnected> gone;
-    failures.note(disconnect_all_but(conf.name, valid_attachments, gone));
+    failures.note(disconnect_all_but(conf.name, valid_attachments, conf.delegate ? GiveBack(give_back) : GiveBack{}));
     if (const auto strays = collect_orphans(false, false); !strays) {
         failures.note(std::unexpected(strays.error()));
     }
     if (conf.delegate) {
-        for (const auto& [id, was_connected] : gone) {  // not every IPAM plugin does something at GC
-            auto of_it = request;
-            of_it.container_id = id.container;
-            of_it.interface = id.interface;
-            failures.note(delete_by_delegate(of_it, *conf.delegate, was_connected));
-        }
         failures.note(call_delegate("GC", request, *conf.delegate));
     }
     TRY(failures.result());

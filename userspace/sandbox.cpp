@@ -404,11 +404,18 @@ std::expected<void, Error> disconnect_chosen(
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }
+    // Another program may take its time: connects and disconnects of others go on meanwhile.
+    const auto give_back_beside_others = [&](const Attachment& attachment) -> std::expected<void, Error> {
+        if (lock.mode() != DatapathLock::Mode::shared) {
+            TRY(lock.change_to(DatapathLock::Mode::shared));
+        }
+        return give_back(attachment);
+    };
     Failures failures;
     bool last = !datapath;
     if (datapath) {
         const auto chosen = TRY(choose(*datapath));
-        failures.note(undo(*datapath, netlink, chosen, give_back));
+        failures.note(undo(*datapath, netlink, chosen, give_back ? GiveBack(give_back_beside_others) : GiveBack{}));
         // Where there was nothing to undo, a disconnect that was killed may have left its program on lo.
         const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
         const bool published =
@@ -481,26 +488,18 @@ std::expected<void, Error> disconnect(const SandboxId& id, const std::string& ne
 
 // Exclusively, so that no connect is half done meanwhile.
 std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept,
-                                              std::vector<Disconnected>& gone) {
+                                              const GiveBack& give_back) {
     const std::set<SandboxId> keep(kept.begin(), kept.end());
     const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
         std::vector<Attachment> chosen;
         TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
             if (!keep.contains(id_of(key)) && belongs_to(datapath, record, network_name)) {
                 chosen.push_back({key, record});
-                gone.push_back({id_of(key), record.state == ATTACHMENT_CONNECTED});
             }
         }));
         return chosen;
     };
-    auto disconnected = disconnect_chosen(DatapathLock::Mode::exclusive, choose);
-    if (const auto datapath = Datapath::open(); !disconnected && (datapath || datapath.error().number != ENOENT)) {
-        std::erase_if(gone, [&](const auto& one) {  // unless it is certain
-            const auto record = datapath ? datapath->attachments.look_up(key_of(one.id)) : std::nullopt;
-            return !datapath || !record || record->has_value();
-        });
-    }
-    return disconnected;
+    return disconnect_chosen(DatapathLock::Mode::exclusive, choose, give_back);
 }
 
 }  // namespace causeway

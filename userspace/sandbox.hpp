@@ -69,14 +69,8 @@ std::expected<bool, Error> is_connected(const SandboxId& id);
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name,
                                       const GiveBack& give_back = {});
 
-struct Disconnected {
-    SandboxId id;
-    bool was_connected = false;  // or else an ADD of it had not ended
-};
-
-// Disconnects every sandbox of the network that is not kept. Goes on after a failure and reports all. gone: gets those
-// that are on record no more.
+// Disconnects every sandbox of the network that is not kept, likewise.
 std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept,
-                                              std::vector<Disconnected>& gone);
+                                              const GiveBack& give_back = {});
 
 }  // namespace causeway

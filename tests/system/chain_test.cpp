@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "tests/system/fault.hpp"
+#include "tests/system/host_local.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -153,6 +154,20 @@ TEST_P(Chain, LeavesNoFlowsToTheNextSandboxOnTheInterface) {
     EXPECT_EQ(ctl_json({"flows"}).size(), 1U);
     ASSERT_TRUE(succeeded(ask("DEL", before_)));
     EXPECT_EQ(ctl_json({"flows"}), Json::array());
+}
+
+// As long as an address is still to be given back, the interface is on the first one's record, too.
+TEST_P(ChainOnce, LeavesTheInterfaceToTheNextSandboxWhenALeaseIsGivenBackLate) {
+    const auto keeper = connect("keeper");
+    const auto conf = host_local_configuration({{"cniVersion", "1.0.0"}, {"prevResult", before_}});
+    auto spoilt = conf;
+    spoilt["ipam"]["type"] = 5;
+    ASSERT_TRUE(succeeded(add("blue", netns_, conf)));
+    EXPECT_TRUE(refused(del("blue", netns_, spoilt), 7, {"ipam.type"}));
+    EXPECT_THAT(programs_on("given0", Direction::ingress), IsEmpty());
+    ASSERT_TRUE(succeeded(add("green", netns_, conf)));
+    EXPECT_TRUE(succeeded(del("blue", netns_, conf)));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {keeper.netns, {keeper.address, 80}}));
 }
 
 TEST_P(ChainOnce, RefusesAnInterfaceWhoseOtherEndIsNotNamed) {

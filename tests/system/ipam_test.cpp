@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses that another plugin gives: the reference plugins of Debian, and one that writes down what it is asked.
 #include <gmock/gmock.h>
+#include <sys/syscall.h>
 
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "tests/system/fault.hpp"
 #include "tests/system/host_local.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
@@ -186,6 +188,7 @@ protected:
         std::filesystem::create_directory("/run/cni");
         std::ofstream("/run/cni/notes") << "#!/bin/sh\necho \"$CNI_COMMAND $CNI_CONTAINERID\" >> /run/asked\n"
                                            "cat > /run/last-configuration\n"
+                                           "[ -e \"/run/cni/no-$CNI_COMMAND\" ] && exit 1\n"
                                            "[ \"$CNI_COMMAND\" = ADD ] || exit 0\ncat /run/cni/answer\n"
                                            "exit \"$(cat /run/cni/status)\"\n";
         std::filesystem::permissions("/run/cni/notes", std::filesystem::perms::owner_all);
@@ -265,6 +268,39 @@ TEST_P(Delegation, IsToldByGcOfEachSandboxThatIsRemoved) {
     EXPECT_TRUE(succeeded(ask("GC", "", {{"cni.dev/valid-attachments", {red}}})));
     EXPECT_THAT(asked(), ElementsAre(AnyOf("DEL blue", "DEL green"), AnyOf("DEL blue", "DEL green"), "GC "));
     EXPECT_THAT(asked(), testing::IsSupersetOf({"DEL blue", "DEL green"}));
+}
+
+TEST_P(Delegation, IsToldAgainByTheNextGcWhenItHasNotTakenTheAddressBack) {
+    const auto before = Snapshot::take();
+    world_.add_namespace("blue");
+    ASSERT_TRUE(succeeded(ask("ADD", "blue")));
+    world_.remove_namespace("blue");
+    std::filesystem::remove("/run/asked");
+    std::ofstream("/run/cni/no-DEL") << "";
+    EXPECT_TRUE(refused(ask("GC", ""), 5, {"notes"}));
+    EXPECT_TRUE(refused(ask("GC", ""), 5, {"notes"}));
+    EXPECT_TRUE(refused(ask("GC", "", {{"ipam", {{"type", 5}}}}), 7, {"ipam.type"})) << "which leaves it on record";
+    std::filesystem::remove("/run/cni/no-DEL");
+    EXPECT_TRUE(succeeded(ask("GC", "")));
+    EXPECT_TRUE(succeeded(ask("GC", "")));
+    EXPECT_THAT(asked(), ElementsAre("DEL blue", "GC ", "DEL blue", "GC ", "DEL blue", "GC ", "GC "));
+    EXPECT_TRUE(before.holds());
+}
+
+TEST_P(Delegation, IsToldByGcWhenADelWasKilledBefore) {
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "set", "lo", "up"}, netns);
+    const auto before = Snapshot::take({netns});
+    ASSERT_TRUE(succeeded(ask("ADD", "blue")));
+    std::filesystem::remove("/run/asked");
+    const auto del = call_here({.command = "DEL", .id = "blue", .netns = netns, .conf = conf(), .path = "/run/cni"});
+    const auto faulted =
+        run_with({.kind = Fault::Kind::kill, .nth = 1, .calls = {SYS_memfd_create}}, {plugin()}, del.options());
+    ASSERT_EQ(faulted.output.status, 128 + SIGKILL) << "as it was about to call the plugin";
+    EXPECT_THAT(asked(), ElementsAre());
+    EXPECT_TRUE(succeeded(ask("GC", "")));
+    EXPECT_THAT(asked(), ElementsAre("DEL blue", "GC "));
+    EXPECT_TRUE(before.comes_back());
 }
 
 TEST_P(Delegation, IsToldByGcWhateverElseOfTheConfigurationDoesNotRead) {
