@@ -29,7 +29,8 @@ struct Expected {
 // Everything that connect made and everything that is expected, compared with what is there, on the host, in the
 // datapath and in the sandbox. Code::check_failed names what is missing or changed. Routes count wherever they are,
 // since a later plugin of the chain may have moved them to a table of its own; of others' routes and devices nothing
-// is said. uplinks: those that the configuration names; none: all that there are.
+// is said. The sandbox's MTU may be less than it was told to be: later plugins lower it and do not tell. uplinks: those
+// that the configuration names; none: all that there are.
 std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
                                   const std::vector<std::string>& uplinks, const Expected& expected);
 

@@ -46,9 +46,9 @@ const Damage damages[] = {
     {"MacChanged",
      [](const Checking&, const Sandbox& s) { ip({"link", "set", "eth0", "address", "02:00:00:00:00:99"}, s.netns); },
      {"MAC", "02:00:00:00:00:99"}},
-    {"MtuChanged",
-     [](const Checking&, const Sandbox& s) { ip({"link", "set", "eth0", "mtu", "1300"}, s.netns); },
-     {"MTU", "1300"}},
+    {"MtuRaised",
+     [](const Checking&, const Sandbox& s) { ip({"link", "set", "eth0", "mtu", "1600"}, s.netns); },
+     {"MTU", "1600"}},
     {"HostEndDown",
      [](const Checking&, const Sandbox& s) { ip({"link", "set", s.host_end, "down"}); },
      {"host end", "not up"}},
@@ -170,6 +170,14 @@ INSTANTIATE_TEST_SUITE_P(OfFamily, CheckOfDamage,
                          testing::Combine(testing::ValuesIn(damages_to_addresses_and_routes),
                                           testing::Values(Family::ipv4, Family::ipv6)),
                          name_of);
+
+// The reference plugin tuning, for one, which leaves the result as it was.
+TEST_P(CheckOnce, ToleratesAnMtuThatALaterPluginHasLowered) {
+    const auto blue = connect("blue");
+    ASSERT_EQ(blue.reply.at("interfaces").back().at("mtu"), 1500);
+    ip({"link", "set", "eth0", "mtu", "1300"}, blue.netns);
+    EXPECT_TRUE(succeeded(check(blue)));
+}
 
 TEST_P(Check, SucceedsAndChangesNothing) {
     const auto blue = connect("blue");
