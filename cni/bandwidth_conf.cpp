@@ -38,18 +38,6 @@ std::expected<Bandwidth, Error> read_both(const Json& object, const std::string&
                      TRY(read_rate(object, from_rate, from_burst, prefix))};
 }
 
-// The keys as they are documented, so that messages have them so.
-Json with_documented_keys(const Json& object) {
-    const auto lowered = with_lower_keys(object);
-    Json result = Json::object();
-    for (const auto* const key : rate_keys) {
-        if (const auto value = lowered.find(lower_case(key)); value != lowered.end()) {
-            result[key] = *value;
-        }
-    }
-    return result;
-}
-
 }  // namespace
 
 std::expected<Bandwidth, Error> read_bandwidth(const Json& conf, const Json& runtime) {
@@ -60,7 +48,7 @@ std::expected<Bandwidth, Error> read_bandwidth(const Json& conf, const Json& run
     if (configured.any() || runtime.is_null()) {
         return configured;
     }
-    return read_both(with_documented_keys(runtime), "runtimeConfig.bandwidth.");
+    return read_both(runtime, "runtimeConfig.bandwidth.");
 }
 
 }  // namespace causeway::cni

@@ -13,14 +13,6 @@ std::string lower_case(std::string text) {
     return text;
 }
 
-Json with_lower_keys(const Json& object) {
-    Json lowered = Json::object();
-    for (const auto& [key, value] : object.items()) {
-        lowered[lower_case(key)] = value;
-    }
-    return lowered;
-}
-
 std::unexpected<Error> invalid(const std::string& key, const Json& value, const std::string& why) {
     return fail(Code::invalid_configuration, key + ": " + shown(value.dump()) + " " + why);
 }

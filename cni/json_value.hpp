@@ -23,9 +23,6 @@ Json parse_json(std::string_view text);
 
 std::string lower_case(std::string text);
 
-// The same object with its keys in lower case. Of two that differ in case alone the last one counts, as in Go.
-Json with_lower_keys(const Json& object);
-
 // Code::invalid_configuration: "key: value why".
 std::unexpected<Error> invalid(const std::string& key, const Json& value, const std::string& why);
 

@@ -11,30 +11,29 @@ namespace {
 
 const std::string port_mappings = "runtimeConfig.portMappings";
 
-std::expected<std::uint8_t, Error> protocol_of(const Json& mapping, const Json& lowered) {
-    const auto given = TRY(text_at(lowered, "protocol", port_mappings + ".")).value_or("tcp");
-    const auto name = lower_case(given.empty() ? "tcp" : given);  // a runtime may leave it out: then it means TCP
-    if (const auto protocol = published_protocol(name)) {
+std::expected<std::uint8_t, Error> protocol_of(const Json& mapping) {
+    const auto name = TRY(text_at(mapping, "protocol", port_mappings + ".")).value_or("tcp");
+    if (const auto protocol = published_protocol(lower_case(name))) {
         return *protocol;
     }
     return invalid(port_mappings, mapping, "has a protocol that is none of tcp, udp, sctp");
 }
 
-std::expected<std::uint16_t, Error> port_of(const Json& mapping, const Json& lowered, const std::string& name) {
-    const auto found = lowered.find(lower_case(name));
-    const auto port = found != lowered.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+std::expected<std::uint16_t, Error> port_of(const Json& mapping, const std::string& name) {
+    const auto found = mapping.find(name);
+    const auto port = found != mapping.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
     if (port < 1 || port > 65535) {
         return invalid(port_mappings, mapping, "has no " + name + " from 1 to 65535");
     }
     return static_cast<std::uint16_t>(port);
 }
 
-std::expected<std::optional<Address>, Error> host_of(const Json& mapping, const Json& lowered) {
-    const auto text = TRY(text_at(lowered, "hostip", port_mappings + ".")).value_or("");
-    if (text.empty()) {
+std::expected<std::optional<Address>, Error> host_of(const Json& mapping) {
+    const auto text = TRY(text_at(mapping, "hostIP", port_mappings + "."));
+    if (!text) {
         return std::nullopt;
     }
-    const auto address = Address::parse(text);
+    const auto address = Address::parse(*text);
     if (!address) {
         return invalid(port_mappings, mapping, "has a hostIP that is no IP address");
     }
@@ -68,10 +67,8 @@ std::expected<std::vector<PortMapping>, Error> read_port_mappings(const Json& li
         if (!mapping.is_object()) {
             return invalid(port_mappings, mapping, "is not an object with hostPort and containerPort");
         }
-        const auto lowered = with_lower_keys(mapping);
-        const PortMapping port{TRY(protocol_of(mapping, lowered)), TRY(host_of(mapping, lowered)),
-                               TRY(port_of(mapping, lowered, "hostPort")),
-                               TRY(port_of(mapping, lowered, "containerPort"))};
+        const PortMapping port{TRY(protocol_of(mapping)), TRY(host_of(mapping)), TRY(port_of(mapping, "hostPort")),
+                               TRY(port_of(mapping, "containerPort"))};
         const auto other = std::ranges::find_if(ports, [&](const auto& one) { return claim_one_port(one, port); });
         if (other != ports.end()) {
             return invalid(port_mappings, mapping,

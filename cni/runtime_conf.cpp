@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <sstream>
 #include <vector>
@@ -15,27 +16,51 @@ namespace causeway::cni {
 
 namespace {
 
+// The keys as they are documented, at whatever depth. Go's JSON, and so runtimes, matches them whatever their case.
+constexpr std::array documented{
+    "ips",          "mac",          "dns",           "servers",     "searches",  "options",   "ipRanges",
+    "subnet",       "rangeStart",   "rangeEnd",      "gateway",     "exclude",   "quota",     "flows",
+    "portMappings", "hostPort",     "containerPort", "protocol",    "hostIP",    "bandwidth", "flowsPerSecond",
+    "ingressRate",  "ingressBurst", "egressRate",    "egressBurst", "cgroupPath"};
+
+// So that only those keys and values are read elsewhere. An empty text is what Go writes for one that nobody has set.
+Json as_documented(const Json& given) {
+    if (given.is_array()) {
+        Json list = Json::array();
+        std::ranges::transform(given, std::back_inserter(list), as_documented);
+        return list;
+    }
+    if (!given.is_object()) {
+        return given;
+    }
+    Json object = Json::object();
+    for (const auto& [key, value] : given.items()) {
+        const auto* const name =
+            std::ranges::find_if(documented, [&](const char* one) { return lower_case(one) == lower_case(key); });
+        if (value != "") {
+            object[name == documented.end() ? key : *name] = as_documented(value);
+        }
+    }
+    return object;
+}
+
 std::expected<Json, Error> runtime_config(const Json& conf) {
     const auto object = TRY(optional_value<Json>(conf, "runtimeConfig", &Json::is_object, "an object"));
-    return object ? with_lower_keys(*object) : Json::object();
+    return object ? as_documented(*object) : Json::object();
 }
 
 bool is_nothing(const Json& value) {
-    return value.is_null() || value.empty() || value == "" || value == false;
+    return value.is_null() || value.empty() || value == false;
 }
 
 // Information that asks for nothing; and what is read here or in ipam_conf.
 constexpr std::array known{"ips",       "mac",        "dns",
-                           "ipranges",  "quota",      "portmappings",
-                           "bandwidth", "cgrouppath", "io.kubernetes.cri.pod-annotations"};
+                           "ipRanges",  "quota",      "portMappings",
+                           "bandwidth", "cgroupPath", "io.kubernetes.cri.pod-annotations"};
 
-std::expected<void, Error> refuse_unknown(const Json& conf) {
-    const auto given = conf.find("runtimeConfig");
-    if (given == conf.end() || !given->is_object()) {
-        return {};
-    }
-    for (const auto& [key, value] : given->items()) {
-        if (std::ranges::find(known, lower_case(key)) == known.end() && !is_nothing(value)) {
+std::expected<void, Error> refuse_unknown(const Json& runtime) {
+    for (const auto& [key, value] : runtime.items()) {
+        if (std::ranges::find(known, key) == known.end() && !is_nothing(value)) {
             return fail(Code::unsupported_field, "runtimeConfig." + key + ": " + value.dump() + " can't be done",
                         "take the capability away from causeway's configuration, or chain a plugin that has it");
         }
@@ -78,11 +103,10 @@ std::expected<std::optional<Dns>, Error> read_runtime_dns(const Json& runtime) {
     if (!given || given->empty()) {
         return std::nullopt;
     }
-    const auto json = with_lower_keys(*given);
     Dns dns;
-    dns.nameservers = TRY(texts_at(json, "servers", "runtimeConfig.dns."));
-    dns.search = TRY(texts_at(json, "searches", "runtimeConfig.dns."));
-    dns.options = TRY(texts_at(json, "options", "runtimeConfig.dns."));
+    dns.nameservers = TRY(texts_at(*given, "servers", "runtimeConfig.dns."));
+    dns.search = TRY(texts_at(*given, "searches", "runtimeConfig.dns."));
+    dns.options = TRY(texts_at(*given, "options", "runtimeConfig.dns."));
     return dns.empty() ? std::nullopt : std::optional(dns);
 }
 
@@ -162,18 +186,23 @@ std::expected<RuntimeConf, Error> read_runtime_conf(const Json& conf, std::strin
     const auto cni = TRY(optional_value<Json>(args, "cni", &Json::is_object, "an object", "args."));
     TRY(apply_object(cni.value_or(Json::object()), "args.cni.", result));
     const auto runtime = TRY(runtime_config(conf));
-    TRY(refuse_unknown(conf));
+    TRY(refuse_unknown(runtime));
     TRY(apply_object(runtime, "runtimeConfig.", result));
     result.dns = TRY(read_runtime_dns(runtime));
     result.bandwidth = TRY(read_bandwidth(conf, runtime.value("bandwidth", Json())));
-    result.ports = TRY(read_port_mappings(runtime.value("portmappings", Json())));
+    result.ports = TRY(read_port_mappings(runtime.value("portMappings", Json())));
     return result;
 }
 
 std::expected<Json, Error> runtime_ranges(const Json& conf) {
-    auto ranges = TRY(runtime_config(conf)).value("ipranges", Json());
+    auto ranges = TRY(runtime_config(conf)).value("ipRanges", Json());
     if (!ranges.is_null() && !ranges.is_array()) {
         return invalid("runtimeConfig.ipRanges", ranges, "is not a list of lists of ranges");
+    }
+    for (auto& set : ranges) {
+        if (set.is_object()) {  // containerd's library has a list of ranges, and no sets
+            set = Json::array({set});
+        }
     }
     return ranges;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the runtime asks for this one sandbox: runtimeConfig, args and CNI_ARGS. CNI's CONVENTIONS.md. Layer 0.
 //
-// runtimeConfig comes before args, args before CNI_ARGS. Keys of runtimeConfig are matched whatever their case, as Go's
-// JSON does it: containerd sends "HostPort", podman "hostPort".
+// runtimeConfig comes before args, args before CNI_ARGS. Keys of runtimeConfig, at whatever depth, are matched whatever
+// their case, as Go's JSON does it, and an empty text is none: containerd sends "HostPort" and "HostIP": "", podman
+// "hostPort".
 #pragma once
 
 #include <expected>
@@ -31,7 +32,7 @@ struct RuntimeConf {
 // Code::invalid_configuration; Code::invalid_environment for CNI_ARGS.
 std::expected<RuntimeConf, Error> read_runtime_conf(const Json& conf, std::string_view arguments);
 
-// Of runtimeConfig, as of "ipam" (CONVENTIONS.md, "ipRanges"). Null where there are none.
+// Of runtimeConfig, with the keys of "ipam" (CONVENTIONS.md, "ipRanges"). Null where there are none.
 std::expected<Json, Error> runtime_ranges(const Json& conf);
 
 }  // namespace causeway::cni

@@ -37,10 +37,10 @@ TEST(BandwidthConf, IsTheConfigurationsWhateverTheRuntimeAsksFor) {
 }
 
 // What containerd sends for a pod's annotation.
-TEST(BandwidthConf, IsTakenWithCapitalsAndABurstThatNobodyHasSet) {
+TEST(BandwidthConf, IsTakenWithABurstThatNobodyHasSet) {
     const auto read = read_bandwidth(
         Json::object(),
-        {{"IngressRate", 1000000U}, {"IngressBurst", 4294967295U}, {"EgressRate", 0U}, {"EgressBurst", 0U}});
+        {{"ingressRate", 1000000U}, {"ingressBurst", 4294967295U}, {"egressRate", 0U}, {"egressBurst", 0U}});
     ASSERT_TRUE(succeeds(read));
     EXPECT_EQ(*read, (Bandwidth{Rate{125000, 536870911}, std::nullopt}));
 }

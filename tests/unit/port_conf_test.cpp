@@ -23,26 +23,16 @@ TEST(PortMappings, AreThoseOfTheConventions) {
         {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
         {"hostPort": 53, "containerPort": 5353, "protocol": "udp", "hostIP": "203.0.113.1"},
         {"hostPort": 53, "containerPort": 5353, "protocol": "tcp"},
-        {"hostPort": 65535, "containerPort": 1, "protocol": "SCTP", "hostIP": ""}])"));
+        {"hostPort": 65535, "containerPort": 1, "protocol": "SCTP"}])"));
     ASSERT_TRUE(succeeds(ports));
     EXPECT_THAT(*ports, ElementsAre(mapping(IPPROTO_TCP, 8080, 80), mapping(IPPROTO_UDP, 53, 5353, "203.0.113.1"),
                                     mapping(IPPROTO_TCP, 53, 5353), mapping(IPPROTO_SCTP, 65535, 1)));
 }
 
-TEST(PortMappings, AreThoseOfContainerdToo) {
-    const auto ports = read_port_mappings(
-        Json::parse(R"([{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": ""}])"));
-    ASSERT_TRUE(succeeds(ports));
-    EXPECT_THAT(*ports, ElementsAre(mapping(IPPROTO_TCP, 8080, 80)));
-}
-
 TEST(PortMappings, AreOfEveryAddressAndOfTcpWhereNothingElseIsSaid) {
-    for (const auto* const text : {R"([{"hostPort": 1, "containerPort": 2}])",
-                                   R"([{"hostPort": 1, "containerPort": 2, "hostIP": "", "protocol": ""}])"}) {
-        const auto ports = read_port_mappings(Json::parse(text));
-        ASSERT_TRUE(succeeds(ports));
-        EXPECT_THAT(*ports, ElementsAre(mapping(IPPROTO_TCP, 1, 2))) << text;
-    }
+    const auto ports = read_port_mappings(Json::parse(R"([{"hostPort": 1, "containerPort": 2}])"));
+    ASSERT_TRUE(succeeds(ports));
+    EXPECT_THAT(*ports, ElementsAre(mapping(IPPROTO_TCP, 1, 2)));
     EXPECT_THAT(read_port_mappings(Json()).value(), IsEmpty());
     EXPECT_THAT(read_port_mappings(Json::array()).value(), IsEmpty());
 }

@@ -117,13 +117,26 @@ TEST(RuntimeConf, HasTheDnsOfTheRuntime) {
 TEST(RuntimeConf, HasThePortsOfEitherSpelling) {
     for (const auto* const text :
          {R"({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]})",
-          R"({"PortMappings": [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp"}]})"}) {
+          R"({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "", "hostIP": ""}]})",
+          R"({"PortMappings": [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": ""}]})"}) {
         const auto read = read_runtime_conf(runtime(Json::parse(text)), "");
         ASSERT_TRUE(succeeds(read));
         ASSERT_EQ(read->ports.size(), 1U);
         EXPECT_EQ(read->ports[0].host_port, 8080);
+        EXPECT_EQ(read->ports[0].sandbox_port, 80);
+        EXPECT_FALSE(read->ports[0].host) << text;
     }
     EXPECT_TRUE(fails_with(read_runtime_conf(runtime({{"portMappings", {1}}}), ""), Code::invalid_configuration));
+}
+
+TEST(RuntimeConf, HasTheBandwidthOfEitherSpelling) {
+    for (const auto* const text :
+         {R"({"bandwidth": {"ingressRate": 8000, "ingressBurst": 80000}})",
+          R"({"Bandwidth": {"IngressRate": 8000, "IngressBurst": 80000, "EgressRate": 0, "EgressBurst": 0}})"}) {
+        const auto read = read_runtime_conf(runtime(Json::parse(text)), "");
+        ASSERT_TRUE(succeeds(read));
+        EXPECT_EQ(read->bandwidth, (Bandwidth{Rate{1000, 10000}, std::nullopt})) << text;
+    }
 }
 
 TEST(RuntimeConf, LetsPassWhatAsksForNothing) {
@@ -230,6 +243,20 @@ TEST(RuntimeRanges, ComeBeforeTheConfigurationsOwnAndCountAlone) {
     EXPECT_EQ(read->network.ranges[2][0].subnet.text(), "fd00:1::/64");
     conf["runtimeConfig"]["ipRanges"] = "10.4.0.0/16";
     EXPECT_TRUE(fails_with(read_net_conf(conf.dump()), Code::invalid_configuration, {"runtimeConfig.ipRanges"}));
+}
+
+// Capitals, texts that nobody has set, and no sets.
+TEST(RuntimeRanges, AreTakenAsContainerdsLibraryWritesThem) {
+    auto conf = example_without("/ipam/ranges");
+    conf["runtimeConfig"]["ipRanges"] = Json::parse(
+        R"([{"Subnet": "10.4.0.0/16", "RangeStart": "10.4.3.0", "RangeEnd": "", "Gateway": ""},
+            {"Subnet": "fd00:1::/64", "RangeStart": "", "RangeEnd": "", "Gateway": "fd00:1::9"}])");
+    const auto read = read_net_conf(conf.dump());
+    ASSERT_TRUE(succeeds(read));
+    ASSERT_EQ(read->network.ranges.size(), 2U);
+    EXPECT_EQ(read->network.ranges[0][0].first.text(), "10.4.3.0");
+    EXPECT_EQ(read->network.ranges[0][0].gateway.text(), "10.4.0.1");
+    EXPECT_EQ(read->network.ranges[1][0].gateway.text(), "fd00:1::9");
 }
 
 }  // namespace
