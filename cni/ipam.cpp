@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <sstream>
 
+#include "cni/route_conf.hpp"
 #include "cni/shown.hpp"
 #include "cni/stray.hpp"
 #include "userspace/failures.hpp"
@@ -186,12 +187,11 @@ std::expected<IpamResult, Error> result_in(const Json& json, const Delegate& del
         TRY(add_address(ip, delegate, result));
     }
     for (const auto& item : json.value("routes", Json::array())) {
-        const auto destination = Prefix::parse(item.value("dst", ""));
-        const auto gateway = item.contains("gw") ? Address::parse(item["gw"].get<std::string>()) : Address{};
-        if (!destination || !gateway) {
-            return unusable(delegate, "has a malformed route: " + item.dump());
+        const auto route = read_route(item, "routes");
+        if (!route) {
+            return unusable(delegate, "has a malformed route: " + route.error().message);
         }
-        result.routes.push_back({*destination, *gateway, 0});
+        result.routes.push_back(*route);
     }
     const auto dns = json.value("dns", Json::object());
     result.dns = {texts(dns, "nameservers"), texts(dns, "search"), texts(dns, "options"), dns.value("domain", "")};

@@ -5,6 +5,7 @@
 #include <ranges>
 #include <sstream>
 
+#include "cni/route_conf.hpp"
 #include "cni/runtime_conf.hpp"
 
 namespace causeway::cni {
@@ -156,26 +157,7 @@ std::expected<std::vector<Route>, Error> read_routes(const Json& ipam) {
     std::vector<Route> routes;
     const auto array = TRY(optional_value<Json>(ipam, "routes", &Json::is_array, "a list of routes", "ipam."));
     for (const auto& item : array.value_or(Json::array())) {
-        if (!item.is_object()) {
-            return invalid("ipam.routes", item, "is not an object with a dst");
-        }
-        const auto destination = TRY(text_at(item, "dst", "ipam.routes."));
-        if (!destination) {
-            return invalid("ipam.routes", item, "has no dst");
-        }
-        const auto prefix = Prefix::parse(*destination);
-        if (!prefix) {
-            return invalid("ipam.routes.dst", *destination, "is not a destination such as 0.0.0.0/0");
-        }
-        Route route{.destination = *prefix};
-        if (const auto gateway = TRY(text_at(item, "gw", "ipam.routes."))) {
-            const auto address = Address::parse(*gateway);
-            if (!address || address->is_ipv4() != prefix->address.is_ipv4()) {
-                return invalid("ipam.routes.gw", *gateway, "is not an address of the family of " + *destination);
-            }
-            route.gateway = *address;
-        }
-        routes.push_back(route);
+        routes.push_back(TRY(read_route(item, "ipam.routes")));
     }
     return routes;
 }

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <limits>
 
+#include "cni/route_conf.hpp"
+
 namespace causeway::cni {
 
 namespace {
 
-// "mtu" came with 1.1.0; "version" in an address went with 1.0.0.
-bool has_mtu(const std::string& version) {
+// "mtu" and the numbers of a route came with 1.1.0; "version" in an address went with 1.0.0.
+bool has_numbers(const std::string& version) {
     return version == "1.1.0";
 }
 bool has_ip_version(const std::string& version) {
@@ -18,7 +20,7 @@ bool has_ip_version(const std::string& version) {
 
 Json interface_json(const std::string& version, const Link& link, const std::string& sandbox) {
     Json json{{"name", link.name}, {"mac", link.mac.text()}};
-    if (has_mtu(version)) {
+    if (has_numbers(version)) {
         json["mtu"] = link.mtu;
     }
     if (!sandbox.empty()) {
@@ -81,7 +83,7 @@ Json add_result(const NetConf& conf, const std::string& netns, const Connection&
     }
     auto& routes = list_in(result, "routes");
     for (const auto& route : connection.routes) {
-        routes.push_back({{"dst", route.destination.text()}, {"gw", route.gateway.text()}});
+        routes.push_back(route_json(route, has_numbers(conf.version)));
     }
     if (!dns.empty() || !result.contains("dns")) {
         result["dns"] = dns_json(dns);
@@ -166,9 +168,8 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
         }
     }
     for (const auto& item : previous.value("routes", Json::array())) {
-        if (item.contains("gw")) {
-            expected.routes.push_back(
-                {TRY(Prefix::parse(item.value("dst", ""))), TRY(Address::parse(item["gw"].get<std::string>())), 0});
+        if (!item.value("gw", Json()).is_null()) {
+            expected.routes.push_back(TRY(read_route(item, "prevResult.routes")));
         }
     }
     return expected;

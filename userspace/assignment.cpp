@@ -80,7 +80,9 @@ std::expected<std::vector<Route>, Error> complete_routes(std::vector<Route> rout
                                                          " has no gateway: the sandbox has no " + name_of(family) +
                                                          " address");
         }
-        route.gateway = route.gateway.is_none() ? own->gateway : route.gateway;
+        if (route.gateway.is_none() && !route.on_link()) {
+            route.gateway = own->gateway;
+        }
     }
     return routes;
 }

@@ -18,7 +18,8 @@ std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, A
 // The first of a family; null: it has none.
 const Assignment* first_of(const std::vector<Assignment>& assignments, family family);
 
-// Those without a gateway get that of the first address of their family. Code::invalid_configuration: there is none.
+// Those without a gateway get that of the first address of their family, unless they are of the link.
+// Code::invalid_configuration: there is none.
 std::expected<std::vector<Route>, Error> complete_routes(std::vector<Route> routes,
                                                          const std::vector<Assignment>& assignments);
 

@@ -170,7 +170,7 @@ std::expected<void, Error> take_queue_back(Netlink& netlink, const Link& link) {
 void remove_from(const Link& link, const Prefix& prefix, const std::vector<Route>& routes, const std::string& where,
                  Batch& batch) {
     for (const auto& route : routes) {
-        if (route.in_main_table && route.ifindex == link.ifindex && prefix.contains(route.gateway)) {
+        if (route.ifindex == link.ifindex && prefix.contains(route.gateway)) {
             batch.remove_route(route, "remove the route to " + route.destination.text() + where);
         }
     }

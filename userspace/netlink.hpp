@@ -42,11 +42,18 @@ struct LinkAddress {
     bool global = false;  // RT_SCOPE_UNIVERSE; none that is temporary, deprecated, secondary, or not yet usable
 };
 
+// Of a number that is none nothing is said: the kernel chooses.
 struct Route {
+    static constexpr std::uint32_t main_table = 254, link_scope = 253;  // RT_TABLE_MAIN, RT_SCOPE_LINK
+
     Prefix destination;
     Address gateway;  // none: on the link
     std::uint32_t ifindex = 0;
-    bool in_main_table = true;
+    std::optional<std::uint32_t> table, priority, scope;
+    std::optional<std::uint32_t> mtu, advmss;  // RTAX_MTU, RTAX_ADVMSS; bytes
+
+    bool in_main_table() const { return table.value_or(main_table) == main_table; }
+    bool on_link() const { return scope.value_or(0) >= link_scope; }  // by its own word: it has no gateway
 };
 
 struct VethEnd {
@@ -84,7 +91,7 @@ public:
     void add_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
     void remove_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
     void add_route(const Route& route, std::string step);
-    void remove_route(const Route& route, std::string step);
+    void remove_route(const Route& route, std::string step);  // as listed; whoever has added it
     // The route to its subnet that the kernel makes for an address of a link's, as it makes it, so that it goes with
     // the address. There already: no error, and nothing changes.
     void add_connected_route(std::uint32_t ifindex, const Prefix& own, std::string step);

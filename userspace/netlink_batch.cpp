@@ -27,14 +27,29 @@ void put_address(nlmsghdr& request, std::uint16_t type, const Address& address) 
     mnl_attr_put(&request, type, address.size(), address.bytes());
 }
 
-void put_route(nlmsghdr& request, const Route& route) {
+void put_metrics(nlmsghdr& request, const Route& route) {
+    if (!route.mtu && !route.advmss) {
+        return;
+    }
+    auto* metrics = mnl_attr_nest_start(&request, RTA_METRICS);
+    if (route.mtu) {
+        mnl_attr_put_u32(&request, RTAX_MTU, *route.mtu);
+    }
+    if (route.advmss) {
+        mnl_attr_put_u32(&request, RTAX_ADVMSS, *route.advmss);
+    }
+    mnl_attr_nest_end(&request, metrics);
+}
+
+void put_route(nlmsghdr& request, const Route& route, std::uint8_t protocol) {
     auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
     info->rtm_family = static_cast<std::uint8_t>(family_of(route.destination.address));
     info->rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
-    info->rtm_table = RT_TABLE_MAIN;
-    info->rtm_protocol = RTPROT_STATIC;
+    info->rtm_protocol = protocol;
     info->rtm_type = RTN_UNICAST;
-    info->rtm_scope = route.gateway.is_none() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    info->rtm_scope = static_cast<std::uint8_t>(
+        route.scope.value_or(route.gateway.is_none() ? std::uint32_t{RT_SCOPE_LINK} : RT_SCOPE_UNIVERSE));
+    mnl_attr_put_u32(&request, RTA_TABLE, route.table.value_or(Route::main_table));
     if (route.destination.length > 0) {
         put_address(request, RTA_DST, route.destination.first());
     }
@@ -42,6 +57,10 @@ void put_route(nlmsghdr& request, const Route& route) {
         put_address(request, RTA_GATEWAY, route.gateway);
     }
     mnl_attr_put_u32(&request, RTA_OIF, route.ifindex);
+    if (route.priority) {
+        mnl_attr_put_u32(&request, RTA_PRIORITY, *route.priority);
+    }
+    put_metrics(request, route);
 }
 
 }  // namespace
@@ -111,12 +130,12 @@ void Batch::remove_address(std::uint32_t ifindex, const Prefix& prefix, std::str
 }
 
 void Batch::add_route(const Route& route, std::string step) {
-    put_route(messages_.emplace_back(std::move(step)).start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL),
-              route);
+    put_route(messages_.emplace_back(std::move(step)).start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL), route,
+              RTPROT_STATIC);
 }
 
 void Batch::remove_route(const Route& route, std::string step) {
-    put_route(messages_.emplace_back(std::move(step)).start(RTM_DELROUTE, NLM_F_ACK), route);
+    put_route(messages_.emplace_back(std::move(step)).start(RTM_DELROUTE, NLM_F_ACK), route, RTPROT_UNSPEC);
 }
 
 // Without NLM_F_EXCL: an equal one is refused all the same, and IPv4's goes before another one to that subnet that has
@@ -126,12 +145,13 @@ void Batch::add_connected_route(std::uint32_t ifindex, const Prefix& own, std::s
     auto& message = messages_.emplace_back(std::move(step));
     message.expected = EEXIST;
     auto& request = message.start(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE);
-    put_route(request, {.destination = own, .ifindex = ifindex});
-    static_cast<rtmsg*>(mnl_nlmsg_get_payload(&request))->rtm_protocol = RTPROT_KERNEL;
+    Route route{.destination = own, .ifindex = ifindex};
+    if (!own.address.is_ipv4()) {
+        route.priority = metric_of_ipv6;
+    }
+    put_route(request, route, RTPROT_KERNEL);
     if (own.address.is_ipv4()) {
         put_address(request, RTA_PREFSRC, own.address);
-    } else {
-        mnl_attr_put_u32(&request, RTA_PRIORITY, metric_of_ipv6);
     }
 }
 

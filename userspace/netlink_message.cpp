@@ -129,10 +129,26 @@ LinkAddress link_address_in(const nlmsghdr& message) {
     return found;
 }
 
+namespace {
+
+void read_metrics(const nlattr& metrics, Route& route) {
+    for_each_attribute_in(metrics, [&](const nlattr& attribute, int type) {
+        if (type == RTAX_MTU) {
+            route.mtu = mnl_attr_get_u32(&attribute);
+        } else if (type == RTAX_ADVMSS) {
+            route.advmss = mnl_attr_get_u32(&attribute);
+        }
+    });
+}
+
+}  // namespace
+
 Route route_in(const nlmsghdr& message) {
     Route route;
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&message));
-    std::uint32_t table = info->rtm_table;
+    route.table = info->rtm_table;
+    route.scope = info->rtm_scope;
+    route.priority = 0;
     route.destination = {info->rtm_family == AF_INET ? Address::of_ipv4(0) : Address{}, info->rtm_dst_len};
     for_each_attribute(message, sizeof(*info), [&](const nlattr& attribute, int type) {
         if (type == RTA_DST) {
@@ -142,10 +158,13 @@ Route route_in(const nlmsghdr& message) {
         } else if (type == RTA_OIF) {
             route.ifindex = mnl_attr_get_u32(&attribute);
         } else if (type == RTA_TABLE) {
-            table = mnl_attr_get_u32(&attribute);
+            route.table = mnl_attr_get_u32(&attribute);
+        } else if (type == RTA_PRIORITY) {
+            route.priority = mnl_attr_get_u32(&attribute);
+        } else if (type == RTA_METRICS) {
+            read_metrics(attribute, route);
         }
     });
-    route.in_main_table = table == RT_TABLE_MAIN;
     return route;
 }
 

@@ -58,7 +58,7 @@ Remarks remarks_on_routes(const std::vector<Route>& routes, const std::vector<Li
         const auto is_uplink = [&](const Link& link) { return link.ifindex == route.ifindex; };
         const auto is_gateway = [&](const Network& network) { return network.record.ifindex == route.ifindex; };
         const auto link = netlink.link_at(route.ifindex);
-        if (!route.in_main_table || route.destination.address.is_link_local() || !link || link->name == "lo" ||
+        if (!route.in_main_table() || route.destination.address.is_link_local() || !link || link->name == "lo" ||
             std::ranges::any_of(uplinks, is_uplink) || std::ranges::any_of(networks, is_gateway)) {
             continue;
         }

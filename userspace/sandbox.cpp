@@ -323,7 +323,8 @@ std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, cons
     }
     for (auto& route : connection.routes) {
         route.ifindex = sandbox_end.ifindex;
-        batch.add_route(route, "add the route to " + route.destination.text() + " by " + route.gateway.text() + where);
+        const std::string by = route.gateway.is_none() ? sandbox_end.name : route.gateway.text();
+        batch.add_route(route, "add the route to " + route.destination.text() + " by " + by + where);
     }
     TRY(inside.commit(batch));
     return let_settle(netlink, inside, connection);

@@ -143,12 +143,36 @@ std::expected<std::vector<Route>, Error> routes_of(Netlink& netlink, bool ipv4, 
     return routes;
 }
 
-bool has_route(const std::vector<Route>& routes, const Route& wanted, const Link& link) {
-    return std::ranges::any_of(routes, [&](const Route& r) {
-        return r.destination.first() == wanted.destination.first() &&
-               r.destination.length == wanted.destination.length && r.gateway == wanted.gateway &&
-               r.ifindex == link.ifindex;
-    });
+// The kernel's for a priority that is 0.
+std::uint32_t priority_of(const Route& route) {
+    constexpr std::uint32_t ipv6_default = 1024;
+    const auto priority = route.priority.value_or(0);
+    return priority == 0 && !route.destination.address.is_ipv4() ? ipv6_default : priority;
+}
+
+// Whether it has the numbers that are wanted. Who names no table but the main one may find it in any; IPv6 has no
+// scope.
+bool has_numbers_of(const Route& route, const Route& wanted) {
+    return (wanted.in_main_table() || route.table == wanted.table) &&
+           (!wanted.priority || priority_of(route) == priority_of(wanted)) &&
+           (!wanted.scope || !route.destination.address.is_ipv4() || route.scope == wanted.scope) &&
+           (!wanted.mtu || route.mtu == wanted.mtu) && (!wanted.advmss || route.advmss == wanted.advmss);
+}
+
+// The sandbox's own by that gateway; what it lacks, or none.
+std::optional<std::string> fault_of_route(const std::vector<Route>& routes, const Route& wanted, const Link& link) {
+    bool there = false;
+    for (const auto& one : routes) {
+        if (one.destination.first() == wanted.destination.first() &&
+            one.destination.length == wanted.destination.length && one.gateway == wanted.gateway &&
+            one.ifindex == link.ifindex) {
+            if (has_numbers_of(one, wanted)) {
+                return std::nullopt;
+            }
+            there = true;
+        }
+    }
+    return there ? "has another table, priority, scope, mtu or advmss" : "is gone";
 }
 
 std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link, const std::string& where,
@@ -177,8 +201,9 @@ std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link,
     for (const auto& wanted : expected.routes) {
         const auto reaches = [&](const Prefix& prefix) { return prefix.contains(wanted.gateway); };
         const bool ours = std::ranges::any_of(expected.addresses, reaches);
-        TRY(require(!ours || has_route(routes, wanted, link),
-                    "the route to " + wanted.destination.text() + " by " + wanted.gateway.text() + where + " is gone"));
+        const auto fault = ours ? fault_of_route(routes, wanted, link) : std::nullopt;
+        TRY(require(!fault, "the route to " + wanted.destination.text() + " by " + wanted.gateway.text() + where + " " +
+                                fault.value_or("")));
     }
     return {};
 }

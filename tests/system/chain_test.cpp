@@ -101,6 +101,18 @@ TEST_F(ChainOfBothFamilies, GivesAndTakesBackAddressesAndRoutes) {
     EXPECT_TRUE(before.holds());
 }
 
+TEST_P(Chain, TakesItsRoutesBackFromEveryTable) {
+    const auto keeper = connect("keeper");
+    const auto before = Snapshot::take({netns_, keeper.netns});
+    const auto routes = Json::parse(R"([{"dst": "0.0.0.0/0", "table": 100, "mtu": 1400}, {"dst": "0.0.0.0/0"}])");
+    const auto conf = configuration({{"prevResult", before_}, {"ipam", {{"routes", routes}}}});
+    ASSERT_TRUE(succeeded(add("blue", netns_, conf)));
+    EXPECT_EQ(ip_json_here({"route", "show", "table", "100"}, netns_).size(), 1U);
+    EXPECT_TRUE(succeeded(del("blue", netns_, conf)));
+    ip_here({"route", "show", "table", "100"}, netns_);  // fails where there is none
+    EXPECT_TRUE(before.holds());
+}
+
 TEST_P(ChainOnce, TakesItsQueuesBackFromTheInterface) {
     const auto keeper = connect("keeper");
     const auto queues = [&] {

@@ -330,12 +330,15 @@ TEST_F(DelegationOfBothFamilies, GivesASandboxAllThatThePluginChose) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take();
     answer_with(R"({"ips": [{"address": "fd00:1::5/64"}, {"address": "10.0.0.5/24", "gateway": "10.0.0.254"},
-                            {"address": "10.0.0.6/24"}], "routes": [{"dst": "::/0"}, {"dst": "0.0.0.0/0"}]})");
+                            {"address": "10.0.0.6/24"}], "routes": [{"dst": "::/0", "priority": 7},
+                                                                  {"dst": "0.0.0.0/0", "mtu": 1400, "table": 0}]})");
     const auto added = ask("ADD", "blue");
     ASSERT_TRUE(succeeded(added));
     EXPECT_EQ(added.json.at("ips").size(), 3U);
-    EXPECT_EQ(added.json.at("routes"),
-              Json::parse(R"([{"dst": "::/0", "gw": "fd00:1::1"}, {"dst": "0.0.0.0/0", "gw": "10.0.0.254"}])"));
+    EXPECT_EQ(added.json.at("routes"), Json::parse(R"([{"dst": "::/0", "gw": "fd00:1::1", "priority": 7},
+                              {"dst": "0.0.0.0/0", "gw": "10.0.0.254", "mtu": 1400}])"));
+    EXPECT_EQ(ip_json({"-6", "route", "show", "default"}, netns)[0].at("metric"), 7);
+    EXPECT_EQ(ip_json({"-4", "route", "show", "default"}, netns)[0].at("metrics")[0].at("mtu"), 1400);
     EXPECT_EQ(ctl_json({"endpoints"}).size(), 3U);
     EXPECT_TRUE(ping(netns, "10.0.0.254"));
     EXPECT_TRUE(succeeded(ask("CHECK", "blue", {{"prevResult", added.json}})));

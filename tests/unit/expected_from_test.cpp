@@ -65,6 +65,17 @@ TEST(ExpectedFrom, HasTheRoutesThatNameAGateway) {
     ASSERT_THAT(expected->routes, SizeIs(1));
     EXPECT_EQ(expected->routes[0].destination.text(), "0.0.0.0/0");
     EXPECT_EQ(expected->routes[0].gateway.text(), "10.0.0.1");
+    EXPECT_THAT(expected_in(previous_with("/routes/0/gw", nullptr)).value().routes, IsEmpty());
+}
+
+TEST(ExpectedFrom, HasTheNumbersOfARoute) {
+    const auto expected = expected_in(previous_with(
+        "/routes/0", {{"dst", "0.0.0.0/0"}, {"gw", "10.0.0.1"}, {"mtu", 1400U}, {"priority", 5U}, {"table", 100U}}));
+    ASSERT_TRUE(succeeds(expected));
+    ASSERT_THAT(expected->routes, SizeIs(1));
+    EXPECT_EQ(expected->routes[0].mtu, 1400U);
+    EXPECT_EQ(expected->routes[0].priority, 5U);
+    EXPECT_EQ(expected->routes[0].table, 100U);
 }
 
 TEST(ExpectedFrom, HasNothingToCompareWhenNothingIsSaid) {
@@ -127,8 +138,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Unreadable{"TheAddressesInterfaceIsAFraction", previous_with("/ips/1/interface", 1e300)},
                     Unreadable{"IpsAreText", previous_with("/ips", "10.0.0.5/24")},
                     Unreadable{"ADestinationIsMalformed", previous_with("/routes/0/dst", "default")},
-                    Unreadable{"AGatewayIsMalformed", previous_with("/routes/0/gw", "10.0.0")},
-                    Unreadable{"AGatewayIsNull", previous_with("/routes/0/gw", nullptr)}),
+                    Unreadable{"AGatewayIsMalformed", previous_with("/routes/0/gw", "10.0.0")}),
     name_of_row);
 
 TEST(ExpectedFrom, ReadsWhatAddResultWrote) {

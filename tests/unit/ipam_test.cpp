@@ -26,7 +26,7 @@ std::expected<IpamResult, Error> result_in(const std::string& output) {
 TEST(IpamResult, HasAllThatIsGiven) {
     const auto result = result_in(R"({"cniVersion": "1.1.0",
         "ips": [{"address": "10.7.0.5/24", "gateway": "10.7.0.254"}],
-        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.8.0.0/16", "gw": "10.7.0.9"}],
+        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.8.0.0/16", "gw": "10.7.0.9", "mtu": 1400, "priority": 5}],
         "dns": {"nameservers": ["10.7.0.53"], "search": ["example.org"], "options": ["edns0"], "domain": "example.org"}})");
     ASSERT_TRUE(succeeds(result));
     EXPECT_EQ(result->assignments.at(0).address.text(), "10.7.0.5/24");
@@ -36,6 +36,8 @@ TEST(IpamResult, HasAllThatIsGiven) {
     ASSERT_THAT(result->routes, SizeIs(2));
     EXPECT_TRUE(result->routes[0].gateway.is_none());
     EXPECT_EQ(result->routes[1].gateway.text(), "10.7.0.9");
+    EXPECT_EQ(result->routes[1].mtu, 1400U);
+    EXPECT_EQ(result->routes[1].priority, 5U);
     EXPECT_THAT(result->dns.nameservers, ElementsAre("10.7.0.53"));
     EXPECT_THAT(result->dns.search, ElementsAre("example.org"));
     EXPECT_THAT(result->dns.options, ElementsAre("edns0"));
@@ -115,6 +117,7 @@ INSTANTIATE_TEST_SUITE_P(
         Unusable{"TheRoutesAreText", with_address(R"("routes": "0.0.0.0/0")")},
         Unusable{"ARouteHasNoDestination", with_address(R"("routes": [{"gw": "10.7.0.1"}])")},
         Unusable{"ARoutesGatewayIsMalformed", with_address(R"("routes": [{"dst": "0.0.0.0/0", "gw": "x"}])")},
+        Unusable{"ARoutesMtuIsText", with_address(R"("routes": [{"dst": "0.0.0.0/0", "mtu": "1400"}])")},
         Unusable{"DnsIsAList", with_address(R"("dns": [])")},
         Unusable{"ANameserverIsANumber", with_address(R"("dns": {"nameservers": [1]})")}),
     name_of_row);

@@ -132,7 +132,20 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"DstHasNoLength", "/ipam/routes/0/dst", "10.1.0.0", "ipam.routes.dst"},
                     Refused{"GwIsANumber", "/ipam/routes/0/gw", 1, "ipam.routes.gw"},
                     Refused{"GwIsMalformed", "/ipam/routes/0/gw", "10.0.0", "ipam.routes.gw"},
-                    Refused{"GwIsOfTheOtherFamily", "/ipam/routes/0/gw", "2001:db8::1", "ipam.routes.gw"}),
+                    Refused{"GwIsOfTheOtherFamily", "/ipam/routes/0/gw", "2001:db8::1", "ipam.routes.gw"},
+                    Refused{"TheMtuIsText", "/ipam/routes/0/mtu", "1400", "ipam.routes.mtu"},
+                    Refused{"TheMtuIsMoreThanTheKernelTakes", "/ipam/routes/0/mtu", 65521, "ipam.routes.mtu"},
+                    Refused{"TheAdvmssIsNegative", "/ipam/routes/0/advmss", -1, "ipam.routes.advmss"},
+                    Refused{"TheAdvmssIsMoreThanTheKernelTakes", "/ipam/routes/0/advmss", 65496, "ipam.routes.advmss"},
+                    Refused{"ThePriorityIsAFraction", "/ipam/routes/0/priority", 1.5, "ipam.routes.priority"},
+                    Refused{"TheTableIsOf33Bits", "/ipam/routes/0/table", 4294967296U, "ipam.routes.table"},
+                    Refused{"TheTableIsAName", "/ipam/routes/0/table", "main", "ipam.routes.table"},
+                    Refused{"TheScopeIsTheHosts", "/ipam/routes/0/scope", 254, "ipam.routes.scope"},
+                    Refused{"TheScopeIsTheLinksAndThereIsAGateway",
+                            "/ipam/routes/0",
+                            {{"dst", "0.0.0.0/0"}, {"gw", "10.0.0.7"}, {"scope", 253U}},
+                            "ipam.routes.scope",
+                            "253"}),
     name_of_row);
 
 TEST(NetConfIpam, TellsTheSubnetThatWasMeantWhenHostBitsAreSet) {
@@ -266,6 +279,25 @@ TEST(NetConfIpam, HasRoutesWithAndWithoutAGateway) {
     EXPECT_TRUE(conf->routes[0].gateway.is_none());
     EXPECT_EQ(conf->routes[1].destination.text(), "192.168.0.0/16");
     EXPECT_EQ(conf->routes[1].gateway.text(), "10.0.0.7");
+}
+
+TEST(NetConfIpam, HasAllThatIsSaidOfARoute) {
+    const auto conf = read(example_with("/ipam/routes", Json::parse(R"([
+        {"dst": "0.0.0.0/0", "mtu": 65520, "advmss": 65495, "priority": 4294967295, "table": 4294967295, "scope": 0},
+        {"dst": "10.9.0.0/16", "mtu": 0, "advmss": 0, "priority": 0, "table": 0, "scope": 253},
+        {"dst": "10.9.0.0/16", "mtu": null}])")));
+    ASSERT_TRUE(succeeds(conf));
+    ASSERT_THAT(conf->routes, SizeIs(3));
+    EXPECT_EQ(conf->routes[0].mtu, 65520U);
+    EXPECT_EQ(conf->routes[0].advmss, 65495U);
+    EXPECT_EQ(conf->routes[0].priority, 4294967295U);
+    EXPECT_EQ(conf->routes[0].table, 4294967295U);
+    EXPECT_EQ(conf->routes[0].scope, 0U);
+    for (const auto i : {1, 2}) {
+        const auto& route = conf->routes[i];
+        EXPECT_FALSE(route.mtu || route.advmss || route.priority || route.table) << "as Go writes what is not set";
+    }
+    EXPECT_TRUE(conf->routes[1].on_link());
 }
 
 TEST(NetConfIpam, HasNoRoutesWhenNoneAreGiven) {

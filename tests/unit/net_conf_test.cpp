@@ -68,7 +68,7 @@ TEST(NetConf, IgnoresKeysThatItDoesNotKnow) {
     json["keepAwake"] = Json::array({1, "two", nullptr});
     json["ipam"]["dataDir"] = 7;
     json["ipam"]["ranges"][0][0]["colour"] = "blue";
-    json["ipam"]["routes"][0]["mtu"] = "large";
+    json["ipam"]["routes"][0]["colour"] = "large";
     EXPECT_TRUE(succeeds(read(json)));
 }
 
