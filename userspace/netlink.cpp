@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "userspace/netlink_message.hpp"
 
@@ -152,7 +153,7 @@ std::expected<std::vector<Route>, Error> Netlink::routes(int family, std::uint32
     std::vector<Route> found;
     TRY(exchange(request, "list routes", [&](const nlmsghdr& reply) {
         if (static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply))->rtm_type == RTN_UNICAST) {
-            found.push_back(route_in(reply));
+            std::ranges::move(routes_in(reply), std::back_inserter(found));
         }
     }));
     return found;
@@ -302,6 +303,12 @@ std::expected<void, Error> Netlink::await(const std::vector<Address>& addresses,
 }
 
 std::expected<void, Error> Netlink::commit(const Batch& batch) {
+    const auto refusals = TRY(try_all(batch));
+    return refusals.empty() ? std::expected<void, Error>{} : std::unexpected(refusals.front().error);
+}
+
+std::expected<std::vector<Netlink::Refusal>, Error> Netlink::try_all(const Batch& batch) {
+    std::vector<Refusal> refusals;
     std::vector<char> bytes;
     const std::uint32_t first = sequence_ + 1;
     for (const auto& message : batch.messages_) {
@@ -312,7 +319,7 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
         reinterpret_cast<nlmsghdr*>(&bytes[start])->nlmsg_seq = ++sequence_;
     }
     if (batch.messages_.empty()) {
-        return {};
+        return refusals;
     }
     const bool has_ipv6 = !batch.ipv6_addresses_.empty();
     if (has_ipv6) {
@@ -321,7 +328,7 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
     if (mnl_socket_sendto(socket_.get(), bytes.data(), bytes.size()) < 0) {
         return std::unexpected(errno_error(batch.messages_.front().step));
     }
-    std::optional<Error> error;
+    bool all_addresses = true;
     std::vector<Address> usable;
     Replies buffer;
     for (std::size_t answered = 0; answered < batch.messages_.size();) {
@@ -338,16 +345,18 @@ std::expected<void, Error> Netlink::commit(const Batch& batch) {
             }
             answered++;
             const auto* ack = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(reply));
-            const auto& message = batch.messages_.at(reply->nlmsg_seq - first);
-            if (ack->error != 0 && -ack->error != message.expected && !error) {
-                error = refused(-ack->error, message.step, *reply);
+            const auto place = reply->nlmsg_seq - first;
+            const auto& message = batch.messages_.at(place);
+            if (ack->error != 0 && -ack->error != message.expected) {
+                all_addresses &= message.header().nlmsg_type != RTM_NEWADDR;
+                refusals.push_back({place, refused(-ack->error, message.step, *reply)});
             }
         }
     }
-    if (error) {
-        return std::unexpected(*error);
+    if (has_ipv6 && all_addresses) {
+        TRY(await(batch.ipv6_addresses_, usable));
     }
-    return has_ipv6 ? await(batch.ipv6_addresses_, usable) : std::expected<void, Error>{};
+    return refusals;
 }
 
 }  // namespace causeway

@@ -87,9 +87,11 @@ public:
     Batch(Batch&&) noexcept;
     Batch& operator=(Batch&&) noexcept;
 
+    std::size_t size() const;
     void change_link(std::uint32_t ifindex, const LinkChange& change, std::string step);
     void add_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
     void remove_address(std::uint32_t ifindex, const Prefix& prefix, std::string step);
+    // EEXIST where its table has one of the same destination and priority, whichever way that goes.
     void add_route(const Route& route, std::string step);
     void remove_route(const Route& route, std::string step);  // as listed; whoever has added it
     // The route to its subnet that the kernel makes for an address of a link's, as it makes it, so that it goes with
@@ -148,6 +150,13 @@ public:
     // and loses what is sent to it until then: returns when it has told that those of the batch are, or after a second
     // without news, which only a kernel that is badly behind takes.
     std::expected<void, Error> commit(const Batch& batch);
+
+    struct Refusal {
+        std::size_t place = 0;  // in the batch, from 0 on
+        Error error;
+    };
+    // The same, and tells of every one.
+    std::expected<std::vector<Refusal>, Error> try_all(const Batch& batch);
 
 private:
     struct Close {

@@ -70,6 +70,10 @@ Batch::~Batch() = default;
 Batch::Batch(Batch&&) noexcept = default;
 Batch& Batch::operator=(Batch&&) noexcept = default;
 
+std::size_t Batch::size() const {
+    return messages_.size();
+}
+
 void Batch::change_link(std::uint32_t ifindex, const LinkChange& change, std::string step) {
     const auto begin = [&](const std::string& name) -> nlmsghdr& {
         auto& request = messages_.emplace_back(name).start(RTM_SETLINK, NLM_F_ACK);

@@ -168,6 +168,36 @@ Route route_in(const nlmsghdr& message) {
     return route;
 }
 
+namespace {
+
+void read_ways(const nlattr& multipath, const Route& route, std::vector<Route>& routes) {
+    auto left = static_cast<int>(mnl_attr_get_payload_len(&multipath));
+    for (const auto* way = static_cast<const rtnexthop*>(mnl_attr_get_payload(&multipath)); RTNH_OK(way, left);
+         left -= static_cast<int>(RTNH_ALIGN(way->rtnh_len)), way = RTNH_NEXT(way)) {
+        auto& one = routes.emplace_back(route);
+        one.ifindex = static_cast<std::uint32_t>(way->rtnh_ifindex);
+        const auto* begin = reinterpret_cast<const char*>(way);
+        for_each_attribute(begin + RTNH_LENGTH(0), begin + way->rtnh_len, [&](const nlattr& attribute, int type) {
+            if (type == RTA_GATEWAY) {
+                one.gateway = address_in(attribute);
+            }
+        });
+    }
+}
+
+}  // namespace
+
+std::vector<Route> routes_in(const nlmsghdr& message) {
+    const auto route = route_in(message);
+    std::vector<Route> routes;
+    for_each_attribute(message, sizeof(rtmsg), [&](const nlattr& attribute, int type) {
+        if (type == RTA_MULTIPATH) {
+            read_ways(attribute, route, routes);
+        }
+    });
+    return routes.empty() ? std::vector{route} : routes;
+}
+
 tcmsg& put_queue(nlmsghdr& request, std::uint32_t ifindex) {
     auto* message = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(tcmsg)));
     message->tcm_ifindex = static_cast<int>(ifindex);

@@ -61,6 +61,7 @@ Error refused(int number, std::string_view step, const nlmsghdr& reply);
 Link link_in(const nlmsghdr& message);
 LinkAddress link_address_in(const nlmsghdr& message);
 Route route_in(const nlmsghdr& message);
+std::vector<Route> routes_in(const nlmsghdr& message);  // of one that is shared out among several ways: each
 
 // Of the queue that a bandwidth has at a device.
 inline constexpr std::uint32_t own_queue = 0x63770000;  // handle of causeway's own

@@ -294,6 +294,53 @@ std::expected<void, Error> set_up_outside(const Datapath& datapath, Netlink& net
     return netlink.commit(batch);
 }
 
+std::string step_of(const Route& route, const std::string& interface, const std::string& where) {
+    return "add the route to " + route.destination.text() + " by " +
+           (route.gateway.is_none() ? interface : route.gateway.text()) + where;
+}
+
+// Where another network's route to its destination is there already, or somebody else's, it comes after that, by the
+// next priority. Of two of one priority the kernel would take either: IPv4 by turns where a gateway's MAC is known for
+// good (fib_select_default), IPv6 by a hash; and so send what has the one's address by the other.
+std::expected<void, Error> add_behind_others(Netlink& inside, Route& route, const std::string& step,
+                                             const Error& refusal) {
+    std::uint32_t behind = 0;
+    for (const auto& other : TRY(inside.routes(route.destination.address.is_ipv4() ? AF_INET : AF_INET6))) {
+        if (other.destination.first() != route.destination.first() ||
+            other.destination.length != route.destination.length ||
+            other.table != route.table.value_or(Route::main_table)) {
+            continue;
+        }
+        if (other.gateway == route.gateway && other.ifindex == route.ifindex) {
+            return std::unexpected(refusal);
+        }
+        behind = std::max(behind, other.priority.value_or(0));
+    }
+    route.priority = behind + 1;
+    Batch batch;
+    batch.add_route(route, step);
+    return inside.commit(batch);
+}
+
+// The batch, with the routes at its end.
+std::expected<void, Error> add_with_routes(Netlink& inside, Batch& batch, const std::string& where,
+                                           Connection& connection) {
+    auto& routes = connection.routes;
+    const auto before = batch.size();
+    for (auto& route : routes) {
+        route.ifindex = connection.sandbox_end.ifindex;
+        batch.add_route(route, step_of(route, connection.sandbox_end.name, where));
+    }
+    for (const auto& [place, error] : TRY(inside.try_all(batch))) {
+        if (place < before || error.number != EEXIST || routes[place - before].priority) {
+            return std::unexpected(error);
+        }
+        auto& route = routes[place - before];
+        TRY(add_behind_others(inside, route, step_of(route, connection.sandbox_end.name, where), error));
+    }
+    return {};
+}
+
 std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, const Netns& netns, const SandboxSpec& spec,
                                          Connection& connection) {
     constexpr std::uint32_t loopback = 1;  // the first device of every network namespace
@@ -321,12 +368,7 @@ std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, cons
                                 "add the neighbour " + gateway.text() + " to " + sandbox_end.name + where);
         }
     }
-    for (auto& route : connection.routes) {
-        route.ifindex = sandbox_end.ifindex;
-        const std::string by = route.gateway.is_none() ? sandbox_end.name : route.gateway.text();
-        batch.add_route(route, "add the route to " + route.destination.text() + " by " + by + where);
-    }
-    TRY(inside.commit(batch));
+    TRY(add_with_routes(inside, batch, where, connection));
     return let_settle(netlink, inside, connection);
 }
 

@@ -113,6 +113,12 @@ TEST_P(Chain, TakesItsRoutesBackFromEveryTable) {
     EXPECT_TRUE(before.holds());
 }
 
+TEST_P(Chain, RefusesARouteThatIsThereAlready) {
+    ip_here({"addr", "add", "10.0.0.240/24", "dev", "eth0", "nodad"}, netns_);
+    ip_here({"route", "add", "default", "via", "10.0.0.1", "dev", "eth0", "proto", "static"}, netns_);
+    EXPECT_TRUE(refused(ask("ADD", before_), 100, {"0.0.0.0/0", "File exists"}));
+}
+
 TEST_P(ChainOnce, TakesItsQueuesBackFromTheInterface) {
     const auto keeper = connect("keeper");
     const auto queues = [&] {

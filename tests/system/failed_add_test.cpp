@@ -166,12 +166,6 @@ TEST_P(RefusedStepOnce, IsTheInterfaceWhoseNameIsTaken) {
     expect_failure(configuration(), {"eth0", "File exists"}, "link add eth0 type veth peer name eth1\n");
 }
 
-TEST_P(RefusedStep, IsTheRouteThatExists) {
-    expect_failure(configuration(), {"0.0.0.0/0", "File exists"},
-                   "link add other0 type veth peer name other1\naddr add 10.0.0.240/24 dev other0 nodad\n"
-                   "link set other0 up\nroute add default via 10.0.0.1 dev other0 onlink\n");
-}
-
 TEST_P(RefusedStep, IsTheRouteWhoseGatewayCannotBeReached) {
     expect_failure(configuration(Json::parse(
                        R"({"ipam": {"routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.9.0.0/16", "gw": "10.8.0.1"}]}})")),

@@ -113,7 +113,107 @@ INSTANTIATE_TEST_SUITE_P(, AlteredRoute,
                                     (std::get<Family>(of.param) == Family::ipv6 ? "_IPv6" : "");
                          });
 
+// Of one container, with a default route each.
+class TwoNetworks : public RoutesOf {
+protected:
+    static Json second() {
+        return second_configuration({{"ipam", {{"routes", Json::parse(R"([{"dst": "0.0.0.0/0"}])")}}}});
+    }
+
+    void SetUp() override {
+        red_ = connect("red");
+        green_ = connect("green", second());
+        first_ = connect("blue");
+    }
+
+    Sandbox add_second() {
+        auto other = first_;
+        other.interface = "net1";
+        const auto answer = add("blue", first_.netns, second(), "net1");
+        EXPECT_TRUE(succeeded(answer));
+        other.reply = answer.json;
+        return other;
+    }
+
+    // To the world again and again, since the kernel may choose anew.
+    void expect_well(const Sandbox& neighbour) {
+        EXPECT_TRUE(meet(Protocol::tcp, {first_.netns}, {neighbour.netns, {neighbour.address, 80}}));
+        for (std::uint16_t port = 8080; port < 8088; ++port) {
+            EXPECT_TRUE(meet(Protocol::tcp, {first_.netns}, server(port)));
+            EXPECT_TRUE(meet(Protocol::udp, {first_.netns}, server(port)));
+        }
+        EXPECT_TRUE(ping(first_.netns, world_address));
+    }
+
+    Sandbox red_, green_, first_;
+};
+
+TEST_P(TwoNetworks, HaveADefaultRouteEach) {
+    const auto other = add_second();
+    expect_well(red_);
+    expect_well(green_);
+    EXPECT_TRUE(succeeded(check(first_, configuration())));
+    EXPECT_TRUE(succeeded(check(other, second())));
+    const auto routes = shown(first_, "default");
+    ASSERT_EQ(routes.size(), 2U);
+    EXPECT_EQ(routes[0].at("dev"), "eth0") << "the older one first";
+    EXPECT_EQ(routes[1].at("metric"), family() == Family::ipv4 ? 1 : 1025);
+    EXPECT_EQ(other.reply.at("routes")[0].at("priority"), routes[1].at("metric"));
+    ip_here({"route", "del", "default", "via", "10.0.0.1"}, first_.netns);
+    EXPECT_TRUE(refused(check(first_, configuration()), 103, {"0.0.0.0/0", "10.0.0.1", "gone"}));
+    EXPECT_TRUE(succeeded(check(other, second())));
+    ip_here({"route", "add", "default", "via", "10.0.0.1", "proto", "static"}, first_.netns);
+    EXPECT_TRUE(succeeded(del("blue", first_.netns, second(), "net1")));
+    expect_well(red_);
+    EXPECT_TRUE(succeeded(check(first_, configuration())));
+}
+
+TEST_P(TwoNetworks, WorkAloneWhenTheOtherHasGone) {
+    const auto before = Snapshot::take({first_.netns, red_.netns, green_.netns});
+    add_second();
+    EXPECT_TRUE(succeeded(del("blue", first_.netns, second(), "net1")));
+    EXPECT_TRUE(before.holds());
+    expect_well(red_);
+    const auto again = add_second();
+    EXPECT_TRUE(succeeded(del("blue", first_.netns)));
+    expect_well(green_);
+    EXPECT_TRUE(succeeded(check(again, second())));
+}
+
+TEST_P(TwoNetworks, ComeInTheOrderOfTheirPriorities) {
+    auto conf = second();
+    conf["ipam"]["routes"] = Json::parse(R"([{"dst": "0.0.0.0/0", "priority": 2000}])");
+    ASSERT_TRUE(succeeded(add("blue", first_.netns, conf, "net1")));
+    EXPECT_EQ(shown(first_, "default")[1].at("metric"), 2000);
+    expect_well(red_);
+    EXPECT_TRUE(refused(add("blue", first_.netns, conf, "net2"), 100, {"0.0.0.0/0", "File exists"}))
+        << "as it was asked";
+}
+
+// As the reference plugins add theirs, which IPv6 then has as one.
+TEST_P(SandboxRoutes, AreFoundByCheckWhereAnotherOneSharesThem) {
+    const auto blue = connect("blue");
+    ip_here({"route", "append", "default", "via", "10.0.0.9", "dev", "eth0"}, blue.netns);
+    EXPECT_TRUE(succeeded(check(blue, configuration())));
+}
+
+// Of somebody who is no plugin.
+TEST_P(SandboxRoutes, AreAddedBesideAnothersByAnotherDevice) {
+    const auto netns = world_.add_namespace("blue");
+    must_run({"ip", "-batch", "-"},
+             {.stdin_text = here("link set lo up\nlink add other0 type veth peer name other1\n"
+                                 "addr add 10.8.0.240/24 dev other0 nodad\nlink set other1 up\nlink set other0 up\n"
+                                 "route add default via 10.8.0.1 dev other0\n"),
+              .netns = netns});
+    const auto before = Snapshot::take({netns});
+    ASSERT_TRUE(succeeded(add("blue", netns)));
+    EXPECT_TRUE(ping(netns, "10.0.0.1"));
+    EXPECT_TRUE(succeeded(del("blue", netns)));
+    EXPECT_TRUE(before.comes_back());
+}
+
 FOR_BOTH_FAMILIES(SandboxRoutes);
+FOR_BOTH_FAMILIES(TwoNetworks);
 
 }  // namespace
 }  // namespace causeway::test::route_test
