@@ -179,7 +179,7 @@ struct {
 } publishing SEC(".maps");
 
 /* port modulo the size -> whether one of these was ever published, so that little of what the host sends to itself is
- * looked up | control plane | from_loopback | unload | 32 KB */
+ * looked up | control plane | from_loopback, control plane | unload | 32 KB */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CAUSEWAY_PUBLISHED_PLACES);

@@ -54,6 +54,10 @@ std::string text_of(const PortMapping& mapping) {
     return std::to_string(mapping.host_port) + "/" + name_of_protocol(mapping.protocol) + " on " + host;
 }
 
+std::uint32_t place_of(const PortMapping& mapping) {
+    return mapping.host_port % CAUSEWAY_PUBLISHED_PLACES;
+}
+
 flow_key key_of(const PortMapping& mapping, const Address& host) {
     return {.source = {},
             .destination = host.raw(),
@@ -65,23 +69,73 @@ flow_key key_of(const PortMapping& mapping, const Address& host) {
             .reserved = {}};
 }
 
-std::expected<void, Error> publish_on(const Datapath& datapath, const PortMapping& mapping, const Address& host,
-                                      const flow& entry) {
-    const auto taken = [&](std::uint32_t ifindex) {
-        return fail(Code::conflict,
-                    "publish port " + text_of(mapping) + ": " + owner_of(datapath, ifindex) + " has it already");
-    };
-    if (const auto all = Address::unspecified(host.family()); host != all) {
-        if (const auto other = datapath.flows.find(key_of(mapping, all))) {
-            return taken(other->link.ifindex);
+std::unexpected<Error> taken(const Datapath& datapath, const PortMapping& mapping, std::uint32_t ifindex) {
+    return fail(Code::conflict,
+                "publish port " + text_of(mapping) + ": " + owner_of(datapath, ifindex) + " has it already");
+}
+
+// Whether somebody else has the port that this one takes of all addresses of its family on one of them. The walk is for
+// those alone whose place somebody has marked: who publishes on one address marks it, and has it on record, before the
+// entry that is looked for.
+std::expected<std::optional<std::uint32_t>, Error> owner_on_one_address(const Datapath& datapath,
+                                                                        const Publishing& publishing,
+                                                                        const PortMapping& mapping, const flow& entry) {
+    if (TRY(publishing.places.look_up(place_of(mapping))).value_or(0) == 0) {
+        return std::nullopt;
+    }
+    std::vector<Address> hosts;
+    TRY(publishing.publications.for_each([&](const publication_key&, const publication& record) {
+        const Address host(record.host);
+        if (record.host_port == mapping.host_port && record.protocol == mapping.protocol && !host.is_none() &&
+            host.family() == Address(entry.address).family()) {
+            hosts.push_back(host);
+        }
+    }));
+    for (const auto& host : hosts) {
+        const auto other = TRY(datapath.flows.look_up(key_of(mapping, host)));
+        if (other && other->link.ifindex != entry.link.ifindex) {
+            return other->link.ifindex;
         }
     }
-    const auto key = key_of(mapping, host);
-    auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
-    if (!inserted && inserted.error().number == EEXIST) {
-        return taken(datapath.flows.find(key).value_or(flow{}).link.ifindex);
+    return std::nullopt;
+}
+
+std::expected<std::optional<std::uint32_t>, Error> owner_on_all_addresses(const Datapath& datapath,
+                                                                          const PortMapping& mapping,
+                                                                          const Address& host) {
+    const auto other = TRY(datapath.flows.look_up(key_of(mapping, Address::unspecified(host.family()))));
+    return other ? std::optional(std::uint32_t{other->link.ifindex}) : std::nullopt;
+}
+
+// First the entry and then the look for whom it would split the port with: so of two at once, one on all addresses and
+// one on one of them, at least one finds the other's. The place is marked before the entry on one address, which a walk
+// is to find, and after the look of one on all, which else would find its own mark.
+std::expected<void, Error> publish_on(const Datapath& datapath, const Publishing& publishing,
+                                      const PortMapping& mapping, const Address& host, const flow& entry) {
+    const bool all = host == Address::unspecified(host.family());
+    const auto other_owner = [&] {
+        return all ? owner_on_one_address(datapath, publishing, mapping, entry)
+                   : owner_on_all_addresses(datapath, mapping, host);
+    };
+    const std::string what = "the published port " + text_of(mapping);
+    if (!all) {
+        // Before it as well, so that not one packet is taken from who has had it all along.
+        if (const auto owner = TRY(other_owner())) {
+            return taken(datapath, mapping, *owner);
+        }
+        TRY(publishing.places.put(place_of(mapping), 1, what));
     }
-    return inserted;
+    const auto key = key_of(mapping, host);
+    auto inserted = datapath.flows.insert(key, entry, what);
+    if (!inserted && inserted.error().number == EEXIST) {
+        return taken(datapath, mapping, datapath.flows.find(key).value_or(flow{}).link.ifindex);
+    }
+    TRY(std::move(inserted));
+    if (const auto owner = TRY(other_owner())) {
+        TRY(datapath.flows.erase(key, what));
+        return taken(datapath, mapping, *owner);
+    }
+    return publishing.places.put(place_of(mapping), 1, what);
 }
 
 bool is_published_in(const PortMapping& mapping, family family) {
@@ -92,8 +146,8 @@ flow_key key_in(const PortMapping& mapping, family family) {
     return key_of(mapping, mapping.host.value_or(Address::unspecified(family)));
 }
 
-std::expected<void, Error> publish_one(const Datapath& datapath, const PortMapping& mapping, const sandbox& identity,
-                                       std::uint64_t created) {
+std::expected<void, Error> publish_one(const Datapath& datapath, const Publishing& publishing,
+                                       const PortMapping& mapping, const sandbox& identity, std::uint64_t created) {
     flow entry{.created = created,
                .port = htons(mapping.sandbox_port),
                .flags = FLOW_OPEN,
@@ -105,7 +159,7 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const PortMappi
         }
         entry.address = identity.address[family];
         if (!Address(entry.address).is_none()) {
-            TRY(publish_on(datapath, mapping, mapping.host.value_or(Address::unspecified(family)), entry));
+            TRY(publish_on(datapath, publishing, mapping, mapping.host.value_or(Address::unspecified(family)), entry));
         } else if (mapping.host && *mapping.host != Address::unspecified(family)) {
             return fail(Code::invalid_configuration,
                         "publish port " + text_of(mapping) + ": the sandbox has no " + name_of(family) + " address");
@@ -156,13 +210,11 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
     return datapath.ports.put(0, now, "the reserved ports");
 }
 
-std::expected<void, Error> publish(const Datapath& datapath, const std::vector<PortMapping>& ports,
-                                   const sandbox& identity, std::uint64_t created) {
-    if (ports.empty()) {
-        return {};
-    }
+std::expected<void, Error> publish(const Datapath& datapath, const Publishing& publishing,
+                                   const std::vector<PortMapping>& ports, const sandbox& identity,
+                                   std::uint64_t created) {
     for (const auto& mapping : ports) {
-        TRY(publish_one(datapath, mapping, identity, created));
+        TRY(publish_one(datapath, publishing, mapping, identity, created));
     }
     return datapath.publishing.put(0, 1, "that ports are published");
 }

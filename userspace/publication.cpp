@@ -54,16 +54,11 @@ std::expected<loopback_ports, Error> ports_for_loopback() {
 
 }  // namespace
 
-std::expected<void, Error> record_publications(const Datapath& datapath, std::uint64_t claim,
-                                               const std::vector<PortMapping>& ports) {
-    if (ports.empty()) {
-        return {};
-    }
-    const auto publishing = TRY(Datapath::open_publishing());
+std::expected<void, Error> record_publications(const Datapath& datapath, const Publishing& publishing,
+                                               std::uint64_t claim, const std::vector<PortMapping>& ports) {
     for (std::uint32_t number = 0; const auto& mapping : ports) {
         const std::string what = "the published port " + std::to_string(mapping.host_port);
         TRY(publishing.publications.put(key_of(claim, number++), publication_of(mapping), what));
-        TRY(publishing.places.put(mapping.host_port % CAUSEWAY_PUBLISHED_PLACES, 1, what));
     }
     TRY(publishing.loopback.put(0, TRY(ports_for_loopback()), "the ports for what the host sends to itself"));
     return attach(datapath.uplink_hook, loopback_index, Direction::egress, publishing.from_loopback.get(),

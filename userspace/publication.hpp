@@ -16,8 +16,8 @@ namespace causeway {
 
 // Before the ports themselves are taken, so that whatever a killed connect took is found. The attachment of the claim
 // is on record as one that publishes. Needs the lock, shared.
-std::expected<void, Error> record_publications(const Datapath& datapath, std::uint64_t claim,
-                                               const std::vector<PortMapping>& ports);
+std::expected<void, Error> record_publications(const Datapath& datapath, const Publishing& publishing,
+                                               std::uint64_t claim, const std::vector<PortMapping>& ports);
 
 // In the order in which they were recorded.
 std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t claim);

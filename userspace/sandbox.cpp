@@ -237,8 +237,11 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
         TRY(record_bandwidth(datapath, attachment, spec.bandwidth, network.mtu));
         connection.queues = TRY(queues_of(link.slot));
     }
-    TRY(record_publications(datapath, attachment.record.claim, spec.ports));
-    TRY(publish(datapath, spec.ports, identity, now));
+    if (!spec.ports.empty()) {
+        const auto publishing = TRY(Datapath::open_publishing());
+        TRY(record_publications(datapath, publishing, attachment.record.claim, spec.ports));
+        TRY(publish(datapath, publishing, spec.ports, identity, now));
+    }
     for (const auto& [prefix, gateway] : assignments) {
         TRY(datapath.endpoints.put(prefix.address.raw(), place, "the address " + prefix.address.text()));
     }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <set>
 
@@ -236,6 +237,44 @@ TEST_P(PublishedPorts, BelongToOneSandboxAndTheSecondIsToldToWhich) {
     EXPECT_TRUE(refused(add("red", netns, publishing({{"hostIP", here(node_address)}})), 102, {"8080", "blue"}));
     disconnect(blue, publishing());
     EXPECT_TRUE(succeeded(add("red", netns, publishing()))) << "free after its DEL";
+}
+
+// Whoever names an address is preferred there, and so would take a part of the port from who has it everywhere.
+TEST_P(PublishedPorts, BelongToOneSandboxInWhicheverOrderTheyAreAskedFor) {
+    const auto on_all = publishing(), on_one = publishing({{"hostIP", here(node_address)}}),
+               on_all_of_family = publishing({{"hostIP", here("0.0.0.0")}});
+    const auto netns = world_.add_namespace("red");
+    for (const auto& [first, second] :
+         {std::pair{on_one, on_all}, {on_one, on_all_of_family}, {on_all, on_one}, {on_all_of_family, on_one}}) {
+        const auto blue = connect("blue", first);
+        EXPECT_TRUE(refused(add("red", netns, second), 102, {"8080", "container blue"}));
+        EXPECT_TRUE(client_seen({world_.world()}, blue, here(node_address))) << "and it is blue's as before";
+        disconnect(blue, first);
+        EXPECT_TRUE(succeeded(add("red", netns, second))) << "free after its DEL";
+        EXPECT_TRUE(succeeded(del("red", netns, second)));
+        world_.remove_namespace("blue");
+    }
+    const auto blue = connect("blue", on_one);
+    EXPECT_TRUE(succeeded(add("red", netns, publishing({{"hostIP", here("10.0.0.1")}})))) << "another address";
+    EXPECT_TRUE(succeeded(add("green", world_.add_namespace("green"), publishing({{"hostPort", 8080 + 4096}}))))
+        << "another port in the same place";
+}
+
+TEST_P(PublishedPorts, BelongToOneSandboxThoughTwoAskAtOnce) {
+    const auto keeper = connect("keeper");
+    const auto netns = std::array{world_.add_namespace("blue"), world_.add_namespace("red")};
+    for (int round = 0; round < 10; ++round) {
+        const auto one = call_here({.command = "ADD",
+                                    .id = "blue",
+                                    .netns = netns[0],
+                                    .conf = publishing({{"hostIP", here(node_address)}})}),
+                   all = call_here({.command = "ADD", .id = "red", .netns = netns[1], .conf = publishing()});
+        auto blue = start({plugin()}, one.options()), red = start({plugin()}, all.options());
+        const int of_blue = blue.wait(), of_red = red.wait();
+        EXPECT_FALSE(of_blue == 0 && of_red == 0) << blue.out() << red.out();
+        EXPECT_TRUE(succeeded(del("blue", netns[0], one.conf)));
+        EXPECT_TRUE(succeeded(del("red", netns[1], all.conf)));
+    }
 }
 
 FOR_PROTOCOLS_AND_BOTH_FAMILIES(PublishedPorts, Protocol::tcp, Protocol::udp);
