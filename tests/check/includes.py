@@ -18,6 +18,7 @@ LAYERS = {
     },
     "cni": {
         "request": 0, "shown": 0, "json_value": 0, "ipam_conf": 0, "nat_conf": 0, "port_conf": 0, "quota_conf": 0,
+        "route_conf": 0,
         "bandwidth_conf": 0,
         "runtime_conf": 0, "net_conf": 0, "reply": 0,
         "stray": 1, "ipam": 1,
