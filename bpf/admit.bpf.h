@@ -34,12 +34,27 @@ static __always_inline bool is_for_host(struct __sk_buff *skb, struct flow_work 
 	return found == HOST_SOCKET_CONVERSES || (found && published->flags & FLOW_MAPPED);
 }
 
+/*
+ * Whether what was found is published on all of the host's addresses, of which this is none: the host forwards it.
+ * Asked of where it is, not of where the packet comes in, which need forward nothing.
+ */
+static __always_inline bool is_elsewhere(const struct packet *packet, const struct flow_work *work,
+					 const struct flow *published)
+{
+	__u32 id = published->network;
+	const struct network *network = bpf_map_lookup_elem(&networks, &id);
+
+	return is_none(&work->published.destination) &&
+	       (!network || !is_hosts(packet->skb, &packet->destination, network->ifindex));
+}
+
 /* Fills in the entry as the world sends to a published port. PASS_STACK: it is not published there. */
 static __always_inline enum verdict prepare_to_published(const struct packet *packet, struct flow_work *work)
 {
 	const struct flow *published = has_ports(packet->protocol) ? admitted_at(work, &work->reply) : NULL;
 
-	if (!published || is_for_host(packet->skb, work, &work->reply, published))
+	if (!published || is_multicast(&packet->source) || is_elsewhere(packet, work, published) ||
+	    is_for_host(packet->skb, work, &work->reply, published))
 		return VERDICT_PASS_STACK;
 	work->entry = *published;
 	work->entry.flags = FLOW_FROM_WORLD | (published->flags & FLOW_MAPPED);

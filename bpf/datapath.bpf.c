@@ -115,6 +115,8 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 
 	if (is_link_local(&packet->destination))
 		return to_link_local(packet, sandbox);
+	if (is_of_no_link(&packet->destination))
+		return VERDICT_DROP_NO_ENDPOINT;
 	generalise(packet);
 	if (endpoint && is_isolated_from(sandbox, endpoint))
 		return VERDICT_DROP_ISOLATED;
@@ -200,6 +202,8 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	endpoint = endpoint_at(&packet.destination);
 	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX && !is_isolated_from(sandbox, endpoint))
 		return deliver_to_peer(skb, &endpoint->link);
+	if (!is_checksum_its_own(skb, packet.transport_offset, packet.protocol))
+		return VERDICT_DROP_BAD_CHECKSUM;
 	if (endpoint || is_fragment(&packet) || parse_transport_here(skb, &packet))
 		return VERDICT_CONTINUE;
 	flow = flow_under_way(&packet, sandbox->link.ifindex);
@@ -211,10 +215,11 @@ SEC("tc")
 int from_sandbox(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
-	__u32 packets = skb->gso_segs ? skb->gso_segs : 1, bytes = skb->len;
+	__u32 packets = segments_of(skb), bytes = skb->len;
 	__u32 outcome;
 
 	skb->tc_index = 0;
+	skb->priority = 0; /* would choose its class of the uplink's queue */
 	if (!sandbox)
 		return finish(VERDICT_DROP_UNKNOWN_SANDBOX);
 	outcome = guard_link(skb, sandbox);
@@ -338,11 +343,15 @@ __noinline int enter_from_world(struct __sk_buff *skb)
 
 	if (!packet.transport_offset || !ip_checksum_holds(&packet)) /* let the host count its own malformed packets */
 		return VERDICT_PASS_STACK;
-	if (is_link_local(&packet.source) || is_link_local(&packet.destination) || is_unspecified(&packet.source))
-		return VERDICT_PASS_STACK; /* goes no further than this link: RFC 4291, sections 2.5.2 and 2.5.6 */
+	if (is_link_local(&packet.source) || is_link_local(&packet.destination))
+		return VERDICT_PASS_STACK; /* goes no further than this link: RFC 4291, section 2.5.6 */
+	if (is_of_no_link(&packet.source) || is_of_no_link(&packet.destination))
+		return VERDICT_PASS_STACK; /* which refuses it */
 	if (verdict || !work)
 		return malformed_from_world(&packet, verdict);
 	verdict = packet.fragment_offset ? join_train(&packet, 0, CAUSEWAY_WORLD_SLOT) : parse_transport(&packet);
+	if (!verdict && has_ports(packet.protocol) && !packet.ports.source) /* as the entries without a peer have */
+		return from_world_unasked(&packet, VERDICT_DROP_BAD_HEADER);
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
 	verdict = translate_to_sandbox(&packet, work);

@@ -127,7 +127,7 @@ __noinline int to_group(struct __sk_buff *skb, struct packet *packet)
 		return VERDICT_DROP_MULTICAST;
 	if (!is_for_neighbours(skb, packet))
 		return VERDICT_DROP_MULTICAST;
-	if (!within_group_rate(sandbox, skb->gso_segs ? skb->gso_segs : 1))
+	if (!within_group_rate(sandbox, segments_of(skb)))
 		return VERDICT_DROP_MULTICAST_RATE;
 	if (rewrite_source_mac(skb, sandbox->link.gateway_mac))
 		return VERDICT_DROP_REWRITE;

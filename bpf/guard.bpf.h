@@ -88,7 +88,7 @@ static __always_inline enum verdict guard_arp(const struct arp_ipv4 *arp, const 
 
 	if (!same_mac(arp->sender_mac, sandbox->link.mac))
 		return VERDICT_DROP_SPOOFED_ARP;
-	if (arp->sender && !same_address(&sender, &sandbox->address[FAMILY_IPV4]))
+	if (arp->sender && !is_own_address(&sender, sandbox))
 		return VERDICT_DROP_SPOOFED_ARP;
 	return VERDICT_CONTINUE;
 }

@@ -2,7 +2,7 @@
 /*
  * Does the host itself send from a port (or ping with an identifier) that a sandbox's flow already has towards that
  * peer? The peer could not tell the two apart, so what the host sends, the later one, gets another port on its way out,
- * and its own back on the way in.
+ * and its own back on the way in. A protocol without ports is the host's then.
  */
 #ifndef CAUSEWAY_HOST_BPF_H
 #define CAUSEWAY_HOST_BPF_H
@@ -36,6 +36,18 @@ __noinline int open_host_flow(struct __sk_buff *skb, __u32 network_id)
 	return VERDICT_CONTINUE;
 }
 
+/* To what the host itself sends. */
+static __always_inline void set_key_of_answer(struct flow_work *work, const struct packet *packet)
+{
+	work->reply = (struct flow_key){
+		.source = packet->destination,
+		.destination = packet->source,
+		.source_port = packet->ports.destination,
+		.destination_port = packet->ports.source,
+		.protocol = packet->protocol,
+	};
+}
+
 /* The host's own flow that this packet belongs to; a new one if a sandbox's is in its way; or NULL. */
 static __always_inline struct flow *host_flow_of(const struct packet *packet, struct flow_work *work)
 {
@@ -47,17 +59,41 @@ static __always_inline struct flow *host_flow_of(const struct packet *packet, st
 	flow = opened && *opened ? bpf_map_lookup_elem(&flows, &work->sent) : NULL;
 	if (flow || (packet->protocol == IPPROTO_TCP && packet->seen != SEEN_SYN))
 		return flow;
-	work->reply = (struct flow_key){
-		.source = packet->destination,
-		.destination = packet->source,
-		.source_port = packet->ports.destination,
-		.destination_port = packet->ports.source,
-		.protocol = packet->protocol,
-	};
+	set_key_of_answer(work, packet);
 	in_the_way = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!in_the_way || is_of_host(in_the_way) || open_host_flow(packet->skb, in_the_way->network))
 		return NULL;
 	return bpf_map_lookup_elem(&flows, &work->sent);
+}
+
+/*
+ * There is one flow of a protocol without ports with each peer, and whoever has it hears all that the peer sends by it:
+ * a tunnel of the host's own, that would be. So where it is a sandbox's, the host's takes its place.
+ */
+static __always_inline void claim_for_host(const struct packet *packet, struct flow_work *work)
+{
+	struct flow *flow, *in_the_way;
+	__u32 network;
+
+	set_key_as_sent(&work->sent, packet, SCOPE_HOST);
+	flow = bpf_map_lookup_elem(&flows, &work->sent);
+	if (flow) {
+		note_segment(flow, packet);
+		return;
+	}
+	set_key_of_answer(work, packet);
+	in_the_way = bpf_map_lookup_elem(&flows, &work->reply);
+	if (!in_the_way || is_of_host(in_the_way))
+		return;
+	network = in_the_way->network;
+	work->published = (struct flow_key){
+		.source = in_the_way->address,
+		.destination = packet->destination,
+		.scope = in_the_way->link.ifindex,
+		.protocol = packet->protocol,
+	};
+	end_pair(in_the_way, &work->published, &work->reply);
+	open_host_flow(packet->skb, network);
 }
 
 /* Of fragments, the first has what the checksum of all covers; SCTP's could not be mended. */
@@ -75,7 +111,11 @@ static __always_inline enum verdict from_host_itself(struct packet *packet)
 	struct flow_work *work = room_for_flow();
 	struct flow *flow;
 
-	if (!work || parse_ip(packet) || !has_port_to_change(packet))
+	if (!work || parse_ip(packet))
+		return VERDICT_PASS_STACK;
+	if (!has_ports(packet->protocol) && !is_icmp(packet->protocol))
+		claim_for_host(packet, work);
+	if (!has_port_to_change(packet))
 		return VERDICT_PASS_STACK;
 	flow = host_flow_of(packet, work);
 	if (!flow)

@@ -115,16 +115,23 @@ static __always_inline bool is_summed(struct __sk_buff *skb)
 	return !own || BPF_CORE_READ_BITFIELD(own, ip_summed) == CHECKSUM_COMPLETE;
 }
 
+/* Where in the frame a checksum is still to be made and written, whatever it may be of; 0: nowhere. */
+static __always_inline __u32 place_to_be_written(struct __sk_buff *skb)
+{
+	struct sk_buff *own = kernels_own(skb);
+
+	if (!own || BPF_CORE_READ_BITFIELD(own, ip_summed) != CHECKSUM_PARTIAL)
+		return 0;
+	return own->csum_start + own->csum_offset - (__u32)((__u64)own->data - (__u64)own->head);
+}
+
 /*
  * Whether the checksum at that place of the frame is still to be made, by a device, from what is there: the pseudo
  * header's. What is to be made may also be that of a packet inside this one's payload (a tunnel's).
  */
 static __always_inline bool is_to_be_made(struct __sk_buff *skb, __u32 place)
 {
-	struct sk_buff *own = kernels_own(skb);
-
-	return own && BPF_CORE_READ_BITFIELD(own, ip_summed) == CHECKSUM_PARTIAL &&
-	       own->csum_start + own->csum_offset == (__u32)((__u64)own->data - (__u64)own->head) + place;
+	return place_to_be_written(skb) == place;
 }
 
 #endif

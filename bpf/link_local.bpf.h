@@ -65,7 +65,7 @@ __noinline int to_link(struct __sk_buff *skb, struct packet *packet)
 		return VERDICT_DROP_SPOOFED_ADDRESS;
 	if (!same_mac(ethernet->h_dest, sandbox->link.gateway_mac))
 		return VERDICT_DROP_NOT_GATEWAY_MAC;
-	if (!within_group_rate(sandbox, skb->gso_segs ? skb->gso_segs : 1))
+	if (!within_group_rate(sandbox, segments_of(skb)))
 		return VERDICT_DROP_MULTICAST_RATE;
 	if (for_gateway)
 		return VERDICT_CONTINUE;

@@ -114,6 +114,26 @@ static __always_inline void unspecify(struct address *address)
 	address->word[3] = 0;
 }
 
+/* 0.0.0.0 or ::. */
+static __always_inline bool is_none(const struct address *address)
+{
+	return !(address->word[0] | address->word[1] | address->word[3]) &&
+	       (!address->word[2] || is_ipv4_mapped(address));
+}
+
+/*
+ * 0.0.0.0, :: and loopback addresses, which are never seen outside of a host: RFC 1122, section 3.2.1.3; RFC 4291,
+ * sections 2.5.2 and 2.5.3. A function of its own to the verifier.
+ */
+__noinline int is_of_no_link(const struct address *address)
+{
+	if (!address || is_none(address))
+		return true;
+	if (is_ipv4_mapped(address))
+		return (address->word[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return !(address->word[0] | address->word[1] | address->word[2]) && address->word[3] == bpf_htonl(1);
+}
+
 /* RFC 4291, section 2.5.6: no router forwards what has one. */
 static __always_inline bool is_link_local(const struct address *address)
 {
@@ -196,6 +216,16 @@ static __always_inline void *bytes_at(struct __sk_buff *skb, __u32 offset, __u32
 			return NULL;
 	}
 	return place;
+}
+
+/* How many packets it is on the wire. What comes off a tap has a size of its segments, and no count. */
+static __always_inline __u32 segments_of(const struct __sk_buff *skb)
+{
+	__u32 size = skb->gso_size;
+
+	if (skb->gso_segs || !size)
+		return skb->gso_segs ? skb->gso_segs : 1;
+	return (skb->len + size - 1) / size;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef CAUSEWAY_SHAPER_BPF_H
 #define CAUSEWAY_SHAPER_BPF_H
 
+#include "packet.bpf.h"
 #include "quota.bpf.h"
 
 #define SEGMENT_HEADERS                                                                                                \
@@ -15,7 +16,7 @@
 /* Bytes, as the queue counts them (the kernel's qdisc_pkt_len). */
 static __always_inline __u64 bytes_on_wire(const struct __sk_buff *skb)
 {
-	return skb->len + (skb->gso_segs > 1 ? (__u64)(skb->gso_segs - 1) * SEGMENT_HEADERS : 0);
+	return skb->len + (__u64)(segments_of(skb) - 1) * SEGMENT_HEADERS;
 }
 
 /* As within_rate of quota.bpf.h, for bytes. */

@@ -102,6 +102,8 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 
 	if (!network || !source)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
+	if (has_ports(work->sent.protocol) && !work->sent.destination_port) /* as the entries without a peer have */
+		return VERDICT_DROP_BAD_HEADER;
 	range.masquerade = masquerades(network, &work->sent.destination);
 	prepare_pair(work, &sandbox->link, sandbox->network);
 	if (!range.masquerade)
@@ -167,7 +169,7 @@ static __always_inline enum verdict translate_identification(const struct packet
 		return rewrite_identification(packet, packet->train->identification);
 	if (packet->dont_fragment) /* means nothing then: RFC 6864, section 4.1 */
 		return VERDICT_CONTINUE;
-	return rewrite_identification(packet, bpf_htons(next_identification(packet->skb->gso_segs)));
+	return rewrite_identification(packet, bpf_htons(next_identification(segments_of(packet->skb))));
 }
 
 static __always_inline enum verdict translate_sent(const struct packet *packet, const struct flow *flow)

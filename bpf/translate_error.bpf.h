@@ -63,6 +63,8 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 scope, __be32 identi
 
 	if (!flow || is_departed(flow->link.slot, flow->created))
 		return VERDICT_DROP_NO_FLOW;
+	if (!same_address(&packet.destination, &quote->source)) /* told to somebody else than who has sent it */
+		return VERDICT_DROP_NO_FLOW;
 	if (!scope && flow->flags & FLOW_LOOPBACK) /* its link is not where the host's socket is */
 		return VERDICT_DROP_NO_FLOW;
 	if (!sums_hold)

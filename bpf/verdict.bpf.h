@@ -6,6 +6,7 @@
 #include <linux/pkt_cls.h>
 
 #include "maps.bpf.h"
+#include "packet.bpf.h"
 
 static __always_inline void count_verdict(__u32 verdict)
 {
@@ -34,7 +35,7 @@ static __always_inline void count_received(struct __sk_buff *skb, __u32 slot)
 
 	if (!seen)
 		return;
-	seen->received_packets += skb->gso_segs ? skb->gso_segs : 1;
+	seen->received_packets += segments_of(skb);
 	seen->received_bytes += skb->len;
 }
 

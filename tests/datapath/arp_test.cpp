@@ -94,5 +94,22 @@ TEST_P(ArpRequest, Packet) {
 }
 INSTANTIATE_TEST_SUITE_P(, ArpRequest, testing::ValuesIn(in_each_family(arp_rows)), name_of_row);
 
+class ArpOfASecondAddress : public InEachFamily {};
+
+TEST_P(ArpOfASecondAddress, IsAnsweredLikeThatOfTheFirst) {
+    constexpr Ip second = "10.5.0.2"_ip;
+    datapath_->set_endpoint(
+        address_of(second),
+        {.link = sandbox_at(ip_a, host_a, mac_a).link, .network = network_id, .kind = ENDPOINT_SANDBOX});
+    expect_verdict(From::sandbox_a, asks({.sender_mac = mac_a, .sender = second, .target = ip_b}),
+                   VERDICT_ARP_ANSWERED);
+    expect_verdict(From::sandbox_b,
+                   Ethernet{.source = mac_b, .destination = mac_broadcast} /
+                       Arp{.sender_mac = mac_b, .sender = second, .target = ip_a},
+                   VERDICT_DROP_SPOOFED_ARP);
+}
+
+RUN_IN_IPV4(ArpOfASecondAddress);
+
 }  // namespace
 }  // namespace causeway::test::arp_test

@@ -189,6 +189,20 @@ TEST_P(Traffic, IsCountedUnderItsVerdictWhenTheSandboxHasNoCounter) {
     expect_verdict(From::unknown_link, from_a / a_to_b / UDP{}, VERDICT_DROP_UNKNOWN_SANDBOX, context);
 }
 
+class Priority : public InEachFamily {};
+
+// By it a sandbox would choose its place in the queues of an uplink.
+TEST_P(Priority, IsNotTheSandboxsToChoose) {
+    for (const Ip destination : {ip_server, ip_b, ip_gateway}) {
+        const Frame frame = from_a / IPv4{.source = ip_a, .destination = destination} / UDP{};
+        const auto sent =
+            datapath_->run(Program::from_sandbox, bytes_of(frame), {.ifindex = host_a, .priority = 0x10007});
+        EXPECT_EQ(sent.priority, 0U);
+    }
+}
+
+RUN_IN_EACH_FAMILY(Priority);
+
 RUN_IN_EACH_FAMILY(Traffic);
 
 }  // namespace

@@ -89,6 +89,29 @@ TEST_P(HostsOwn, IsQuotedInErrorsAsTheHostHasSentIt) {
                   ask(from_world / from_router / IcmpError{} / asks, own));
 }
 
+// Of a protocol without ports there is but one flow with each peer.
+class HostsTunnel : public InEachFamily {};
+
+TEST_P(HostsTunnel, TakesThePlaceOfASandboxes) {
+    const auto of_gre = [](const Frame& link, IPv4 ip) {
+        return link / of_protocol(ip, gre_protocol) / Payload{"tunnelled"};
+    };
+    const Frame sandboxes = of_gre(from_a, {.source = ip_a, .destination = ip_server}), hosts = of_gre(at_router, asks),
+                answer = of_gre(from_world, answers);
+    expect_verdict(From::sandbox_a, sandboxes, VERDICT_TO_WORLD);
+    expect_verdict(From::uplink, answer, VERDICT_TO_SANDBOX);
+    for (int i = 0; i < 2; ++i) {
+        const auto sent = datapath_->run(Program::from_stack, bytes_of(hosts), {.ifindex = uplink_device});
+        EXPECT_EQ(difference(bytes_of(hosts), sent.packet), "");
+        EXPECT_EQ(sent.action, -1);  // TC_ACT_UNSPEC
+        expect_packet(From::uplink, answer, VERDICT_PASS_TRANSLATED, answer);
+        expect_verdict(From::sandbox_a, sandboxes, VERDICT_DROP_NO_PORT);
+    }
+    EXPECT_EQ(datapath_->usage_of(host_a).ended, 1U);
+}
+
+RUN_IN_EACH_FAMILY(HostsTunnel);
+
 INSTANTIATE_TEST_SUITE_P(, HostsOwn,
                          testing::Combine(testing::Values(Family::ipv4, Family::ipv6),
                                           testing::Values(tcp_protocol, udp_protocol, icmp_protocol)),

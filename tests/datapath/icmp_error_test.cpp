@@ -259,6 +259,14 @@ TEST_P(EachKind, IsDroppedWhenTheSandboxsIsAboutWhatNobodySent) {
     expect_packet(From::sandbox_a, frame, VERDICT_DROP_NO_FLOW, frame);
 }
 
+// Who has not sent the packet has no use for the error, but as something to be believed.
+TEST_P(EachKind, IsDroppedWhenItIsToldToSomebodyElse) {
+    const IPv4 ip{.source = ip_a, .destination = ip_server_2};
+    const IPv4 quoted = of_kind({.source = ip_server, .destination = ip_a}, kind());
+    expect_verdict(From::sandbox_a, replied(from_a / ip / IcmpError{} / quoted, kind(), inside, {"x"}),
+                   VERDICT_DROP_NO_FLOW);
+}
+
 // One sandbox may not speak of another's.
 TEST_P(EachKind, IsDroppedWhenTheFlowIsAnotherSandboxs) {
     const IPv4 ip{.source = ip_b, .destination = ip_server};

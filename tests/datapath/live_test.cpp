@@ -67,6 +67,21 @@ TEST_P(Live, HasARightChecksumWhenAnotherInsideIsStillToBeMade) {
     }
 }
 
+// What the device would write as a checksum would be the address or the port that others see.
+TEST_P(Live, IsDroppedWhenItsChecksumIsToBeMadeWhereNoneIs) {
+    Wire a = far_end("a"), b = far_end("b"), router = far_end("router");
+    const Payload inside{std::string(64, 'i')};
+    const Bytes frame = bytes_of(from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{.checksum = 0} / inside);
+    const std::size_t transport = frame.size() - inside.text.size() - 8;
+    const auto dropped = [&] { return datapath_->verdicts()[VERDICT_DROP_BAD_CHECKSUM]; };
+    for (const std::size_t place : {transport - 2, transport, transport + 2, transport + 4}) {
+        const auto before = dropped();
+        a.send_unfinished(frame, place - 2, 2);
+        wait_until([&] { return dropped() > before; });
+    }
+    EXPECT_TRUE(router.receive(50).empty());
+}
+
 TEST_P(Live, ReachesTheSandboxsLinkWhenTheHostSends) {
     Wire a = far_end("a"), gateway("cw0");
     const IPv4 ip{.source = ip_gateway, .destination = ip_a};

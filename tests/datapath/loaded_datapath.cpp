@@ -145,6 +145,7 @@ Outcome LoadedDatapath::run(int program, const Bytes& packet, const Context& con
     skb.ingress_ifindex = context.ingress_ifindex;
     skb.gso_size = context.gso_size;
     skb.gso_segs = context.gso_segs;
+    skb.priority = context.priority;
     Bytes out(packet.size() + 256);
     bpf_test_run_opts options{};
     options.sz = sizeof(options);
@@ -154,6 +155,8 @@ Outcome LoadedDatapath::run(int program, const Bytes& packet, const Context& con
     options.data_size_out = static_cast<std::uint32_t>(out.size());
     options.ctx_in = &skb;
     options.ctx_size_in = sizeof(skb);
+    options.ctx_out = &skb;
+    options.ctx_size_out = sizeof(skb);
     options.flags = context.summed ? test_run_summed : 0;
     int result = bpf_prog_test_run_opts(program, &options);
     if (result == -EINVAL && options.flags != 0) {
@@ -162,7 +165,7 @@ Outcome LoadedDatapath::run(int program, const Bytes& packet, const Context& con
     }
     require(result, result == -EBADMSG ? "keep the sum of the whole packet right" : "run the program");
     out.resize(options.data_size_out);
-    return {static_cast<int>(options.retval), std::move(out)};
+    return {static_cast<int>(options.retval), std::move(out), skb.priority};
 }
 
 void LoadedDatapath::set_sandbox(std::uint32_t ifindex, const sandbox& value) {

@@ -37,12 +37,14 @@ struct Context {
     unsigned ifindex = 0;
     unsigned ingress_ifindex = 0;  // where a forwarded packet came in
     unsigned gso_size = 0, gso_segs = 0;
-    bool summed = false;  // by its device, all of it (CHECKSUM_COMPLETE): then the sum must be right afterwards too
+    unsigned priority = 0;  // SO_PRIORITY of its sender
+    bool summed = false;    // by its device, all of it (CHECKSUM_COMPLETE): then the sum must be right afterwards too
 };
 
 struct Outcome {
     int action = 0;  // TC_ACT_*
     Bytes packet;
+    unsigned priority = 0;
 };
 
 using VerdictCounts = std::array<std::uint64_t, VERDICT_COUNT>;

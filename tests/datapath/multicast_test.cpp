@@ -246,6 +246,14 @@ TEST_P(Multicast, CountsEachDatagramThatWillBeCutOff) {
     say(question, VERDICT_DROP_MULTICAST_RATE);
 }
 
+// As a tap's guest has it: how long each is, and not how many.
+TEST_P(Multicast, CountsEachDatagramThatWillBeCutOffWithoutBeingToldHowMany) {
+    configure([](network& network) { network.multicast_per_second = 10; });
+    const Frame train = to_group_a / said_by_a / mdns / Payload{std::string(1400, 'x')};
+    expect_verdict(From::sandbox_a, train, VERDICT_TO_GROUP, {.gso_size = 10});
+    say(question, VERDICT_DROP_MULTICAST_RATE);
+}
+
 RUN_IN_EACH_FAMILY(Multicast);
 
 // Who hears the others' groups is answered under its link-local address.

@@ -72,6 +72,14 @@ TEST_P(Port, IsTheSandboxsOwnIdentifierWhenItIsNotOfTheRange) {
     }
 }
 
+// Its entry would be one that every port of the peer's may use.
+TEST_P(Port, IsNoneTowardsPortZero) {
+    const IPv4 ip{.source = ip_a, .destination = ip_server};
+    expect_verdict(From::sandbox_a, from_a / ip / UDP{own_port, 0}, VERDICT_DROP_BAD_HEADER);
+    expect_verdict(From::sandbox_a, from_a / ip / TCP{own_port, 0}, VERDICT_DROP_BAD_HEADER);
+    EXPECT_TRUE(datapath_->flows().empty());
+}
+
 TEST_P(Port, StaysTheSameWhenMorePacketsOfTheFlowFollow) {
     const Frame first = tcp_from_a(ip_server, 1000),
                 next = from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{.source_port = 1000, .flags = ack};

@@ -155,6 +155,15 @@ TEST_P(Published, BeginsAnewWhenTheWorldHadClosedItAndOpensItAgain) {
 }
 
 // Inside, a source address is to be believed: nobody outside may speak as a sandbox or as the gateway.
+// CVE-2020-8558: what is published on 127.0.0.1 is nobody's on the link.
+TEST_P(PublishedOfIPv4, IsNotReachedFromElsewhereByALoopbackAddress) {
+    publish(tcp_protocol, "127.0.0.1"_ip);
+    expect_verdict(From::uplink, syn_from(5000, "127.0.0.1"_ip), VERDICT_PASS_STACK);
+    expect_verdict(From::sandbox_b, from_b / IPv4{.source = ip_b, .destination = "127.0.0.1"_ip} / TCP{5000, host_port},
+                   VERDICT_DROP_NO_ENDPOINT);
+    EXPECT_EQ(opened_entries(), 0U);
+}
+
 TEST_P(Published, IsNotReachedFromTheWorldUnderASandboxsOrTheGatewaysAddress) {
     for (Ip claimed : {ip_b, ip_a, ip_gateway}) {
         const IPv4 ip{.source = claimed, .destination = ip_uplink};
@@ -242,6 +251,23 @@ TEST_P(Published, LeavesTheHostWhatAnswersItsOwnSockets) {
     datagrams.connecting(ip_server, 5001);
     expect_packet(From::uplink, datagram_from(5001), VERDICT_PASS_STACK, datagram_from(5001));
     EXPECT_EQ(opened_entries(), 4U);
+}
+
+// Where the host is somebody's router.
+TEST_P(Published, IsOfTheHostsAddressesAloneWhenItIsPublishedOnAll) {
+    publish_on_all();
+    expect_verdict(From::uplink, syn_from(5000, ip_server_2), VERDICT_PASS_STACK);
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+}
+
+TEST_P(Published, IsReachedFromNoGroup) {
+    const IPv4 forged{.source = "224.0.0.9"_ip, .destination = ip_uplink};
+    expect_verdict(From::uplink, from_world / forged / TCP{5000, host_port}, VERDICT_PASS_STACK);
+}
+
+TEST_P(Published, IsNotReachedFromPortZero) {
+    expect_verdict(From::uplink, from_world / to_host / UDP{0, host_port}, VERDICT_PASS_STACK);
+    EXPECT_EQ(opened_entries(), 0U);
 }
 
 TEST_P(Published, IsNoListenersOfTheHosts) {
