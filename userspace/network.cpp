@@ -169,6 +169,66 @@ std::expected<void, Error> refuse_overlap(const std::vector<Network>& others, co
     return {};
 }
 
+// What every host and every link has anew (RFC 1122, 3927, 4291).
+bool is_local_to_host_or_link(const Address& address) {
+    static const Prefix loopback{Address::of_ipv4(127U << 24), 8}, link{Address::of_ipv4(169U << 24 | 254U << 16), 16};
+    return loopback.contains(address) || link.contains(address) || address.is_link_local() ||
+           address == Address{}.plus(1);
+}
+
+std::expected<std::string, Error> name_of_device(Netlink& netlink, std::uint32_t ifindex) {
+    const auto link = netlink.link_at(ifindex);
+    if (!link && link.error().number != ENODEV) {
+        return std::unexpected(link.error());
+    }
+    return link ? link->name : "a device that has gone since";
+}
+
+std::unexpected<Error> is_not_for_sandboxes(const Range& range, const std::string& what) {
+    return fail(Code::invalid_configuration, "ipam.ranges: the subnet " + range.subnet.text() + " contains " + what,
+                "give the network a subnet that no other device of the host has a part of");
+}
+
+bool is_reached_on_link(const Route& route) {
+    return route.in_main_table() && route.gateway.is_none() &&
+           (!route.destination.address.is_ipv4() || route.on_link());
+}
+
+// An address of the host's own would be given to a sandbox, and what its other links lead to would be lost to it.
+std::expected<void, Error> refuse_part_of_host(Netlink& netlink, const std::vector<Network>& networks,
+                                               const Range& range) {
+    const int family = range.gateway.is_ipv4() ? AF_INET : AF_INET6;
+    const auto is_elsewhere = [&](std::uint32_t ifindex, const Prefix& part) {
+        const auto is_gateway = [&](const Network& n) { return n.record.ifindex == ifindex; };
+        return ifindex != 0 && std::ranges::none_of(networks, is_gateway) && part.length >= range.subnet.length &&
+               range.subnet.contains(part.address) && !is_local_to_host_or_link(part.address);
+    };
+    for (const auto& [ifindex, address, global] : TRY(netlink.local_addresses(family))) {
+        if (is_elsewhere(ifindex, address)) {
+            return is_not_for_sandboxes(range, "the host's own address " + address.address.text() + " on " +
+                                                   TRY(name_of_device(netlink, ifindex)));
+        }
+    }
+    for (const auto& route : TRY(netlink.routes(family))) {
+        if (is_reached_on_link(route) && is_elsewhere(route.ifindex, route.destination)) {
+            return is_not_for_sandboxes(range, route.destination.text() + ", which the host reaches on the link of " +
+                                                   TRY(name_of_device(netlink, route.ifindex)));
+        }
+    }
+    return {};
+}
+
+// Of subnets that are new to the network: to those that it has, the host has a route by the gateway device already.
+std::expected<void, Error> refuse_parts_of_host(Netlink& netlink, const std::vector<Network>& networks,
+                                                const Network* present, const NetworkSpec& spec) {
+    for (const auto& range : spec.ranges | std::views::join) {
+        if (present == nullptr || !has_gateway(present->record, range)) {
+            TRY(refuse_part_of_host(netlink, networks, range));
+        }
+    }
+    return {};
+}
+
 // A port outside names a sandbox only if no other network draws from the same blocks.
 std::expected<void, Error> refuse_shared_blocks(const std::vector<Network>& others, const NetworkSpec& spec) {
     for (const auto& other : others) {
@@ -369,6 +429,7 @@ std::expected<void, Error> refuse_conflicts(Netlink& netlink, const std::vector<
         TRY(refuse_foreign_device(netlink, spec.device));
     }
     TRY(refuse_overlap(networks, spec));
+    TRY(refuse_parts_of_host(netlink, networks, present, spec));
     TRY(refuse_shared_blocks(networks, spec));
     if (!spec.ranges.empty() && spec.has(FAMILY_IPV6) && !has_ipv6()) {
         return fail(Code::invalid_configuration, "ipam.ranges: has IPv6, and this kernel runs without it",

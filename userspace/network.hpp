@@ -78,7 +78,8 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
 
 // Makes what find_network found missing, or undoes what it made. Needs the lock, exclusive. *created tells whether the
 // network is new on this host, for a caller that has to undo it later.
-// Code::invalid_configuration: the device is somebody else's, a subnet overlaps another network's, no such uplink.
+// Code::invalid_configuration: the device is somebody else's, a subnet overlaps another network's or has
+// an address of the host's, no such uplink.
 std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
                                            bool* created);
 

@@ -178,17 +178,6 @@ TEST_P(RefusedStep, IsTheRouteThatIsThereTwice) {
         {"10.9.0.0/16", "File exists"});
 }
 
-TEST_P(RefusedStep, IsNotTheGatewayAddressThatAnotherDeviceHas) {
-    ip({"link", "add", "lan0", "type", "veth", "peer", "name", "lan1"});
-    ip_here({"addr", "add", "10.0.0.1/24", "dev", "lan0", "nodad"});
-    ip({"link", "set", "lan0", "up"});
-    const auto before = Snapshot::take();
-    const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));  // the kernel allows it
-    disconnect(blue);
-    world_.remove_namespace("blue");
-    EXPECT_TRUE(before.holds());
-}
-
 TEST_P(RefusedStepOnce, IsThePinInABpfFileSystemThatIsReadOnly) {
     ASSERT_EQ(mount("none", "/sys/fs/bpf", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr), 0);
     const auto netns = world_.add_namespace("blue");

@@ -10,6 +10,9 @@ class Refusal : public OfFamily {
 protected:
     explicit Refusal(Family family = Family::ipv4) : OfFamily(family) {}
 
+    Answer status(const Json& conf) const {
+        return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
+    }
     // Also that nothing is loaded for it: the pins are in the snapshot.
     void expect_refused(const Json& conf, int code, const std::vector<std::string>& parts) {
         const auto netns = world_.add_namespace("refused");
@@ -201,6 +204,41 @@ TEST_P(RefusalOfFamily, NamesTheNetworkThatHasTheDevice) {
     const auto blue = connect("blue");
     expect_refused(second_configuration({{"device", "cw0"}}), 7, {"device", "cw0", "sandboxes"});
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+}
+
+// The host would lose its own address to a sandbox, or what is on that link. STATUS says so too.
+TEST_P(RefusalOfFamily, NamesTheHostsOwnAddressInTheSubnetAndItsDevice) {
+    ip({"link", "add", "lan0", "type", "veth", "peer", "name", "lan1"});
+    ip_here({"addr", "add", "10.0.0.5/32", "dev", "lan0", "nodad"});
+    ip({"link", "set", "lan0", "up"});
+    const auto conf = configuration({{"uplinks", {"up0"}}});
+    const std::vector<std::string> parts{"10.0.0.0/24", "10.0.0.5", "lan0"};
+    expect_refused(conf, 7, parts);
+    EXPECT_TRUE(refused(status(conf), 50, parts));
+    EXPECT_TRUE(succeeded(status(second_configuration({{"uplinks", {"up0"}}}))));
+}
+
+TEST_P(RefusalOfFamily, NamesWhatTheHostReachesOnAnotherLinkInTheSubnet) {
+    ip({"link", "add", "lan0", "type", "veth", "peer", "name", "lan1"});
+    ip({"link", "set", "lan0", "up"});
+    ip({"link", "set", "lan1", "up"});
+    ip_here({"route", "add", "10.0.0.128/25", "dev", "lan0"});
+    expect_refused(configuration(), 7, {"10.0.0.0/24", "10.0.0.128/25", "lan0"});
+    ip_here({"route", "del", "10.0.0.128/25", "dev", "lan0"});
+    ip_here({"route", "add", "10.0.0.0/16", "dev", "lan0"});
+    connect("blue");  // what is narrower has its own route
+}
+
+TEST_P(RefusalOfFamily, IsOfASubnetThatIsNewToTheNetworkToo) {
+    const auto blue = connect("blue");
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0].push_back({{"subnet", "203.0.113.0/24"}});
+    expect_refused(conf, 7, {"203.0.113.0/24", "203.0.113.1", "up0"});
+    ip({"link", "add", "lan0", "type", "veth", "peer", "name", "lan1"});
+    ip_here({"addr", "add", "10.0.0.9/32", "dev", "lan0", "nodad"});
+    ip({"link", "set", "lan0", "up"});
+    const auto red = connect("red");  // what it has, it keeps
+    EXPECT_TRUE(ping(red.netns, blue.address));
 }
 
 FOR_BOTH_FAMILIES(RefusalOfFamily);
