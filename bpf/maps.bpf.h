@@ -31,7 +31,7 @@ struct {
 /* address -> where it lives; the insertion allocates it | control plane | all programs | DEL | ~112 B */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_DEFAULT);
+	__uint(max_entries, 2 * CAUSEWAY_SANDBOXES_DEFAULT + CAUSEWAY_GATEWAYS_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct address);
 	__type(value, struct endpoint);

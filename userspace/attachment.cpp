@@ -257,7 +257,7 @@ namespace {
 Error no_room(std::uint32_t sandboxes) {
     return {Code::exhausted,
             "this host has room for " + std::to_string(sandboxes) + " interfaces of sandboxes, and all are taken",
-            "\"tables.sandboxes\" in the configuration gives it more"};
+            more_sandboxes};
 }
 
 std::unexpected<Error> no_block_left(const PortBlocks& blocks) {

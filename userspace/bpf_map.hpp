@@ -27,7 +27,9 @@ template <typename Key, typename Value>
     requires std::has_unique_object_representations_v<Key> && std::is_trivially_copyable_v<Value>
 class BpfMap {
 public:
-    BpfMap(UniqueFd fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+    // remedy: what to do when it is full.
+    BpfMap(UniqueFd fd, std::string name, std::string remedy = {})
+        : fd_(std::move(fd)), name_(std::move(name)), remedy_(std::move(remedy)) {}
 
     // Nothing: no such key.
     std::expected<std::optional<Value>, Error> look_up(const Key& key) const {
@@ -44,7 +46,8 @@ public:
     // The same for those to whom what can't be read is as good as absent.
     std::optional<Value> find(const Key& key) const { return look_up(key).value_or(std::nullopt); }
 
-    // EEXIST when the key is there: then nothing changes. what: the entry, for the error.
+    // EEXIST when the key is there: then nothing changes; Code::exhausted, with E2BIG, when there is no room for one
+    // more. what: the entry, for the error.
     std::expected<void, Error> insert(const Key& key, const Value& value, const std::string& what) const {
         return update(key, value, BPF_NOEXIST, what);
     }
@@ -111,14 +114,23 @@ public:
 private:
     std::expected<void, Error> update(const Key& key, const Value& value, std::uint64_t flags,
                                       const std::string& what) const {
-        if (bpf_map_update_elem(fd_.get(), &key, &value, flags) != 0) {
-            return std::unexpected(errno_error("put " + what + " into the map " + name_));
+        if (bpf_map_update_elem(fd_.get(), &key, &value, flags) == 0) {
+            return {};
         }
-        return {};
+        const std::string step = "put " + what + " into the map " + name_;
+        if (errno != E2BIG) {
+            return std::unexpected(errno_error(step));
+        }
+        return std::unexpected(Error{
+            .code = Code::exhausted,
+            .message = step + ": it has room for " + std::to_string(TRY(capacity())) + ", and all is taken",
+            .details = remedy_,
+            .number = E2BIG,
+        });
     }
 
     UniqueFd fd_;
-    std::string name_;
+    std::string name_, remedy_;
 };
 
 // Values are counters of 64 bits, one set a CPU, that are read as their sum.

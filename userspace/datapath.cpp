@@ -116,14 +116,15 @@ std::expected<UniqueFd, Error> open_pin(const std::string& name) {
 
 std::expected<Datapath, Error> Datapath::open() {
     return Datapath{
-        {TRY(open_pin("sandboxes")), "sandboxes"},
-        {TRY(open_pin("endpoints")), "endpoints"},
+        {TRY(open_pin("sandboxes")), "sandboxes", more_sandboxes},
+        {TRY(open_pin("endpoints")), "endpoints", more_sandboxes},
         {TRY(open_pin("networks")), "networks"},
         {TRY(open_pin("uplinks")), "uplinks"},
-        {TRY(open_pin("flows")), "flows"},
-        {TRY(open_pin("attachments")), "attachments"},
-        {TRY(open_pin("cursors")), "cursors"},
-        {TRY(open_pin("slots")), "slots"},
+        {TRY(open_pin("flows")), "flows", "\"tables.flows\" in the configuration gives it more"},
+        {TRY(open_pin("attachments")), "attachments", more_sandboxes},
+        {TRY(open_pin("cursors")), "cursors",
+         "it has one for each range that an address was ever given from: they go with the last sandbox of the host"},
+        {TRY(open_pin("slots")), "slots", more_sandboxes},
         {TRY(open_pin("port_blocks")), "port_blocks"},
         {TRY(open_pin("usage")), "usage"},
         {TRY(open_pin("host_ports")), "host_ports"},
@@ -154,7 +155,7 @@ std::expected<BpfMap<std::uint32_t, shaper>, Error> Datapath::open_shapers() {
 
 std::expected<Publishing, Error> Datapath::open_publishing() {
     return Publishing{
-        {TRY(open_pin("publications")), "publications"},
+        {TRY(open_pin("publications")), "publications", "all sandboxes of the host together publish no more ports"},
         {TRY(open_pin("published_ports")), "published_ports"},
         {TRY(open_pin("loopback")), "loopback"},
         TRY(open_pin("from_loopback")),
@@ -257,7 +258,8 @@ void size_tables(datapath_skeleton& skeleton, const TableSpec& tables) {
     for (bpf_map* map : {maps.usage, maps.traffic}) {  // arrays by slot: 0 is no sandbox's
         bpf_map__set_max_entries(map, sandboxes + 1);
     }
-    for (bpf_map* map : {maps.sandboxes, maps.endpoints, maps.slots, maps.attachments, maps.resting}) {
+    bpf_map__set_max_entries(maps.endpoints, 2 * sandboxes + CAUSEWAY_GATEWAYS_MAX);
+    for (bpf_map* map : {maps.sandboxes, maps.slots, maps.attachments, maps.resting}) {
         bpf_map__set_max_entries(map, bpf_map__max_entries(map) / CAUSEWAY_SANDBOXES_DEFAULT * sandboxes);
     }
 }

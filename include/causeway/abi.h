@@ -25,7 +25,7 @@
 #define CAUSEWAY_UPLINKS_MAX 256         /* devices that lead to the world */
 #define CAUSEWAY_UNMASQUERADED_MAX 8     /* prefixes of one network that are reached without translation */
 #define CAUSEWAY_PUBLISHED_PLACES 4096   /* of published_ports: a port's place is its remainder */
-#define CAUSEWAY_SANDBOXES_MAX 65536     /* that table_sizes.sandboxes may ask for */
+#define CAUSEWAY_SANDBOXES_MAX 65535     /* that table_sizes.sandboxes may ask for: a slot has 16 bits */
 #define CAUSEWAY_SANDBOXES_DEFAULT 16384 /* where nobody asks */
 #define CAUSEWAY_FLOWS_MIN 16            /* that table_sizes.flows may ask for */
 #define CAUSEWAY_FLOWS_MAX 1048576       /* of which the timer looks at 8,192 each tick: some milliseconds */
@@ -36,6 +36,9 @@
 #define CAUSEWAY_HELD_OF_ONE_MAX 45      /* of one packet: 64 KiB in frames of 1500 */
 #define CAUSEWAY_HELD_OF_SANDBOX_MAX 256 /* of one sandbox; of the world half of all */
 #define CAUSEWAY_HELD_BYTES 9216         /* of one of them, with its Ethernet header */
+
+/* Of all networks, link-local ones too. */
+#define CAUSEWAY_GATEWAYS_MAX (CAUSEWAY_NETWORKS_MAX * (CAUSEWAY_SUBNETS_MAX + 1))
 
 /* Of how many there is room on this host: said to the programs before they are loaded, and fixed from then on. */
 struct table_sizes {

@@ -2,6 +2,9 @@
 // How much room the host has for flows and for sandboxes: as much as is configured, and what happens when it is full.
 #include <gtest/gtest.h>
 
+#include <causeway/abi.h>
+
+#include "tests/system/entries.hpp"
 #include "tests/system/snapshot.hpp"
 #include "tests/system/translator.hpp"
 
@@ -53,6 +56,22 @@ TEST_P(Tables, OfSandboxesThatAreFullRefuseAnotherAndSaySo) {
     EXPECT_TRUE(succeeded(status(conf)));
     EXPECT_TRUE(succeeded(add("green", netns, conf)));
     EXPECT_TRUE(meet(Protocol::udp, {netns}, server()));
+}
+
+// Gateways are no sandboxes', and some sandboxes have more addresses than others.
+TEST_P(Tables, OfAddressesHaveRoomForTheGatewaysAndSayWhenTheyAreFull) {
+    const auto conf = dual_configuration({{"tables", {{"sandboxes", 1}}}});
+    const auto blue = Host::connect("blue", conf);
+    EXPECT_TRUE(test::ping(blue.netns, "10.0.0.1"));
+    Host::disconnect(blue, conf);
+    const auto two = with_tables({{"sandboxes", 2}});
+    const auto red = connect("red", two);
+    const auto netns = world_.add_namespace("green");
+    const int room = 2 * 2 + CAUSEWAY_GATEWAYS_MAX;
+    take_addresses(here("10.64.0.10"), room - static_cast<int>(keys_of("endpoints").size()));
+    const auto answer = add("green", netns, two);
+    EXPECT_TRUE(refused(answer, 101, {"the address 10.0.0.3", "room for " + std::to_string(room)}));
+    EXPECT_EQ(answer.json.value("details", ""), "\"tables.sandboxes\" in the configuration gives it more");
 }
 
 // Sixteen flows: each sandbox takes all that it may, and then there are more sandboxes.
