@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ranges>
 
+#include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/rollback.hpp"
 #include "userspace/sysctl.hpp"
@@ -378,15 +379,18 @@ std::string entry_of(const network& record) {
     return "the network \"" + std::string(record.name) + "\"";
 }
 
+std::expected<void, Error> erase_gateway(const Datapath& datapath, const Network& network, const Address& gateway) {
+    const auto entry = datapath.endpoints.find(gateway.raw());
+    const bool ours = entry && entry->kind == ENDPOINT_GATEWAY && entry->network == network.id;
+    return ours ? datapath.endpoints.erase(gateway.raw(), "a gateway") : std::expected<void, Error>{};
+}
+
 }  // namespace
 
 std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& netlink, const Network& network) {
     TRY(netlink.delete_link(network.record.device));
     for (const auto& [gateway, length] : gateways_of(network.record)) {
-        const auto entry = datapath.endpoints.find(gateway.raw());
-        if (entry && entry->kind == ENDPOINT_GATEWAY && entry->network == network.id) {
-            TRY(datapath.endpoints.erase(gateway.raw(), "a gateway"));
-        }
+        TRY(erase_gateway(datapath, network, gateway));
     }
     return datapath.networks.put(network.id, {}, entry_of(network.record));
 }
@@ -438,23 +442,43 @@ std::expected<void, Error> refuse_conflicts(Netlink& netlink, const std::vector<
     return {};
 }
 
-std::expected<Network, Error> create_network(const Datapath& datapath, Netlink& netlink, Network network) {
-    Rollback rollback;
+std::expected<void, Error> create_network(const Datapath& datapath, Netlink& netlink, Network& network) {
     // The record first: it is what tells a device of causeway's from somebody else's, also after a kill.
     TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
-    rollback.on_failure([&] { return remove_network(datapath, netlink, network); });
-    auto made = [&]() -> std::expected<void, Error> {
-        TRY(netlink.delete_link(network.record.device));  // what a killed ADD left, or nothing
-        TRY(create_device(datapath, netlink, network.record, network.gso_max_size));
-        TRY(put_gateways(datapath, network));
-        TRY(update_sandboxes(datapath, network));
-        return datapath.networks.put(network.id, network.record, entry_of(network.record));
-    }();
-    if (!made) {
-        return std::unexpected(rollback.failed(made.error()));
+    TRY(netlink.delete_link(network.record.device));  // what a killed ADD left, or nothing
+    TRY(create_device(datapath, netlink, network.record, network.gso_max_size));
+    TRY(put_gateways(datapath, network));
+    TRY(update_sandboxes(datapath, network));
+    return datapath.networks.put(network.id, network.record, entry_of(network.record));
+}
+
+std::expected<void, Error> complete_network(const Datapath& datapath, Netlink& netlink, const Network& network) {
+    TRY(complete_device(datapath, netlink, network.record));
+    TRY(put_gateways(datapath, network));
+    TRY(update_sandboxes(datapath, network));
+    return datapath.networks.put(network.id, network.record, entry_of(network.record));
+}
+
+std::vector<Prefix> gateways_gained(const NetworkChange& change) {
+    auto gateways = gateways_of(change.network.record);
+    const auto before = gateways_of(change.former);
+    std::erase_if(gateways, [&](const Prefix& g) { return std::ranges::find(before, g) != before.end(); });
+    return gateways;
+}
+
+// The kernel's routes by them go with them.
+std::expected<void, Error> remove_gateways(const Datapath& datapath, Netlink& netlink, const Network& network,
+                                           const std::vector<Prefix>& gateways) {
+    const auto present = TRY(addresses_of(netlink, network.record));
+    Batch batch;
+    for (const auto& gateway : gateways) {
+        if (has_address(present, network.record.ifindex, gateway)) {
+            batch.remove_address(network.record.ifindex, gateway,
+                                 "remove the gateway address " + gateway.text() + " from " + network.record.device);
+        }
+        TRY(erase_gateway(datapath, network, gateway.address));
     }
-    rollback.commit();
-    return network;
+    return netlink.commit(batch);
 }
 
 // Nothing where it is gone, or another one of that name is there.
@@ -567,32 +591,58 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
     return network;
 }
 
-std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
-                                           bool* created) {
+std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec) {
     const auto networks = TRY(list_networks(datapath));
     const auto* present = on_device(networks, spec.device);
-    *created = present == nullptr;
     TRY(refuse_conflicts(netlink, networks, present, spec));
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
-    Network network;
+    NetworkChange change{.former = present != nullptr ? present->record : ::network{}};
+    auto& network = change.network;
     network.id = present != nullptr ? present->id : TRY(free_slot(networks));
     network.mtu = TRY(mtu_for(spec, uplinks));
     network.gso_max_size = spec.gso_max_size;
-    network.record = TRY(wanted_record(spec, present != nullptr ? present->record : ::network{}, network.mtu));
-    if (present == nullptr || !device_of(netlink, present->record)) {
-        network = TRY(create_network(datapath, netlink, network));
-    } else {
-        TRY(complete_device(datapath, netlink, network.record));
-        TRY(put_gateways(datapath, network));
-        TRY(update_sandboxes(datapath, network));
-        TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
+    network.record = TRY(wanted_record(spec, change.former, network.mtu));
+    const auto device = device_of(netlink, change.former);
+    change.forwarded_ipv6 = device && device->forwards_ipv6;
+    Rollback rollback;
+    rollback.on_failure([&] { return undo_change(datapath, netlink, change); });
+    const auto made = [&]() -> std::expected<void, Error> {
+        TRY(device ? complete_network(datapath, netlink, network) : create_network(datapath, netlink, network));
+        if (spec.nat.mapping == Mapping::endpoint_independent) {
+            TRY(datapath.publishing.put(0, 1, "that ports are open to the world"));
+        }
+        TRY(attach_uplinks(datapath, netlink, uplinks, spec));
+        network.device = TRY(netlink.link_named(spec.device));
+        return {};
+    }();
+    if (!made) {
+        return std::unexpected(rollback.failed(made.error()));
     }
-    if (spec.nat.mapping == Mapping::endpoint_independent) {
-        TRY(datapath.publishing.put(0, 1, "that ports are open to the world"));
+    rollback.commit();
+    return change;
+}
+
+std::expected<void, Error> undo_change(const Datapath& datapath, Netlink& netlink, const NetworkChange& change) {
+    const auto& [now, former, forwarded_ipv6] = change;
+    if (former.name[0] == '\0') {
+        return remove_network(datapath, netlink, now);
     }
-    TRY(attach_uplinks(datapath, netlink, uplinks, spec));
-    network.device = TRY(netlink.link_named(spec.device));
-    return network;
+    Network before{.id = now.id, .record = former};
+    Failures failures;
+    if (device_of(netlink, now.record)) {
+        before.record.ifindex = now.record.ifindex;
+        failures.note(remove_gateways(datapath, netlink, now, gateways_gained(change)));
+        if (!has_subnets(former, FAMILY_IPV6) && has_subnets(now.record, FAMILY_IPV6) && !forwarded_ipv6) {
+            failures.note(
+                write_sysctls(std::array{Sysctl{"net/ipv6/conf/" + std::string(former.device) + "/forwarding", "0"}}));
+        }
+    } else {  // it was gone, and is only half made
+        failures.note(remove_network(datapath, netlink, now));
+        failures.note(put_gateways(datapath, before));
+    }
+    failures.note(update_sandboxes(datapath, before));
+    failures.note(datapath.networks.put(before.id, before.record, entry_of(before.record)));
+    return failures.result();
 }
 
 std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& netlink) {

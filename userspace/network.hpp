@@ -76,12 +76,22 @@ Prefix link_local_gateway_of(const network& record);
 std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,
                                                           const NetworkSpec& spec);
 
-// Makes what find_network found missing, or undoes what it made. Needs the lock, exclusive. *created tells whether the
-// network is new on this host, for a caller that has to undo it later.
+// What a connect has made or changed of a network.
+struct NetworkChange {
+    Network network;              // as it is now
+    ::network former{};           // its record before; without a name: it is new on this host
+    bool forwarded_ipv6 = false;  // its gateway device, before
+};
+
+// Makes what find_network found missing, or undoes what it made. Needs the lock, exclusive.
 // Code::invalid_configuration: the device is somebody else's, a subnet overlaps another network's or has
 // an address of the host's, no such uplink.
-std::expected<Network, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec,
-                                           bool* created);
+std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec);
+
+// The network as it was, but for what somebody had taken away of it: that stays whole, and uplinks stay attached while
+// there is a network. No sandbox has used the change.
+// Needs the lock, exclusive, and held since make_network.
+std::expected<void, Error> undo_change(const Datapath& datapath, Netlink& netlink, const NetworkChange& change);
 
 // The gateway device, with all that belongs to it but the routes. Code::check_failed names what is missing.
 std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);

@@ -59,7 +59,7 @@ std::expected<void, Error> refuse_bad_spec(const SandboxSpec& spec, const Netns&
 struct Prepared {
     Datapath datapath;
     Network network;
-    bool created = false;
+    std::optional<NetworkChange> change;  // made under the exclusive lock, which is held from then on
 };
 
 // Fast when all is there, under the shared lock; else everything that is missing, under the exclusive one, which is
@@ -68,15 +68,14 @@ std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, con
     if (auto datapath = Datapath::open()) {
         TRY(datapath->check_sizes(spec.tables));
         if (auto network = TRY(find_network(*datapath, netlink, spec))) {
-            return Prepared{std::move(*datapath), *network};
+            return Prepared{std::move(*datapath), *network, std::nullopt};
         }
     }
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
     auto datapath = TRY(Datapath::open_or_load(lock, spec.tables));
     TRY(datapath.check_sizes(spec.tables));  // another one may have loaded it meanwhile
-    bool created = false;
-    const auto network = TRY(make_network(datapath, netlink, spec, &created));
-    return Prepared{std::move(datapath), network, created};
+    const auto change = TRY(make_network(datapath, netlink, spec));
+    return Prepared{std::move(datapath), change.network, change};
 }
 
 // The pair whose one end the sandbox has already.
@@ -396,9 +395,9 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         return undone(made.error());
     }
     prepared = std::move(*made);
-    const auto& [datapath, network, created] = *prepared;
-    if (created) {
-        rollback.on_failure([&] { return remove_network(prepared->datapath, netlink, prepared->network); });
+    const auto& [datapath, network, change] = *prepared;
+    if (change) {
+        rollback.on_failure([&] { return undo_change(prepared->datapath, netlink, *prepared->change); });
     }
     Connection connection;
     if (spec.given) {

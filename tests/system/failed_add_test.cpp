@@ -178,6 +178,38 @@ TEST_P(RefusedStep, IsTheRouteThatIsThereTwice) {
         {"10.9.0.0/16", "File exists"});
 }
 
+// What this ADD was the first to ask for, the network's other sandboxes and the next ADD see nothing of.
+TEST_P(RefusedStep, LeavesTheNetworkThatItWouldHaveChangedAsItWas) {
+    const auto keeper = Host::connect("keeper", second_configuration(Json::parse(R"({"ipam": {
+        "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]], "routes": null}})")));
+    const auto blue = connect("blue");
+    const auto netns = world_.add_namespace("red");
+    ip({"link", "add", "eth0", "type", "veth", "peer", "name", "eth1"}, netns);
+    const auto before = Snapshot::take({blue.netns, netns});
+    auto conf = dual_configuration({{"isolate", true}, {"ipMasq", false}, {"portRange", "20000-29999"}});
+    conf["ipam"]["ranges"][0].push_back({{"subnet", "10.0.4.0/24"}});
+    conf["ipam"].erase("routes");
+    const auto answer = add("red", netns, conf);
+    EXPECT_TRUE(refused(answer, answer.code(), {"eth0", "File exists"}));
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns}, server(53)));
+    ip({"link", "del", "eth0"}, netns);
+    EXPECT_TRUE(succeeded(add("red", netns, conf)));
+}
+
+TEST_P(RefusedStep, LeavesTheGatewayDeviceThatItHasMadeAgain) {
+    const auto blue = connect("blue");
+    const auto netns = world_.add_namespace("red");
+    ip({"link", "add", "eth0", "type", "veth", "peer", "name", "eth1"}, netns);
+    ip({"link", "del", "cw0"});
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0].push_back({{"subnet", "10.0.4.0/24"}});
+    const auto answer = add("red", netns, conf);
+    EXPECT_TRUE(refused(answer, answer.code(), {"eth0", "File exists"}));
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    EXPECT_EQ(ip({"addr", "show", "cw0"}).find(here("10.0.4.1/24")), std::string::npos);
+}
+
 TEST_P(RefusedStepOnce, IsThePinInABpfFileSystemThatIsReadOnly) {
     ASSERT_EQ(mount("none", "/sys/fs/bpf", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr), 0);
     const auto netns = world_.add_namespace("blue");

@@ -192,6 +192,9 @@ TEST_P(Repair, SaysSoWhereThereAreMoreUplinksThanThereIsRoomFor) {
     EXPECT_TRUE(refused(answer, 101, words));
     EXPECT_THAT(answer.json.value("details", ""), HasSubstr("\"uplinks\" in the configuration"));
     EXPECT_TRUE(refused(status(), 50, words));
+    const auto before = Snapshot::take({netns});
+    EXPECT_TRUE(refused(add("red", netns, second_configuration()), 101, words));
+    EXPECT_TRUE(before.holds()) << "nothing of a network that has come so far";
     EXPECT_TRUE(succeeded(add("red", netns, configuration({{"uplinks", {"up0"}}}))));
     expect_connected(blue);
 }
