@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ranges>
+#include <set>
 
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
@@ -47,6 +48,9 @@ namespace {
 
 constexpr std::uint32_t default_mtu = 1500;
 constexpr std::uint32_t ipv6_mtu_min = 1280;  // RFC 8200, section 5
+constexpr const char* unused_go =
+    "a network goes when it has no sandbox any more and another one needs what it has; "
+    "sandboxes that are gone, \"causewayctl gc\" removes";
 
 bool is_used(const subnet& subnet) {
     return subnet.prefix_length != 0;
@@ -160,9 +164,10 @@ std::expected<void, Error> refuse_overlap(const std::vector<Network>& others, co
         for (const auto& subnet : other.record.subnets) {
             for (const auto& range : spec.ranges | std::views::join) {
                 if (is_used(subnet) && prefix_of(subnet).overlaps(range.subnet)) {
-                    return fail(Code::invalid_configuration, "ipam.ranges: the subnet " + range.subnet.text() +
-                                                                 " overlaps that of the network \"" +
-                                                                 other.record.name + "\" on " + other.record.device);
+                    return fail(Code::invalid_configuration,
+                                "ipam.ranges: the subnet " + range.subnet.text() + " overlaps that of the network \"" +
+                                    other.record.name + "\" on " + other.record.device,
+                                unused_go);
                 }
             }
         }
@@ -257,7 +262,7 @@ std::expected<void, Error> refuse_other_name(const Network& present, const Netwo
         return fail(Code::invalid_configuration,
                     "device: \"" + spec.device + "\" is the gateway device of the network \"" +
                         std::string(present.record.name) + "\"",
-                    "give each network a device of its own");
+                    "give each network a device of its own; " + std::string(unused_go));
     }
     return {};
 }
@@ -404,7 +409,7 @@ std::expected<std::uint32_t, Error> free_slot(const std::vector<Network>& networ
         }
     }
     return fail(Code::exhausted,
-                "make a network: this host has " + std::to_string(CAUSEWAY_NETWORKS_MAX - 1) + " already");
+                "make a network: this host has " + std::to_string(CAUSEWAY_NETWORKS_MAX - 1) + " already", unused_go);
 }
 
 // A device of that name which the networks map doesn't know was made by somebody else.
@@ -424,16 +429,46 @@ std::expected<void, Error> refuse_foreign_device(Netlink& netlink, const std::st
     return {};
 }
 
-// What an ADD and STATUS refuse alike. present: the network on that device, if there is one.
-std::expected<void, Error> refuse_conflicts(Netlink& netlink, const std::vector<Network>& networks,
-                                            const Network* present, const NetworkSpec& spec) {
+// All that there are; those that an ADD has to mind, and those in its way that nobody uses.
+struct Neighbours {
+    std::vector<Network> all, staying, going;
+};
+
+// Whether the spec can't have what it wants as long as that one is there.
+bool is_in_the_way(const Network& other, const NetworkSpec& spec) {
+    if (spec.device == other.record.device) {
+        return !refuse_other_name(other, spec) || !wanted_record(spec, other.record, default_mtu);
+    }
+    const std::vector one{other};
+    return !refuse_overlap(one, spec) || !refuse_shared_blocks(one, spec);
+}
+
+// A network whose last sandbox is gone is there only because another network has some.
+std::expected<Neighbours, Error> neighbours_of(const Datapath& datapath, const NetworkSpec& spec) {
+    Neighbours neighbours{.all = TRY(list_networks(datapath))};
+    const auto& all = neighbours.all;
+    const bool no_place = on_device(all, spec.device) == nullptr && !free_slot(all);
+    const auto in_the_way = [&](const Network& n) { return no_place || is_in_the_way(n, spec); };
+    const bool any = std::ranges::any_of(all, in_the_way);
+    const auto used = any ? TRY(networks_in_use(datapath)) : std::set<std::uint32_t>{};
+    for (const auto& one : all) {
+        auto& side = !in_the_way(one) || used.contains(one.id) ? neighbours.staying : neighbours.going;
+        side.push_back(one);
+    }
+    return neighbours;
+}
+
+// What an ADD and STATUS refuse alike. present: the network on that device, if there is one that stays.
+std::expected<void, Error> refuse_conflicts(Netlink& netlink, const Neighbours& neighbours, const Network* present,
+                                            const NetworkSpec& spec) {
+    const auto& networks = neighbours.staying;
     if (present != nullptr) {
         TRY(refuse_other_name(*present, spec));
-    } else {
+    } else if (on_device(neighbours.going, spec.device) == nullptr) {
         TRY(refuse_foreign_device(netlink, spec.device));
     }
     TRY(refuse_overlap(networks, spec));
-    TRY(refuse_parts_of_host(netlink, networks, present, spec));
+    TRY(refuse_parts_of_host(netlink, neighbours.all, present, spec));
     TRY(refuse_shared_blocks(networks, spec));
     if (!spec.ranges.empty() && spec.has(FAMILY_IPV6) && !has_ipv6()) {
         return fail(Code::invalid_configuration, "ipam.ranges: has IPv6, and this kernel runs without it",
@@ -502,6 +537,13 @@ std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapat
     return networks;
 }
 
+std::expected<std::set<std::uint32_t>, Error> networks_in_use(const Datapath& datapath) {
+    std::set<std::uint32_t> used;
+    TRY(datapath.attachments.for_each(
+        [&](const attachment_key&, const attachment& record) { used.insert(record.network); }));
+    return used;
+}
+
 std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record) {
     const std::string device = record.device;
     const auto link = device_of(netlink, record);
@@ -554,14 +596,14 @@ void restore_host_routes(const network& record, Batch& batch) {
 
 std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, Netlink& netlink,
                                                       const NetworkSpec& spec) {
-    const auto networks = datapath != nullptr ? TRY(list_networks(*datapath)) : std::vector<Network>{};
-    const auto* present = on_device(networks, spec.device);
-    TRY(refuse_conflicts(netlink, networks, present, spec));
+    const auto neighbours = datapath != nullptr ? TRY(neighbours_of(*datapath, spec)) : Neighbours{};
+    const auto* present = on_device(neighbours.staying, spec.device);
+    TRY(refuse_conflicts(netlink, neighbours, present, spec));
     if (present == nullptr) {
-        TRY(free_slot(networks));
+        TRY(free_slot(neighbours.staying));
     }
     TRY(wanted_record(spec, present != nullptr ? present->record : network{}, default_mtu));
-    const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
+    const auto uplinks = TRY(find_uplinks(netlink, spec, neighbours.all));
     TRY(mtu_for(spec, uplinks));
     std::vector<Link> links;
     for (const auto& uplink : uplinks) {
@@ -574,12 +616,12 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
                                                           const NetworkSpec& spec) {
     const auto networks = TRY(list_networks(datapath));
     const auto* present = on_device(networks, spec.device);
-    if (present == nullptr) {
+    if (present == nullptr || !refuse_other_name(*present, spec)) {
         return std::nullopt;
     }
-    TRY(refuse_other_name(*present, spec));
     const auto device = verify_device(datapath, netlink, present->record);
-    if (!device || !same_record(TRY(wanted_record(spec, present->record, present->record.mtu)), present->record)) {
+    const auto wanted = wanted_record(spec, present->record, present->record.mtu);
+    if (!device || !wanted || !same_record(*wanted, present->record)) {
         return std::nullopt;
     }
     const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
@@ -592,16 +634,19 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
 }
 
 std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec) {
-    const auto networks = TRY(list_networks(datapath));
-    const auto* present = on_device(networks, spec.device);
-    TRY(refuse_conflicts(netlink, networks, present, spec));
-    const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
+    const auto neighbours = TRY(neighbours_of(datapath, spec));
+    const auto* present = on_device(neighbours.staying, spec.device);
+    TRY(refuse_conflicts(netlink, neighbours, present, spec));
+    const auto uplinks = TRY(find_uplinks(netlink, spec, neighbours.all));
     NetworkChange change{.former = present != nullptr ? present->record : ::network{}};
     auto& network = change.network;
-    network.id = present != nullptr ? present->id : TRY(free_slot(networks));
+    network.id = present != nullptr ? present->id : TRY(free_slot(neighbours.staying));
     network.mtu = TRY(mtu_for(spec, uplinks));
     network.gso_max_size = spec.gso_max_size;
     network.record = TRY(wanted_record(spec, change.former, network.mtu));
+    for (const auto& idle : neighbours.going) {
+        TRY(remove_network(datapath, netlink, idle));
+    }
     const auto device = device_of(netlink, change.former);
     change.forwarded_ipv6 = device && device->forwards_ipv6;
     Rollback rollback;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,8 +72,8 @@ std::uint16_t with_neighbourhood(std::uint16_t link_flags, const network& record
 bool has_subnets(const network& record, family family);
 Prefix link_local_gateway_of(const network& record);
 
-// The network if it is there, as the spec has it and complete, else nothing. Changes nothing but uplinks that have
-// come since, or have another address now. Needs the lock, shared.
+// The network if it is there, as the spec has it and complete, else nothing; so is it where the spec can't be had.
+// Changes nothing but uplinks that have come since, or have another address now. Needs the lock, shared.
 std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,
                                                           const NetworkSpec& spec);
 
@@ -83,7 +84,8 @@ struct NetworkChange {
     bool forwarded_ipv6 = false;  // its gateway device, before
 };
 
-// Makes what find_network found missing, or undoes what it made. Needs the lock, exclusive.
+// Makes what find_network found missing, or undoes what it made. A network that nobody uses and that has the device, a
+// subnet, or the last place, goes first, and does not come back. Needs the lock, exclusive.
 // Code::invalid_configuration: the device is somebody else's, a subnet overlaps another network's or has
 // an address of the host's, no such uplink.
 std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec);
@@ -114,5 +116,9 @@ std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& ne
 
 // By id; only those that exist.
 std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapath);
+
+// Ids of those that have an attachment on record. Under the exclusive lock the others are nobody's: a connect has it on
+// record before it lets go of the lock.
+std::expected<std::set<std::uint32_t>, Error> networks_in_use(const Datapath& datapath);
 
 }  // namespace causeway

@@ -200,10 +200,48 @@ std::expected<void, Error> remove_one(const Datapath* datapath, Netlink& netlink
             return datapath->sandboxes.erase(orphan.index, orphan.what);
         case Orphan::Kind::slot:
             return datapath->slots.erase(orphan.index, orphan.what);
-        case Orphan::Kind::attachment:
-            break;  // all of them at once
+        case Orphan::Kind::attachment:  // all of them at once
+        case Orphan::Kind::network:     // after them
+            break;
     }
     return {};
+}
+
+// Those that have none but what is found already. Where nobody is left, all of them go with the datapath.
+std::expected<void, Error> find_idle_networks(const Datapath& datapath, std::vector<Orphan>& found) {
+    std::set<std::uint64_t> leaving;
+    for (const auto& orphan : found) {
+        leaving.insert(orphan.attachment.record.claim);
+    }
+    std::set<std::uint32_t> used;
+    TRY(datapath.attachments.for_each([&](const attachment_key&, const attachment& record) {
+        if (!leaving.contains(record.claim)) {
+            used.insert(record.network);
+        }
+    }));
+    for (const auto& network : used.empty() ? std::vector<Network>{} : TRY(list_networks(datapath))) {
+        if (!used.contains(network.id)) {
+            found.push_back({.kind = Orphan::Kind::network,
+                             .what = "the network \"" + std::string(network.record.name) + "\" on " +
+                                     std::string(network.record.device),
+                             .why = "it has no sandbox any more",
+                             .network = network});
+        }
+    }
+    return {};
+}
+
+// But for one whose sandbox could not be removed.
+std::expected<void, Error> remove_idle_networks(const Datapath& datapath, Netlink& netlink,
+                                                const std::vector<Orphan>& orphans) {
+    const auto used = TRY(networks_in_use(datapath));
+    Failures failures;
+    for (const auto& orphan : orphans) {
+        if (orphan.kind == Orphan::Kind::network && !used.contains(orphan.network.id)) {
+            failures.note(remove_network(datapath, netlink, orphan.network));
+        }
+    }
+    return failures.result();
 }
 
 std::expected<void, Error> remove_all(const Datapath* datapath, Netlink& netlink, const std::vector<Orphan>& orphans) {
@@ -218,6 +256,7 @@ std::expected<void, Error> remove_all(const Datapath* datapath, Netlink& netlink
     }
     if (datapath != nullptr) {
         failures.note(undo(*datapath, netlink, attachments));
+        failures.note(remove_idle_networks(*datapath, netlink, orphans));
     }
     return failures.result();
 }
@@ -253,6 +292,9 @@ std::expected<std::vector<Orphan>, Error> collect_orphans(bool dry_run, bool rec
     auto found = TRY(find_orphans(lock, netlink));
     if (!records_too) {
         std::erase_if(found, [](const Orphan& orphan) { return orphan.kind == Orphan::Kind::attachment; });
+    }
+    if (datapath) {
+        TRY(find_idle_networks(*datapath, found));
     }
     if (dry_run || found.empty()) {
         return found;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "userspace/attachment.hpp"
+#include "userspace/network.hpp"
 
 namespace causeway {
 
@@ -23,6 +24,7 @@ struct Orphan {
         endpoint,    // an address that no record's claim holds
         identity,    // a sandbox's identity, of no host end on record
         slot,        // of the per-sandbox counters, that no record's claim holds
+        network,     // with its gateway device, beside networks that are used
     };
     Kind kind = Kind::attachment;
     std::string what, why;  // for people
@@ -30,14 +32,16 @@ struct Orphan {
     std::string device;
     address place{};
     std::uint32_t index = 0;  // key of the entry
+    Network network{};
 };
 
 // Nothing is changed. What is half made or half gone is among them only under the exclusive lock: else its connect or
-// disconnect may be going on.
+// disconnect may be going on. Networks are not: one that nobody uses may be somebody's again at any time.
 std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock, Netlink& netlink);
 
 // Finds and removes, and returns what was found. Goes on after a failure and reports all; with dry_run nothing is
-// removed. Without records_too only what is on no record. When no sandbox is left, networks and datapath go too.
+// removed. Without records_too only what is on no record, and networks that no record has. When no sandbox is left,
+// networks and datapath go too.
 std::expected<std::vector<Orphan>, Error> collect_orphans(bool dry_run, bool records_too = true);
 
 }  // namespace causeway

@@ -79,6 +79,16 @@ TEST_P(Collection, LeavesOtherNetworksAlone) {
     EXPECT_TRUE(ping(red.netns, "10.0.1.1"));
 }
 
+TEST_P(Collection, RemovesANetworkWithItsLastSandbox) {
+    const auto red = connect("red", second_configuration());
+    const auto before = Snapshot::take({red.netns});
+    connect("blue");
+    EXPECT_TRUE(succeeded(collect(Json::array())));
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(ping(red.netns, "10.0.1.1"));
+}
+
 TEST_P(Collection, FindsWhatAVanishedNamespaceLeft) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue");

@@ -174,7 +174,7 @@ void take_addresses(const std::string& first, int count) {
 }
 
 void fill_networks() {
-    const Map opened("networks");
+    const Map opened("networks"), attachments("attachments");
     for (std::uint32_t id = 1; id < CAUSEWAY_NETWORKS_MAX; ++id) {
         network record{};
         if (bpf_map_lookup_elem(opened.fd(), &id, &record) != 0) {
@@ -185,6 +185,14 @@ void fill_networks() {
             std::ranges::copy("full" + std::to_string(id), record.device);
             if (bpf_map_update_elem(opened.fd(), &id, &record, BPF_ANY) != 0) {
                 opened.fail("record a network in");
+            }
+            attachment sandbox{};
+            sandbox.claim = id;
+            sandbox.state = ATTACHMENT_CONNECTED;
+            sandbox.network = id;
+            const auto key = key_of_attachment(record.name, "eth0");
+            if (bpf_map_update_elem(attachments.fd(), key.data(), &sandbox, BPF_NOEXIST) != 0) {
+                attachments.fail("record a sandbox in");
             }
         }
     }

@@ -26,7 +26,8 @@ std::string lasting_entries();
 // Addresses from `first` on, taken by sandboxes of which nothing else is there.
 void take_addresses(const std::string& first, int count);
 
-// A record in each place of a network that is free, without a device or a subnet.
+// A record in each place of a network that is free, without a device or a subnet; each has the record of a sandbox,
+// of container and network "full<id>".
 void fill_networks();
 
 // Records of uplinks with these indexes, as many as there is room for.

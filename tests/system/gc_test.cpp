@@ -157,6 +157,23 @@ TEST_P(Gc, RemovesWhatAKilledDelHasLeft) {
     }
 }
 
+TEST_P(Gc, RemovesTheNetworkThatHasNoSandboxAnyMore) {
+    const auto keeper = connect("keeper");
+    const auto before = Snapshot::take({keeper.netns});
+    const auto red = connect("red", second_configuration());
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    disconnect(red, second_configuration());
+    world_.remove_namespace("red");
+    const Call status{.command = "STATUS", .id = "", .netns = "", .interface = ""};
+    EXPECT_EQ(answer_to(status).text, "") << "it may have one again";
+    expect_collected("the network \"others\" on cw1", "no sandbox", {keeper.netns});
+    EXPECT_TRUE(before.holds());
+    end_namespace(connect("red", second_configuration()));
+    EXPECT_EQ(ctl_json({"gc"}).size(), 2U) << "the sandbox, and then its network";
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(meet(Protocol::udp, {keeper.netns}, server(53)));
+}
+
 TEST_P(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue"), red = connect("red");

@@ -35,7 +35,9 @@ protected:
         conf["prevResult"] = sandbox.reply;
         return answer_to({.command = "CHECK", .id = sandbox.id, .netns = sandbox.netns, .conf = conf});
     }
-    Answer status() const { return answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}); }
+    Answer status(const Json& conf = configuration()) const {
+        return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
+    }
     void add_bridge() const {
         ip({"link", "add", "job0", "type", "bridge"});
         ip_here({"addr", "add", "192.0.2.1/24", "dev", "job0", "nodad"});
@@ -197,6 +199,40 @@ TEST_P(Repair, SaysSoWhereThereAreMoreUplinksThanThereIsRoomFor) {
     EXPECT_TRUE(before.holds()) << "nothing of a network that has come so far";
     EXPECT_TRUE(succeeded(add("red", netns, configuration({{"uplinks", {"up0"}}}))));
     expect_connected(blue);
+}
+
+// Which is there only because another network has some.
+TEST_P(Repair, TakesWhatANetworkWithoutSandboxesHad) {
+    const auto keeper = connect("keeper");
+    const auto red = connect("red", second_configuration());
+    const auto renamed = second_configuration({{"name", "renamed"}});
+    auto moved = second_configuration({{"name", "moved"}, {"device", "cw2"}});
+    moved["ipam"]["ranges"][0][0]["subnet"] = "10.0.1.0/25";
+    const auto blue = world_.add_namespace("blue");
+    for (const auto& conf : {renamed, moved}) {
+        EXPECT_TRUE(refused(add("blue", blue, conf), 7, {"others"}));
+        EXPECT_TRUE(refused(status(conf), 50, {"others"}));
+    }
+    disconnect(red, second_configuration());
+    for (const auto& conf : {renamed, moved}) {
+        EXPECT_TRUE(succeeded(status(conf)));
+        EXPECT_TRUE(succeeded(add("blue", blue, conf)));
+        EXPECT_TRUE(ping(blue, "10.0.1.1"));
+        EXPECT_TRUE(succeeded(del("blue", blue, conf)));
+    }
+    expect_connected(keeper);
+}
+
+TEST_P(Repair, TakesThePlaceOfANetworkWithoutSandboxes) {
+    const auto keeper = connect("keeper");
+    fill_networks();
+    const auto red = world_.add_namespace("red");
+    EXPECT_TRUE(refused(add("red", red, second_configuration()), 101, {"make a network"}));
+    erase_entry("attachments", key_of_attachment("full7", "eth0"));
+    EXPECT_TRUE(succeeded(status(second_configuration())));
+    EXPECT_TRUE(succeeded(add("red", red, second_configuration())));
+    EXPECT_TRUE(ping(red, "10.0.1.1"));
+    expect_connected(keeper);
 }
 
 TEST_P(Repair, TakesTheNewSettingsOfAConfiguration) {

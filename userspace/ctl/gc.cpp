@@ -30,7 +30,8 @@ void add_gc(CLI::App& app, Action& chosen) {
     auto* command = app.add_subcommand("gc", "Remove what no sandbox uses any more, after kills and forgotten DELs");
     command->footer(
         "It finds by itself what is left over: sandboxes whose namespace or host end is gone, half-made ones of\n"
-        "killed ADDs, half-removed ones of killed DELs, host ends, gateway devices and entries that are on no record.\n"
+        "killed ADDs, half-removed ones of killed DELs, host ends, gateway devices and entries that are on no record,\n"
+        "networks whose last sandbox is gone while others have some.\n"
         "A sandbox that works is never touched. Leases of another IPAM plugin are that plugin's: a runtime's DEL or GC "
         "frees them.");
     struct Options {
