@@ -458,12 +458,51 @@ std::expected<Neighbours, Error> neighbours_of(const Datapath& datapath, const N
     return neighbours;
 }
 
-// What an ADD and STATUS refuse alike. present: the network on that device, if there is one that stays.
-std::expected<void, Error> refuse_conflicts(Netlink& netlink, const Neighbours& neighbours, const Network* present,
+bool is_block_of(const NatSpec& nat, std::uint32_t block, std::uint32_t size) {
+    return size == nat.port_block && block >= nat.port_min && block + size - 1 <= nat.port_max &&
+           (block - nat.port_min) % size == 0;
+}
+
+std::string blocks_text(std::uint32_t size, std::uint32_t min, std::uint32_t max) {
+    return (size == 0 ? "no blocks" : "blocks of " + std::to_string(size)) + " in " + std::to_string(min) + "-" +
+           std::to_string(max);
+}
+
+// A block is claimed by its first port: those of another size, or from another port on, would overlap it.
+std::expected<void, Error> refuse_other_blocks(const Datapath& datapath, const Network& present,
+                                               const NetworkSpec& spec) {
+    const auto& record = present.record;
+    const auto& nat = spec.nat;
+    if (record.port_block == 0 ||
+        (record.port_block == nat.port_block && record.port_min == nat.port_min && record.port_max == nat.port_max)) {
+        return {};
+    }
+    std::size_t holders = 0;
+    bool any_other = false;
+    TRY(datapath.attachments.for_each([&](const attachment_key&, const attachment& one) {
+        if (one.network == present.id && one.block != 0) {
+            holders++;
+            any_other = any_other || !is_block_of(nat, one.block, record.port_block);
+        }
+    }));
+    if (!any_other) {
+        return {};
+    }
+    return fail(Code::invalid_configuration,
+                "portBlock: " + std::to_string(holders) + (holders == 1 ? " sandbox has " : " sandboxes have ") +
+                    blocks_text(record.port_block, record.port_min, record.port_max) + ", with which " +
+                    blocks_text(nat.port_block, nat.port_min, nat.port_max) + " don't agree",
+                "DEL them first, or keep portBlock, and a portRange in which theirs are");
+}
+
+// What an ADD and STATUS refuse alike. datapath: null when none is loaded.
+std::expected<void, Error> refuse_conflicts(const Datapath* datapath, Netlink& netlink, const Neighbours& neighbours,
                                             const NetworkSpec& spec) {
     const auto& networks = neighbours.staying;
+    const auto* const present = on_device(networks, spec.device);
     if (present != nullptr) {
         TRY(refuse_other_name(*present, spec));
+        TRY(refuse_other_blocks(*datapath, *present, spec));
     } else if (on_device(neighbours.going, spec.device) == nullptr) {
         TRY(refuse_foreign_device(netlink, spec.device));
     }
@@ -598,7 +637,7 @@ std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, 
                                                       const NetworkSpec& spec) {
     const auto neighbours = datapath != nullptr ? TRY(neighbours_of(*datapath, spec)) : Neighbours{};
     const auto* present = on_device(neighbours.staying, spec.device);
-    TRY(refuse_conflicts(netlink, neighbours, present, spec));
+    TRY(refuse_conflicts(datapath, netlink, neighbours, spec));
     if (present == nullptr) {
         TRY(free_slot(neighbours.staying));
     }
@@ -636,7 +675,7 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
 std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec) {
     const auto neighbours = TRY(neighbours_of(datapath, spec));
     const auto* present = on_device(neighbours.staying, spec.device);
-    TRY(refuse_conflicts(netlink, neighbours, present, spec));
+    TRY(refuse_conflicts(&datapath, netlink, neighbours, spec));
     const auto uplinks = TRY(find_uplinks(netlink, spec, neighbours.all));
     NetworkChange change{.former = present != nullptr ? present->record : ::network{}};
     auto& network = change.network;

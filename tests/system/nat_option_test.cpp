@@ -315,6 +315,29 @@ TEST_P(WithOptions, PortBlocksAreOfOneSandboxEach) {
     EXPECT_TRUE(succeeded(add("green", netns, conf)));
 }
 
+// Blocks of two sizes, or from two ports on, would overlap.
+TEST_P(WithOptions, PortBlocksThatSandboxesHaveKeepTheirSizeAndPlace) {
+    const auto with = [](const std::string& range, int block) {
+        return configuration({{"portRange", range}, {"portBlock", block}});
+    };
+    const auto keeper = connect("keeper", second_configuration({{"portRange", "40000-49999"}}));
+    const auto conf = with("20000-20039", 10);
+    const auto blue = connect("blue", conf), red = connect("red", conf);
+    const auto netns = world_.add_namespace("green");
+    const std::vector<std::string> parts{"portBlock", "2 sandboxes", "blocks of 10 in 20000-20039"};
+    for (const auto& other : {with("20000-20039", 20), with("20005-20044", 10), with("30000-30039", 10),
+                              configuration({{"portRange", "20000-20039"}})}) {
+        EXPECT_TRUE(refused(add("green", netns, other), 7, parts)) << other;
+        EXPECT_TRUE(refused(answer_to({.command = "STATUS", .id = "", .netns = "", .conf = other, .interface = ""}), 51,
+                            parts));
+    }
+    EXPECT_TRUE(succeeded(add("green", netns, with("19900-20139", 10)))) << "theirs are among them";
+    EXPECT_TRUE(succeeded(del("green", netns)));
+    disconnect(blue, conf);
+    disconnect(red, conf);
+    EXPECT_TRUE(succeeded(add("green", netns, with("20000-20039", 20))));
+}
+
 TEST_P(WithOptions, PortBlocksWantARangeThatNoOtherNetworkHas) {
     const auto blue = connect("blue", configuration({{"portRange", "20000-29999"}, {"portBlock", 100}}));
     const auto netns = world_.add_namespace("red");
