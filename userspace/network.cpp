@@ -113,6 +113,22 @@ Mac mac_for(const network& record) {
     return Mac::of_address(Address(first != std::end(record.subnets) ? first->gateway : record.subnets[0].gateway));
 }
 
+// The kernel keeps one of them with IPv6, and with IPv4 both, whose subnets overlap.
+std::expected<void, Error> refuse_other_length(const network& record, const Range& range) {
+    for (const auto& subnet : record.subnets) {
+        if (is_used(subnet) && Address(subnet.gateway) == range.gateway) {
+            const auto present = prefix_of(subnet);
+            return fail(Code::invalid_configuration,
+                        "ipam.ranges: the subnet " + range.subnet.text() + " has the gateway " + range.gateway.text() +
+                            ", which the network \"" + std::string(record.name) + "\" has in " +
+                            Prefix{present.first(), present.length}.text(),
+                        "a network's subnet gets another size when all of its sandboxes are gone; until then a subnet "
+                        "beside it gives more room");
+        }
+    }
+    return {};
+}
+
 // The record that the spec asks for, on top of what the network has already (subnets are never taken away).
 std::expected<network, Error> wanted_record(const NetworkSpec& spec, const network& present, std::uint32_t mtu) {
     network record = present;
@@ -139,6 +155,7 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
         if (has_gateway(record, range)) {
             continue;
         }
+        TRY(refuse_other_length(present, range));
         auto* const place = std::ranges::find_if(record.subnets, [](const subnet& s) { return !is_used(s); });
         if (place == std::end(record.subnets)) {
             return fail(Code::invalid_configuration, "ipam.ranges: the network \"" + spec.name + "\" has " +

@@ -241,6 +241,27 @@ TEST_P(RefusalOfFamily, IsOfASubnetThatIsNewToTheNetworkToo) {
     EXPECT_TRUE(ping(red.netns, blue.address));
 }
 
+// With the same gateway; IPv6 has one prefix length for an address of a device.
+TEST_P(RefusalOfFamily, NamesBothSubnetsWhereOneIsMadeLargerOrSmaller) {
+    auto far = second_configuration();
+    far["ipam"]["ranges"][0][0]["subnet"] = "10.7.0.0/24";
+    const auto keeper = connect("keeper", far), blue = connect("blue");
+    for (const auto* subnet : {"10.0.0.0/25", "10.0.0.0/20"}) {
+        auto conf = configuration();
+        conf["ipam"]["ranges"][0][0].update({{"subnet", subnet}, {"gateway", "10.0.0.1"}});
+        expect_refused(conf, 7, {subnet, "10.0.0.0/24", "10.0.0.1"});
+        EXPECT_TRUE(refused(status(conf), 51, {subnet, "10.0.0.0/24", "10.0.0.1"}));
+        world_.remove_namespace("refused");
+    }
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    disconnect(blue);
+    auto conf = configuration();
+    conf["ipam"]["ranges"][0][0].update({{"subnet", "10.0.0.0/25"}});
+    EXPECT_TRUE(succeeded(status(conf)));
+    const auto red = connect("red", conf);
+    EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
+}
+
 FOR_BOTH_FAMILIES(RefusalOfFamily);
 
 }  // namespace
