@@ -49,8 +49,10 @@ std::string owner_of(const Datapath& datapath, std::uint32_t ifindex) {
 }
 
 std::string text_of(const PortMapping& mapping) {
-    const bool all = !mapping.host || *mapping.host == Address::unspecified(mapping.host->family());
-    const std::string host = all ? "every address" : mapping.host->text();
+    const bool all = mapping.host && *mapping.host == Address::unspecified(mapping.host->family());
+    const std::string host = !mapping.host ? "every address"
+                             : all         ? std::string("every ") + name_of(mapping.host->family()) + " address"
+                                           : mapping.host->text();
     return std::to_string(mapping.host_port) + "/" + name_of_protocol(mapping.protocol) + " on " + host;
 }
 
@@ -160,7 +162,7 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const Publishin
         entry.address = identity.address[family];
         if (!Address(entry.address).is_none()) {
             TRY(publish_on(datapath, publishing, mapping, mapping.host.value_or(Address::unspecified(family)), entry));
-        } else if (mapping.host && *mapping.host != Address::unspecified(family)) {
+        } else if (mapping.host) {
             return fail(Code::invalid_configuration,
                         "publish port " + text_of(mapping) + ": the sandbox has no " + name_of(family) + " address");
         }

@@ -23,13 +23,13 @@ publication publication_of(const PortMapping& mapping) {
             .host_port = mapping.host_port,
             .sandbox_port = mapping.sandbox_port,
             .protocol = mapping.protocol,
+            .has_host = mapping.host.has_value(),
             .reserved = {}};
 }
 
 PortMapping mapping_of(const publication& record) {
-    const Address host(record.host);
     return {.protocol = record.protocol,
-            .host = host.is_none() ? std::nullopt : std::optional(host),
+            .host = record.has_host != 0 ? std::optional(Address(record.host)) : std::nullopt,
             .host_port = record.host_port,
             .sandbox_port = record.sandbox_port};
 }

@@ -420,10 +420,11 @@ struct publication_key {
 };
 
 struct publication {
-	struct address host; /* where; none: on each of the host's addresses */
+	struct address host; /* where; 0.0.0.0 or ::, on each of the host's addresses of that family */
 	__u16 host_port, sandbox_port;
 	__u8 protocol;
-	__u8 reserved[3];
+	__u8 has_host; /* 0: on each of the host's addresses of both families */
+	__u8 reserved[2];
 };
 
 /* Last address given out from a range. Key of `cursors`: the range's first address. */

@@ -243,6 +243,25 @@ TEST_P(Check, FailsForAPublishedPortThatIsGone) {
     EXPECT_TRUE(refused(check(blue, conf), 103, {"8080/tcp on every address"}));
 }
 
+// Of the two that the sandbox has.
+TEST_P(Check, KnowsAPortThatIsPublishedOnOneFamilyAlone) {
+    const auto conf = dual_configuration(
+        {{"runtimeConfig",
+          {{"portMappings",
+            {{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}, {"hostIP", here("0.0.0.0")}}}}}}});
+    const auto blue = Host::connect("blue", conf);
+    auto asked = conf;
+    asked["prevResult"] = blue.reply;
+    const Call call{.command = "CHECK", .id = "blue", .netns = blue.netns, .conf = asked};
+    EXPECT_TRUE(succeeded(test::answer_to(call)));
+    const auto published = keys_of("flows");
+    ASSERT_EQ(published.size(), 1U);
+    erase_entry("flows", *published.begin());
+    const std::string all =
+        family() == Family::ipv6 ? "8080/tcp on every IPv6 address" : "8080/tcp on every IPv4 address";
+    EXPECT_TRUE(refused(test::answer_to(call), 103, {all}));
+}
+
 TEST_P(CheckOnce, FailsForAPortBlockThatIsGone) {
     const auto conf = configuration({{"portRange", "20000-20019"}, {"portBlock", 10}});
     const auto blue = connect("blue", conf);

@@ -262,6 +262,21 @@ TEST_P(RefusalOfFamily, NamesBothSubnetsWhereOneIsMadeLargerOrSmaller) {
     EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
 }
 
+// Not even on all of the host's addresses of that family.
+TEST_P(RefusalOfFamily, NamesThePortThatIsToBePublishedInAFamilyThatTheSandboxHasNot) {
+    const bool ipv6 = family() == Family::ipv6;
+    for (const std::string host : {ipv6 ? "203.0.113.1" : "2001:db8:71::1", ipv6 ? "0.0.0.0" : "::"}) {
+        auto conf = conf_here(configuration());
+        conf["runtimeConfig"]["portMappings"] = {{{"hostPort", 8080}, {"containerPort", 80}, {"hostIP", host}}};
+        const auto netns = world_.add_namespace("blue");
+        const auto before = Snapshot::take({netns});
+        EXPECT_TRUE(test::refused(test::add("blue", netns, conf), 7,
+                                  {"8080/tcp", std::string("no ") + (ipv6 ? "IPv4" : "IPv6") + " address"}));
+        EXPECT_TRUE(before.holds());
+        world_.remove_namespace("blue");
+    }
+}
+
 FOR_BOTH_FAMILIES(RefusalOfFamily);
 
 }  // namespace
