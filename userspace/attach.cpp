@@ -61,7 +61,7 @@ int attach_clsact(std::uint32_t ifindex, Direction direction, int program) {
     return bpf_tc_attach(&hook, &options);
 }
 
-std::string name_of(int program) {
+std::string name_of_program(int program) {
     bpf_prog_info info{};
     std::uint32_t size = sizeof(info);
     return bpf_obj_get_info_by_fd(program, &info, &size) == 0 ? info.name : "";
@@ -80,7 +80,7 @@ int programs_of(std::uint32_t ifindex, Direction direction, ProgramIds& ids) {
 void detach_predecessors(std::uint32_t ifindex, Direction direction, int program) {
     ProgramIds ids{};
     const auto own = program_id(program);
-    const auto own_name = name_of(program);
+    const auto own_name = name_of_program(program);
     if (own == 0 || own_name.empty()) {  // who can't tell his own from others' takes none away
         return;
     }
@@ -88,7 +88,7 @@ void detach_predecessors(std::uint32_t ifindex, Direction direction, int program
         const UniqueFd other(ids.at(static_cast<std::size_t>(i)) != own
                                  ? bpf_prog_get_fd_by_id(ids.at(static_cast<std::size_t>(i)))
                                  : -1);
-        if (other && name_of(other.get()) == own_name) {
+        if (other && name_of_program(other.get()) == own_name) {
             bpf_prog_detach2(other.get(), static_cast<int>(ifindex), tcx_type(direction));
         }
     }
