@@ -94,15 +94,17 @@ std::expected<Json, Error> remove(const Request& request, const std::expected<Re
         TRY(disconnect(id, conf->name));
         return Json();
     }
-    const bool connected = is_connected(id).value_or(false);
+    const auto connected = is_connected(id);
     bool asked = false;
     const auto ask = [&] {
         asked = true;
-        return delete_by_delegate(request, *conf->delegate, connected);
+        return delete_by_delegate(request, *conf->delegate, connected.value_or(false));
     };
     Failures failures;
-    failures.note(disconnect(id, conf->name, [&](const Attachment&) { return ask(); }));
-    if (!asked) {  // it may have a lease of an ADD that never got as far as a record
+    const auto disconnected = disconnect(id, conf->name, [&](const Attachment&) { return ask(); });
+    failures.note(disconnected);
+    // It may have a lease of an ADD that never got as far as a record; where no record can be read, it may be at work.
+    if (!asked && (connected || disconnected)) {
         failures.note(ask());
     }
     TRY(failures.result());

@@ -23,6 +23,7 @@
 #include <filesystem>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "datapath.skel.h"
 
@@ -112,9 +113,7 @@ std::expected<UniqueFd, Error> open_pin(const std::string& name) {
     return fd;
 }
 
-}  // namespace
-
-std::expected<Datapath, Error> Datapath::open() {
+std::expected<Datapath, Error> open_all_pins() {
     return Datapath{
         {TRY(open_pin("sandboxes")), "sandboxes", more_sandboxes},
         {TRY(open_pin("endpoints")), "endpoints", more_sandboxes},
@@ -137,6 +136,28 @@ std::expected<Datapath, Error> Datapath::open() {
         TRY(open_pin("from_stack")),
         shared_device_hook(),
     };
+}
+
+bool is_absent(const std::string& path) {
+    return access(path.c_str(), F_OK) != 0 && errno == ENOENT;
+}
+
+}  // namespace
+
+// Twice, since who holds no lock may have met an unload and the load after it. A lost pin is no unload: sandboxes may
+// be on record, and what finds "not loaded" may remove what it thinks is nobody's.
+std::expected<Datapath, Error> Datapath::open() {
+    for (const bool again : {false, true}) {
+        auto datapath = open_all_pins();
+        if (datapath || datapath.error().number != ENOENT || is_absent(directory())) {
+            return datapath;
+        }
+        if (again) {
+            return fail(Code::conflict, "the pins in " + directory() + " are not complete: " + datapath.error().message,
+                        "remove " + directory() + " and then \"causewayctl gc\" what it had");
+        }
+    }
+    std::unreachable();
 }
 
 std::uint64_t Datapath::now() {
@@ -351,11 +372,6 @@ std::expected<void, Error> Datapath::check_loadable() {
         return fail(
             Code::conflict, "another version of causeway has sandboxes on this host: its pins are in " + others[0],
             "DEL them with that version, or remove " + others[0] + " and then \"causewayctl gc\" their devices");
-    }
-    if (access(directory().c_str(), F_OK) == 0) {
-        const auto datapath = open();
-        return fail(Code::conflict, "the pins in " + directory() + " are not complete: " + datapath.error().message,
-                    "remove " + directory() + " and then \"causewayctl gc\" what it had");
     }
     return {};
 }

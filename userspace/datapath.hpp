@@ -77,7 +77,8 @@ struct Datapath {
     UniqueFd from_sandbox, from_host, from_uplink, from_stack;
     Hook uplink_hook;
 
-    // Through the pins. number ENOENT where the datapath isn't loaded.
+    // Through the pins. number ENOENT where the datapath isn't loaded: their directory is absent. Code::conflict where
+    // it is there and a pin is not.
     static std::expected<Datapath, Error> open();
 
     // Opened by those alone who need them: addresses that rest; DELs that have left flows; ports that are published.
@@ -88,7 +89,7 @@ struct Datapath {
     // Opened by those alone whose sandbox has a bandwidth.
     static std::expected<BpfMap<std::uint32_t, shaper>, Error> open_shapers();
 
-    // Whether open_or_load could load one: no other version's is there, nor half of this one's.
+    // Whether open_or_load could load one: no other version's is there.
     static std::expected<void, Error> check_loadable();
 
     // Loads and pins where open() finds nothing, or only what a killed process left. The lock is exclusive.

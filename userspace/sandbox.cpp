@@ -65,10 +65,14 @@ struct Prepared {
 // Fast when all is there, under the shared lock; else everything that is missing, under the exclusive one, which is
 // then kept to the end so that nobody unloads what nobody uses yet.
 std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
-    if (auto datapath = Datapath::open()) {
-        TRY(datapath->check_sizes(spec.tables));
-        if (auto network = TRY(find_network(*datapath, netlink, spec))) {
-            return Prepared{std::move(*datapath), *network, std::nullopt};
+    auto present = Datapath::open();
+    if (!present && present.error().number != ENOENT) {
+        return std::unexpected(present.error());
+    }
+    if (present) {
+        TRY(present->check_sizes(spec.tables));
+        if (auto network = TRY(find_network(*present, netlink, spec))) {
+            return Prepared{std::move(*present), *network, std::nullopt};
         }
     }
     TRY(lock.change_to(DatapathLock::Mode::exclusive));

@@ -7,7 +7,10 @@
 
 #include <filesystem>
 
+#include <causeway/abi.h>
+
 #include "tests/system/host.hpp"
+#include "tests/system/host_local.hpp"
 #include "tests/system/snapshot.hpp"
 #include "tests/system/traffic.hpp"
 
@@ -153,6 +156,39 @@ TEST_F(HostileHost, TellsOfGcWhenBpffsWasUnmounted) {
     EXPECT_TRUE(succeeded(del("blue", netns_)));
     EXPECT_EQ(ctl({"gc"}).status, 0);
     EXPECT_EQ(ip({"-o", "link", "show", "type", "veth"}).find("cw"), std::string::npos);
+    expect_well();
+}
+
+// Whichever pin it is: it stands for no unload, so that nothing is taken for nobody's.
+TEST_F(HostileHost, LeavesAllSandboxesAloneWhenAPinIsLost) {
+    const auto keeper = connect("keeper"), leaser = connect("leaser", host_local_configuration());
+    const auto of_leaser = leases();
+    const auto listing = configuration({{"cni.dev/valid-attachments", Json::array()}});
+    const auto home = "/sys/fs/bpf/causeway/v" + std::to_string(CAUSEWAY_ABI_VERSION) + "/";
+    const std::string elsewhere = "/sys/fs/bpf/lost";
+    for (const auto* name : {"attachments", "from_uplink", "verdicts"}) {
+        std::filesystem::rename(home + name, elsewhere);
+        const auto before = Snapshot::take({netns_, keeper.netns, leaser.netns});
+        const std::vector<std::string> told{"not complete", home + name};
+        EXPECT_TRUE(refused(add("blue", netns_), 102, told));
+        EXPECT_TRUE(refused(del("blue", netns_), 102, told));
+        EXPECT_TRUE(refused(del("keeper", keeper.netns), 102, told));
+        EXPECT_TRUE(refused(del("leaser", leaser.netns, host_local_configuration()), 102, told));
+        EXPECT_TRUE(
+            refused(answer_to({.command = "GC", .id = "", .netns = "", .conf = listing, .interface = ""}), 102, told));
+        EXPECT_TRUE(refused(answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}), 50, told));
+        for (const std::vector<std::string>& command :
+             {std::vector<std::string>{"gc"}, {"endpoints"}, {"flows"}, {"stats", "-i", "0"}}) {
+            const auto output = ctl(command);
+            EXPECT_EQ(output.status, 1) << output.out;
+            EXPECT_THAT(output.err, testing::HasSubstr(home + name));
+        }
+        EXPECT_EQ(leases(), of_leaser);
+        EXPECT_TRUE(before.holds()) << name;
+        EXPECT_TRUE(ping(keeper.netns, leaser.address));
+        std::filesystem::rename(elsewhere, home + name);
+    }
+    EXPECT_TRUE(succeeded(del("leaser", leaser.netns, host_local_configuration())));
     expect_well();
 }
 
