@@ -39,8 +39,32 @@ std::expected<Netns, Error> Netns::current() {
     return open("/proc/thread-self/ns/net");
 }
 
-std::vector<Netns> Netns::in_use() {
+namespace {
+
+constexpr ino_t hosts_pid_namespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO of the kernel's
+
+// Another PID namespace's /proc has nothing to resolve the name by, or this one's inode.
+std::expected<void, Error> refuse_other_pid_namespace() {
+    struct stat status{};
+    if (stat("/proc/self/ns/pid", &status) != 0) {
+        return std::unexpected(errno_error("read /proc/self/ns/pid"));
+    }
+    if (status.st_ino != hosts_pid_namespace) {
+        return fail(Code::unavailable, "this is not the host's PID namespace");
+    }
+    return {};
+}
+
+bool has_ended(const Error& error) {
+    return error.number == ENOENT || error.number == ESRCH;
+}
+
+}  // namespace
+
+std::expected<std::vector<Netns>, Error> Netns::in_use() {
+    TRY(refuse_other_pid_namespace());
     std::vector<Netns> found;
+    bool shows_the_first = false;  // which /proc may hide, as others that one may not read
     std::error_code error;
     std::filesystem::directory_iterator entry("/proc", error);
     for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
@@ -49,9 +73,20 @@ std::vector<Netns> Netns::in_use() {
             continue;
         }
         auto netns = open("/proc/" + name + "/ns/net");
+        const bool first = name == "1";  // the host's own: in no sandbox, though it may have more rights than this one
+        shows_the_first = shows_the_first || first;
+        if (!netns && !first && !has_ended(netns.error())) {
+            return std::unexpected(netns.error());
+        }
         if (netns && std::ranges::none_of(found, [&](const Netns& other) { return netns->same_as(other); })) {
             found.push_back(std::move(*netns));
         }
+    }
+    if (error) {
+        return std::unexpected(kernel_error(error.value(), "list /proc"));
+    }
+    if (!shows_the_first) {
+        return fail(Code::unavailable, "/proc hides processes");
     }
     return found;
 }

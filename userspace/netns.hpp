@@ -15,8 +15,9 @@ class Netns {
 public:
     static std::expected<Netns, Error> open(const std::string& path);  // Code::invalid_namespace
     static std::expected<Netns, Error> current();
-    // One for each that a process is in, by /proc; those that end meanwhile, perhaps.
-    static std::vector<Netns> in_use();
+    // One for each that a process of the host is in, by /proc; those that end meanwhile, perhaps. An error where /proc
+    // does not show all of them: in a PID namespace of one's own, or without the right to read one.
+    static std::expected<std::vector<Netns>, Error> in_use();
 
     int fd() const { return fd_.get(); }
     const std::string& path() const { return path_; }

@@ -71,64 +71,84 @@ public:
 
     std::expected<bool, Error> has(std::int32_t number) {
         if (!numbers_) {
-            numbers_.emplace();
-            for (const auto& netns : Netns::in_use()) {
-                if (const auto one = TRY(netlink_.number_of(netns))) {
-                    numbers_->insert(*one);
-                }
-            }
+            numbers_ = read();
         }
-        return numbers_->contains(number);
+        if (!*numbers_) {
+            return std::unexpected(numbers_->error());
+        }
+        return (*numbers_)->contains(number);
     }
 
 private:
+    std::expected<std::set<std::int32_t>, Error> read() {
+        std::set<std::int32_t> numbers;
+        for (const auto& netns : TRY(Netns::in_use())) {
+            if (const auto one = TRY(netlink_.number_of(netns))) {
+                numbers.insert(*one);
+            }
+        }
+        return numbers;
+    }
+
     Netlink& netlink_;
-    std::optional<std::set<std::int32_t>> numbers_;
+    std::optional<std::expected<std::set<std::int32_t>, Error>> numbers_;
+};
+
+// What a record is held against.
+struct Scene {
+    const Datapath& datapath;
+    Netlink& netlink;
+    const Links& links;
+    bool nobody_connects;
+    Inhabited inhabited{netlink};
+    std::vector<std::string> remarks{};
 };
 
 // The path is gone, so that no runtime can find the sandbox again, and no process is in it: what keeps its namespace is
 // a descriptor that somebody has forgotten.
-std::expected<bool, Error> is_deserted(const attachment& record, const Link& host_end, Inhabited& inhabited) {
+bool is_deserted(Scene& scene, const Attachment& attachment, const Link& host_end) {
+    const auto& record = attachment.record;
     const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
     if (given || !host_end.peer_netns || access(record.netns, F_OK) == 0 || errno != ENOENT) {
         return false;
     }
-    return !TRY(inhabited.has(*host_end.peer_netns));
+    const auto inhabited = scene.inhabited.has(*host_end.peer_netns);
+    if (!inhabited) {
+        scene.remarks.push_back(
+            name_of(id_of(attachment.key)) + ": its path " + record.netns +
+            " is gone, but whether a process is in its namespace can't be told: " + inhabited.error().message);
+    }
+    return inhabited && !*inhabited;
 }
 
 // Why nobody uses it any more; nothing: somebody does, or may.
-std::expected<std::optional<std::string>, Error> why_stale(const Datapath& datapath, const attachment& record,
-                                                           const Links& links, bool nobody_connects,
-                                                           Inhabited& inhabited) {
+std::expected<std::optional<std::string>, Error> why_stale(Scene& scene, const Attachment& attachment) {
+    const auto& record = attachment.record;
     if (record.state == ATTACHMENT_CONNECTING) {
-        return nobody_connects ? std::optional<std::string>("its ADD was killed") : std::nullopt;
+        return scene.nobody_connects ? std::optional<std::string>("its ADD was killed") : std::nullopt;
     }
     if (record.state == ATTACHMENT_CLEARED) {
         return "its IPAM plugin has not taken its addresses back, which a DEL or a GC would ask it again";
     }
-    if (nobody_connects && !TRY(datapath.sandboxes.look_up(record.ifindex))) {
+    if (scene.nobody_connects && !TRY(scene.datapath.sandboxes.look_up(record.ifindex))) {
         return "its DEL was killed, or failed and was not called again";
     }
-    if (!has(links, record.host_end, record.ifindex)) {
+    if (!has(scene.links, record.host_end, record.ifindex)) {
         return why_without_host_end(record);
     }
-    if (TRY(is_deserted(record, links.at(record.host_end), inhabited))) {
+    if (is_deserted(scene, attachment, scene.links.at(record.host_end))) {
         return "its path " + std::string(record.netns) + " is gone, and no process is in its namespace";
     }
     return std::nullopt;
 }
 
-std::expected<std::vector<Orphan>, Error> find_stale_records(const Datapath& datapath, Netlink& netlink,
-                                                             const Records& records, const Links& links,
-                                                             bool nobody_connects) {
-    Inhabited inhabited(netlink);
-    std::vector<Orphan> found;
+std::expected<void, Error> find_stale_records(Scene& scene, const Records& records, std::vector<Orphan>& found) {
     for (const auto& one : records.all) {
-        if (const auto why = TRY(why_stale(datapath, one.record, links, nobody_connects, inhabited))) {
+        if (const auto why = TRY(why_stale(scene, one))) {
             found.push_back({.kind = Orphan::Kind::attachment, .what = what_of(one), .why = *why, .attachment = one});
         }
     }
-    return found;
+    return {};
 }
 
 void find_stray_host_ends(const Records& records, const Links& links, std::vector<Orphan>& found) {
@@ -263,7 +283,7 @@ std::expected<void, Error> remove_all(const Datapath* datapath, Netlink& netlink
 
 }  // namespace
 
-std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock, Netlink& netlink) {
+std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& netlink) {
     const auto datapath = Datapath::open();
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
@@ -272,8 +292,13 @@ std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock,
     const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
     const auto links = TRY(links_by_name(netlink));
     const bool nobody_connects = lock.mode() == DatapathLock::Mode::exclusive;
-    auto found =
-        datapath ? TRY(find_stale_records(*datapath, netlink, records, links, nobody_connects)) : std::vector<Orphan>{};
+    Leftovers left;
+    auto& found = left.orphans;
+    if (datapath) {
+        Scene scene{*datapath, netlink, links, nobody_connects};
+        TRY(find_stale_records(scene, records, found));
+        left.remarks = std::move(scene.remarks);
+    }
     if (nobody_connects &&
         TRY(Datapath::other_versions()).empty()) {  // else devices may be on another version's record
         find_stray_host_ends(records, links, found);
@@ -282,28 +307,28 @@ std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock,
     if (datapath && nobody_connects) {
         TRY(find_stray_entries(*datapath, records, found));
     }
-    return found;
+    return left;
 }
 
-std::expected<std::vector<Orphan>, Error> collect_orphans(bool dry_run, bool records_too) {
+std::expected<Leftovers, Error> collect_orphans(bool dry_run, bool records_too) {
     auto lock = TRY(DatapathLock::take(DatapathLock::Mode::exclusive));
     auto netlink = TRY(Netlink::open());
     const auto datapath = Datapath::open();
-    auto found = TRY(find_orphans(lock, netlink));
+    auto left = TRY(find_orphans(lock, netlink));
     if (!records_too) {
-        std::erase_if(found, [](const Orphan& orphan) { return orphan.kind == Orphan::Kind::attachment; });
+        std::erase_if(left.orphans, [](const Orphan& orphan) { return orphan.kind == Orphan::Kind::attachment; });
     }
     if (datapath) {
-        TRY(find_idle_networks(*datapath, found));
+        TRY(find_idle_networks(*datapath, left.orphans));
     }
-    if (dry_run || found.empty()) {
-        return found;
+    if (dry_run || left.orphans.empty()) {
+        return left;
     }
     Failures failures;
-    failures.note(remove_all(datapath ? &*datapath : nullptr, netlink, found));
+    failures.note(remove_all(datapath ? &*datapath : nullptr, netlink, left.orphans));
     failures.note(unload_if_unused(lock, netlink));
     TRY(failures.result());
-    return found;
+    return left;
 }
 
 }  // namespace causeway

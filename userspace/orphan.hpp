@@ -3,7 +3,7 @@
 //
 // Runtimes that never call GC, kills and operators' accidents leave such things. The namespace of a sandbox is gone
 // when its host end is: the kernel removes both ends of a veth pair with the namespace that either is in. One whose
-// path is gone is left alone as long as a process is in it.
+// path is gone is left alone as long as a process is in it, or may be: other namespaces than the host's see fewer.
 #pragma once
 
 #include <cstdint>
@@ -35,13 +35,18 @@ struct Orphan {
     Network network{};
 };
 
+struct Leftovers {
+    std::vector<Orphan> orphans;
+    std::vector<std::string> remarks;  // for people: what may be left over, and why nobody can tell
+};
+
 // Nothing is changed. What is half made or half gone is among them only under the exclusive lock: else its connect or
 // disconnect may be going on. Networks are not: one that nobody uses may be somebody's again at any time.
-std::expected<std::vector<Orphan>, Error> find_orphans(const DatapathLock& lock, Netlink& netlink);
+std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& netlink);
 
 // Finds and removes, and returns what was found. Goes on after a failure and reports all; with dry_run nothing is
 // removed. Without records_too only what is on no record, and networks that no record has. When no sandbox is left,
 // networks and datapath go too.
-std::expected<std::vector<Orphan>, Error> collect_orphans(bool dry_run, bool records_too = true);
+std::expected<Leftovers, Error> collect_orphans(bool dry_run, bool records_too = true);
 
 }  // namespace causeway

@@ -127,12 +127,12 @@ std::string joined(const Remarks& remarks) {
 }
 
 std::expected<Remarks, Error> remarks_on_orphans(const DatapathLock& lock, Netlink& netlink) {
-    const auto orphans = TRY(find_orphans(lock, netlink));
-    if (orphans.empty()) {
-        return Remarks{};
+    auto [orphans, remarks] = TRY(find_orphans(lock, netlink));
+    if (!orphans.empty()) {
+        remarks.push_back(counted(orphans.size(), "thing is", "things are") + " left over, as " + orphans[0].what +
+                          ": " + orphans[0].why + "; \"causewayctl gc\" removes them");
     }
-    return Remarks{counted(orphans.size(), "thing is", "things are") + " left over, as " + orphans[0].what + ": " +
-                   orphans[0].why + "; \"causewayctl gc\" removes them"};
+    return remarks;
 }
 
 std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {

@@ -211,6 +211,26 @@ TEST_P(GcOnce, RemovesTheSandboxWhoseNamespaceNobodyCanReachAndNobodyIsIn) {
     close(held);
 }
 
+// As in a debugging container of the host's network: neither its mounts nor its processes are all of the host's.
+TEST_P(GcOnce, LeavesTheSandboxWhoseInhabitantsItCannotSee) {
+    const auto blue = connect("blue"), red = connect("red");
+    const auto inmate = start({"sleep", "1000"}, {.netns = blue.netns});
+    const auto before = Snapshot::take({blue.netns, red.netns});
+    const std::vector<std::vector<std::string>> elsewhere{
+        {"unshare", "--mount", "--pid", "--fork", "--mount-proc"},
+        {"setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", "unshare", "--mount"}};
+    for (auto command : elsewhere) {
+        const std::string hide = "mount -t tmpfs none /run/netns && exec \"$@\"";
+        command.insert(command.end(), {"sh", "-c", hide, "sh", ctl_program(), "gc", "-o", "json"});
+        const auto output = run(command);
+        EXPECT_EQ(output.status, 0);
+        EXPECT_EQ(output.out, "[]\n");
+        EXPECT_THAT(output.err, AllOf(HasSubstr("container blue"), HasSubstr("can't be told"), HasSubstr(blue.netns)));
+        EXPECT_TRUE(before.holds()) << command[0];
+    }
+    EXPECT_TRUE(ping(blue.netns, red.address));
+}
+
 TEST_P(GcOnce, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
     ip({"link", "add", "br0", "type", "veth", "peer", "name", "br0-in"});
     ip({"link", "add", "cwabcdefghijklm", "type", "bridge"});

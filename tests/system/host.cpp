@@ -110,8 +110,12 @@ testing::AssertionResult refused(const Answer& answer, int code, const std::vect
     return testing::AssertionSuccess();
 }
 
+std::string ctl_program() {
+    return CAUSEWAY_CTL;
+}
+
 Output ctl(const std::vector<std::string>& arguments) {
-    std::vector<std::string> argv{CAUSEWAY_CTL};
+    std::vector<std::string> argv{ctl_program()};
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     return run(argv);
 }

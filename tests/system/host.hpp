@@ -70,6 +70,7 @@ struct Sandbox {
     Json reply;
 };
 
+std::string ctl_program();  // its path
 // causewayctl with these arguments.
 Output ctl(const std::vector<std::string>& arguments);
 // Its "-o json", of a command that must succeed.

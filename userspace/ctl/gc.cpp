@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // causewayctl gc: what no sandbox uses any more, found and removed.
+#include <cstdio>
 #include <memory>
 
 #include "userspace/ctl/command.hpp"
@@ -12,7 +13,10 @@ namespace {
 
 std::expected<int, Error> collect(bool dry_run, bool as_json) {
     Table table({{dry_run ? "WOULD BE REMOVED" : "REMOVED", "what"}, {"BECAUSE", "why"}});
-    const auto orphans = TRY(collect_orphans(dry_run));
+    const auto [orphans, remarks] = TRY(collect_orphans(dry_run));
+    for (const auto& remark : remarks) {
+        std::fprintf(stderr, "causewayctl: %s\n", remark.c_str());
+    }
     for (const auto& orphan : orphans) {
         table.add({orphan.what, orphan.why});
     }
