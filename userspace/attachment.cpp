@@ -71,6 +71,18 @@ std::expected<void, Error> save(const Datapath& datapath, const Attachment& atta
     return datapath.attachments.put(attachment.key, attachment.record, attachment.what());
 }
 
+std::expected<bool, Error> is_host_end_of(const Datapath& datapath, const attachment& record, const Link& link) {
+    if (link.name == record.host_end) {
+        return true;
+    }
+    const int program = datapath.from_sandbox.get();
+    if (!TRY(attached(own_device_hook, link.ifindex, Direction::ingress, program, link.name))) {
+        return false;
+    }
+    const auto identity = TRY(datapath.sandboxes.look_up(link.ifindex));
+    return !identity || identity->link.slot == record.slot;
+}
+
 namespace {
 
 // One of count numbers that nobody holds, from a random one on: claimed as an address is, by insertion; number is the
@@ -147,8 +159,8 @@ std::expected<void, Error> release_slot(const Datapath& datapath, const attachme
     return datapath.slots.erase(record.slot, "the slot of " + who);
 }
 
-// By its index, whatever an operator calls it now; by its name where a killed connect could not record that yet.
-std::expected<std::optional<Link>, Error> host_end_of(Netlink& netlink, const attachment& record) {
+// By its name where a killed connect could not record its index yet.
+std::expected<std::optional<Link>, Error> recorded_device(Netlink& netlink, const attachment& record) {
     auto link = record.ifindex != 0 ? netlink.link_at(record.ifindex) : netlink.link_named(record.host_end);
     if (link) {
         return *link;
@@ -222,16 +234,26 @@ std::expected<void, Error> let_go(const Datapath& datapath, Netlink& netlink, co
     return failures.result();
 }
 
+// Of a sandbox whose host end's index another device has by now, and perhaps another sandbox.
+std::expected<void, Error> forget_identity(const Datapath& datapath, const attachment& record, const std::string& who) {
+    const auto identity = TRY(datapath.sandboxes.look_up(record.ifindex));
+    return identity && identity->link.slot == record.slot ? datapath.sandboxes.erase(record.ifindex, who)
+                                                          : std::expected<void, Error>{};
+}
+
 std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const Attachment& attachment,
                                std::uint32_t& ifindex) {
     const auto& [key, record] = attachment;
     const std::string who = name_of(id_of(key));
     Failures failures;
-    const auto link = host_end_of(netlink, record);
+    const auto link = recorded_device(netlink, record);
     if (!link) {
         failures.note(std::unexpected(link.error()));
     }
     ifindex = link && *link ? (*link)->ifindex : record.ifindex;
+    if (link && *link && !TRY(is_host_end_of(datapath, record, **link))) {
+        return forget_identity(datapath, record, who);
+    }
     failures.note(datapath.sandboxes.erase(ifindex, who));
     if (link && *link) {
         const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
@@ -244,8 +266,11 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
 
 // The identity is the first that a disconnect removes, and a connect writes it before the record says that all is done.
 std::expected<bool, Error> stands(const Datapath& datapath, Netlink& netlink, const attachment& record) {
-    return record.state == ATTACHMENT_CONNECTED && TRY(datapath.sandboxes.look_up(record.ifindex)) &&
-           TRY(host_end_of(netlink, record));
+    if (record.state != ATTACHMENT_CONNECTED || !TRY(datapath.sandboxes.look_up(record.ifindex))) {
+        return false;
+    }
+    const auto link = TRY(recorded_device(netlink, record));
+    return link && TRY(is_host_end_of(datapath, record, *link));
 }
 
 std::unexpected<Error> connected_already(const SandboxId& id) {

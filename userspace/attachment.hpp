@@ -65,6 +65,10 @@ std::expected<void, Error> refuse_when_full(const Datapath& datapath, const NatS
 std::string host_end_name(std::uint64_t claim);
 bool is_host_end_name(const std::string& name);
 
+// Whether the device that has the recorded index is its host end, whatever an operator calls it now, and not another
+// that came by the index later: then it has the recorded name, or causeway's program and no other sandbox's identity.
+std::expected<bool, Error> is_host_end_of(const Datapath& datapath, const attachment& record, const Link& link);
+
 // Gives back what an attachment has of somebody else's: its addresses, where it is ATTACHMENT_LEASED. Nothing of the
 // attachment but its record is left then.
 using GiveBack = std::function<std::expected<void, Error>(const Attachment&)>;

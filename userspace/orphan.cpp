@@ -28,9 +28,18 @@ std::expected<Links, Error> links_by_name(Netlink& netlink) {
     return links;
 }
 
-bool has(const Links& links, const std::string& name, std::uint32_t ifindex) {
-    const auto link = links.find(name);
-    return link != links.end() && (ifindex == 0 || link->second.ifindex == ifindex);
+// Null: it is gone.
+std::expected<const Link*, Error> host_end_of(const Datapath& datapath, const Links& links, const attachment& record) {
+    const auto named = links.find(record.host_end);
+    if (named != links.end() && (record.ifindex == 0 || named->second.ifindex == record.ifindex)) {
+        return &named->second;
+    }
+    for (const auto& [name, link] : links) {
+        if (link.ifindex == record.ifindex) {
+            return TRY(is_host_end_of(datapath, record, link)) ? &link : nullptr;
+        }
+    }
+    return nullptr;
 }
 
 std::string why_without_host_end(const attachment& record) {
@@ -133,10 +142,11 @@ std::expected<std::optional<std::string>, Error> why_stale(Scene& scene, const A
     if (scene.nobody_connects && !TRY(scene.datapath.sandboxes.look_up(record.ifindex))) {
         return "its DEL was killed, or failed and was not called again";
     }
-    if (!has(scene.links, record.host_end, record.ifindex)) {
+    const auto* const host_end = TRY(host_end_of(scene.datapath, scene.links, record));
+    if (host_end == nullptr) {
         return why_without_host_end(record);
     }
-    if (is_deserted(scene, attachment, scene.links.at(record.host_end))) {
+    if (is_deserted(scene, attachment, *host_end)) {
         return "its path " + std::string(record.netns) + " is gone, and no process is in its namespace";
     }
     return std::nullopt;
@@ -153,7 +163,8 @@ std::expected<void, Error> find_stale_records(Scene& scene, const Records& recor
 
 void find_stray_host_ends(const Records& records, const Links& links, std::vector<Orphan>& found) {
     for (const auto& [name, link] : links) {  // no other tool makes a veth device of such a name
-        if (link.kind == "veth" && is_host_end_name(name) && !records.host_ends.contains(name)) {
+        const bool recorded = records.host_ends.contains(name) || records.ifindexes.contains(link.ifindex);
+        if (link.kind == "veth" && is_host_end_name(name) && !recorded) {
             found.push_back({.kind = Orphan::Kind::host_end,
                              .what = "the host end " + name,
                              .why = "no sandbox on record has it",

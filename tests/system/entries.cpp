@@ -124,6 +124,17 @@ void erase_entry(const std::string& map, const Bytes& key) {
     }
 }
 
+void record_host_end(const std::string& container, const std::string& interface, const std::string& device) {
+    const Map map("attachments");
+    const auto key = key_of_attachment(container, interface);
+    auto value = map.value_of(key);
+    const std::uint32_t index = if_nametoindex(device.c_str());
+    std::memcpy(value.data() + offsetof(attachment, ifindex), &index, sizeof(index));
+    if (bpf_map_update_elem(map.fd(), key.data(), value.data(), BPF_EXIST) != 0) {
+        map.fail("update an entry of");
+    }
+}
+
 std::set<Bytes> keys_of(const std::string& map) {
     const Map opened(map);
     std::set<Bytes> keys;

@@ -19,6 +19,9 @@ Bytes key_of_attachment(const std::string& container, const std::string& interfa
 void erase_entry(const std::string& map, const Bytes& key);
 std::set<Bytes> keys_of(const std::string& map);
 
+// The record of the sandbox says that its host end has the index of that device.
+void record_host_end(const std::string& container, const std::string& interface, const std::string& device);
+
 // What the maps of the datapath hold of networks, sandboxes and published ports, a line an entry: the key, and the
 // value where packets don't change it. Flows are not among it, since they end by themselves. Empty without a datapath.
 std::string lasting_entries();

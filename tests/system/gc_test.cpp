@@ -231,6 +231,41 @@ TEST_P(GcOnce, LeavesTheSandboxWhoseInhabitantsItCannotSee) {
     EXPECT_TRUE(ping(blue.netns, red.address));
 }
 
+TEST_P(GcOnce, LeavesTheSandboxWhoseHostEndHasAnotherName) {
+    const auto empty = Snapshot::take();
+    const auto blue = connect("blue"), red = connect("red");
+    for (const auto* name : {"veth-db", "cw0123456789abc"}) {  // the second as causeway might have called it
+        ip({"link", "set", blue.host_end, "name", name});
+        EXPECT_EQ(ctl_json({"gc"}), Json::array()) << name;
+        EXPECT_TRUE(ping(blue.netns, red.address)) << name;
+        ip({"link", "set", name, "name", blue.host_end});
+    }
+    ip({"link", "set", blue.host_end, "name", "veth-db"});
+    EXPECT_TRUE(refused(add("blue", blue.netns), 102, {"connected already"}));
+    EXPECT_TRUE(succeeded(del("blue", blue.netns)));
+    EXPECT_EQ(ip({"-o", "link"}).find("veth-db"), std::string::npos);
+    EXPECT_TRUE(succeeded(del("red", red.netns)));
+    world_.remove_namespace("blue");
+    world_.remove_namespace("red");
+    EXPECT_TRUE(empty.comes_back());
+}
+
+// Somebody else's, or another sandbox's host end.
+TEST_P(GcOnce, LeavesTheDeviceThatHasTheIndexOfAHostEndThatIsGone) {
+    const auto keeper = connect("keeper"), blue = connect("blue");
+    const auto index = std::to_string(ip_json({"link", "show", blue.host_end}).at(0).at("ifindex").get<int>());
+    ip({"link", "del", blue.host_end});
+    ip({"link", "add", "theirs", "index", index, "type", "veth", "peer", "name", "theirs-in"});
+    EXPECT_THAT(ctl({"gc"}).out, AllOf(HasSubstr("container blue"), HasSubstr("is gone")));
+    EXPECT_TRUE(ip_json({"link", "show", "theirs"}).is_array());
+
+    const auto red = connect("red");
+    ASSERT_TRUE(succeeded(add("blue", blue.netns)));
+    record_host_end("blue", "eth0", red.host_end);
+    EXPECT_THAT(ctl({"gc"}).out, AllOf(HasSubstr("container blue"), HasSubstr("is gone")));
+    EXPECT_TRUE(ping(red.netns, keeper.address));
+}
+
 TEST_P(GcOnce, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
     ip({"link", "add", "br0", "type", "veth", "peer", "name", "br0-in"});
     ip({"link", "add", "cwabcdefghijklm", "type", "bridge"});
