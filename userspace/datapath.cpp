@@ -417,6 +417,18 @@ std::expected<void, Error> Datapath::check_sizes(const TableSpec& tables) const 
     return check("sandboxes", tables.sandboxes, loaded.sandboxes);
 }
 
+std::expected<bool, Error> Datapath::is_half_loaded() {
+    for (const auto& path : {loading, retiring}) {
+        if (access(path.c_str(), F_OK) == 0) {
+            return true;
+        }
+        if (errno != ENOENT) {
+            return std::unexpected(errno_error("look for " + path));
+        }
+    }
+    return false;
+}
+
 std::expected<void, Error> Datapath::unpin(const DatapathLock& lock) {
     TRY(needs_exclusive(lock, "unload the datapath"));
     return remove_pins();

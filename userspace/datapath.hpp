@@ -100,6 +100,10 @@ struct Datapath {
     // Code::invalid_configuration, with both numbers: it was loaded with others than those asked for, and keeps them.
     std::expected<void, Error> check_sizes(const TableSpec& tables) const;
 
+    // Whether a load or an unload that was killed has left something; under the exclusive lock, else one may be going
+    // on.
+    static std::expected<bool, Error> is_half_loaded();
+
     // Removes the pins; programs and maps live on only where they are attached or open. The lock is exclusive.
     static std::expected<void, Error> unpin(const DatapathLock& lock);
 

@@ -220,6 +220,19 @@ std::expected<void, Error> find_stray_entries(const Datapath& datapath, const Re
     });
 }
 
+std::expected<void, Error> find_unused_datapath(bool loaded, const Records& records, std::vector<Orphan>& found) {
+    Orphan orphan{.kind = Orphan::Kind::datapath, .what = "the datapath in " + Datapath::directory()};
+    if (loaded && records.all.empty()) {
+        orphan.why = "no sandbox is on record";
+    } else if (!loaded && TRY(Datapath::is_half_loaded())) {
+        orphan.why = "its load or unload was killed";
+    }
+    if (!orphan.why.empty()) {
+        found.push_back(orphan);
+    }
+    return {};
+}
+
 std::expected<void, Error> remove_one(const Datapath* datapath, Netlink& netlink, const Orphan& orphan) {
     switch (orphan.kind) {
         case Orphan::Kind::host_end:
@@ -233,6 +246,7 @@ std::expected<void, Error> remove_one(const Datapath* datapath, Netlink& netlink
             return datapath->slots.erase(orphan.index, orphan.what);
         case Orphan::Kind::attachment:  // all of them at once
         case Orphan::Kind::network:     // after them
+        case Orphan::Kind::datapath:    // last
             break;
     }
     return {};
@@ -317,6 +331,9 @@ std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& 
     }
     if (datapath && nobody_connects) {
         TRY(find_stray_entries(*datapath, records, found));
+    }
+    if (nobody_connects) {
+        TRY(find_unused_datapath(datapath.has_value(), records, found));
     }
     return left;
 }

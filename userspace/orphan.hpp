@@ -25,6 +25,7 @@ struct Orphan {
         identity,    // a sandbox's identity, of no host end on record
         slot,        // of the per-sandbox counters, that no record's claim holds
         network,     // with its gateway device, beside networks that are used
+        datapath,    // loaded, with its networks, and no record; or half loaded, or half unloaded
     };
     Kind kind = Kind::attachment;
     std::string what, why;  // for people

@@ -266,6 +266,29 @@ TEST_P(GcOnce, LeavesTheDeviceThatHasTheIndexOfAHostEndThatIsGone) {
     EXPECT_TRUE(ping(red.netns, keeper.address));
 }
 
+// While it is loaded, when all else is done, and while it is unloaded.
+TEST_P(GcOnce, UnloadsTheDatapathThatAKilledCallHasLeft) {
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "set", "lo", "up"}, netns);
+    const auto before = Snapshot::take({netns});
+    const struct {
+        std::string command;
+        long call;
+        std::string why;
+    } kills[]{{"ADD", SYS_rename, "killed"}, {"DEL", SYS_rename, "no sandbox"}, {"DEL", SYS_unlinkat, "killed"}};
+    for (const auto& [command, number, why] : kills) {
+        if (command == "DEL") {
+            ASSERT_TRUE(succeeded(add("blue", netns)));
+        }
+        const auto call = call_here({.command = command, .id = "blue", .netns = netns});
+        const auto faulted = run_with({.kind = Fault::Kind::kill_group, .nth = 1, .calls = {static_cast<int>(number)}},
+                                      {plugin()}, call.options());
+        ASSERT_FALSE(faulted.call.empty());
+        expect_collected("the datapath", why, {netns});
+        EXPECT_TRUE(before.comes_back()) << faulted.call;
+    }
+}
+
 TEST_P(GcOnce, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
     ip({"link", "add", "br0", "type", "veth", "peer", "name", "br0-in"});
     ip({"link", "add", "cwabcdefghijklm", "type", "bridge"});
