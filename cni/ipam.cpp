@@ -16,6 +16,7 @@
 #include "cni/shown.hpp"
 #include "cni/stray.hpp"
 #include "userspace/failures.hpp"
+#include "userspace/network_spec.hpp"
 
 namespace causeway::cni {
 

@@ -7,6 +7,7 @@
 
 #include "cni/route_conf.hpp"
 #include "cni/runtime_conf.hpp"
+#include "userspace/network_spec.hpp"
 
 namespace causeway::cni {
 
@@ -61,15 +62,8 @@ std::expected<Range, Error> read_range(const Json& json) {
     if (!subnet) {
         return invalid("ipam.ranges.subnet", *text, "is not a subnet such as 10.0.0.0/24");
     }
-    if (subnet->length == 0) {
-        return invalid("ipam.ranges.subnet", *text, "is every address there is, and not a sandbox network's");
-    }
-    if (subnet->address != subnet->first()) {
-        return invalid("ipam.ranges.subnet", *text,
-                       "has host bits set; meant is perhaps " + Prefix{subnet->first(), subnet->length}.text());
-    }
-    if (!can_be_given(*subnet)) {
-        return invalid("ipam.ranges.subnet", *text, "has addresses that no interface may be given");
+    if (const auto why = why_no_subnet(*subnet); !why.empty()) {
+        return invalid("ipam.ranges.subnet", *text, why);
     }
     auto range = Range::of_subnet(*subnet);
     if (!range) {
@@ -179,12 +173,6 @@ std::expected<Json, Error> ipam_in(const Json& conf) {
 }
 
 }  // namespace
-
-bool can_be_given(const Prefix& subnet) {
-    const auto overlaps = [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); };
-    return subnet.address.is_ipv4() ||
-           !(overlaps("::/127") || overlaps("::fffe:0:0/95") || overlaps("fe80::/10") || overlaps("ff00::/8"));
-}
 
 std::expected<Dns, Error> read_resolv_conf(const std::string& path) {
     const auto unreadable = fail(Code::invalid_configuration, "ipam.resolvConf: \"" + path + "\" can't be read");

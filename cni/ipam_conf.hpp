@@ -35,10 +35,6 @@ struct IpamConf {
     Dns dns;
 };
 
-// Whether an interface may have its addresses: RFC 4291, section 2.4. Not the unspecified and the loopback address,
-// IPv4's in IPv6's form, link-local ones, which every link has, nor groups.
-bool can_be_given(const Prefix& subnet);
-
 // conf: the whole network configuration. Code::invalid_configuration.
 std::expected<IpamConf, Error> read_ipam_conf(const Json& conf);
 

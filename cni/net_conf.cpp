@@ -2,32 +2,22 @@
 #include "cni/net_conf.hpp"
 
 #include <algorithm>
-#include <cctype>
 
 #include "cni/nat_conf.hpp"
 #include "cni/shown.hpp"
+#include "userspace/network_spec.hpp"
 
 namespace causeway::cni {
 
 namespace {
-
-// Network names: section 1, "Must not contain ... start with an alphanumeric character, optionally followed by".
-bool valid_name(const std::string& name) {
-    const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; };
-    return !name.empty() && std::isalnum(static_cast<unsigned char>(name[0])) != 0 &&
-           std::ranges::all_of(name, allowed);
-}
 
 std::expected<std::string, Error> read_name(const Json& conf) {
     const auto name = TRY(text_at(conf, "name"));
     if (!name) {
         return fail(Code::invalid_configuration, "name: missing");
     }
-    if (!valid_name(*name)) {
-        return invalid("name", *name, "may only hold letters, digits, '_', '.' and '-'");
-    }
-    if (name->size() >= CAUSEWAY_NAME_LEN) {
-        return invalid("name", *name, "is longer than " + std::to_string(CAUSEWAY_NAME_LEN - 1) + " characters");
+    if (const auto why = why_no_network_name(*name); !why.empty()) {
+        return invalid("name", *name, why);
     }
     return *name;
 }
@@ -37,14 +27,8 @@ std::expected<void, Error> read_device(const Json& conf, NetworkSpec& network) {
     if (!device) {
         return {};
     }
-    const bool bad =
-        device->empty() || *device == "." || *device == ".." ||
-        std::ranges::any_of(*device, [](unsigned char c) { return c == '/' || c == ':' || c == '%' || c <= ' '; });
-    if (bad) {
-        return invalid("device", *device, "is not a device name");
-    }
-    if (device->size() > device_name_max) {
-        return invalid("device", *device, "is longer than " + std::to_string(device_name_max) + " characters");
+    if (const auto why = why_no_device_name(*device); !why.empty()) {
+        return invalid("device", *device, why);
     }
     network.device = *device;
     return {};

@@ -108,6 +108,22 @@ TEST_F(Ctl, LeavesNothingWhenASandboxCannotBeAdded) {
     expect_failure(ctl({"sandbox", "add", "blue", "--uplink", "up9"}), 1, "up9");
     expect_failure(ctl({"sandbox", "add", "blue", "--subnet", "10.0.0.0/31"}), 1, "10.0.0.0/31");
     expect_failure(ctl({"sandbox", "add", "../blue"}), 1, "../blue");
+    const std::string long_name(64, 'n');
+    const std::vector<std::pair<std::vector<std::string>, std::string>> invalid{
+        {{"--subnet", "0.0.0.0/0"}, "every address"},
+        {{"--subnet", "10.0.0.7/24"}, "host bits"},
+        {{"--subnet", "fe80::/64"}, "no interface"},
+        {{"--network", "a b"}, "may only hold"},
+        {{"--network", long_name}, "longer than 63"},
+        {{"--device", "a/b"}, "not a device name"},
+        {{"--device", "cw01234567890"}, "longer than 12"},
+        {{"--subnet", "10.5.0.0/16", "--subnet", "10.5.1.0/24"}, "overlaps"}};
+    for (const auto& [options, word] : invalid) {
+        std::vector<std::string> arguments{"sandbox", "add", "blue"};
+        arguments.insert(arguments.end(), options.begin(), options.end());
+        expect_failure(ctl(arguments), 1, word);
+    }
+    EXPECT_EQ(ctl({"sandbox", "add", "blue", "--mtu", "10"}).status, 2);
     EXPECT_TRUE(before.holds());
 }
 
@@ -128,6 +144,44 @@ TEST_P(CtlOfFamily, TakesTheNetworkFromItsOptions) {
     const auto meeting = meet(Protocol::udp, {world_.path("blue")}, server(53));
     EXPECT_TRUE(meeting);
     EXPECT_EQ(meeting.seen.address, here("10.5.0.2"));
+}
+
+// All that a configuration can say of it is other than what a sandbox by hand would have asked for.
+TEST_F(Ctl, TakesANetworkThatIsThereAsItIs) {
+    const std::vector<Json> patches{{{"isolate", true},
+                                     {"portRange", "20000-29999"},
+                                     {"portBlock", 100},
+                                     {"mtu", 1400},
+                                     {"device", "cw9"},
+                                     {"nonMasqueradeCIDRs", {"198.51.100.0/24", "fd00:9::/48"}},
+                                     {"inbound", true}},
+                                    {{"mapping", "endpoint-independent"},
+                                     {"filtering", "address-dependent"},
+                                     {"multicast", true},
+                                     {"ipMasq", false},
+                                     {"uplinks", {"up0"}}}};
+    for (const auto& patch : patches) {
+        const auto blue = connect("blue", dual_configuration(patch));
+        const auto before = Snapshot::take({blue.netns});
+        expect_ok(ctl({"sandbox", "add", "red"}));
+        EXPECT_EQ(row_of("red").at("network"), "sandboxes");
+        EXPECT_TRUE(ping(world_.path("red"), "10.0.0.1"));
+        EXPECT_TRUE(ping(world_.path("red"), "fd00:1::1"));
+        expect_ok(ctl({"sandbox", "del", "red"}));
+        EXPECT_TRUE(before.holds());
+        expect_ok(ctl({"sandbox", "add", "red", "--subnet", "10.0.0.0/24"}));
+        EXPECT_EQ(row_of("red").at("address"), "10.0.0.4");
+        expect_ok(ctl({"sandbox", "del", "red"}));
+        EXPECT_TRUE(before.holds());
+        expect_failure(ctl({"sandbox", "add", "red", "--mtu", "1300"}), 1, "--mtu 1300");
+        expect_failure(ctl({"sandbox", "add", "red", "--device", "cw7"}), 1, "--device cw7");
+        expect_failure(ctl({"sandbox", "add", "red", "--subnet", "10.9.0.0/24"}), 1, "fd00:1::/64");
+        EXPECT_EQ(ctl({"sandbox", "add", "green", "--routed"}).ok(), patch.contains("ipMasq"));
+        ctl({"sandbox", "del", "green"});
+        EXPECT_TRUE(before.holds());
+        disconnect(blue, dual_configuration(patch));
+        world_.remove_namespace("blue");
+    }
 }
 
 TEST_F(Ctl, TakesASubnetOfEachFamily) {

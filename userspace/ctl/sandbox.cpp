@@ -8,10 +8,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <optional>
+#include <ranges>
 
 #include "userspace/ctl/command.hpp"
 #include "userspace/inspect.hpp"
 #include "userspace/netns.hpp"
+#include "userspace/network_spec.hpp"
 #include "userspace/rollback.hpp"
 
 namespace causeway::ctl {
@@ -19,11 +22,15 @@ namespace causeway::ctl {
 namespace {
 
 constexpr const char* interface_name = "eth0";
+constexpr const char* default_device = "cw0";
+constexpr const char* default_subnet = "10.0.0.0/24";
 
 struct SandboxOptions {
-    std::string name, network = "sandboxes", device = "cw0";
-    std::vector<std::string> subnets{"10.0.0.0/24"}, uplinks, command;
-    std::uint32_t mtu = 0;
+    std::string name, network = "sandboxes";
+    std::optional<std::string> device;  // what is not given is as the network has it, or default_device
+    std::vector<std::string> subnets;   // likewise; default_subnet
+    std::vector<std::string> uplinks, command;
+    std::optional<std::uint32_t> mtu;
     bool routed = false;
     std::string interface = interface_name;
     Quota quota;
@@ -39,24 +46,119 @@ std::expected<void, Error> refuse_bad_name(const std::string& name) {
     return {};
 }
 
-std::expected<int, Error> add_one(const SandboxOptions& options) {
-    TRY(refuse_bad_name(options.name));
-    NetworkSpec network{.name = options.network,
-                        .device = options.device,
-                        .uplinks = options.uplinks,
-                        .nat = {.masquerade = !options.routed}};
-    SandboxSpec sandbox{
-        .id = {options.name, interface_name}, .netns = named_netns_path(options.name), .quota = options.quota};
+std::unexpected<Error> refused(const std::string& option, const std::string& value, const std::string& why) {
+    return fail(Code::invalid_configuration, option + ": \"" + value + "\" " + why);
+}
+
+std::expected<std::vector<Prefix>, Error> subnets_of(const SandboxOptions& options) {
+    std::vector<Prefix> subnets;
     for (const auto& text : options.subnets) {
         const auto subnet = TRY(Prefix::parse(text));
+        if (const auto why = why_no_subnet(subnet); !why.empty()) {
+            return refused("--subnet", text, why);
+        }
+        const auto other = std::ranges::find_if(subnets, [&](const Prefix& one) { return one.overlaps(subnet); });
+        if (other != subnets.end()) {
+            return refused("--subnet", text, "overlaps " + other->text());
+        }
+        subnets.push_back(subnet);
+    }
+    return subnets;
+}
+
+std::expected<NetworkSpec, Error> new_network(const SandboxOptions& options, std::vector<Prefix> subnets) {
+    if (subnets.empty()) {
+        subnets.push_back(TRY(Prefix::parse(default_subnet)));
+    }
+    NetworkSpec network{.name = options.network,
+                        .device = options.device.value_or(default_device),
+                        .mtu = options.mtu,
+                        .uplinks = options.uplinks,
+                        .nat = {.masquerade = !options.routed}};
+    for (const auto& subnet : subnets) {
         network.ranges.push_back({TRY(Range::of_subnet(subnet))});
-        const Route all{.destination = {Address::unspecified(subnet.address.family()), 0}};
+    }
+    return network;
+}
+
+// Of all networks: those that there are.
+std::expected<std::vector<std::string>, Error> recorded_uplinks(const Datapath& datapath) {
+    auto netlink = TRY(Netlink::open());
+    std::vector<std::string> names;
+    TRY(datapath.uplinks.for_each([&](const std::uint32_t& ifindex, const uplink&) {
+        if (const auto link = netlink.link_at(ifindex)) {
+            names.push_back(link->name);
+        }
+    }));
+    return names;
+}
+
+// A sandbox by hand changes nothing for the others of its network.
+std::expected<NetworkSpec, Error> recorded_network(const Datapath& datapath, const network& record,
+                                                   const SandboxOptions& options, const std::vector<Prefix>& subnets) {
+    auto network = spec_of(record);
+    const auto contradicts = [&](const std::string& option, const std::string& present) {
+        return fail(Code::invalid_configuration,
+                    option + ": the network \"" + network.name + "\" is there and has " + present,
+                    "leave the option out, or give the sandbox another --network, with a --device of its own");
+    };
+    if (options.device && *options.device != network.device) {
+        return contradicts("--device " + *options.device, network.device);
+    }
+    if (options.mtu && network.mtu && *options.mtu != *network.mtu) {
+        return contradicts("--mtu " + std::to_string(*options.mtu), std::to_string(*network.mtu));
+    }
+    if (options.routed && network.nat.masquerade) {
+        return contradicts("--routed", "masquerading");
+    }
+    if (!subnets.empty()) {
+        std::vector<RangeSet> asked;
+        std::string all;
+        for (const auto& range : network.ranges | std::views::join) {
+            all += (all.empty() ? "" : ", ") + range.subnet.text();
+            if (std::ranges::find(subnets, range.subnet) != subnets.end()) {
+                asked.push_back({range});
+            }
+        }
+        if (asked.size() != subnets.size()) {
+            return contradicts("--subnet", all);
+        }
+        network.ranges = asked;
+    }
+    network.uplinks = options.uplinks.empty() ? TRY(recorded_uplinks(datapath)) : options.uplinks;
+    return network;
+}
+
+std::expected<NetworkSpec, Error> network_of(const SandboxOptions& options) {
+    if (const auto why = why_no_network_name(options.network); !why.empty()) {
+        return refused("--network", options.network, why);
+    }
+    if (const auto why = options.device ? why_no_device_name(*options.device) : ""; !why.empty()) {
+        return refused("--device", *options.device, why);
+    }
+    auto subnets = TRY(subnets_of(options));
+    const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
+    for (const auto& present : datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{}) {
+        if (options.network == present.record.name) {
+            return recorded_network(*datapath, present.record, options, subnets);
+        }
+    }
+    return new_network(options, std::move(subnets));
+}
+
+std::expected<int, Error> add_one(const SandboxOptions& options) {
+    TRY(refuse_bad_name(options.name));
+    const auto network = TRY(network_of(options));
+    SandboxSpec sandbox{
+        .id = {options.name, interface_name}, .netns = named_netns_path(options.name), .quota = options.quota};
+    for (const auto& set : network.ranges) {
+        const Route all{.destination = {Address::unspecified(set.front().gateway.family()), 0}};
         if (std::ranges::find(sandbox.routes, all.destination, &Route::destination) == sandbox.routes.end()) {
             sandbox.routes.push_back(all);
         }
-    }
-    if (options.mtu != 0) {
-        network.mtu = options.mtu;
     }
     Rollback rollback;
     TRY(add_named_netns(options.name));
@@ -122,17 +224,19 @@ void add_sandbox(CLI::App& app, Action& chosen) {
     auto* add = group->add_subcommand("add", "Make the namespace NAME with lo and eth0, connected to the network");
     add->add_option("NAME", options->name, "shows as /run/netns/NAME and in \"ip netns\"")->required();
     add->add_option("--network", options->network, "name of the network")->capture_default_str();
-    add->add_option("--device", options->device, "its gateway device")->capture_default_str();
+    add->add_option("--device", options->device, "its gateway device")->default_str(default_device);
     add->add_option("--subnet", options->subnets,
                     "its subnet, IPv4 or IPv6; the gateway is the first address. Several: an address of each")
         ->allow_extra_args(false)
-        ->capture_default_str();
+        ->default_str(default_subnet);
     add->add_option("--uplink", options->uplinks,
                     "a device that leads to the world; default: all with a global address");
-    add->add_option("--mtu", options->mtu, "default: the smallest of the uplinks'");
+    add->add_option("--mtu", options->mtu, "default: the smallest of the uplinks'")->check(CLI::Range(68, 65535));
     add->add_flag("--routed", options->routed, "keep the sandbox's own source address towards the world");
     add_quota_options(*add, options->quota);
-    add->footer("Example: causewayctl sandbox add one && causewayctl sandbox exec one ping -c1 10.0.0.1");
+    add->footer(
+        "A network that is there stays as it is: what is not given is taken from it, what contradicts it is refused.\n"
+        "Example: causewayctl sandbox add one && causewayctl sandbox exec one ping -c1 10.0.0.1");
     add->callback([&chosen, options] { chosen = [options] { return add_one(*options); }; });
 
     auto* remove = group->add_subcommand("del", "Disconnect the sandbox NAME and remove its namespace");

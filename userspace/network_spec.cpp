@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/network_spec.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cctype>
+
+namespace causeway {
+
+std::string why_no_network_name(const std::string& name) {
+    const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; };
+    if (name.empty() || std::isalnum(static_cast<unsigned char>(name[0])) == 0 || !std::ranges::all_of(name, allowed)) {
+        return "may only hold letters, digits, '_', '.' and '-'";
+    }
+    return name.size() < CAUSEWAY_NAME_LEN ? ""
+                                           : "is longer than " + std::to_string(CAUSEWAY_NAME_LEN - 1) + " characters";
+}
+
+std::string why_no_device_name(const std::string& name) {
+    const auto refused = [](unsigned char c) { return c == '/' || c == ':' || c == '%' || c <= ' '; };
+    if (name.empty() || name == "." || name == ".." || std::ranges::any_of(name, refused)) {
+        return "is not a device name";
+    }
+    return name.size() <= device_name_max ? "" : "is longer than " + std::to_string(device_name_max) + " characters";
+}
+
+std::string why_no_subnet(const Prefix& subnet) {
+    if (subnet.length == 0) {
+        return "is every address there is, and not a sandbox network's";
+    }
+    if (subnet.address != subnet.first()) {
+        return "has host bits set; meant is perhaps " + Prefix{subnet.first(), subnet.length}.text();
+    }
+    return can_be_given(subnet) ? "" : "has addresses that no interface may be given";
+}
+
+bool can_be_given(const Prefix& subnet) {
+    const auto overlaps = [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); };
+    return subnet.address.is_ipv4() ||
+           !(overlaps("::/127") || overlaps("::fffe:0:0/95") || overlaps("fe80::/10") || overlaps("ff00::/8"));
+}
+
+namespace {
+
+Prefix recorded_destination(const prefix& recorded) {
+    constexpr int before_ipv4 = 96;  // bits of a mapped address
+    const Address first(recorded.first);
+    int length = 0;
+    for (const auto word : recorded.mask.word) {
+        length += std::popcount(static_cast<std::uint32_t>(word));
+    }
+    return {first, first.is_ipv4() ? length - before_ipv4 : length};
+}
+
+NatSpec recorded_nat(const network& record) {
+    const auto has = [&](network_flag flag) { return (record.flags & flag) != 0; };
+    NatSpec nat{.masquerade = has(NETWORK_MASQUERADE),
+                .port_min = record.port_min,
+                .port_max = record.port_max,
+                .port_block = record.port_block,
+                .inbound = has(NETWORK_INBOUND),
+                .flows_max = record.flows_max,
+                .flows_per_second = record.flows_per_second};
+    nat.mapping =
+        has(NETWORK_ENDPOINT_INDEPENDENT) ? Mapping::endpoint_independent : Mapping::address_and_port_dependent;
+    nat.filtering = has(NETWORK_OPEN_TO_ALL)       ? Filtering::endpoint_independent
+                    : has(NETWORK_OPEN_TO_ADDRESS) ? Filtering::address_dependent
+                                                   : Filtering::address_and_port_dependent;
+    std::ranges::copy(record.timeout, nat.timeouts.begin());
+    for (std::uint32_t i = 0; i < record.unmasqueraded_count; i++) {
+        nat.unmasqueraded.push_back(recorded_destination(record.unmasqueraded[i]));
+    }
+    return nat;
+}
+
+}  // namespace
+
+NetworkSpec spec_of(const network& record) {
+    NetworkSpec spec{.name = record.name,
+                     .device = record.device,
+                     .isolated = (record.flags & NETWORK_ISOLATED) != 0,
+                     .multicast = (record.flags & NETWORK_MULTICAST) != 0,
+                     .multicast_per_second = record.multicast_per_second,
+                     .nat = recorded_nat(record)};
+    if (record.mtu != 0) {
+        spec.mtu = record.mtu;
+    }
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        RangeSet set;
+        for (const auto& subnet : record.subnets) {
+            const Address gateway(subnet.gateway);
+            const bool has_it = subnet.prefix_length != 0 && gateway.family() == family;
+            auto range = Range::of_subnet({gateway, static_cast<int>(subnet.prefix_length)});
+            if (has_it && range) {
+                range->gateway = gateway;
+                set.push_back(*range);
+            }
+        }
+        if (!set.empty()) {
+            spec.ranges.push_back(set);
+        }
+    }
+    return spec;
+}
+
+}  // namespace causeway
