@@ -26,6 +26,16 @@ std::string name_of_protocol(std::uint8_t protocol) {
     return found != protocols.end() ? std::string(found->first) : std::to_string(protocol);
 }
 
+bool is_protocol_name(std::string_view name) {
+    constexpr int numbers = 256;
+    for (int number = 0; number < numbers; number++) {
+        if (name == name_of_protocol(static_cast<std::uint8_t>(number))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 std::optional<std::uint8_t> published_protocol(std::string_view name) {
     const auto found = std::ranges::find(publishable, name, [](const auto& known) { return known.first; });
     return found != publishable.end() ? std::optional(found->second) : std::nullopt;

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include "tests/system/entries.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -91,7 +92,7 @@ TEST_F(Ctl, RunsACommandInASandbox) {
 TEST_F(Ctl, LeavesTheFirstWhenTheNameIsTaken) {
     expect_ok(ctl({"sandbox", "add", "blue"}));
     const auto before = Snapshot::take({world_.path("blue")});
-    expect_failure(ctl({"sandbox", "add", "blue"}), 1, "blue");
+    expect_failure(ctl({"sandbox", "add", "blue"}), 1, "causewayctl sandbox del blue");
     EXPECT_TRUE(before.holds());
     EXPECT_TRUE(ping(world_.path("blue"), "10.0.0.1"));
 }
@@ -100,6 +101,16 @@ TEST_F(Ctl, LeavesANamespaceOfSomebodyElse) {
     const auto netns = world_.add_namespace("theirs");
     const auto before = Snapshot::take({netns});
     expect_failure(ctl({"sandbox", "add", "theirs"}), 1, "theirs");
+    expect_failure(ctl({"sandbox", "del", "theirs"}), 1, "ip netns del theirs");
+    connect("keeper");
+    const auto elsewhere = world_.add_namespace("elsewhere");
+    ASSERT_TRUE(succeeded(add("theirs", elsewhere)));
+    expect_failure(ctl({"sandbox", "del", "theirs"}), 1, "ip netns del theirs");
+    EXPECT_TRUE(ping(elsewhere, "10.0.0.1"));
+    ASSERT_TRUE(succeeded(del("theirs", elsewhere)));
+    ASSERT_TRUE(succeeded(del("keeper", world_.path("keeper"))));
+    world_.remove_namespace("elsewhere");
+    world_.remove_namespace("keeper");
     EXPECT_TRUE(before.holds());
 }
 
@@ -289,9 +300,26 @@ FOR_BOTH_FAMILIES(CtlOfFamily);
 TEST_F(Ctl, TellsThatNothingIsLoaded) {
     const auto before = Snapshot::take();
     expect_failure(ctl({"stats"}), 3, "not loaded");
+    expect_failure(ctl({"flows", "delete", "--all"}), 3, "not loaded");
     EXPECT_EQ(ctl_json({"endpoints"}), Json::array());
     EXPECT_EQ(ctl_json({"flows"}), Json::array());
     EXPECT_TRUE(before.holds());
+}
+
+TEST_F(Ctl, ShowsAPathThatIsNoText) {
+    const auto netns = world_.add_namespace("bl\xff");
+    ASSERT_TRUE(succeeded(add("blue", netns)));
+    EXPECT_EQ(row_of("blue").at("namespace"), world_.path("bl\xef\xbf\xbd"));
+    expect_ok(ctl({"endpoints"}));
+}
+
+TEST_F(Ctl, ShowsAFlowThatBeganAfterItLookedAsNew) {
+    const auto blue = connect("blue");
+    ASSERT_TRUE(meet(Protocol::udp, {blue.netns}, {world_.world(), {service_address, 53}}));
+    begin_flows_later();
+    for (const auto& flow : ctl_json({"flows"})) {
+        EXPECT_EQ(flow.at("ageSeconds"), 0);
+    }
 }
 
 TEST_F(Ctl, TeachesItsUse) {
@@ -315,7 +343,10 @@ TEST_F(Ctl, TeachesItsUse) {
                                                          {"sandbox", "add"},
                                                          {"endpoints", "-o", "xml"},
                                                          {"stats", "-i", "never"},
-                                                         {"flows", "--frobnicate"}};
+                                                         {"flows", "--frobnicate"},
+                                                         {"flows", "--protocol", "tpc"},
+                                                         {"flows", "--state", "open"},
+                                                         {"flows", "delete", "--protocol", "256"}};
     for (const auto& arguments : mistakes) {
         const auto output = ctl(arguments);
         EXPECT_EQ(output.status, 2) << (arguments.empty() ? "nothing" : arguments[0]);

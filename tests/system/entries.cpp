@@ -60,6 +60,12 @@ public:
         return value;
     }
 
+    void put(const Bytes& key, const Bytes& value) const {
+        if (bpf_map_update_elem(fd_, key.data(), value.data(), BPF_EXIST) != 0) {
+            fail("update an entry of");
+        }
+    }
+
     [[noreturn]] void fail(const std::string& step) const {
         throw std::runtime_error(step + " " + path_ + ": " + std::strerror(errno));
     }
@@ -130,8 +136,19 @@ void record_host_end(const std::string& container, const std::string& interface,
     auto value = map.value_of(key);
     const std::uint32_t index = if_nametoindex(device.c_str());
     std::memcpy(value.data() + offsetof(attachment, ifindex), &index, sizeof(index));
-    if (bpf_map_update_elem(map.fd(), key.data(), value.data(), BPF_EXIST) != 0) {
-        map.fail("update an entry of");
+    map.put(key, value);
+}
+
+void begin_flows_later() {
+    constexpr std::uint64_t hour = 3'600'000'000'000;  // ns
+    const Map map("flows");
+    for (const auto& key : keys_of("flows")) {
+        auto value = map.value_of(key);
+        std::uint64_t created = 0;
+        std::memcpy(&created, value.data() + offsetof(flow, created), sizeof(created));
+        created += hour;
+        std::memcpy(value.data() + offsetof(flow, created), &created, sizeof(created));
+        map.put(key, value);
     }
 }
 

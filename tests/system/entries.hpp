@@ -22,6 +22,9 @@ std::set<Bytes> keys_of(const std::string& map);
 // The record of the sandbox says that its host end has the index of that device.
 void record_host_end(const std::string& container, const std::string& interface, const std::string& device);
 
+// All flows say that they begin in an hour.
+void begin_flows_later();
+
 // What the maps of the datapath hold of networks, sandboxes and published ports, a line an entry: the key, and the
 // value where packets don't change it. Flows are not among it, since they end by themselves. Empty without a datapath.
 std::string lasting_entries();

@@ -16,6 +16,9 @@ enum ExitStatus { done = 0, failed = 1, wrong_usage = 2, not_loaded = 3 };
 // An exit status, or an error for stderr.
 using Action = std::function<std::expected<int, Error>()>;
 
+// Says so on stderr, and returns not_loaded.
+int tell_not_loaded();
+
 // Each adds its subcommand and says through chosen what to run when it was given.
 void add_sandbox(CLI::App& app, Action& chosen);
 void add_endpoints(CLI::App& app, Action& chosen);

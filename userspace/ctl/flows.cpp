@@ -18,10 +18,7 @@ namespace {
 
 constexpr std::uint64_t nanoseconds = 1'000'000'000;
 
-const char* state_name(flow_state state) {
-    constexpr std::array<const char*, FLOW_STATE_COUNT> names{"opening", "established", "closing", "udp", "icmp"};
-    return names.at(state);
-}
+constexpr std::array<const char*, FLOW_STATE_COUNT> state_names{"opening", "established", "closing", "udp", "icmp"};
 
 std::string end_of(const address& address, __be16 port) {
     const Address ip(address);
@@ -104,8 +101,8 @@ std::expected<std::vector<Listed>, Error> find_flows(const Datapath& datapath, c
         const auto state = flow_state_of(pair.key.protocol, pair.sent.seen, pair.replied.seen);
         const auto network = datapath.networks.find(pair.sent.network).value_or(::network{});
         const auto last_seen = std::max(pair.sent.last_seen, pair.replied.last_seen);
-        Listed flow{pair, container_of(pair.sent.link.ifindex), name_of_protocol(pair.key.protocol), state_name(state),
-                    last_seen + network.timeout[state] * nanoseconds};
+        Listed flow{pair, container_of(pair.sent.link.ifindex), name_of_protocol(pair.key.protocol),
+                    state_names.at(state), last_seen + network.timeout[state] * nanoseconds};
         if (matches(filter, flow)) {
             found.push_back(std::move(flow));
         }
@@ -130,7 +127,8 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
     for (const auto& flow : datapath ? TRY(find_flows(*datapath, filter)) : std::vector<Listed>{}) {
         const auto& [key, sent, replied] = flow.pair;
         table.add({flow.container, flow.protocol, end_of(key.source, key.source_port), destination_of(key),
-                   end_of(sent.address, sent.port), flow.state, (time - sent.created) / nanoseconds,
+                   end_of(sent.address, sent.port), flow.state,
+                   (time - std::min<std::uint64_t>(time, sent.created)) / nanoseconds,
                    flow.ends > time ? (flow.ends - time) / nanoseconds : 0});
     }
     table.print(as_json);
@@ -141,7 +139,7 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
 std::expected<int, Error> delete_flows(const Filter& filter) {
     const auto datapath = Datapath::open();
     if (!datapath) {
-        return datapath.error().number == ENOENT ? not_loaded
+        return datapath.error().number == ENOENT ? tell_not_loaded()
                                                  : std::expected<int, Error>(std::unexpected(datapath.error()));
     }
     std::size_t deleted = 0;
@@ -170,11 +168,16 @@ std::expected<Filter, Error> filter_of(const FlowOptions& options) {
 
 void add_filter_options(CLI::App& command, FlowOptions& options) {
     command.add_option("--sandbox", options.filter.container, "only of this container");
-    command.add_option("--protocol", options.filter.protocol,
-                       "only of this protocol: tcp, udp, sctp, icmp, icmpv6 or a number");
+    command
+        .add_option("--protocol", options.filter.protocol,
+                    "only of this protocol: tcp, udp, sctp, icmp, icmpv6 or the number of another")
+        ->check([](const std::string& name) {
+            return is_protocol_name(name) ? "" : "\"" + name + "\" is no protocol's name or number";
+        });
     command.add_option("--peer", options.peer, "only towards this address");
     command.add_option("--port", options.filter.port, "only with this port, at either end or as the world sees it");
-    command.add_option("--state", options.filter.state, "only in this state: opening, established, closing, udp, icmp");
+    command.add_option("--state", options.filter.state, "only in this state")
+        ->check(CLI::IsMember(std::vector<std::string>(state_names.begin(), state_names.end())));
 }
 
 }  // namespace

@@ -12,6 +12,11 @@
 
 namespace causeway::ctl {
 
+int tell_not_loaded() {
+    std::fprintf(stderr, "causewayctl: the datapath is not loaded: no sandbox is connected\n");
+    return not_loaded;
+}
+
 namespace {
 
 // "sandbox exec NAME -- COMMAND": what follows is the command's all the same, so the separator goes.

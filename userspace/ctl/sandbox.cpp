@@ -161,7 +161,12 @@ std::expected<int, Error> add_one(const SandboxOptions& options) {
         }
     }
     Rollback rollback;
-    TRY(add_named_netns(options.name));
+    if (auto added = add_named_netns(options.name); !added) {
+        if (added.error().number == EEXIST) {
+            added.error().details = "\"causewayctl sandbox del " + options.name + "\" removes the sandbox of that name";
+        }
+        return std::unexpected(added.error());
+    }
     rollback.on_failure([&] { return delete_named_netns(options.name); });
     const auto connection = connect(network, sandbox);
     if (!connection) {
@@ -180,8 +185,13 @@ std::expected<int, Error> delete_one(const SandboxOptions& options) {
     const std::string path = named_netns_path(options.name);
     const auto sandboxes = TRY(list_sandboxes());
     const SandboxId id{options.name, interface_name};
-    const bool connected = std::ranges::any_of(sandboxes, [&](const SandboxEntry& one) { return one.id == id; });
-    if (!connected && access(path.c_str(), F_OK) != 0) {
+    const bool connected =
+        std::ranges::any_of(sandboxes, [&](const SandboxEntry& one) { return one.id == id && one.netns == path; });
+    if (!connected && access(path.c_str(), F_OK) == 0) {
+        return fail(Code::unknown_container, "the namespace " + path + " is no sandbox's that causeway has connected",
+                    "\"ip netns del " + options.name + "\" removes it");
+    }
+    if (!connected) {
         return fail(Code::unknown_container, "there is no sandbox \"" + options.name + "\"",
                     "\"causewayctl endpoints\" lists them");
     }

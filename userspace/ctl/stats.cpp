@@ -46,8 +46,7 @@ std::array<std::uint64_t, VERDICT_COUNT> read_totals(const Datapath& datapath) {
 std::expected<int, Error> show_stats(double interval, bool all, bool as_json) {
     const auto datapath = Datapath::open();
     if (!datapath && datapath.error().number == ENOENT) {
-        std::fprintf(stderr, "causewayctl: the datapath is not loaded: no sandbox is connected\n");
-        return not_loaded;
+        return tell_not_loaded();
     }
     if (!datapath) {
         return std::unexpected(datapath.error());

@@ -12,6 +12,12 @@ std::string shown(const nlohmann::ordered_json& value) {
     return value.is_null() ? "-" : value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+// Paths are bytes, which need not be text.
+std::string text_of(const nlohmann::ordered_json& json) {
+    constexpr int indent = 2;
+    return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 }  // namespace
 
 void Table::print(bool as_json) const {
@@ -24,7 +30,7 @@ void Table::print(bool as_json) const {
             }
             array.push_back(object);
         }
-        std::printf("%s\n", array.dump(2).c_str());
+        std::printf("%s\n", text_of(array).c_str());
         return;
     }
     std::vector<std::size_t> widths;
