@@ -32,10 +32,15 @@ static __always_inline void set_reply_key(struct flow_key *key, const struct flo
 	__builtin_memset(key->reserved, 0, sizeof(key->reserved));
 }
 
+#define TIMEOUT_WITHOUT_NETWORK (7440 * SECOND) /* RFC 5382, REQ-5 */
+
+/* Where the network is gone, those that are left are the host's own, which have got a port of its range. */
 static __always_inline __u64 timeout_of(__u32 network_id, enum flow_state state)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks, &network_id);
 
+	if (network && !network->port_max)
+		return TIMEOUT_WITHOUT_NETWORK;
 	return network && state < FLOW_STATE_COUNT ? network->timeout[state] * SECOND : 0;
 }
 

@@ -350,11 +350,12 @@ __noinline int enter_from_world(struct __sk_buff *skb)
 	if (verdict || !work)
 		return malformed_from_world(&packet, verdict);
 	verdict = packet.fragment_offset ? join_train(&packet, 0, CAUSEWAY_WORLD_SLOT) : parse_transport(&packet);
-	if (!verdict && has_ports(packet.protocol) && !packet.ports.source) /* as the entries without a peer have */
-		return from_world_unasked(&packet, VERDICT_DROP_BAD_HEADER);
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
-	verdict = translate_to_sandbox(&packet, work);
+	if (has_ports(packet.protocol) && !packet.ports.source) /* as the entries without a peer have */
+		verdict = VERDICT_DROP_UNSOLICITED;
+	else
+		verdict = translate_to_sandbox(&packet, work);
 	if (verdict == VERDICT_DROP_UNSOLICITED || verdict == VERDICT_DROP_NO_FLOW)
 		verdict = from_world_unasked(&packet, verdict);
 	if (verdict == VERDICT_PASS_STACK && is_fragment(&packet))

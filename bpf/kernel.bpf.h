@@ -115,13 +115,15 @@ static __always_inline bool is_summed(struct __sk_buff *skb)
 	return !own || BPF_CORE_READ_BITFIELD(own, ip_summed) == CHECKSUM_COMPLETE;
 }
 
-/* Where in the frame a checksum is still to be made and written, whatever it may be of; 0: nowhere. */
+#define NOWHERE 0xffffffff
+
+/* Where in the frame a checksum is still to be made and written, whatever it may be of. */
 static __always_inline __u32 place_to_be_written(struct __sk_buff *skb)
 {
 	struct sk_buff *own = kernels_own(skb);
 
 	if (!own || BPF_CORE_READ_BITFIELD(own, ip_summed) != CHECKSUM_PARTIAL)
-		return 0;
+		return NOWHERE;
 	return own->csum_start + own->csum_offset - (__u32)((__u64)own->data - (__u64)own->head);
 }
 

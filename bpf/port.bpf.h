@@ -118,9 +118,9 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct flow_work *wo
 
 /*
  * From one port to the next that is tried: a prime, so that all are, and not the neighbour, which a sandbox that takes
- * ports in turn has taken too. Greater than any span, so it divides none; 65,535 steps of it fit into 32 bits.
+ * ports in turn has taken too. Greater than any span, so it divides none.
  */
-#define PORT_STRIDE 65537
+#define PORT_STRIDE 2654435761ULL
 
 /* Where ports are from. No padding: a verifier before Linux 6.3 takes it for what nobody has written. */
 struct port_range {

@@ -90,6 +90,8 @@ static const __u8 checksum_places[256] = {
 	[IPPROTO_ICMPV6] = OFFSET_OF(struct icmp_header, checksum),
 };
 
+#define GRE_CHECKSUM_OFFSET 4 /* RFC 2784, section 2.1; it covers neither addresses nor ports */
+
 /*
  * Whether what is still to be written into the packet as a checksum is its own, or of a packet inside its payload (a
  * tunnel's). Anywhere else it would change, behind all guards, the addresses or ports that the packet leaves with.
@@ -100,8 +102,9 @@ __noinline int is_checksum_its_own(struct __sk_buff *skb, __u32 header, __u32 pr
 	__u32 place = place_to_be_written(skb),
 	      length = protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 
-	return !place || place >= header + length ||
-	       (checksum_places[(__u8)protocol] && place == header + checksum_places[(__u8)protocol]);
+	return place == NOWHERE || place >= header + length ||
+	       (checksum_places[(__u8)protocol] && place == header + checksum_places[(__u8)protocol]) ||
+	       (protocol == IPPROTO_GRE && place == header + GRE_CHECKSUM_OFFSET);
 }
 
 /* Where a protocol's port is in its header; of ICMP the identifier. Only for protocols that have one. */

@@ -385,6 +385,7 @@ std::expected<void, Error> forget(const Datapath& datapath, Attachment attachmen
     Failures failures;
     failures.note(given_back);
     attachment.record.state = ATTACHMENT_CLEARED;
+    attachment.record.ifindex = attachment.record.slot = attachment.record.block = 0;  // another's from now on
     failures.note(save(datapath, attachment));
     return failures.result();
 }

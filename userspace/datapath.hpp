@@ -52,10 +52,10 @@ struct Publishing {
     UniqueFd from_loopback;
 };
 
-// The room that a configuration asks for. What it does not say is the default where the datapath is loaded for it, and
-// whatever it is where that is loaded already.
 inline constexpr const char* more_sandboxes = "\"tables.sandboxes\" in the configuration gives it more";
 
+// The room that a configuration asks for. What it does not say is the default where the datapath is loaded for it, and
+// whatever it is where that is loaded already.
 struct TableSpec {
     std::optional<std::uint32_t> flows, sandboxes;
 };

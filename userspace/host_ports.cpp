@@ -7,7 +7,10 @@
 #include <charconv>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <sstream>
+#include <tuple>
+#include <utility>
 
 #include "userspace/attachment.hpp"
 #include "userspace/failures.hpp"
@@ -76,30 +79,38 @@ std::unexpected<Error> taken(const Datapath& datapath, const PortMapping& mappin
                 "publish port " + text_of(mapping) + ": " + owner_of(datapath, ifindex) + " has it already");
 }
 
-// Whether somebody else has the port that this one takes of all addresses of its family on one of them. The walk is for
-// those alone whose place somebody has marked: who publishes on one address marks it, and has it on record, before the
-// entry that is looked for.
-std::expected<std::optional<std::uint32_t>, Error> owner_on_one_address(const Datapath& datapath,
-                                                                        const Publishing& publishing,
-                                                                        const PortMapping& mapping, const flow& entry) {
-    if (TRY(publishing.places.look_up(place_of(mapping))).value_or(0) == 0) {
-        return std::nullopt;
+// What is published on all addresses of a family, and whose place somebody has marked.
+struct OnAll {
+    PortMapping mapping;
+    int family;
+    std::uint32_t ifindex;
+};
+
+// Whether somebody else has one of these ports on one address: one walk, however many they are. Who publishes on one
+// address marks the place, and has it on record, before the entry that is looked for.
+std::expected<void, Error> refuse_split(const Datapath& datapath, const Publishing& publishing,
+                                        const std::vector<OnAll>& published) {
+    std::map<std::tuple<std::uint16_t, std::uint8_t, int>, const OnAll*> wanted;
+    for (const auto& one : published) {
+        wanted[{one.mapping.host_port, one.mapping.protocol, one.family}] = &one;
     }
-    std::vector<Address> hosts;
-    TRY(publishing.publications.for_each([&](const publication_key&, const publication& record) {
-        const Address host(record.host);
-        if (record.host_port == mapping.host_port && record.protocol == mapping.protocol && !host.is_none() &&
-            host.family() == Address(entry.address).family()) {
-            hosts.push_back(host);
-        }
-    }));
-    for (const auto& host : hosts) {
-        const auto other = TRY(datapath.flows.look_up(key_of(mapping, host)));
-        if (other && other->link.ifindex != entry.link.ifindex) {
-            return other->link.ifindex;
+    std::vector<std::pair<const OnAll*, Address>> found;
+    if (!wanted.empty()) {
+        TRY(publishing.publications.for_each([&](const publication_key&, const publication& record) {
+            const Address host(record.host);
+            const auto same = wanted.find({record.host_port, record.protocol, host.family()});
+            if (!host.is_none() && host != Address::unspecified(host.family()) && same != wanted.end()) {
+                found.emplace_back(same->second, host);
+            }
+        }));
+    }
+    for (const auto& [one, host] : found) {
+        const auto other = TRY(datapath.flows.look_up(key_of(one->mapping, host)));
+        if (other && other->link.ifindex != one->ifindex) {
+            return taken(datapath, one->mapping, other->link.ifindex);
         }
     }
-    return std::nullopt;
+    return {};
 }
 
 std::expected<std::optional<std::uint32_t>, Error> owner_on_all_addresses(const Datapath& datapath,
@@ -109,35 +120,29 @@ std::expected<std::optional<std::uint32_t>, Error> owner_on_all_addresses(const 
     return other ? std::optional(std::uint32_t{other->link.ifindex}) : std::nullopt;
 }
 
-// First the entry and then the look for whom it would split the port with: so of two at once, one on all addresses and
-// one on one of them, at least one finds the other's. The place is marked before the entry on one address, which a walk
-// is to find, and after the look of one on all, which else would find its own mark.
-std::expected<void, Error> publish_on(const Datapath& datapath, const Publishing& publishing,
-                                      const PortMapping& mapping, const Address& host, const flow& entry) {
-    const bool all = host == Address::unspecified(host.family());
-    const auto other_owner = [&] {
-        return all ? owner_on_one_address(datapath, publishing, mapping, entry)
-                   : owner_on_all_addresses(datapath, mapping, host);
-    };
-    const std::string what = "the published port " + text_of(mapping);
-    if (!all) {
-        // Before it as well, so that not one packet is taken from who has had it all along.
-        if (const auto owner = TRY(other_owner())) {
-            return taken(datapath, mapping, *owner);
-        }
-        TRY(publishing.places.put(place_of(mapping), 1, what));
-    }
+std::expected<void, Error> insert(const Datapath& datapath, const PortMapping& mapping, const Address& host,
+                                  const flow& entry) {
     const auto key = key_of(mapping, host);
-    auto inserted = datapath.flows.insert(key, entry, what);
+    auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
     if (!inserted && inserted.error().number == EEXIST) {
         return taken(datapath, mapping, datapath.flows.find(key).value_or(flow{}).link.ifindex);
     }
-    TRY(std::move(inserted));
-    if (const auto owner = TRY(other_owner())) {
-        TRY(datapath.flows.erase(key, what));
+    return inserted;
+}
+
+// The look before the entry as well, so that not one packet is taken from who has had it all along. The place is marked
+// before the entry, which a walk is to find.
+std::expected<void, Error> publish_on_one(const Datapath& datapath, const Publishing& publishing,
+                                          const PortMapping& mapping, const Address& host, const flow& entry) {
+    if (const auto owner = TRY(owner_on_all_addresses(datapath, mapping, host))) {
         return taken(datapath, mapping, *owner);
     }
-    return publishing.places.put(place_of(mapping), 1, what);
+    TRY(publishing.places.put(place_of(mapping), 1, "the published port " + text_of(mapping)));
+    TRY(insert(datapath, mapping, host, entry));
+    if (const auto owner = TRY(owner_on_all_addresses(datapath, mapping, host))) {
+        return taken(datapath, mapping, *owner);
+    }
+    return {};
 }
 
 bool is_published_in(const PortMapping& mapping, family family) {
@@ -149,7 +154,8 @@ flow_key key_in(const PortMapping& mapping, family family) {
 }
 
 std::expected<void, Error> publish_one(const Datapath& datapath, const Publishing& publishing,
-                                       const PortMapping& mapping, const sandbox& identity, std::uint64_t created) {
+                                       const PortMapping& mapping, const sandbox& identity, std::uint64_t created,
+                                       std::vector<OnAll>& on_all) {
     flow entry{.created = created,
                .port = htons(mapping.sandbox_port),
                .flags = FLOW_OPEN,
@@ -160,11 +166,17 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const Publishin
             continue;
         }
         entry.address = identity.address[family];
-        if (!Address(entry.address).is_none()) {
-            TRY(publish_on(datapath, publishing, mapping, mapping.host.value_or(Address::unspecified(family)), entry));
-        } else if (mapping.host) {
-            return fail(Code::invalid_configuration,
-                        "publish port " + text_of(mapping) + ": the sandbox has no " + name_of(family) + " address");
+        const auto all = Address::unspecified(family), host = mapping.host.value_or(all);
+        if (Address(entry.address).is_none()) {
+            if (mapping.host) {
+                return fail(Code::invalid_configuration, "publish port " + text_of(mapping) + ": the sandbox has no " +
+                                                             name_of(family) + " address");
+            }
+        } else if (host != all) {
+            TRY(publish_on_one(datapath, publishing, mapping, host, entry));
+        } else {
+            TRY(insert(datapath, mapping, host, entry));
+            on_all.push_back({mapping, host.family(), entry.link.ifindex});
         }
     }
     return {};
@@ -212,11 +224,24 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
     return datapath.ports.put(0, now, "the reserved ports");
 }
 
+// First the entries and then the look for whom they would split a port with: so of two at once, one on all addresses
+// and one on one of them, at least one finds the other's; what has been made, the failed ADD takes back. The places of
+// what is published on all addresses are marked behind the look, which would find its own marks.
 std::expected<void, Error> publish(const Datapath& datapath, const Publishing& publishing,
                                    const std::vector<PortMapping>& ports, const sandbox& identity,
                                    std::uint64_t created) {
+    std::vector<OnAll> on_all, suspected;
     for (const auto& mapping : ports) {
-        TRY(publish_one(datapath, publishing, mapping, identity, created));
+        TRY(publish_one(datapath, publishing, mapping, identity, created, on_all));
+    }
+    for (const auto& one : on_all) {
+        if (TRY(publishing.places.look_up(place_of(one.mapping))).value_or(0) != 0) {
+            suspected.push_back(one);
+        }
+    }
+    TRY(refuse_split(datapath, publishing, suspected));
+    for (const auto& one : on_all) {
+        TRY(publishing.places.put(place_of(one.mapping), 1, "the published port " + text_of(one.mapping)));
     }
     return datapath.publishing.put(0, 1, "that ports are published");
 }

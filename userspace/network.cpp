@@ -227,7 +227,9 @@ std::expected<void, Error> refuse_part_of_host(Netlink& netlink, const std::vect
                range.subnet.contains(part.address) && !is_local_to_host_or_link(part.address);
     };
     for (const auto& [ifindex, address, global] : TRY(netlink.local_addresses(family))) {
-        if (is_elsewhere(ifindex, address)) {
+        const bool is_to_be_given =
+            gives_out(std::span(&range, 1), address.address) || address.address == range.gateway;
+        if (is_to_be_given && is_elsewhere(ifindex, address)) {
             return is_not_for_sandboxes(range, "the host's own address " + address.address.text() + " on " +
                                                    TRY(name_of_device(netlink, ifindex)));
         }

@@ -107,8 +107,8 @@ std::expected<Remarks, Error> remarks_on_network(const Datapath& datapath, Netli
         if (spec.device == record.device) {
             TRY(remark_on(verify_device(datapath, netlink, record), "the next ADD makes it whole", remarks));
             TRY(remark_on(verify_host_routes(netlink, record), "the next ADD adds it", remarks));
-            TRY(remark_on(verify_uplinks(datapath, netlink, spec.uplinks, record), "the next ADD attaches it",
-                          remarks));
+            TRY(remark_on(verify_uplinks(datapath, netlink, spec.uplinks, record, NobodysUplinks::told),
+                          "the next ADD attaches it", remarks));
         }
     }
     return remarks;

@@ -196,11 +196,31 @@ std::expected<void, Error> refuse_too_many(const Datapath* datapath, Netlink& ne
     return fresh.size() > room ? no_room_for_uplink(fresh[room]) : std::expected<void, Error>{};
 }
 
+namespace {
+
+std::expected<bool, Error> is_default_way(Netlink& netlink, std::uint32_t ifindex) {
+    for (const int family : {AF_INET, AF_INET6}) {
+        const auto is_that = [&](const Route& route) {
+            return route.in_main_table() && route.destination.length == 0 && route.ifindex == ifindex;
+        };
+        if (std::ranges::any_of(TRY(netlink.routes(family)), is_that)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
 std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink,
-                                          const std::vector<std::string>& names, const network& record) {
+                                          const std::vector<std::string>& names, const network& record,
+                                          NobodysUplinks nobodys) {
     const auto networks = TRY(list_networks(datapath));
     for (const auto& [link, addresses, temporary] : TRY(find_uplinks(netlink, as_recorded(record, names), networks))) {
         if (!TRY(datapath.uplinks.look_up(link.ifindex))) {
+            if (names.empty() && nobodys == NobodysUplinks::ignored && !TRY(is_default_way(netlink, link.ifindex))) {
+                continue;
+            }
             return fail(Code::check_failed,
                         "the uplink " + link.name + " has come since the last ADD: it has no record and no programs");
         }

@@ -33,9 +33,12 @@ std::expected<void, Error> refuse_too_many(const Datapath* datapath, Netlink& ne
                                            const std::vector<Link>& uplinks);
 
 // Those that there are now for a network, by the names that its configuration has, as in NetworkSpec.
-// Code::check_failed names the one without a record, or the program that is missing, and where.
+// Code::check_failed names the one without a record, or the program that is missing, and where. Nobody's: one that is
+// in no configuration by name, has come since the last ADD, and leads nowhere by default, is no sandbox's loss.
+enum class NobodysUplinks { ignored, told };
 std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink,
-                                          const std::vector<std::string>& names, const network& record);
+                                          const std::vector<std::string>& names, const network& record,
+                                          NobodysUplinks nobodys);
 
 // All of them, and their records.
 std::expected<void, Error> detach_uplinks(const Datapath& datapath);

@@ -249,7 +249,7 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     TRY(verify_publications(*datapath, *record));
     TRY(verify_queue(netlink, *record, &Queues::host_end, std::string("the host end ") + record->host_end));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
-    TRY(verify_uplinks(*datapath, netlink, uplinks, *network));
+    TRY(verify_uplinks(*datapath, netlink, uplinks, *network, NobodysUplinks::ignored));
     const auto identity = datapath->sandboxes.find(record->ifindex).value_or(sandbox{});
     if ((record->flags & ATTACHMENT_BARE) != 0) {
         return require(!expected.mac || *expected.mac == mac_of(identity.link.mac),

@@ -176,6 +176,14 @@ TEST_P(Fragments, AreTheHostsWhenItIsTheirReceiver) {
     expect_nothing_left();
 }
 
+// RFC 768: it need not have a port to be answered at.
+TEST_P(Fragments, AreTheHostsWhenTheirSourcePortIsZero) {
+    for (const Frame& frame : fragments_of(from_world / answered / UDP{0, 55555} / text, 32)) {
+        expect_packet(From::uplink, frame, VERDICT_PASS_STACK, frame);
+    }
+    expect_nothing_left();
+}
+
 // Whoever sends the host as many as there is room for, be they forged, takes nothing of what answers need.
 TEST_P(Fragments, ReachTheSandboxHoweverManyTheHostIsSent) {
     expect_verdict(From::sandbox_a, from_a / asked / UDP{inside, 53}, VERDICT_TO_WORLD);

@@ -61,6 +61,17 @@ TEST_P(HostsOwn, GetsAnotherPortOnItsWayOutAndItsOwnBack) {
                   answer(at_a / IPv4{.source = ip_server, .destination = ip_a, .ttl = 49}, own));
 }
 
+TEST_P(HostsOwn, GoesOnWhenTheNetworkIsGoneWhoseRangeItsPortIsOf) {
+    expect_sent(ask(at_router / asks, own), ask(at_router / asks, outside));
+    datapath_->set_network(network_id, {});
+    for (auto& [key, value] : datapath_->flows()) {
+        value.last_seen -= 10'000'000'000;
+        datapath_->set_flow(key, value);
+    }
+    expect_packet(From::uplink, answer(from_world / answers, outside), VERDICT_PASS_TRANSLATED,
+                  answer(from_world / answers, own));
+}
+
 TEST_P(HostsOwn, IsLeftAloneWhenTheSandboxesFlowHasAnotherPortOrPeer) {
     const Frame elsewhere = ask(at_router / IPv4{.source = ip_uplink, .destination = ip_server_2}, own);
     expect_sent(elsewhere, elsewhere);

@@ -82,6 +82,16 @@ TEST_P(Live, IsDroppedWhenItsChecksumIsToBeMadeWhereNoneIs) {
     EXPECT_TRUE(router.receive(50).empty());
 }
 
+// As GRE's own of a tunnel from a sandbox, whose packet inside has a right one.
+TEST_P(Live, ReachesTheWorldWhenTheChecksumOfItsTunnelIsStillToBeMade) {
+    Wire a = far_end("a"), router = far_end("router");
+    const Payload tunnel{std::string(8, '\0') + std::string(64, 'i')};
+    const Bytes frame =
+        bytes_of(from_a / of_protocol({.source = ip_a, .destination = ip_server}, gre_protocol) / tunnel);
+    a.send_unfinished(frame, frame.size() - tunnel.text.size(), 4);
+    EXPECT_FALSE(router.receive().empty());
+}
+
 TEST_P(Live, ReachesTheSandboxsLinkWhenTheHostSends) {
     Wire a = far_end("a"), gateway("cw0");
     const IPv4 ip{.source = ip_gateway, .destination = ip_a};

@@ -151,6 +151,17 @@ TEST_P(Repair, FollowsAnUplinkThatWasMadeAnew) {
     expect_connected(red);
 }
 
+// As containers of others come with bridges of their own.
+TEST_P(Repair, SaysOfADeviceThatLeadsNowhereByDefaultButDoesNotFailCheckForIt) {
+    const auto blue = connect("blue");
+    ip({"link", "add", "other0", "type", "bridge"});
+    ip_here({"addr", "add", "10.99.0.1/24", "dev", "other0", "nodad"});
+    ip({"link", "set", "other0", "up"});
+    EXPECT_TRUE(eventually([&] { return status().text.contains("uplink other0 has come since the last ADD"); }));
+    EXPECT_TRUE(succeeded(check(blue)));
+    expect_connected(blue);
+}
+
 TEST_P(Repair, FollowsAnUplinkThatHasAnotherAddress) {
     const auto blue = connect("blue");
     ip_here({"addr", "add", "203.0.113.77/24", "dev", "up0", "nodad"});
