@@ -281,7 +281,7 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 	struct flow *flow;
 	enum verdict verdict;
 
-	if (is_icmp_error(packet))
+	if (is_icmp_error(packet) && !packet->fragment_offset) /* what is behind the first fragment is no header */
 		return translate_error(packet->skb, 0, 0, error_sums_hold(packet));
 	if (anything_published() && endpoint_at(&packet->source))
 		return VERDICT_DROP_UNSOLICITED; /* an inner address from outside: spoofed */

@@ -156,8 +156,8 @@ static __noinline enum verdict join_train(struct packet *packet, __u32 scope, __
 }
 
 /*
- * The ports of a later fragment whose first one was seen, before it joins: its route may depend on them. A TCP header
- * that it would change is no train's.
+ * The ports of a later fragment whose first one was seen, before it joins its train: its route may depend on them. One
+ * within the TCP header gets none, and is refused when it joins.
  */
 static __noinline void recall_ports(struct packet *packet, __u32 scope)
 {

@@ -176,6 +176,26 @@ TEST_P(Fragments, AreTheHostsWhenItIsTheirReceiver) {
     expect_nothing_left();
 }
 
+class FragmentsOfIPv4 : public Fragments {};
+
+// However much it looks like one that quotes a sandbox's packet.
+TEST_P(FragmentsOfIPv4, OfAnErrorAreNoErrorThemselvesBehindTheFirst) {
+    expect_verdict(From::sandbox_a, from_a / asked / UDP{inside, 53}, VERDICT_TO_WORLD);
+    const Bytes error = bytes_of(from_world / answered / IcmpError{.code = 3} / in_world / UDP{outside, 53} / text);
+    const std::string message(error.begin() + 34, error.end());  // behind the Ethernet and IP headers
+    const Frame whole = from_world / answered / IcmpError{.code = 3} /
+                        IPv4{.source = ip_uplink, .destination = ip_server_2} / UDP{1, 2};
+    const Bytes first = fragments_of(whole, 32)[0].bytes();
+    IPv4 later = answered;
+    later.protocol = icmp_protocol;
+    later.identification = static_cast<std::uint16_t>(first[18] << 8 | first[19]);
+    later.dont_fragment = false;
+    later.fragment_offset = 4;
+    const Frame behind = from_world / later / Payload{message};
+    expect_packet(From::uplink, fragments_of(whole, 32)[0], VERDICT_PASS_STACK, fragments_of(whole, 32)[0]);
+    expect_packet(From::uplink, behind, VERDICT_PASS_STACK, behind);
+}
+
 // RFC 768: it need not have a port to be answered at.
 TEST_P(Fragments, AreTheHostsWhenTheirSourcePortIsZero) {
     for (const Frame& frame : fragments_of(from_world / answered / UDP{0, 55555} / text, 32)) {
@@ -290,6 +310,7 @@ TEST_P(Fragments, AreForgottenWhenTheLastDoesNotComeInTime) {
 }
 
 RUN_IN_EACH_FAMILY(Fragments);
+RUN_IN_IPV4(FragmentsOfIPv4);
 
 }  // namespace
 }  // namespace causeway::test::fragment_test
