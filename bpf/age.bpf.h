@@ -20,12 +20,14 @@
 #define SWEEP_TURNS 8192 /* a tick of a sweep: 262,144 flows are all looked at in a second */
 #define CLOCK_MONOTONIC 1
 
-static __always_inline void set_reply_key(struct flow_key *key, const struct flow_key *sent, const struct flow *flow)
+/* address, port: that it is sent as. */
+static __always_inline void set_reply_key(struct flow_key *key, const struct flow_key *sent,
+					  const struct address *address, __be16 port)
 {
 	key->source = sent->destination;
-	key->destination = flow->address;
+	key->destination = *address;
 	key->source_port = sent->destination_port;
-	key->destination_port = flow->port;
+	key->destination_port = port;
 	key->scope = 0;
 	key->protocol = sent->protocol;
 	key->world_asks = sent->world_asks;
@@ -47,7 +49,13 @@ static __always_inline __u64 timeout_of(__u32 network_id, enum flow_state state)
 /* The new flow gets its turns from now on. Fails when the table holds as many flows as it can. */
 static __always_inline long start_turns(const struct flow_key *sent, const struct flow *flow)
 {
-	struct ageing_turn turn = {.key = *sent, .slot = flow->link.slot, .created = flow->created};
+	struct ageing_turn turn = {
+		.key = *sent,
+		.slot = flow->link.slot,
+		.created = flow->created,
+		.address = flow->address,
+		.port = flow->port,
+	};
 	struct ageing *state = bpf_map_lookup_elem(&ageing, &(__u32){0});
 	long error = state ? bpf_map_push_elem(&ageing_turns, &turn, 0) : -1;
 
@@ -56,32 +64,31 @@ static __always_inline long start_turns(const struct flow_key *sent, const struc
 	return error;
 }
 
-/*
- * Its port is free again, so a search for one towards that peer may succeed. Two CPUs may be about to end it: who takes
- * the one half away takes the other away too. True: this one.
- */
-static __noinline bool forget_pair(const struct flow_key *sent, struct flow_key *reply)
+/* The reply's key has lost its port then: a search for one towards that peer may succeed from now on. */
+static __noinline void free_port(struct flow_key *reply)
 {
 	__u64 *freed;
 
-	if (bpf_map_delete_elem(&flows, sent))
-		return false;
 	bpf_map_delete_elem(&flows, reply);
 	reply->destination_port = 0;
 	freed = bpf_map_lookup_elem(&exhausted, reply);
 	if (freed)
 		*freed = bpf_ktime_get_ns();
-	return true;
 }
 
-/* The same when a packet does it, before the flow's turn. The entry is dead then. */
+/*
+ * Before the flow's turn. Two CPUs may be about to end it: who takes the one half away takes the other away too. The
+ * entry is dead then.
+ */
 static __always_inline void end_pair(const struct flow *flow, const struct flow_key *sent, struct flow_key *reply)
 {
 	__u64 created = flow->created;
 	__u32 slot = flow->link.slot;
 
-	if (forget_pair(sent, reply))
-		note_ended(slot, created);
+	if (bpf_map_delete_elem(&flows, sent))
+		return;
+	free_port(reply);
+	note_ended(slot, created);
 }
 
 /* Whether neither side of the flow has sent for as long as its state may be idle. */
@@ -99,21 +106,31 @@ static __always_inline bool is_quiet(const struct flow *flow)
 	return bpf_ktime_get_coarse_ns() >= flow->last_seen + SECOND;
 }
 
-/* Whether the flow lives on; if not, neither of its entries does. */
+static __noinline struct flow *flow_made_at(const struct flow_key *key, __u64 created)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	return flow && flow->created == created ? flow : NULL;
+}
+
+/*
+ * Whether the flow lives on; if not, neither of its entries does. A packet may end it and begin another with its key
+ * while this looks: half of that one may go too then. So a turn takes away what there is of its own flow, wherever the
+ * other half is.
+ */
 static __always_inline bool survives(const struct ageing_turn *turn)
 {
-	struct flow *sent = bpf_map_lookup_elem(&flows, &turn->key), *replied;
+	struct flow *sent = flow_made_at(&turn->key, turn->created), *replied;
 	struct flow_key reply;
 
-	if (!sent || sent->created != turn->created) {
-		forget_ended(turn->slot, turn->created);
-		return false;
-	}
-	set_reply_key(&reply, &turn->key, sent);
-	replied = bpf_map_lookup_elem(&flows, &reply);
-	if (replied && !is_departed(turn->slot, turn->created) && !is_over(sent, replied, turn->key.protocol))
+	set_reply_key(&reply, &turn->key, &turn->address, turn->port);
+	replied = flow_made_at(&reply, turn->created);
+	if (sent && replied && !is_departed(turn->slot, turn->created) && !is_over(sent, replied, turn->key.protocol))
 		return true;
-	forget_pair(&turn->key, &reply);
+	if (!sent || bpf_map_delete_elem(&flows, &turn->key))
+		forget_ended(turn->slot, turn->created);
+	if (replied)
+		free_port(&reply);
 	return false;
 }
 

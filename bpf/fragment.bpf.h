@@ -50,6 +50,43 @@ static __always_inline __be32 identification_of_train(__u8 protocol)
 static const __u8 empty_train[sizeof(struct fragment_train)]; /* the stack has no room for one */
 
 /*
+ * Takes the room of one for that slot, if it has less than `most`. What the world sends has half of all; of the other
+ * half each sandbox has but a share of what is free, as with flows.
+ */
+static __always_inline bool take_room(enum fragment_room room, __u32 scope, __u32 slot, __u32 most)
+{
+	const __u32 half = (room == ROOM_FOR_TRAINS ? CAUSEWAY_TRAINS_MAX : CAUSEWAY_HELD_MAX) / 2;
+	__u32 *all = bpf_map_lookup_elem(&fragments_of_sandboxes, &(__u32){room});
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+	__u32 *own;
+
+	if (!all || !taken)
+		return false;
+	own = room == ROOM_FOR_TRAINS ? &taken->fragments : &taken->held;
+	if (*own >= most || (scope && (*all >= half || *own * FREE_SHARE >= half - *all)))
+		return false;
+	__sync_fetch_and_add(own, 1);
+	if (scope)
+		__sync_fetch_and_add(all, 1);
+	return true;
+}
+
+static __always_inline void give_room_back(enum fragment_room room, __u32 scope, __u32 slot)
+{
+	__u32 *all = bpf_map_lookup_elem(&fragments_of_sandboxes, &(__u32){room});
+	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
+	__u32 *own;
+
+	if (!all || !taken)
+		return;
+	own = room == ROOM_FOR_TRAINS ? &taken->fragments : &taken->held;
+	if (*own) /* the slot may have another holder since */
+		__sync_fetch_and_sub(own, 1);
+	if (scope)
+		__sync_fetch_and_sub(all, 1);
+}
+
+/*
  * The train of that key; a new one if there is room in the table and in the quota of the slot. known: it is of a flow
  * that is there. What the world can send without one takes at most half of the world's, so that answers have the rest.
  */
@@ -57,16 +94,15 @@ static __always_inline struct fragment_train *train_at(const struct fragment_key
 {
 	__u32 most = key->scope ? CAUSEWAY_TRAINS_OF_ONE_MAX : CAUSEWAY_TRAINS_MAX / (known ? 2 : 4);
 	struct fragment_train *train = bpf_map_lookup_elem(&trains, key);
-	struct usage *taken;
 
 	if (train)
 		return train;
-	taken = bpf_map_lookup_elem(&usage, &slot);
-	if (!taken || taken->fragments >= most)
+	if (!take_room(ROOM_FOR_TRAINS, key->scope, slot, most))
 		return NULL;
-	if (bpf_map_update_elem(&trains, key, empty_train, BPF_NOEXIST))
+	if (bpf_map_update_elem(&trains, key, empty_train, BPF_NOEXIST)) {
+		give_room_back(ROOM_FOR_TRAINS, key->scope, slot);
 		return bpf_map_lookup_elem(&trains, key);
-	__sync_fetch_and_add(&taken->fragments, 1);
+	}
 	train = bpf_map_lookup_elem(&trains, key);
 	if (!train)
 		return NULL;
@@ -79,37 +115,34 @@ static __always_inline struct fragment_train *train_at(const struct fragment_key
 /* slot: a copy of the train's, which is gone then. */
 static __always_inline void forget_train(const struct fragment_key *key, __u32 slot)
 {
-	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
-
-	if (!bpf_map_delete_elem(&trains, key) && taken && taken->fragments)
-		__sync_fetch_and_sub(&taken->fragments, 1);
+	if (!bpf_map_delete_elem(&trains, key))
+		give_room_back(ROOM_FOR_TRAINS, key->scope, slot);
 }
 
 /* Keeps a copy of the frame, if the slot may have one more; of a duplicate, the first. 0, or -errno. */
 static __always_inline long hold_frame(struct __sk_buff *skb, const struct held_key *key, __u32 slot)
 {
+	__u32 most = key->train.scope ? CAUSEWAY_HELD_OF_SANDBOX_MAX : CAUSEWAY_HELD_MAX / 2;
 	struct held_fragment *copy = bpf_map_lookup_elem(&frame_copy, &(__u32){0});
-	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 	__u32 length = skb->len;
 	long error;
 
-	if (!copy || !taken || taken->held >= (key->train.scope ? CAUSEWAY_HELD_OF_SANDBOX_MAX : CAUSEWAY_HELD_MAX / 2))
-		return -ENOSPC;
-	if (length < ETH_HLEN || length > CAUSEWAY_HELD_BYTES || bpf_skb_load_bytes(skb, 0, copy->frame, length))
+	if (!copy || length < ETH_HLEN || length > CAUSEWAY_HELD_BYTES ||
+	    bpf_skb_load_bytes(skb, 0, copy->frame, length))
 		return -EMSGSIZE;
 	copy->length = length;
+	if (!take_room(ROOM_FOR_HELD, key->train.scope, slot, most))
+		return -ENOSPC;
 	error = bpf_map_update_elem(&held_fragments, key, copy, BPF_NOEXIST);
-	if (!error)
-		__sync_fetch_and_add(&taken->held, 1);
+	if (error)
+		give_room_back(ROOM_FOR_HELD, key->train.scope, slot);
 	return error;
 }
 
 static __always_inline void release_frame(const struct held_key *key, __u32 slot)
 {
-	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
-
-	if (!bpf_map_delete_elem(&held_fragments, key) && taken && taken->held)
-		__sync_fetch_and_sub(&taken->held, 1);
+	if (!bpf_map_delete_elem(&held_fragments, key))
+		give_room_back(ROOM_FOR_HELD, key->train.scope, slot);
 }
 
 static __always_inline void take_ports(struct packet *packet, struct fragment_train *train)

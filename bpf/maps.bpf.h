@@ -110,6 +110,17 @@ struct {
 	__type(value, struct held_fragment);
 } held_fragments SEC(".maps");
 
+enum fragment_room { ROOM_FOR_TRAINS, ROOM_FOR_HELD, FRAGMENT_ROOM_COUNT };
+
+/* enum fragment_room -> how much of it sandboxes have taken | programs | programs | lives as long as the datapath |
+ * 16 B */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FRAGMENT_ROOM_COUNT);
+	__type(key, __u32);
+	__type(value, __u32);
+} fragments_of_sandboxes SEC(".maps");
+
 /* What is looked for or put into `flows`. */
 struct flow_work {
 	struct flow_key sent, reply, published, mapping;

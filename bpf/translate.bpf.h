@@ -133,7 +133,7 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 {
 	struct flow *replied;
 
-	set_reply_key(&work->reply, &work->sent, flow);
+	set_reply_key(&work->reply, &work->sent, &flow->address, flow->port);
 	replied = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!replied || !((flow->seen | replied->seen) & (SEEN_FIN | SEEN_RST)))
 		return;
@@ -157,7 +157,7 @@ static __always_inline bool is_stale(const struct flow *flow, const struct packe
 
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
 {
-	set_reply_key(&work->reply, &work->sent, flow);
+	set_reply_key(&work->reply, &work->sent, &flow->address, flow->port);
 	end_pair(flow, &work->sent, &work->reply);
 	return VERDICT_DROP_STALE_SOURCE;
 }
@@ -273,7 +273,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	set_key_as_sent(&work->sent, packet, sandbox->link.ifindex);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
 	if (flow && is_quiet(flow)) {
-		set_reply_key(&work->reply, &work->sent, flow);
+		set_reply_key(&work->reply, &work->sent, &flow->address, flow->port);
 		if (end_if_over())
 			flow = NULL;
 	}

@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 6
+#define CAUSEWAY_ABI_VERSION 7
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -30,7 +30,7 @@
 #define CAUSEWAY_FLOWS_MIN 16            /* that table_sizes.flows may ask for */
 #define CAUSEWAY_FLOWS_MAX 1048576       /* of which the timer looks at 8,192 each tick: some milliseconds */
 #define CAUSEWAY_FLOWS_DEFAULT 262144
-#define CAUSEWAY_TRAINS_MAX 4096         /* fragmented packets under way */
+#define CAUSEWAY_TRAINS_MAX 16384        /* fragmented packets under way */
 #define CAUSEWAY_TRAINS_OF_ONE_MAX 256   /* of one sandbox */
 #define CAUSEWAY_HELD_MAX 2048           /* fragments that wait for the first of their packet */
 #define CAUSEWAY_HELD_OF_ONE_MAX 45      /* of one packet: 64 KiB in frames of 1500 */
@@ -313,9 +313,12 @@ struct flow {
 
 /* A flow to be looked at when its turn comes. Value of the queue `ageing_turns`. */
 struct ageing_turn {
-	struct flow_key key; /* as sent */
-	__u32 slot;          /* of the sandbox whose flow it is */
-	__u64 created;       /* of that flow: another one may have its key by then */
+	struct flow_key key;    /* as sent */
+	__u32 slot;             /* of the sandbox whose flow it is */
+	__u64 created;          /* of that flow: another one may have its keys by then */
+	struct address address; /* as sent: with the port, what is needed for the key as replied */
+	__be16 port;
+	__u8 reserved[6];
 };
 
 /* The one value of `ageing`. */
@@ -458,7 +461,7 @@ CAUSEWAY_SIZE(struct endpoint, 40);
 CAUSEWAY_SIZE(struct traffic, 40);
 CAUSEWAY_SIZE(struct flow_key, 44);
 CAUSEWAY_SIZE(struct flow, 88); /* 96 would take the kernel's next larger object */
-CAUSEWAY_SIZE(struct ageing_turn, 56);
+CAUSEWAY_SIZE(struct ageing_turn, 80);
 CAUSEWAY_SIZE(struct ageing, 48);
 CAUSEWAY_SIZE(struct attachment_key, 256);
 CAUSEWAY_SIZE(struct publication_key, 16);

@@ -290,6 +290,19 @@ TEST_P(Age, EndsTheOtherHalfWhenTheControlPlaneHasRemovedOne) {
     EXPECT_EQ(datapath_->ageing_turns(), 0U);
 }
 
+// As two CPUs may leave it: one ends the flow and begins another, the other takes half of that away.
+TEST_P(Age, EndsTheHalfThatIsLeftThoughAnotherFlowHasItsKey) {
+    const flow_key left = key_of(udp_protocol, ip_server, 53, ip_uplink, own_port, 0);
+    asks();
+    datapath_->remove_flow(key_of(udp_protocol, ip_a, own_port, ip_server, 53, host_a));
+    asks();  // and gets another port
+    EXPECT_EQ(datapath_->flows().size(), 3U);
+    std::this_thread::sleep_for(2 * milliseconds(CAUSEWAY_AGEING_TICK_MS) + slack);
+    EXPECT_FALSE(datapath_->flow_at(left));
+    EXPECT_EQ(datapath_->flows().size(), 2U);
+    EXPECT_EQ(datapath_->ageing_turns(), 1U);
+}
+
 TEST_P(Age, FreesThePortWhenItEndsAFlow) {
     configure([](network& network) {
         std::ranges::fill(network.timeout, 1U);

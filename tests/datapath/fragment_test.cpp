@@ -255,16 +255,38 @@ TEST_P(Fragments, AreHeldUpToAsManyAsOnePacketHas) {
     EXPECT_EQ(datapath_->trains(), 1U);
 }
 
-TEST_P(Fragments, AreHeldOfAsManyPacketsAsASandboxMayAndAnothersAreToo) {
+TEST_P(Fragments, AreKnownOfAsManyPacketsAsASandboxMayAndAnothersAreToo) {
+    const auto first = [this](std::uint16_t identification) {
+        return fragments_of(from_a / asked / UDP{inside, 53} / text, 32, identification)[0];
+    };
     for (std::uint16_t i = 0; i < CAUSEWAY_TRAINS_OF_ONE_MAX; ++i) {
-        expect_verdict(From::sandbox_a, later(i), VERDICT_FRAGMENT_HELD);
+        expect_verdict(From::sandbox_a, first(i), VERDICT_TO_WORLD);
     }
+    expect_verdict(From::sandbox_a, first(CAUSEWAY_TRAINS_OF_ONE_MAX), VERDICT_DROP_FRAGMENT);
     expect_verdict(From::sandbox_a, later(CAUSEWAY_TRAINS_OF_ONE_MAX), VERDICT_DROP_FRAGMENT);
-    expect_verdict(From::sandbox_a, fragments_of(from_a / asked / UDP{inside, 53} / text, 32)[0],
-                   VERDICT_DROP_FRAGMENT);  // a packet whose first comes first takes as much
     EXPECT_EQ(datapath_->usage_of(host_a).fragments, std::uint32_t{CAUSEWAY_TRAINS_OF_ONE_MAX});
     expect_verdict(From::sandbox_b, later(1, 1, from_b, ip_b), VERDICT_FRAGMENT_HELD);
     EXPECT_EQ(datapath_->usage_of(host_b).fragments, 1U);
+}
+
+TEST_P(Fragments, AreHeldOfOneMoreSandboxWhenADozenTakeAllTheyCan) {
+    std::uint16_t identification = 0;
+    for (int others = 0; others < 12; ++others) {
+        datapath_->set_usage(host_a, {});  // as another sandbox has the slot
+        for (int i = 0; i < CAUSEWAY_HELD_OF_SANDBOX_MAX; ++i) {
+            datapath_->run(Program::from_sandbox, bytes_of(later(++identification)), {.ifindex = host_a});
+        }
+    }
+    for (std::uint16_t i = 1; i <= 10; ++i) {
+        expect_verdict(From::sandbox_b, later(i, 1, from_b, ip_b), VERDICT_FRAGMENT_HELD);
+    }
+    datapath_->backdate_trains(CAUSEWAY_TRAIN_SECONDS);
+    wait_until([&] { return datapath_->trains() == 0; });
+    EXPECT_EQ(datapath_->held_fragments(), 0U);
+    datapath_->set_usage(host_a, {});
+    for (std::uint16_t i = 0; i < 100; ++i) {  // all that there was is free again
+        expect_verdict(From::sandbox_a, later(i), VERDICT_FRAGMENT_HELD);
+    }
 }
 
 // The room is for all: no sandbox may take what another, or the world's answers, would need.

@@ -249,6 +249,7 @@ void LoadedDatapath::clear() {
     zero(maps.publishing, 0, 1);
     zero(maps.departures, 0, 1);
     zero(maps.identifications, 0, 1);
+    zero(maps.fragments_of_sandboxes, 0, bpf_map__max_entries(maps.fragments_of_sandboxes));
     start_ageing();
 }
 
