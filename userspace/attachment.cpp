@@ -377,24 +377,9 @@ std::expected<void, Error> clear(const Datapath& datapath, Netlink& netlink, con
     return failures.result();
 }
 
-std::expected<void, Error> forget(const Datapath& datapath, Attachment attachment, const GiveBack& give_back) {
-    const auto given_back = give_back ? give_back(attachment) : std::expected<void, Error>{};
-    if (given_back) {
-        return datapath.attachments.erase(attachment.key, name_of(id_of(attachment.key)));
-    }
-    Failures failures;
-    failures.note(given_back);
-    attachment.record.state = ATTACHMENT_CLEARED;
-    attachment.record.ifindex = attachment.record.slot = attachment.record.block = 0;  // another's from now on
-    failures.note(save(datapath, attachment));
-    return failures.result();
-}
-
-}  // namespace
-
-std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments,
-                                const GiveBack& give_back) {
-    Failures failures;
+// Of which nothing but the record is left.
+std::vector<Attachment> clear_all(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments,
+                                  Failures& failures) {
     std::vector<Attachment> cleared;
     for (const auto& attachment : attachments) {
         const auto result = clear(datapath, netlink, attachment);
@@ -403,8 +388,53 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
             cleared.push_back(attachment);
         }
     }
+    return cleared;
+}
+
+std::expected<void, Error> note_cleared(const Datapath& datapath, Attachment attachment) {
+    attachment.record.state = ATTACHMENT_CLEARED;
+    attachment.record.ifindex = attachment.record.slot = attachment.record.block = 0;  // another's from now on
+    return save(datapath, attachment);
+}
+
+// Unless another call has taken it away, or connected anew under its key.
+std::expected<void, Error> forget_if_there(const Datapath& datapath, const Attachment& attachment) {
+    const auto present = TRY(datapath.attachments.look_up(attachment.key));
+    return present && present->claim == attachment.record.claim
+               ? datapath.attachments.erase(attachment.key, name_of(id_of(attachment.key)))
+               : std::expected<void, Error>{};
+}
+
+}  // namespace
+
+std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments) {
+    Failures failures;
+    for (const auto& attachment : clear_all(datapath, netlink, attachments, failures)) {
+        failures.note(datapath.attachments.erase(attachment.key, name_of(id_of(attachment.key))));
+    }
+    return failures.result();
+}
+
+std::expected<void, Error> undo(DatapathLock& lock, const Datapath& datapath, Netlink& netlink,
+                                std::span<const Attachment> attachments, const GiveBack& give_back) {
+    Failures failures;
+    auto cleared = clear_all(datapath, netlink, attachments, failures);
     for (const auto& attachment : cleared) {
-        failures.note(forget(datapath, attachment, give_back));
+        failures.note(note_cleared(datapath, attachment));
+    }
+    TRY(lock.change_to(DatapathLock::Mode::none));
+    std::erase_if(cleared, [&](const Attachment& attachment) {
+        const auto given_back = give_back(attachment);
+        failures.note(given_back);
+        return !given_back;
+    });
+    TRY(lock.change_to(DatapathLock::Mode::shared));
+    const auto now = Datapath::open();
+    if (!now && now.error().number != ENOENT) {
+        failures.note(std::unexpected(now.error()));
+    }
+    for (const auto& attachment : now ? cleared : std::vector<Attachment>{}) {
+        failures.note(forget_if_there(*now, attachment));
     }
     return failures.result();
 }

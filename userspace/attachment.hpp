@@ -69,15 +69,18 @@ bool is_host_end_name(const std::string& name);
 // that came by the index later: then it has the recorded name, or causeway's program and no other sandbox's identity.
 std::expected<bool, Error> is_host_end_of(const Datapath& datapath, const attachment& record, const Link& link);
 
+// Identities first: from then on nothing that the sandboxes send is taken. A record last, and only if all else of it
+// is gone; else a later undo tries that again. Goes on after a failure and reports all. Needs the lock.
+std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments);
+
 // Gives back what an attachment has of somebody else's: its addresses, where it is ATTACHMENT_LEASED. Nothing of the
-// attachment but its record is left then.
+// attachment but its record, as ATTACHMENT_CLEARED, is left then.
 using GiveBack = std::function<std::expected<void, Error>(const Attachment&)>;
 
-// Identities first: from then on nothing that the sandboxes send is taken. A record last, and only if all else of it
-// is gone and, where there is a give_back, given back; else a later undo tries that again. Goes on after a failure and
-// reports all. Needs the lock.
-std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments,
-                                const GiveBack& give_back = {});
+// The same; each record goes once that is given back. Another program may take its time, or hang: the lock is let go
+// meanwhile, and shared afterwards.
+std::expected<void, Error> undo(DatapathLock& lock, const Datapath& datapath, Netlink& netlink,
+                                std::span<const Attachment> attachments, const GiveBack& give_back);
 
 // After the last record networks and datapath go too: the host is then as before the first. After the last published
 // port the program on `lo` goes. Takes the lock exclusively.

@@ -84,7 +84,7 @@ std::expected<DatapathLock, Error> DatapathLock::take(Mode mode) {
 }
 
 std::expected<void, Error> DatapathLock::change_to(Mode mode) {
-    TRY(lock_file(fd_, mode == Mode::exclusive ? LOCK_EX : LOCK_SH));
+    TRY(lock_file(fd_, mode == Mode::exclusive ? LOCK_EX : mode == Mode::shared ? LOCK_SH : LOCK_UN));
     mode_ = mode;
     return {};
 }

@@ -442,6 +442,19 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
 
 namespace {
 
+// Whether nobody is left who needs the datapath, or the program on lo. Others may have unloaded it while the lock was let
+// go: then its maps are empty, and who unloads looks anew.
+std::expected<bool, Error> nobody_is_left(const Datapath& datapath, const std::vector<Attachment>& disconnected) {
+    if (TRY(datapath.attachments.empty())) {
+        return true;
+    }
+    // Where there was nothing to disconnect, a disconnect that was killed may have left its program on lo.
+    const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
+    const bool published =
+        disconnected.empty() ? verify_loopback(datapath).has_value() : std::ranges::any_of(disconnected, publishes);
+    return published ? nothing_is_published() : false;
+}
+
 // One or all: what to disconnect is chosen from the records, under the lock.
 std::expected<void, Error> disconnect_chosen(
     DatapathLock::Mode mode,
@@ -453,30 +466,17 @@ std::expected<void, Error> disconnect_chosen(
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }
-    // Another program may take its time: connects and disconnects of others go on meanwhile.
-    const auto give_back_beside_others = [&](const Attachment& attachment) -> std::expected<void, Error> {
-        if (lock.mode() != DatapathLock::Mode::shared) {
-            TRY(lock.change_to(DatapathLock::Mode::shared));
-        }
-        return give_back(attachment);
-    };
     Failures failures;
-    bool last = !datapath;
+    std::expected<bool, Error> last = true;
     if (datapath) {
         const auto chosen = TRY(choose(*datapath));
-        failures.note(undo(*datapath, netlink, chosen, give_back ? GiveBack(give_back_beside_others) : GiveBack{}));
-        // Where there was nothing to undo, a disconnect that was killed may have left its program on lo.
-        const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
-        const bool published =
-            chosen.empty() ? verify_loopback(*datapath).has_value() : std::ranges::any_of(chosen, publishes);
-        const auto lonely = datapath->attachments.empty();
-        const auto quiet = published ? nothing_is_published() : false;
-        for (const auto* answer : {&lonely, &quiet}) {
-            failures.note(answer->has_value() ? std::expected<void, Error>{} : std::unexpected(answer->error()));
-        }
-        last = lonely.value_or(false) || quiet.value_or(false);
+        failures.note(give_back && !chosen.empty() ? undo(lock, *datapath, netlink, chosen, give_back)
+                                                   : undo(*datapath, netlink, chosen));
+        last = nobody_is_left(*datapath, chosen);
     }
-    if (last) {
+    if (!last) {
+        failures.note(std::unexpected(last.error()));
+    } else if (*last) {
         failures.note(unload_if_unused(lock, netlink));
     }
     return failures.result();

@@ -91,10 +91,11 @@ class SlowHostLocal : public Host {
 protected:
     void SetUp() override {
         std::filesystem::create_directory("/run/cni");
-        std::ofstream("/run/cni/slow") << "#!/bin/sh\n[ \"$CNI_COMMAND\" = ADD ] && echo > /run/asked && cat /run/go\n"
+        std::ofstream("/run/cni/slow") << "#!/bin/sh\n[ \"$CNI_COMMAND\" = $(cat /run/slow) ] && echo > /run/asked && cat /run/go\n"
                                           "/usr/lib/cni/host-local\n";
         std::filesystem::permissions("/run/cni/slow", std::filesystem::perms::owner_all);
         ASSERT_EQ(mkfifo("/run/go", 0600), 0);
+        be_slow_at("ADD");
         conf_["ipam"]["type"] = "slow";
         netns_ = world_.add_namespace("blue");
         ip({"link", "set", "lo", "up"}, netns_);
@@ -104,11 +105,19 @@ protected:
         return {.command = command, .id = "blue", .netns = netns, .conf = conf_, .path = "/run/cni"};
     }
 
+    static void be_slow_at(const std::string& command) { std::ofstream("/run/slow") << command; }
+
+    // Until the script waits.
+    Child begin(const std::string& command) const {
+        std::filesystem::remove("/run/asked");
+        auto child = start({plugin()}, call(command, netns_).options());
+        EXPECT_TRUE(eventually([] { return std::filesystem::exists("/run/asked"); }));
+        return child;
+    }
+
     // A process of a killed ADD that has yet to take its lease.
     void leave_one_running() {
-        std::filesystem::remove("/run/asked");
-        auto adding = start({plugin()}, call("ADD", netns_).options());
-        ASSERT_TRUE(eventually([] { return std::filesystem::exists("/run/asked"); }));
+        auto adding = begin("ADD");
         ::kill(adding.pid(), SIGKILL);  // and not its children
         ASSERT_EQ(adding.wait(), 128 + SIGKILL);
     }
@@ -141,6 +150,38 @@ TEST_F(SlowHostLocal, LeftRunningForEverIsToldByDel) {
     let_it_go_on();
     EXPECT_TRUE(succeeded(answer_to(call("DEL", netns_))));
     EXPECT_EQ(leases(), std::vector<std::string>{});
+}
+
+// It waits without the lock, and takes nothing of what others have made when it goes on.
+TEST_F(SlowHostLocal, HangingAtDelKeepsNobodyElseWaiting) {
+    const std::string other = world_.add_namespace("red");
+    ip({"link", "set", "lo", "up"}, other);
+    const auto before = Snapshot::take({netns_, other});
+    be_slow_at("DEL");
+    ASSERT_TRUE(succeeded(answer_to(call("ADD", netns_))));
+    auto deleting = begin("DEL");
+    const auto collected = ctl({"gc"});
+    EXPECT_TRUE(collected.ok()) << collected.err;
+    EXPECT_TRUE(succeeded(add("red", other, second_configuration())));  // the first of a network, and loads the datapath
+    EXPECT_TRUE(deleting.running());
+    let_it_go_on();
+    EXPECT_EQ(deleting.wait(), 0) << deleting.out();
+    EXPECT_EQ(leases(), std::vector<std::string>{});
+    EXPECT_TRUE(ping(other, "10.0.1.1"));
+    EXPECT_TRUE(succeeded(del("red", other, second_configuration())));
+    EXPECT_TRUE(before.comes_back());
+}
+
+TEST_F(SlowHostLocal, EndsItsDelWellThoughGcHasUnloadedTheDatapath) {
+    const auto before = Snapshot::take({netns_});
+    conf_["runtimeConfig"]["portMappings"] = {{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}}};
+    be_slow_at("DEL");
+    ASSERT_TRUE(succeeded(answer_to(call("ADD", netns_))));
+    auto deleting = begin("DEL");
+    EXPECT_TRUE(ctl({"gc"}).ok());
+    let_it_go_on();
+    EXPECT_EQ(deleting.wait(), 0) << deleting.out();
+    EXPECT_TRUE(before.comes_back());
 }
 
 // Two DELs of others, and one of what is connected, do not look at it.
