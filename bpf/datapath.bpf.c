@@ -56,7 +56,7 @@ static __always_inline enum verdict translate_to_world(struct packet *packet, co
 		return verdict;
 	if (is_icmp_error(packet))
 		return translate_error(packet->skb, link->ifindex, packet->train ? packet->train->identification : 0,
-				       error_sums_hold(packet));
+				       !packet->fragment_offset && error_sums_hold(packet)); /* else it has no header */
 	verdict = translate_source(packet, sandbox, route);
 	leave_train(packet, link->ifindex);
 	return verdict;
@@ -77,7 +77,10 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 		verdict = rewrite_ttl(packet->skb);
 	if (verdict)
 		return verdict;
-	return hairpin ? turn_in(packet) : deliver_to_world(packet->skb, route);
+	if (!hairpin)
+		return deliver_to_world(packet->skb, route);
+	verdict = turn_in(packet);
+	return verdict == VERDICT_DROP_NO_FLOW ? turn_back(packet, sandbox) : verdict;
 }
 
 /* No router forwards it, so it is the gateway's or nobody's. */
@@ -95,10 +98,8 @@ static __always_inline enum verdict to_link_local(const struct packet *packet, c
  */
 static __always_inline enum verdict find_hairpin(struct packet *packet, const struct sandbox *sandbox, bool *hairpin)
 {
-	enum verdict verdict = VERDICT_CONTINUE;
+	enum verdict verdict = follow_train(packet, sandbox->link.ifindex, sandbox->link.slot);
 
-	if (anything_published())
-		verdict = follow_train(packet, sandbox->link.ifindex, sandbox->link.slot);
 	*hairpin = !verdict && is_hairpin(packet, sandbox->link.ifindex);
 	if (!verdict && !*hairpin)
 		leave_train(packet, sandbox->link.ifindex);
@@ -126,7 +127,8 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 		recall_ports(packet, sandbox->link.ifindex);
 	if (!endpoint)
 		verdict = find_route(packet, sandbox, route);
-	if (verdict == VERDICT_TO_HOST && !parsed)
+	if (verdict == VERDICT_TO_HOST && !parsed &&
+	    may_be_reached(packet->skb, &packet->destination, sandbox->gateway_ifindex))
 		waits = find_hairpin(packet, sandbox, &hairpin);
 	if (waits)
 		return waits;

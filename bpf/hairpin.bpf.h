@@ -11,12 +11,23 @@
 #include "deliver.bpf.h"
 #include "translate_error.bpf.h"
 
+/*
+ * Whether a port of that address, to which the host forwards nothing, may be a sandbox's. A function of its own to the
+ * verifier.
+ */
+__noinline int may_be_reached(struct __sk_buff *skb, const struct address *address, __u32 gateway_ifindex)
+{
+	if (!address || !anything_published())
+		return 0;
+	return endpoint_at(address) || is_amid_routes(skb, address, gateway_ifindex);
+}
+
 /* Ports are known: of a fragment, once it has joined its train. */
 static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
 {
 	struct flow_work *work = room_for_flow();
 
-	if (!anything_published() || !work)
+	if (!work)
 		return false;
 	if (is_icmp_error(packet)) /* about a packet that was turned: an error about any other is about no flow */
 		return error_is_about_flow(packet->skb, scope);
@@ -61,6 +72,38 @@ static __noinline enum verdict turn_in(struct packet *packet)
 		return verdict;
 	return packet->at_egress ? deliver_through_link(packet->skb, &flow->link)
 				 : deliver_to_peer(packet->skb, &flow->link);
+}
+
+/*
+ * There is no sandbox that takes what turn_in has refused, so it is the host's, as it was sent; its stack tells the
+ * sender.
+ */
+static __noinline enum verdict turn_back(struct packet *packet, const struct sandbox *sandbox)
+{
+	struct flow_work *work = room_for_flow();
+	const struct flow *replied;
+	enum verdict verdict;
+
+	if (!work)
+		return VERDICT_DROP_NO_FLOW;
+	__builtin_memset(&work->reply, 0, sizeof(work->reply));
+	work->reply.source = packet->destination;
+	work->reply.destination = packet->source;
+	work->reply.source_port = packet->ports.destination;
+	work->reply.destination_port = packet->ports.source;
+	work->reply.protocol = packet->protocol;
+	replied = bpf_map_lookup_elem(&flows, &work->reply);
+	if (!replied)
+		return VERDICT_DROP_NO_FLOW;
+	work->sent = work->reply;
+	work->sent.source = replied->address;
+	work->sent.source_port = replied->port;
+	work->sent.destination = packet->destination;
+	work->sent.destination_port = packet->ports.destination;
+	work->sent.scope = sandbox->link.ifindex;
+	verdict = rewrite_end(packet, true, &replied->address, replied->port);
+	end_pair(replied, &work->sent, &work->reply);
+	return verdict ? verdict : deliver_to_host(sandbox->gateway_ifindex);
 }
 
 /* An error likewise: its quoted packet is as the other sandbox's flow knows it by now. */

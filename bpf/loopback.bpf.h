@@ -92,6 +92,8 @@ static __always_inline struct flow *loopback_flow_of(const struct packet *packet
 	*verdict = VERDICT_PASS_STACK;
 	set_key_as_sent(&work->sent, packet, SCOPE_LOOPBACK);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
+	if (flow && is_departed(flow->link.slot, flow->created))
+		return NULL;
 	if (flow && packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);
 	if (flow ||

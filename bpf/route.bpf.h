@@ -200,6 +200,25 @@ __noinline int is_hosts(struct __sk_buff *skb, const struct address *address, __
 	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
 }
 
+/*
+ * Whether an address that nothing is forwarded to is one of the host's. The kernel answers the same where there is no
+ * route: then the addresses next to that one have none either. A function of its own to the verifier.
+ */
+__noinline int is_amid_routes(struct __sk_buff *skb, const struct address *address, __u32 gateway_ifindex)
+{
+	struct address next;
+
+	if (!address)
+		return 0;
+	for (__u32 i = 1; i <= 3; i++) { /* some may be the host's too, or of broadcast */
+		next = *address;
+		next.word[3] ^= bpf_htonl(i);
+		if (!is_hosts(skb, &next, gateway_ifindex))
+			return 1;
+	}
+	return 0;
+}
+
 /* A flow of that way needs no look-up while the generation lasts. */
 static __always_inline void keep_route(struct flow *flow, const struct route *route)
 {
@@ -243,9 +262,17 @@ static __noinline enum verdict find_route(const struct packet *packet, const str
 
 	route->mtu = fib.mtu_result;
 	route->refusal = refusal_of_fib(answer);
-	if (verdict)
+	if (verdict == VERDICT_DROP_TOO_BIG) { /* of which device the kernel has not said */
+		ask_fib(&fib, packet, sandbox->gateway_ifindex);
+		fib.tot_len = 1;
+		if (verdict_of_fib(bpf_fib_lookup(packet->skb, &fib, sizeof(fib), 0)))
+			return verdict;
+	} else if (verdict) {
 		return verdict;
+	}
 	uplink = bpf_map_lookup_elem(&uplinks, &fib.ifindex);
+	if (uplink && verdict)
+		return verdict;
 	if (!uplink)
 		return fib.ifindex == sandbox->gateway_ifindex ? VERDICT_DROP_NO_ENDPOINT : VERDICT_DROP_NO_UPLINK;
 	route->ifindex = fib.ifindex;

@@ -104,11 +104,13 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	if (has_ports(work->sent.protocol) && !work->sent.destination_port) /* as the entries without a peer have */
 		return VERDICT_DROP_BAD_HEADER;
-	range.masquerade = masquerades(network, &work->sent.destination);
+	/* A hairpin takes the address that it is sent to: from its own, the answer would go straight back. */
+	range.masquerade =
+		same_address(source, &work->sent.destination) || masquerades(network, &work->sent.destination);
 	prepare_pair(work, &sandbox->link, sandbox->network);
 	if (!range.masquerade)
 		work->reply.destination = work->sent.source;
-	else if (!is_unspecified(source) && source->word[3])
+	else if (!is_none(source))
 		work->reply.destination = *source;
 	else
 		return VERDICT_DROP_NO_SOURCE;
@@ -144,15 +146,15 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 /*
  * The host has another address on that way now: nothing that is sent as before would be answered. With IPv6, it no
  * longer has the one it had: of several the kernel may name another from one day to the next, and does so for none of
- * its own connections.
+ * its own connections. So too where the world has chosen the address.
  */
 static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet,
 				     const struct sandbox *sandbox, const struct address *source)
 {
-	if (flow->flags & FLOW_FROM_WORLD || same_address(&flow->address, source) ||
-	    same_address(&flow->address, &packet->source))
+	if (same_address(&flow->address, source) || same_address(&flow->address, &packet->source))
 		return false;
-	return packet->family == FAMILY_IPV4 || !is_hosts(packet->skb, &flow->address, sandbox->gateway_ifindex);
+	return (packet->family == FAMILY_IPV4 && !(flow->flags & FLOW_FROM_WORLD)) ||
+	       !is_hosts(packet->skb, &flow->address, sandbox->gateway_ifindex);
 }
 
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)

@@ -69,7 +69,7 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 scope, __be32 identi
 		return VERDICT_DROP_NO_FLOW;
 	if (!sums_hold)
 		return VERDICT_DROP_BAD_CHECKSUM;
-	if (!scope && packet.ttl <= 1)
+	if (!scope && packet.ttl <= 1 && flow->link.ifindex) /* the host's own ends here */
 		return VERDICT_DROP_TTL_EXPIRED;
 	work->entry.link = flow->link;
 	verdict = rewrite_quote(&packet, quote, !scope, flow);

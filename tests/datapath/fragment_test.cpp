@@ -196,6 +196,25 @@ TEST_P(FragmentsOfIPv4, OfAnErrorAreNoErrorThemselvesBehindTheFirst) {
     expect_packet(From::uplink, behind, VERDICT_PASS_STACK, behind);
 }
 
+TEST_P(FragmentsOfIPv4, OfASandboxsErrorAreNoErrorThemselvesBehindTheFirst) {
+    publish(udp_protocol, ip_uplink, 8080);
+    expect_verdict(From::uplink, from_world / answered / UDP{5000, 8080}, VERDICT_TO_SANDBOX);
+    const IPv4 about{.source = ip_server, .destination = ip_a, .ttl = 49};
+    const Bytes error = bytes_of(from_a / asked / IcmpError{.code = 3} / about / UDP{5000, service} / text);
+    const std::string message(error.begin() + 34, error.end());  // behind the Ethernet and IP headers
+    const Frame whole =
+        from_a / asked / IcmpError{.code = 3} / IPv4{.source = ip_server_2, .destination = ip_a} / UDP{};
+    const Bytes first = fragments_of(whole, 32)[0].bytes();
+    IPv4 later = asked;
+    later.protocol = icmp_protocol;
+    later.identification = static_cast<std::uint16_t>(first[18] << 8 | first[19]);
+    later.dont_fragment = false;
+    later.fragment_offset = 4;
+    const Frame behind = from_a / later / Payload{message};
+    datapath_->run(Program::from_sandbox, bytes_of(fragments_of(whole, 32)[0]), {.ifindex = host_a});
+    expect_packet(From::sandbox_a, behind, VERDICT_DROP_BAD_CHECKSUM, behind);
+}
+
 // RFC 768: it need not have a port to be answered at.
 TEST_P(Fragments, AreTheHostsWhenTheirSourcePortIsZero) {
     for (const Frame& frame : fragments_of(from_world / answered / UDP{0, 55555} / text, 32)) {

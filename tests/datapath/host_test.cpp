@@ -98,6 +98,9 @@ TEST_P(HostsOwn, IsQuotedInErrorsAsTheHostHasSentIt) {
     const IPv4 from_router{.source = ip_router, .destination = ip_uplink};
     expect_packet(From::uplink, ask(from_world / from_router / IcmpError{} / asks, outside), VERDICT_PASS_TRANSLATED,
                   ask(from_world / from_router / IcmpError{} / asks, own));
+    const IPv4 from_neighbour{.source = ip_router, .destination = ip_uplink, .ttl = 1};  // and no hop further
+    expect_packet(From::uplink, ask(from_world / from_neighbour / IcmpError{} / asks, outside), VERDICT_PASS_TRANSLATED,
+                  ask(from_world / from_neighbour / IcmpError{} / asks, own));
 }
 
 // Of a protocol without ports there is but one flow with each peer.

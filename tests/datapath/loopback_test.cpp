@@ -93,6 +93,13 @@ TEST_P(LoopbackPacket, IsDroppedWhenTheSandboxCouldNotTakeIt) {
                    VERDICT_DROP_TOO_BIG);
 }
 
+TEST_P(LoopbackPacket, IsTheHostsOwnWhenTheSandboxIsGone) {
+    expect_verdict(From::itself, asked(TCP{own_port, host_port}), VERDICT_TO_SANDBOX);
+    datapath_->remove_sandbox(host_a);
+    datapath_->set_usage(host_a, {.since = CAUSEWAY_NOBODY_SINCE});
+    expect_verdict(From::itself, asked(TCP{own_port, host_port, ack}), VERDICT_CONTINUE);
+}
+
 TEST_P(LoopbackPacket, IsDroppedWhenNoPortIsLeft) {
     expect_verdict(From::itself, asked(TCP{own_port, host_port}), VERDICT_TO_SANDBOX);
     expect_verdict(From::itself, asked(TCP{own_port + 1, host_port}), VERDICT_DROP_NO_PORT);

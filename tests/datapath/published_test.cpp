@@ -371,6 +371,52 @@ TEST_P(Hairpin, GivesTheClientAPortOfTheRangeWhenItsOwnIsNot) {
                   at_b / IPv4{.source = ip_uplink, .destination = ip_b, .ttl = 63} / TCP{host_port, 1000, syn | ack});
 }
 
+TEST_P(Hairpin, WorksWhereNothingElseIsMasqueraded) {
+    configure([](network& network) { network.flags = 0; });
+    expect_tcp(b, ip_uplink);
+    datapath_->clear_flows();
+    publish(tcp_protocol, ip_uplink);
+    expect_tcp(a, ip_uplink);
+}
+
+TEST_P(Hairpin, WorksWhereTheHostsAddressIsNotMasqueraded) {
+    configure([&](network& network) {
+        network.unmasqueraded[0] = {address_of(ip_uplink), {{~0U, ~0U, ~0U, ~0U}}};
+        network.unmasqueraded_count = 1;
+    });
+    expect_tcp(b, ip_uplink);
+}
+
+// Its stack says so at once.
+TEST_P(Hairpin, LeadsToTheHostWhenTheServerMayHaveNoMoreFlows) {
+    sandbox server = sandbox_at(ip_a, host_a, mac_a);
+    server.flows_max = 1;
+    datapath_->set_sandbox(host_a, server);
+    expect_verdict(From::uplink, syn_from(5000), VERDICT_TO_SANDBOX);
+    for (int again = 0; again < 2; ++again) {
+        const IPv4 sent{.source = ip_b, .destination = ip_uplink},
+            handed{.source = ip_b, .destination = ip_uplink, .ttl = 63};
+        for (const std::uint16_t port : {own_port, std::uint16_t{1000}}) {
+            expect_packet(From::sandbox_b, from_b / sent / TCP{port, host_port}, VERDICT_TO_HOST,
+                          from_b / handed / TCP{port, host_port});
+        }
+    }
+    EXPECT_EQ(opened_entries(), 2U) << "the world's, and no half of the hairpin's";
+}
+
+TEST_P(Hairpin, LeadsToTheHostWhenTheServerIsGone) {
+    expect_tcp(b, ip_uplink);
+    datapath_->remove_sandbox(host_a);
+    datapath_->set_usage(host_a, {.since = CAUSEWAY_NOBODY_SINCE});
+    datapath_->remove_flow(published_key(tcp_protocol, ip_uplink, host_port));
+    const IPv4 sent{.source = ip_b, .destination = ip_uplink},
+        handed{.source = ip_b, .destination = ip_uplink, .ttl = 63};
+    expect_packet(From::sandbox_b, from_b / sent / TCP{own_port, host_port, ack}, VERDICT_TO_HOST,
+                  from_b / handed / TCP{own_port, host_port, ack});
+    expect_packet(From::sandbox_b, from_b / sent / TCP{own_port, host_port, ack}, VERDICT_TO_HOST,
+                  from_b / sent / TCP{own_port, host_port, ack});
+}
+
 TEST_P(Hairpin, IsDroppedAndAnsweredWhenTheTtlIsUsedUp) {
     expect_verdict(From::sandbox_b,
                    from_b / IPv4{.source = ip_b, .destination = ip_uplink, .ttl = 1} / TCP{own_port, host_port},

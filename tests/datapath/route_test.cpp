@@ -142,6 +142,19 @@ TEST_P(Route, LeadsToTheHostWhenThereIsNone) {
     expect_packet(From::sandbox_a, syn_to(ip_server), VERDICT_TO_HOST, syn_to(ip_server));
 }
 
+// Nobody's published port is reached under the world's addresses, though the kernel tells neither from the host's own.
+TEST_P(Route, LeadsToTheHostWhenThereIsNoneThoughThePortIsPublishedOnAllAddresses) {
+    const Frame established = from_a / a_to(ip_server) / TCP{.flags = ack};
+    expect_verdict(From::sandbox_a, syn_to(ip_server), VERDICT_TO_WORLD);
+    publish(tcp_protocol, Ip{}, TCP{}.destination_port);
+    run_ip("route del default\n");
+    expect_packet(From::sandbox_a, established, VERDICT_TO_HOST, established);
+    const Frame of_b = from_b / IPv4{.source = ip_b, .destination = ip_server} / TCP{};
+    expect_packet(From::sandbox_b, of_b, VERDICT_TO_HOST, of_b);
+    run_ip("route add default via 203.0.113.254\n");
+    expect_verdict(From::sandbox_a, established, VERDICT_TO_WORLD);
+}
+
 TEST_P(Route, DropsWhenItLeavesByADeviceThatIsNoUplink) {
     expect_verdict(From::sandbox_a, syn_to("10.9.0.5"_ip), VERDICT_DROP_NO_UPLINK);
 }
@@ -321,6 +334,22 @@ TEST_P(MtuOfIPv4, IsToldToNobodyWhenTheIpChecksumIsWrong) {
           std::pair(ip_unused, VERDICT_DROP_NO_ENDPOINT)}) {
         expect_packet(From::sandbox_a, wrong(destination), verdict, wrong(destination));
     }
+}
+
+// The host's stack would cut it up, and send it on from the sandbox's own address.
+TEST_P(Mtu, IsNotWhatCountsWhenTheDeviceIsNoUplink) {
+    run_ip("link set lan0 mtu 1400\n");
+    const auto to_lan = [](const IPv4& like, std::size_t size) {
+        IPv4 ip = like;
+        ip.destination = "10.9.0.5"_ip;
+        return from_a / ip / UDP{} / Payload{std::string(size, 'x')};
+    };
+    const IPv4 whole{.source = ip_a, .dont_fragment = false};
+    expect_verdict(From::sandbox_a, to_lan(whole, 1420), VERDICT_DROP_NO_UPLINK);
+    expect_verdict(From::sandbox_a, to_lan(IPv4{.source = ip_a}, 1420), VERDICT_DROP_NO_UPLINK);
+    IPv4 first = whole;
+    first.more_fragments = true;
+    expect_verdict(From::sandbox_a, to_lan(first, 64), VERDICT_DROP_NO_UPLINK);
 }
 
 TEST_P(Mtu, DropsWhenThePacketIsLargerThanTheUplink) {

@@ -172,9 +172,23 @@ TEST_P(StaleSource, IsNoneOfAFlowThatTheWorldHasOpened) {
     publish(tcp_protocol, ip_uplink, 8080);
     expect_verdict(From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_uplink} / TCP{5000, 8080},
                    VERDICT_TO_SANDBOX);
-    renumber();
+    use_another();
     expect_packet(From::sandbox_a, from_a / a_to(ip_server) / TCP{80, 5000, syn | ack}, VERDICT_TO_WORLD,
                   from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / TCP{8080, 5000, syn | ack});
+}
+
+TEST_P(StaleSource, IsOneThatTheWorldHasAskedAndTheHostNoLongerHas) {
+    publish(tcp_protocol, ip_uplink, 8080);
+    expect_verdict(From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_uplink} / TCP{5000, 8080},
+                   VERDICT_TO_SANDBOX);
+    run_ip(
+        "address del 203.0.113.1/24 dev up0\n"
+        "address add 203.0.113.7/24 dev up0\n"
+        "route replace default via 203.0.113.254\n");
+    expect_verdict(From::sandbox_a,
+                   from_a / a_to(ip_server) / TCP{.source_port = 80, .destination_port = 5000, .flags = psh | ack} /
+                       Payload{"hello"},
+                   VERDICT_DROP_STALE_SOURCE);
 }
 
 // Prefixes that are reached under the sandbox's own address.
