@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "bench/said.hpp"
 #include "bench/socket.hpp"
 #include "tests/support/world.hpp"
 
@@ -43,15 +44,6 @@ test::Child serve(const Path& path, Cpus cpus, const Command& command, bool tcp,
 
 std::string ask(const Path& path, Cpus cpus, Duration time, const Command& command) {
     return test::must_run(pinned(cpus.client, command), {.netns = path.client, .timeout = time + 20 * patience});
-}
-
-// The number that follows `before` in `text`.
-double number_after(const std::string& text, const std::string& before) {
-    const std::size_t at = text.find(before);
-    if (at == std::string::npos) {
-        throw std::runtime_error("no \"" + before + "\" in: " + text);
-    }
-    return std::stod(text.substr(at + before.size()));
 }
 
 template <int Count>
@@ -99,12 +91,7 @@ Sample wrk(const Path& path, Cpus cpus, Duration time) {
     const bool ipv6 = path.address.contains(':');
     command.push_back("http://" + (ipv6 ? "[" + path.address + "]" : path.address) + ":7300/");
     const std::string said = ask(path, cpus, time, command);
-    Sample sample = {.values = {number_after(said, "Requests/sec:")}};
-    if (said.contains("Socket errors:")) {
-        sample.failed = static_cast<long>(number_after(said, "connect ") + number_after(said, "read ") +
-                                          number_after(said, "write ") + number_after(said, "timeout "));
-    }
-    return sample;
+    return {.values = {number_after(said, "Requests/sec:")}, .failed = failed_requests(said)};
 }
 
 }  // namespace

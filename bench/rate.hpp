@@ -37,7 +37,8 @@ struct Rate {
     double per_second() const { return count / seconds; }
 };
 
-// Calls `step` until the time is up and adds what it returns; the first tenth of the time counts for nothing.
+// Calls `step` until the time is up and adds what it returns; the first tenth of the time counts for nothing. At least
+// one call counts, even where one before it took all of the time.
 template <typename Step>
 Rate rate(Cpus cpus, Duration time, Step step) {
     const auto idle = [&] { return idle_seconds(cpus.client) + idle_seconds(cpus.server); };
@@ -49,10 +50,10 @@ Rate rate(Cpus cpus, Duration time, Step step) {
     const auto first = Clock::now();
     Rate result;
     auto last = first;
-    while (last < deadline) {
+    do {
         result.count += step();
         last = Clock::now();
-    }
+    } while (last < deadline);
     result.seconds = std::chrono::duration<double>(last - first).count();
     result.busy_seconds = 2 * result.seconds - (idle() - idle_before);
     return result;

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the benchmark counts while it makes load, on nothing but this process.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "bench/rate.hpp"
+#include "bench/said.hpp"
+
+namespace causeway::bench::bench_load_test {
+namespace {
+
+// A connect that nobody answers takes a second, and a whole round may be shorter.
+TEST(Rate, IsANumberWhereOneStepTakesLongerThanAllOfTheTime) {
+    int steps = 0;
+    const Rate found = rate({.client = 0, .server = 0}, Duration(10), [&] {
+        ++steps;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        return false;
+    });
+    EXPECT_EQ(steps, 2) << "one to get going and one that counts";
+    EXPECT_EQ(found.per_second(), 0);
+}
+
+TEST(Rate, IsOfWhatCameAfterTheFirstTenth) {
+    const Rate found = rate({.client = 0, .server = 0}, Duration(100), [] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        return 1;
+    });
+    EXPECT_GT(found.count, 0);
+    EXPECT_GE(found.seconds, 0.08);
+    EXPECT_LE(found.per_second(), 500);
+}
+
+const std::string wrk_said = R"(Running 1s test @ http://198.51.100.1:7300/
+  1 threads and 16 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   311.05us  102.83us   3.20ms   91.33%
+    Req/Sec    49.61k     3.01k   54.13k    70.00%
+  49354 requests in 1.00s, 7.48MB read
+)";
+
+TEST(Wrk, HasFailedNothingWhereItSaysNothingOfErrors) {
+    EXPECT_EQ(failed_requests(wrk_said + "Requests/sec:  49305.21\n"), 0);
+}
+
+TEST(Wrk, HasFailedWhatItCallsSocketErrorsAndOtherResponses) {
+    EXPECT_EQ(failed_requests(wrk_said + "  Socket errors: connect 1, read 20, write 300, timeout 4000\n"), 4321);
+    EXPECT_EQ(failed_requests(wrk_said + "  Non-2xx or 3xx responses: 7\n"), 7);
+}
+
+TEST(Number, IsRefusedWhereThereIsNone) {
+    EXPECT_EQ(number_after("Requests/sec:  49305.21", "Requests/sec:"), 49305.21);
+    EXPECT_THROW(number_after("Thread Stats", "read "), std::runtime_error);
+    EXPECT_THROW(number_after("49354 requests", "Requests/sec:"), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace causeway::bench::bench_load_test
