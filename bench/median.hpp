@@ -18,10 +18,15 @@ T quantile(std::vector<T> values, double share) {
     return *wanted;
 }
 
-// `values` is not empty; of an even number it is the upper of the two in the middle.
+// `values` is not empty; of an even number it is the mean of the two in the middle.
 template <typename T>
-T median(std::vector<T> values) {
-    return quantile(std::move(values), 0.5);
+double median(std::vector<T> values) {
+    const auto upper = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), upper, values.end());
+    if (values.size() % 2 == 1) {
+        return static_cast<double>(*upper);
+    }
+    return (static_cast<double>(*upper) + static_cast<double>(*std::max_element(values.begin(), upper))) / 2;
 }
 
 // Half the distance between the smallest and the largest, as a share of the median.

@@ -13,9 +13,10 @@ using testing::DoubleEq;
 using testing::DoubleNear;
 using testing::Optional;
 
-TEST(Median, IsTheMiddleOfAnOddNumberAndTheUpperMiddleOfAnEven) {
+TEST(Median, IsTheMiddleOfAnOddNumberAndBetweenTheTwoInTheMiddleOfAnEven) {
     EXPECT_EQ(median(std::vector<int>{9, 1, 5}), 5);
-    EXPECT_EQ(median(std::vector<int>{9, 1, 5, 7}), 7);
+    EXPECT_EQ(median(std::vector<int>{9, 1, 6, 7}), 6.5);
+    EXPECT_EQ(median(std::vector<double>{1, 4}), 2.5);
     EXPECT_EQ(median(std::vector<int>{4}), 4);
 }
 
