@@ -82,15 +82,21 @@ Judgement judge(const Bar& bar, const Results& results) {
     if (!found) {
         return {Judgement::not_measured};
     }
-    const double beyond = bar.sense == Bar::at_most ? *found / bar.limit - 1 : 1 - *found / bar.limit;
-    return {beyond <= 0 ? Judgement::meets : Judgement::misses, found, std::max(beyond, 0.0)};
+    const double beyond = bar.sense == Bar::at_most ? found->median / bar.limit - 1 : 1 - found->median / bar.limit;
+    return {.outcome = beyond <= 0 ? Judgement::meets : Judgement::misses,
+            .found = found->median,
+            .by = std::max(beyond, 0.0),
+            .spread = found->spread,
+            .rounds = found->rounds,
+            .within_spread = found->smallest < bar.limit && bar.limit < found->largest,
+            .failed = results.failed(bar.of.figure, bar.of.column) + results.failed(bar.to.figure, bar.to.column)};
 }
 
 std::string text_of(const Bar& bar) {
     if (bar.sense == Bar::none_failed) {
         return "none failed";
     }
-    return (bar.sense == Bar::at_most ? "≤ " : "≥ ") + number(bar.limit, bar.limit < 0.1 ? 3 : 2) + " × " +
+    return (bar.sense == Bar::at_most ? "≤ " : "≥ ") + ratio_number(bar.limit) + " × " +
            text_of_one(bar);
 }
 
@@ -106,16 +112,22 @@ std::string text_of(const Bar& bar, const Judgement& judgement) {
     if (bar.sense == Bar::none_failed) {
         return number(*judgement.found, 0) + " failed";
     }
-    std::string text = number(*judgement.found, *judgement.found < 0.1 ? 3 : 2) + " ×";
+    std::string text = ratio_number(*judgement.found) + " ×" + spread_text(judgement.spread, judgement.rounds);
     if (judgement.outcome == Judgement::misses) {
         text += ", " + number(100 * judgement.by, judgement.by < 0.1 ? 1 : 0) + " % " +
                 (bar.sense == Bar::at_most ? "above the bar" : "below the bar");
     }
-    return text;
+    return text + (judgement.within_spread ? ", within the spread" : "") +
+           (judgement.failed > 0 ? ", attempts failed" : "");
 }
 
 bool all_met(const std::vector<Bar>& bars, const Results& results) {
     return std::ranges::none_of(bars, [&](const Bar& bar) { return judge(bar, results).outcome == Judgement::misses; });
+}
+
+bool none_measured(const std::vector<Bar>& bars, const Results& results) {
+    return std::ranges::all_of(
+        bars, [&](const Bar& bar) { return judge(bar, results).outcome == Judgement::not_measured; });
 }
 
 }  // namespace causeway::bench

@@ -28,6 +28,10 @@ struct Judgement {
     enum Outcome : std::uint8_t { meets, misses, not_measured } outcome;
     std::optional<double> found{};  // the ratio, or how many failed
     double by = 0;                  // of what misses: how far beyond the limit, as a share of it; 0 for none_failed
+    double spread = 0;              // of the ratio, over so many rounds
+    int rounds = 1;
+    bool within_spread = false;     // some rounds meet the bar and some miss it
+    long failed = 0;                // attempts, on either side of the ratio
 };
 Judgement judge(const Bar& bar, const Results& results);
 
@@ -35,9 +39,11 @@ Judgement judge(const Bar& bar, const Results& results);
 std::string text_of(const Bar& bar);
 std::string subject_of(const Bar& bar);
 
-// "0.93 × bridge: 19 % too much", "12 failed", "not measured".
+// "0.93 × ±2%, 19 % above the bar", "12 failed", "not measured".
 std::string text_of(const Bar& bar, const Judgement& judgement);
 
-bool all_met(const std::vector<Bar>& bars, const Results& results);  // what was not measured misses nothing
+// What was not measured misses nothing.
+bool all_met(const std::vector<Bar>& bars, const Results& results);
+bool none_measured(const std::vector<Bar>& bars, const Results& results);
 
 }  // namespace causeway::bench

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <ctime>
@@ -11,11 +12,14 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "bench/against.hpp"
 #include "bench/bars.hpp"
 #include "bench/markdown.hpp"
 #include "bench/others.hpp"
@@ -27,7 +31,7 @@
 namespace causeway::bench {
 namespace {
 
-enum ExitStatus { done = 0, failed = 1, bar_missed = 3 };
+enum ExitStatus { done = 0, failed = 1, bar_missed = 3, ratio_fell = 4 };
 
 std::string default_plugin() {
     const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
@@ -65,7 +69,7 @@ struct Options {
     bool quick = false, full = false, check = false;
     int rounds = 0;
     std::vector<std::string> only, modes;
-    std::string json, html, markdown, from, bars = CAUSEWAY_BARS, plugin = default_plugin();
+    std::string json, html, markdown, from, against, bars = CAUSEWAY_BARS, plugin = default_plugin();
 };
 
 Record measured(const Options& options) {
@@ -102,8 +106,41 @@ void write(const std::string& path, const std::string& text) {
     }
 }
 
+// What --check complains about; empty: nothing.
+std::string complaints(const Record& record, const std::vector<Bar>& bars) {
+    std::string lines;
+    if (none_measured(bars, record.results)) {
+        lines += "no bar could be judged: this run measured none of their figures\n";
+    }
+    if (!all_met(bars, record.results)) {
+        lines += "a bar is missed\n";
+    }
+    for (const Failure& failure : failures_of(record)) {
+        if (failure.column.ours) {
+            lines += failure.column.key + ", " + failure.figure + ": " + std::to_string(failure.count) + " failed\n";
+        }
+    }
+    return lines;
+}
+
+// Says what fell since the earlier run; returns whether anything did, or nothing could be compared.
+bool has_fallen(const Record& earlier, const Record& record, const std::vector<Bar>& bars) {
+    const std::vector<Change> changes = changes_since(earlier, record, bars);
+    std::cout << "\nAgainst the run of " << earlier.conditions.date << ", " << earlier.conditions.machine << ", "
+              << earlier.conditions.kernel << ":\n"
+              << text_of(changes) << std::flush;
+    if (changes.empty()) {
+        std::cerr << "causeway-bench: --against: the earlier run has no ratio that this one has\n";
+    }
+    return changes.empty() || std::ranges::any_of(changes, &Change::fell);
+}
+
 int report(const Options& options) {
     const std::vector<Bar> bars = bars_from(read_json(options.bars));  // before the long wait, if it is wrong
+    std::optional<Record> earlier;
+    if (!options.against.empty()) {
+        earlier = Record::from_json(read_json(options.against));
+    }
     const Record record = options.from.empty() ? measured(options) : Record::from_json(read_json(options.from));
     std::cout << table(record) << "\nWhat causeway ought to reach on a quiet machine:\n"
               << verdict_on(bars, record.results) << std::flush;
@@ -113,10 +150,13 @@ int report(const Options& options) {
     write(options.json, record.to_json().dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     write(options.html, page(record, bars));
     write(options.markdown, markdown(record, bars));
-    if (!record.errors.empty()) {
-        return failed;
+    const bool fell = earlier && has_fallen(*earlier, record, bars);
+    const std::string wrong = options.check ? complaints(record, bars) : "";
+    std::istringstream lines(wrong);
+    for (std::string line; std::getline(lines, line);) {
+        std::cerr << "causeway-bench: --check: " << line << "\n";
     }
-    return options.check && !all_met(bars, record.results) ? bar_missed : done;
+    return !record.errors.empty() ? failed : !wrong.empty() ? bar_missed : fell ? ratio_fell : done;
 }
 
 int run(int argc, char** argv) {
@@ -126,13 +166,15 @@ int run(int argc, char** argv) {
         "network namespaces of its own.",
         "causeway-bench");
     app.footer(
-        "Exit status: 0 all could be measured; 1 something could not; 3 with --check, a bar is missed. A figure that "
-        "the\n"
-        "run does not have misses no bar.");
+        "Exit status: 0 all could be measured; 1 something could not; 3 with --check, a bar is missed, an attempt of\n"
+        "causeway's failed, or no bar could be judged; 4 with --against, a ratio fell, or there was none to compare. A\n"
+        "figure that the run does not have misses no bar.");
     auto* quick =
         app.add_flag("--quick", options.quick, "Three short rounds, fewer sizes and modes: a look, in some minutes");
     app.add_flag("--full", options.full, "All sizes, and iperf3, sockperf and wrk too: up to an hour")->excludes(quick);
-    app.add_flag("--check", options.check, "Fail where a ratio misses its bar");
+    app.add_flag("--check", options.check, "Fail where a ratio misses its bar, or an attempt of causeway's failed");
+    app.add_option("--against", options.against, "Fail where a ratio is worse than in this run, that --json has written")
+        ->check(CLI::ExistingFile);
     app.add_option("--json", options.json, "Also write all samples to this file");
     app.add_option("--html", options.html, "Also write a report with charts to this file");
     app.add_option("--markdown", options.markdown,

@@ -35,12 +35,10 @@ std::string table_of(const std::string& heading, const Cells& columns, const std
 
 std::string value(const Record& record, const Figure& figure, const std::string& column) {
     const auto found = record.results.summary(figure.key, column);
-    return found ? number(found->median, figure.digits) : "–";
-}
-
-std::string ratio_text(const Record& record, const Figure& figure, const Comparison& comparison) {
-    const auto found = ratio(record, figure, comparison);
-    return found ? number(*found, 2) : "–";
+    const long failed = record.results.failed(figure.key, column);
+    return !found       ? "–"
+           : failed > 0 ? number(found->median, figure.digits) + ", " + std::to_string(failed) + " failed"
+                        : number(found->median, figure.digits);
 }
 
 // What the README shows, in its words.
@@ -73,8 +71,7 @@ std::string readme(const Record& record) {
         if (!record.results.summary(row.figure, row.own)) {
             continue;
         }
-        const long failed = record.results.failed(row.figure, row.own);
-        Cells cells = {row.text + (failed > 0 ? ", " + number(static_cast<double>(failed), 0) + " failed" : "")};
+        Cells cells = {row.text};
         for (const std::string& column : {std::string("wire"), std::string("bridge"), std::string("ptp"), row.own}) {
             cells.push_back(value(record, figure, column));
         }

@@ -26,6 +26,7 @@ Mode variant(const std::string& plugin, Column column, const std::string& patch)
                      "ranges": [[{"subnet": "10.0.0.0/20"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]})");
     nlohmann::json& configuration = list["plugins"][0];
     configuration["type"] = path.filename().string();
+    column.ours = true;
     configuration.merge_patch(nlohmann::json::parse(patch));
     return mode_of_plugin(std::move(column), Plugin(path.parent_path().string() + ":/usr/lib/cni", list),
                           {.has_programs = true});

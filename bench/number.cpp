@@ -20,4 +20,12 @@ std::string number(double value, int digits) {
     return text;
 }
 
+std::string ratio_number(double value) {
+    return number(value, value < 0.1 ? 3 : 2);
+}
+
+std::string spread_text(double share, int rounds) {
+    return rounds > 1 ? " ±" + number(100 * share, 0) + "%" : "";
+}
+
 }  // namespace causeway::bench

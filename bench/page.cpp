@@ -21,12 +21,14 @@ constexpr const char* style = R"(
   --paper: #f6f5f2; --card: #ffffff; --ink: #1b1e23; --faint: #565e6a; --grid: #dcdfe4; --edge: #e2e2de;
   --good: #0b6e4f; --bad: #b3261e;
   --c0: #8a93a0; --c1: #dd8a33; --c2: #bfa53a; --c3: #8576d6; --c4: #0d9080; --c5: #2f6fd6; --c6: #c2477f; --c7: #4c9a2a;
+  --c8: #7d5a4a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #121519; --card: #1b1f25; --ink: #e9ebee; --faint: #a7afba; --grid: #343b44; --edge: #2a3038;
     --good: #5fd3a8; --bad: #ff8a80;
     --c0: #88919d; --c1: #e39a4c; --c2: #cbb450; --c3: #9a8df0; --c4: #2dbba8; --c5: #6ea3f5; --c6: #e27bab; --c7: #7cc25a;
+    --c8: #b89080;
   }
 }
 * { box-sizing: border-box; }
@@ -78,7 +80,7 @@ details { margin-top: 40px; } summary { cursor: pointer; font-size: 1.2rem; font
 // A mode has the same colour in every report, and by IPv6 that of IPv4, paler. Others have one by their place.
 std::string series_style(const std::vector<Column>& columns) {
     static const std::vector<std::string> colours = {"wire",     "bridge",  "by-hand", "ptp",
-                                                     "causeway", "big-tcp", "tcx",     "no-peer"};
+                                                     "causeway", "big-tcp", "tcx",     "no-peer", "bare"};
     std::string text;
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const std::string& key = columns[i].key;
@@ -137,14 +139,15 @@ std::string comparison(const Record& record, const Figure& figure) {
     return text;
 }
 
-std::string failures(const Record& record, const Figure& figure) {
+// "failed: bridge 3"; of a line: "failed at 10 sandboxes: bridge 3".
+std::string failures(const Record& record, const std::string& figure, const std::string& where = {}) {
     std::string text;
     for (const Column& column : record.columns) {
-        if (const long failed = record.results.failed(figure.key, column.key)) {
-            text += (text.empty() ? "failed: " : ", ") + column.key + " " + std::to_string(failed);
+        if (const long failed = record.results.failed(figure, column.key)) {
+            text += (text.empty() ? "failed" + where + ": " : ", ") + column.key + " " + std::to_string(failed);
         }
     }
-    return text;
+    return text.empty() ? "" : element("p", escaped(text), "misses");
 }
 
 std::string card(const std::string& text, const std::string& unit, Figure::Better better, const std::string& content) {
@@ -153,10 +156,10 @@ std::string card(const std::string& text, const std::string& unit, Figure::Bette
 }
 
 std::string card(const Record& record, const Figure& figure) {
-    const std::string compared = comparison(record, figure), failed = failures(record, figure);
+    const std::string compared = comparison(record, figure);
     return card(figure.text, figure.unit, figure.better,
                 bar_chart(record, figure) + (compared.empty() ? "" : element("p", compared)) +
-                    (failed.empty() ? "" : element("p", escaped(failed), "misses")));
+                    failures(record, figure.key));
 }
 
 // Of those columns only that have a point.
@@ -175,8 +178,13 @@ std::string legend_of(const Record& record, const Line& line) {
 }
 
 std::string card(const Record& record, const Line& line) {
+    std::string failed;
+    for (const Line::Point& point : line.points) {
+        failed += failures(record, point.figure, " at " + number(point.size, 0) + " " + line.axis);
+    }
     return card(line.text + ", by the number of " + line.axis, line.unit,
-                find_figure(line.points.front().figure)->better, line_chart(record, line) + legend_of(record, line));
+                find_figure(line.points.front().figure)->better,
+                line_chart(record, line) + legend_of(record, line) + failed);
 }
 
 bool is_on_a_line(const Group& group, const std::string& figure) {
@@ -196,16 +204,27 @@ std::optional<Column> only_column(const Record& record, const Figure& figure) {
     return having.size() == 1 ? std::optional(having.front()) : std::nullopt;
 }
 
+// A median with its spread, and how many attempts failed.
+std::string cell(const Record& record, const Figure& figure, const std::string& column) {
+    const auto found = record.results.summary(figure.key, column);
+    if (!found) {
+        return element("td", "–");
+    }
+    const long failed = record.results.failed(figure.key, column);
+    const std::string spread = spread_text(found->spread, found->rounds);
+    return element("td", number(found->median, figure.digits) +
+                             (spread.empty() ? "" : " <span class=\"faint\">" + spread.substr(1) + "</span>") +
+                             (failed > 0 ? " <span class=\"misses\">" + std::to_string(failed) + " failed</span>" : ""));
+}
+
 // One bar alone compares nothing: such figures share a table.
 std::string table_of(const Record& record, const std::vector<Figure>& figures) {
     std::string rows;
     for (const Figure& figure : figures) {
         const Column column = *only_column(record, figure);
-        const Summary found = *record.results.summary(figure.key, column.key);
         const std::string whose = column.key == "causeway" ? "" : ", " + column.key;
-        rows += element("tr", element("td", escaped(figure.text + whose)) +
-                                  element("td", number(found.median, figure.digits) + " " + escaped(figure.unit)) +
-                                  element("td", "±" + number(100 * found.spread, 0) + "%", "faint"));
+        rows += element("tr", element("td", escaped(figure.text + whose)) + element("td", escaped(figure.unit)) +
+                                  cell(record, figure, column.key));
     }
     return rows.empty() ? "" : element("div", element("table", element("tbody", rows)), "scroll lone");
 }
@@ -268,14 +287,10 @@ std::string verdict(const Record& record, const std::vector<Bar>& bars) {
 std::string row(const Record& record, const Figure& figure, const Set& set) {
     std::string cells = element("td", escaped(figure.text + ", " + figure.unit));
     for (const Column& column : set.columns) {
-        const auto found = record.results.summary(figure.key, column.key);
-        cells += element("td", found ? number(found->median, figure.digits) + " <span class=\"faint\">±" +
-                                           number(100 * found->spread, 0) + "%</span>"
-                                     : "–");
+        cells += cell(record, figure, column.key);
     }
     for (const Comparison& comparison : set.comparisons) {
-        const auto found = ratio(record, figure, comparison);
-        cells += element("td", found ? number(*found, 2) : "–");
+        cells += element("td", ratio_text(record, figure, comparison));
     }
     return element("tr", cells);
 }
@@ -321,7 +336,8 @@ std::string all_figures(const Record& record) {
     }
     return element("details",
                    element("summary", "All figures") +
-                       element("p", "±: half the range of the rounds. ÷: the median of the rounds' ratios.", "faint") +
+                       element("p", "±: half the range of the rounds. ÷: the median of the rounds' ratios. !: attempts failed on one "
+                                   "of its sides.", "faint") +
                        tables);
 }
 

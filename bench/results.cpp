@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "bench/figure.hpp"
 #include "bench/median.hpp"
 
 namespace causeway::bench {
@@ -22,6 +23,48 @@ std::map<int, double> divided(const std::map<int, double>& these, const std::map
         }
     }
     return quotients;
+}
+
+std::optional<Summary> summary_of(const std::map<int, double>& rounds) {
+    std::vector<double> values;
+    for (const auto& [round, value] : rounds) {
+        values.push_back(value);
+    }
+    if (values.empty()) {
+        return std::nullopt;
+    }
+    const auto [smallest, largest] = std::ranges::minmax(values);
+    return Summary{median(values), spread(values), smallest, largest, static_cast<int>(values.size())};
+}
+
+json json_of(const Summary& summary) {
+    return {{"median", summary.median},
+            {"spread", summary.spread},
+            {"smallest", summary.smallest},
+            {"largest", summary.largest}};
+}
+
+// Of each column to those that it is compared with: {FIGURE: {"causeway/wire": ...}}.
+json ratios_of(const Record& record) {
+    json all = json::object();
+    for (const Group& group : groups()) {
+        for (const Figure& figure : group.figures) {
+            for (const Column& column : record.columns) {
+                for (const std::string& other : column.against) {
+                    if (const auto found = record.results.ratio({figure.key, column.key}, {figure.key, other})) {
+                        all[figure.key][column.key + "/" + other] = json_of(*found);
+                    }
+                }
+            }
+        }
+    }
+    return all;
+}
+
+// What earlier versions did not say.
+bool has_been_ours(const std::string& key) {
+    static const std::vector<std::string> known = {"causeway", "causeway6", "big-tcp", "tcx", "no-peer"};
+    return std::ranges::find(known, key) != known.end();
 }
 
 }  // namespace
@@ -51,18 +94,13 @@ std::map<int, double> Results::rounds_of_one(const std::string& figure, const st
 }
 
 std::optional<Summary> Results::summary(const std::string& figure, const std::string& column) const {
-    std::vector<double> values;
-    for (const auto& [round, value] : rounds(figure, column)) {
-        values.push_back(value);
-    }
-    if (values.empty()) {
-        return std::nullopt;
-    }
-    const auto [smallest, largest] = std::ranges::minmax(values);
-    return Summary{median(values), spread(values), smallest, largest};
+    return summary_of(rounds(figure, column));
 }
 
 long Results::failed(const std::string& figure, const std::string& column) const {
+    if (const std::size_t slash = column.find('/'); slash != std::string::npos) {
+        return failed(figure, column.substr(0, slash)) + failed(figure, column.substr(slash + 1));
+    }
     long sum = 0;
     if (const auto columns = measured_.find(figure); columns != measured_.end()) {
         if (const auto found = columns->second.find(column); found != columns->second.end()) {
@@ -74,12 +112,22 @@ long Results::failed(const std::string& figure, const std::string& column) const
     return sum;
 }
 
-std::optional<double> Results::ratio(const Value& of, const Value& to) const {
-    std::vector<double> ratios;
-    for (const auto& [round, value] : divided(rounds(of.figure, of.column), rounds(to.figure, to.column))) {
-        ratios.push_back(value);
+std::optional<Summary> Results::ratio(const Value& of, const Value& to) const {
+    return summary_of(divided(rounds(of.figure, of.column), rounds(to.figure, to.column)));
+}
+
+std::vector<Failure> failures_of(const Record& record) {
+    std::vector<Failure> failures;
+    for (const Group& group : groups()) {
+        for (const Figure& figure : group.figures) {
+            for (const Column& column : record.columns) {
+                if (const long count = record.results.failed(figure.key, column.key)) {
+                    failures.push_back({figure.text, column, count});
+                }
+            }
+        }
     }
-    return ratios.empty() ? std::nullopt : std::optional(median(std::move(ratios)));
+    return failures;
 }
 
 json to_json(const Measurement& measurement) {
@@ -94,9 +142,8 @@ json Results::to_json() const {
     json all = json::object();
     for (const auto& [figure, columns] : measured_) {
         for (const auto& [column, measurements] : columns) {
-            const Summary found = *summary(figure, column);
-            json& one = all[figure][column] = {
-                {"median", found.median}, {"spread", found.spread}, {"failed", failed(figure, column)}};
+            json& one = all[figure][column] = json_of(*summary(figure, column));
+            one["failed"] = failed(figure, column);
             for (const auto& [round, measurement] : measurements) {
                 one["rounds"][std::to_string(round)] = bench::to_json(measurement);
             }
@@ -120,7 +167,11 @@ Results Results::from_json(const json& from) {
 json Record::to_json() const {
     json named = json::array();
     for (const Column& column : columns) {
-        named.push_back({{"key", column.key}, {"text", column.text}, {"set", column.set}, {"against", column.against}});
+        named.push_back({{"key", column.key},
+                         {"text", column.text},
+                         {"set", column.set},
+                         {"against", column.against},
+                         {"ours", column.ours}});
     }
     return {{"date", conditions.date},
             {"machine", conditions.machine},
@@ -131,7 +182,8 @@ json Record::to_json() const {
             {"adds", conditions.adds},
             {"columns", named},
             {"errors", errors},
-            {"figures", results.to_json()}};
+            {"figures", results.to_json()},
+            {"ratios", ratios_of(*this)}};
 }
 
 Record Record::from_json(const json& from) {
@@ -139,8 +191,10 @@ Record Record::from_json(const json& from) {
     record.conditions = {from.at("date"),   from.at("machine"),      from.at("kernel"), from.at("extent"),
                          from.at("rounds"), from.at("milliseconds"), from.at("adds")};
     for (const auto& column : from.at("columns")) {
-        record.columns.push_back({column.at("key"), column.at("text"), column.at("set"),
-                                  column.at("against").get<std::vector<std::string>>()});
+        const std::string key = column.at("key");
+        record.columns.push_back({key, column.at("text"), column.at("set"),
+                                  column.at("against").get<std::vector<std::string>>(),
+                                  column.value("ours", has_been_ours(key))});
     }
     record.errors = from.at("errors").get<std::vector<std::string>>();
     record.results = Results::from_json(from.at("figures"));

@@ -32,11 +32,13 @@ struct Column {
     std::string key, text;
     std::string set{};                   // what it is shown beside, by name
     std::vector<std::string> against{};  // the columns that it is compared with
+    bool ours = false;                   // causeway, in any variant
 };
 
 // How a set of values is told in two numbers and its ends.
 struct Summary {
     double median, spread, smallest, largest;
+    int rounds;  // of one there is no spread
 };
 
 class Results {
@@ -47,18 +49,18 @@ public:
 
     // Of the rounds' medians.
     std::optional<Summary> summary(const std::string& figure, const std::string& column) const;
-    long failed(const std::string& figure, const std::string& column) const;
+    long failed(const std::string& figure, const std::string& column) const;  // in all rounds
     bool has(const std::string& figure) const { return measured_.contains(figure); }
 
     // One value a round, by round.
     std::map<int, double> rounds(const std::string& figure, const std::string& column) const;
 
-    // The first over the second: the median of the ratios within each round that has both, so that what disturbs a
-    // round disturbs both. Nothing where there is no such round, or where what divides is 0.
+    // The first over the second: of the ratios within each round that has both, so that what disturbs a round disturbs
+    // both. Nothing where there is no such round, or where what divides is 0.
     struct Value {
         std::string figure, column;
     };
-    std::optional<double> ratio(const Value& of, const Value& to) const;
+    std::optional<Summary> ratio(const Value& of, const Value& to) const;
 
     nlohmann::json to_json() const;
     static Results from_json(const nlohmann::json& from);  // throws nlohmann::json::exception
@@ -77,9 +79,18 @@ struct Record {
     Results results;
     std::vector<std::string> errors;  // what could not be measured, and why
 
+    // Its fields are in docs/performance.md. Reads what earlier versions wrote, too.
     nlohmann::json to_json() const;
     static Record from_json(const nlohmann::json& from);  // throws nlohmann::json::exception
 };
+
+// An attempt that came to nothing, in any round, of a figure and a column; in the report's order.
+struct Failure {
+    std::string figure;  // its text
+    Column column;
+    long count;
+};
+std::vector<Failure> failures_of(const Record& record);
 
 nlohmann::json to_json(const Measurement& measurement);
 Measurement measurement_from(const nlohmann::json& from);

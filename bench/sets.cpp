@@ -61,17 +61,23 @@ std::string text_of(const Comparison& comparison, const Set& set) {
     return (alone ? "" : comparison.of + " ") + "÷ " + comparison.to;
 }
 
-std::optional<double> ratio(const Record& record, const Figure& figure, const Comparison& comparison) {
-    return record.results.ratio({figure.key, comparison.of}, {figure.key, comparison.to});
+std::string ratio_text(const Record& record, const Figure& figure, const Comparison& comparison) {
+    const auto found = record.results.ratio({figure.key, comparison.of}, {figure.key, comparison.to});
+    if (!found) {
+        return "–";
+    }
+    const long failed =
+        record.results.failed(figure.key, comparison.of) + record.results.failed(figure.key, comparison.to);
+    return ratio_number(found->median) + spread_text(found->spread, found->rounds) + (failed > 0 ? "!" : "");
 }
 
 std::string sentence(const Record& record, const Figure& figure, const Set& set) {
     std::string text, subject;
     for (const Comparison& comparison : set.comparisons) {
-        if (const auto found = ratio(record, figure, comparison)) {
+        if (const std::string found = ratio_text(record, figure, comparison); found != "–") {
             const bool again = subject == comparison.of;
-            text += (again || text.empty() ? "" : "; ") + (again ? ", " : comparison.of + " is ") + number(*found, 2) +
-                    " × " + comparison.to;
+            text += (again || text.empty() ? "" : "; ") + (again ? ", " : comparison.of + " is ") + found + " × " +
+                    comparison.to;
             subject = comparison.of;
         }
     }

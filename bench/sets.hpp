@@ -2,7 +2,6 @@
 // Which columns are shown beside each other, and which of them are compared.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,9 +29,10 @@ std::vector<Set> sets_of(const Record& record);
 // "÷ wire"; with the other side too where the set has several: "tcx ÷ causeway".
 std::string text_of(const Comparison& comparison, const Set& set);
 
-std::optional<double> ratio(const Record& record, const Figure& figure, const Comparison& comparison);
+// "0.78 ±3%"; with a "!" behind it where attempts failed on either side; "–" where there is none.
+std::string ratio_text(const Record& record, const Figure& figure, const Comparison& comparison);
 
-// "causeway is 1.02 × wire, 0.78 × bridge"; empty where it can't be said.
+// "causeway is 1.02 ±1% × wire, 0.78 ±3% × bridge"; empty where it can't be said.
 std::string sentence(const Record& record, const Figure& figure, const Set& set);
 
 }  // namespace causeway::bench

@@ -34,7 +34,7 @@ std::string right(const std::string& text, std::size_t wide) {
 
 // A column for ratios under such a heading.
 std::size_t ratio_width(const std::string& text) {
-    return std::max<std::size_t>(9, width(text) + 1);
+    return std::max<std::size_t>(13, width(text) + 2);
 }
 
 std::string cell(const Record& record, const Figure& figure, const std::string& column) {
@@ -43,7 +43,7 @@ std::string cell(const Record& record, const Figure& figure, const std::string& 
         return left(right("–", value_width), value_width + spread_width);
     }
     return right(number(found->median, figure.digits), value_width) +
-           left(" ±" + number(100 * found->spread, 0) + "%", spread_width);
+           left(spread_text(found->spread, found->rounds), spread_width);
 }
 
 std::string row(const Record& record, const Figure& figure, const Set& set) {
@@ -52,8 +52,7 @@ std::string row(const Record& record, const Figure& figure, const Set& set) {
         line += cell(record, figure, column.key);
     }
     for (const Comparison& comparison : set.comparisons) {
-        const auto found = ratio(record, figure, comparison);
-        line += right(found ? number(*found, 2) : "–", ratio_width(text_of(comparison, set)));
+        line += right(ratio_text(record, figure, comparison), ratio_width(text_of(comparison, set)));
     }
     return line + "\n";
 }
@@ -89,17 +88,10 @@ std::string table_of(const Record& record, const Set& set) {
     return rows.empty() ? "" : "\n" + heading(set) + rows;
 }
 
-// A line for each figure with failed attempts in any column.
 std::string failures(const Record& record) {
     std::string lines;
-    for (const Group& group : groups()) {
-        for (const Figure& figure : group.figures) {
-            for (const Column& column : record.columns) {
-                if (const long failed = record.results.failed(figure.key, column.key)) {
-                    lines += figure.text + ", " + column.key + ": " + std::to_string(failed) + " failed\n";
-                }
-            }
-        }
+    for (const Failure& failure : failures_of(record)) {
+        lines += failure.figure + ", " + failure.column.key + ": " + std::to_string(failure.count) + " failed\n";
     }
     return lines;
 }
@@ -111,7 +103,7 @@ std::string table(const Record& record) {
     std::string text = "causeway-bench (" + is.extent + "), " + is.date + "\n" + is.machine + "\n" + is.kernel +
                        "\nmedian of " + std::to_string(is.rounds) + (is.rounds == 1 ? " round of " : " rounds of ") +
                        number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " + std::to_string(is.adds) +
-                       " ADDs, each; ±: half the range of the rounds; ÷: causeway's, median of the rounds' ratios\n";
+                       " ADDs, each; ±: half the range of the rounds; ÷: median of the rounds' ratios; !: attempts failed\n";
     for (const Set& set : sets_of(record)) {
         text += table_of(record, set);
     }
@@ -119,21 +111,18 @@ std::string table(const Record& record) {
 }
 
 std::string verdict_on(const std::vector<Bar>& bars, const Results& results) {
-    std::string lines;
-    int unmeasured = 0;
+    std::string judged, unmeasured;
     for (const Bar& bar : bars) {
         const Judgement judgement = judge(bar, results);
+        const std::string about = subject_of(bar) + ": " + text_of(bar);
         if (judgement.outcome == Judgement::not_measured) {
-            ++unmeasured;
-            continue;
+            unmeasured += left("absent", 8) + about + "\n";
+        } else {
+            judged += left(judgement.outcome == Judgement::meets ? "meets" : "MISSES", 8) + about + " (" +
+                      text_of(bar, judgement) + ")\n";
         }
-        lines += left(judgement.outcome == Judgement::meets ? "meets" : "MISSES", 8) + subject_of(bar) + ": " +
-                 text_of(bar) + " (" + text_of(bar, judgement) + ")\n";
     }
-    if (unmeasured > 0) {
-        lines += number(unmeasured, 0) + (unmeasured == 1 ? " bar is" : " bars are") + " of figures not measured\n";
-    }
-    return lines;
+    return judged + (unmeasured.empty() ? "" : "Not measured:\n" + unmeasured);
 }
 
 }  // namespace causeway::bench

@@ -206,6 +206,49 @@ TEST_F(Bench, CheckFailsWhereABarIsMissedAndOnlyThere) {
     EXPECT_EQ(bench({"--from", file("out.json"), "--bars", bars(0.01)}).status, 0) << "nobody asked for a check";
 }
 
+// What was measured, as a file to report on or to compare with.
+void change(const std::string& path, const std::string& figure, const std::string& column,
+            const std::function<void(json&)>& change_round) {
+    json record = json::parse(std::ifstream(path));
+    for (auto& [number, round] : record.at("figures").at(figure).at(column).at("rounds").items()) {
+        change_round(round);
+    }
+    std::ofstream(path) << record;
+}
+
+TEST_F(Bench, CheckFailsWhereNoBarCouldBeJudgedAndNamesThem) {
+    ASSERT_EQ(bench({"--quick", "--rounds", "1", "--only", "udp_sandbox", "--modes", "wire", "causeway", "--json",
+                     file("out.json")})
+                  .status,
+              0);
+    const Output output = bench({"--from", file("out.json"), "--check", "--bars", bars(100)});
+    EXPECT_EQ(output.status, 3);
+    EXPECT_THAT(output.out, HasSubstr("absent  TCP, sandbox → sandbox: ≤ 100.00 × wire"));
+    EXPECT_THAT(output.err, HasSubstr("--check: no bar could be judged"));
+}
+
+TEST_F(Bench, CheckFailsWhereAnAttemptOfCausewaysFailedAndAgainstWhereARatioFell) {
+    const std::string before = file("before.json"), now = file("now.json");
+    ASSERT_EQ(bench({"--quick", "--rounds", "1", "--only", "tcp_sandbox", "connections_published", "--modes", "wire",
+                     "causeway", "--json", before})
+                  .status,
+              0);
+    std::filesystem::copy(before, now);
+    EXPECT_EQ(bench({"--from", now, "--against", before, "--check", "--bars", bars(100)}).status, 0);
+    change(now, "connections_published", "wire", [](json& round) { round["failed"] = 3; });
+    EXPECT_EQ(bench({"--from", now, "--check", "--bars", bars(100)}).status, 0) << "not causeway's";
+    change(now, "connections_published", "causeway", [](json& round) { round["failed"] = 2; });
+    const Output failed = bench({"--from", now, "--check", "--bars", bars(100)});
+    EXPECT_EQ(failed.status, 3);
+    EXPECT_THAT(failed.err, HasSubstr("--check: causeway, connections, world → published port: 2 failed"));
+    change(now, "tcp_sandbox", "causeway",
+           [](json& round) { round["samples"][0] = 1.5 * round["samples"][0].get<double>(); });
+    const Output fell = bench({"--from", now, "--against", before});
+    EXPECT_EQ(fell.status, 4);
+    EXPECT_THAT(fell.out, AllOf(HasSubstr("FELL    TCP, sandbox → sandbox, causeway ÷ wire"), HasSubstr("50 % worse"),
+                                HasSubstr("1 of 2 ratios that both runs have fell")));
+}
+
 TEST_F(Bench, SaysWhatCouldNotBeMeasuredAndFails) {
     std::ofstream(file("causeway")) << "#!/bin/sh\necho '{\"code\": 999, \"msg\": \"not today\"}'\nexit 1\n"
                                     << std::flush;

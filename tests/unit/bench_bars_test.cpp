@@ -84,6 +84,33 @@ TEST(Bar, IsNeitherMetNorMissedByWhatWasNotMeasured) {
     EXPECT_TRUE(all_met({most, none}, at(8)));
 }
 
+TEST(Bar, IsWithinTheSpreadWhereSomeRoundsMeetItAndSomeMissIt) {
+    const Bar bar = bar_of(R"({"figure": "tcp_world", "at_most": 0.8, "times": "bridge"})");
+    Results results;
+    set(results, "tcp_world", "bridge", {10, 10, 10});
+    set(results, "tcp_world", "causeway", {7.9, 8.1, 8.2});
+    EXPECT_EQ(text_of(bar, judge(bar, results)), "0.81 × ±2%, 1.2 % above the bar, within the spread");
+    set(results, "tcp_world", "causeway", {8.2, 8.1, 8.2});
+    EXPECT_FALSE(judge(bar, results).within_spread);
+    set(results, "tcp_world", "causeway", {7.8, 7.9, 8.2});
+    EXPECT_EQ(text_of(bar, judge(bar, results)), "0.79 × ±3%, within the spread");
+}
+
+TEST(Bar, SaysWhereAttemptsFailedOnEitherSide) {
+    const Bar bar = bar_of(R"({"figure": "connections_world", "at_least": 1.25, "times": "bridge"})");
+    Results results;
+    set(results, "connections_world", "bridge", {100}, 3);
+    set(results, "connections_world", "causeway", {200});
+    EXPECT_EQ(text_of(bar, judge(bar, results)), "2.00 ×, attempts failed");
+}
+
+TEST(Bars, KnowWhetherAnyOfThemWasMeasured) {
+    const Bar bar = bar_of(R"({"figure": "tcp_world", "at_most": 0.8, "times": "bridge"})");
+    const Bar other = bar_of(R"({"figure": "tcp_host", "at_most": 0.8, "times": "bridge"})");
+    EXPECT_FALSE(none_measured({bar, other}, at(8)));
+    EXPECT_TRUE(none_measured({other}, at(8)));
+}
+
 TEST(Bars, AreMissedTogetherIfOneIs) {
     const Bar low = bar_of(R"({"figure": "tcp_world", "at_most": 0.8, "times": "bridge"})");
     const Bar high = bar_of(R"({"figure": "tcp_world", "at_most": 2, "times": "bridge"})");

@@ -29,7 +29,7 @@ inline Record record_of_three() {
                          .adds = 3};
     record.columns = {{"wire", "one veth pair", "IPv4"},
                       {"bridge", "reference plugin bridge", "IPv4"},
-                      {"causeway", "causeway", "IPv4", {"wire", "bridge"}}};
+                      {"causeway", "causeway", "IPv4", {"wire", "bridge"}, true}};
     return record;
 }
 
@@ -37,8 +37,8 @@ inline Record record_of_three() {
 inline Record record_of_six() {
     Record record = record_of_three();
     record.columns.push_back({"wire6", "one veth pair, IPv6", "IPv6"});
-    record.columns.push_back({"causeway6", "causeway, IPv6", "IPv6", {"wire6"}});
-    record.columns.push_back({"big-tcp", "causeway, BIG TCP", "Variants", {"causeway"}});
+    record.columns.push_back({"causeway6", "causeway, IPv6", "IPv6", {"wire6"}, true});
+    record.columns.push_back({"big-tcp", "causeway, BIG TCP", "Variants", {"causeway"}, true});
     return record;
 }
 

@@ -119,7 +119,7 @@ TEST(Table, HasMediansSpreadAndRatiosOfWhatWasMeasured) {
     ASSERT_NE(line, std::string::npos);
     EXPECT_THAT(
         text.substr(line, text.find('\n', line) - line),
-        AllOf(HasSubstr("6.20 ±3%"), HasSubstr("10.00 ±0%"), HasSubstr("8.00 ±12%"), HasSubstr("     1.33     0.80")));
+        AllOf(HasSubstr("6.20 ±3%"), HasSubstr("10.00 ±0%"), HasSubstr("8.00 ±12%"), HasSubstr("1.33 ±10%    0.80 ±13%")));
     EXPECT_THAT(text, HasSubstr("connections, sandbox → world (SNAT), bridge: 3 failed"));
     EXPECT_THAT(text, Not(HasSubstr("iperf3")));
 }
@@ -150,7 +150,7 @@ TEST(Table, HasEachSetByItself) {
     EXPECT_THAT(line_with(text, "IPv6", ipv6),
                 AllOf(HasSubstr("wire6"), HasSubstr("÷ wire6"), Not(HasSubstr("bridge"))));
     EXPECT_THAT(line_with(text, "  1 TCP stream", ipv6),
-                AllOf(HasSubstr("44.0 ±0%"), HasSubstr("33.0"), HasSubstr("0.75")));
+                AllOf(HasSubstr(" 44.0  "), HasSubstr("33.0"), HasSubstr("0.75"), Not(HasSubstr("±"))));
     EXPECT_THAT(line_with(text, "Variants", variants), AllOf(HasSubstr("causeway"), HasSubstr("÷ causeway")));
     EXPECT_THAT(line_with(text, "  1 TCP stream", variants),
                 AllOf(HasSubstr("48.0"), HasSubstr("72.0"), HasSubstr("1.50")));
@@ -186,12 +186,13 @@ TEST(Verdict, SaysWhatFellAndByHowMuch) {
     const Bar missed = {
         .sense = Bar::at_most, .of = {"tcp_world", "causeway"}, .to = {"tcp_world", "bridge"}, .limit = 0.5};
     const Bar met = {
-        .sense = Bar::at_most, .of = {"tcp_world", "causeway"}, .to = {"tcp_world", "bridge"}, .limit = 0.9};
+        .sense = Bar::at_most, .of = {"tcp_world", "causeway"}, .to = {"tcp_world", "bridge"}, .limit = 0.85};
     const Bar absent = {.sense = Bar::at_most, .of = {"tcp_host", "causeway"}, .to = {"tcp_host", "wire"}, .limit = 1};
     EXPECT_EQ(verdict_on({missed, met, absent}, measured().results),
-              "MISSES  TCP, sandbox → world (SNAT): ≤ 0.50 × bridge (0.80 ×, 60 % above the bar)\n"
-              "meets   TCP, sandbox → world (SNAT): ≤ 0.90 × bridge (0.80 ×)\n"
-              "1 bar is of figures not measured\n");
+              "MISSES  TCP, sandbox → world (SNAT): ≤ 0.50 × bridge (0.80 × ±13%, 60 % above the bar)\n"
+              "meets   TCP, sandbox → world (SNAT): ≤ 0.85 × bridge (0.80 × ±13%, within the spread)\n"
+              "Not measured:\n"
+              "absent  TCP, host → sandbox: ≤ 1.00 × wire\n");
 }
 
 TEST(Page, NeedsNothingElse) {
@@ -223,7 +224,49 @@ TEST(Page, ShowsWhatOthersSaidAsText) {
 
 TEST(Page, ComparesAndCountsWhatFailed) {
     const std::string html = page(measured(), {});
-    EXPECT_THAT(html, AllOf(HasSubstr("causeway is 1.33 × wire, 0.80 × bridge"), HasSubstr("failed: bridge 3")));
+    EXPECT_THAT(html, AllOf(HasSubstr("causeway is 1.33 ±10% × wire, 0.80 ±13% × bridge"),
+                            HasSubstr("failed: bridge 3"), HasSubstr("causeway is 1.25! × bridge")));
+}
+
+// In a chart of one figure, in one of several sizes, in a table of figures that only one column has, and in the last.
+TEST(Page, CountsWhatFailedWhereverItIsShown) {
+    Record record = record_of_three();
+    set(record.results, "connections_world_flows_1000", "causeway", {9'000}, 5);
+    set(record.results, "wrk_connections", "causeway", {9'000}, 7);
+    const std::string html = page(record, {});
+    EXPECT_THAT(html, HasSubstr("failed at 1,000 flows: causeway 5"));
+    const std::size_t details = html.find("<details");
+    for (const char* const failed : {"5 failed", "7 failed"}) {
+        EXPECT_THAT(html.substr(details), HasSubstr(failed));
+    }
+    EXPECT_THAT(html.substr(0, details), HasSubstr("7 failed"));
+    EXPECT_EQ(unbalanced(html), "");
+}
+
+TEST(Markdown, CountsWhatFailed) {
+    EXPECT_THAT(markdown(measured(), {}),
+                HasSubstr("| sandbox → world, connections a second | – | 12,000, 3 failed | – | 15,000 | – | 1.25! |"));
+}
+
+// The colour that the page gives to a column's swatch.
+std::string colour_of(const std::string& html, std::size_t place) {
+    const std::string rule = ".swatch.series-" + std::to_string(place) + " { background: ";
+    const std::size_t at = html.find(rule) + rule.size();
+    return html.substr(at, html.find('}', at) - at);
+}
+
+TEST(Page, GivesEachModeAColourOfItsOwn) {
+    Record record;
+    std::set<std::string> colours;
+    const std::vector<std::string> keys = {"wire",    "bridge",    "by-hand", "ptp",     "causeway", "wire6",
+                                           "bridge6", "causeway6", "bare",    "big-tcp", "no-peer",  "tcx"};
+    for (const std::string& key : keys) {
+        record.columns.push_back({key, key});
+    }
+    const std::string html = page(record, {});
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        EXPECT_TRUE(colours.insert(colour_of(html, i)).second) << keys[i] << ": " << colour_of(html, i);
+    }
 }
 
 // How long the bar of a column is, in the chart's units.

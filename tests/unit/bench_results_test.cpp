@@ -11,6 +11,7 @@ namespace {
 
 using testing::DoubleEq;
 using testing::DoubleNear;
+using testing::Field;
 using testing::Optional;
 
 TEST(Median, IsTheMiddleOfAnOddNumberAndBetweenTheTwoInTheMiddleOfAnEven) {
@@ -64,7 +65,20 @@ TEST(Results, TakeRatiosWithinEachRound) {
     Results results;
     set(results, "tcp_world", "causeway", {8, 16, 80});
     set(results, "tcp_world", "bridge", {10, 20, 100});
-    EXPECT_THAT(results.ratio({"tcp_world", "causeway"}, {"tcp_world", "bridge"}), Optional(DoubleEq(0.8)));
+    const auto found = results.ratio({"tcp_world", "causeway"}, {"tcp_world", "bridge"});
+    EXPECT_THAT(found, Optional(Field(&Summary::median, DoubleEq(0.8))));
+    EXPECT_EQ(found->rounds, 3);
+}
+
+TEST(Results, GiveARatioTheSpreadOfItsRounds) {
+    Results results;
+    set(results, "tcp_world", "causeway", {8, 9, 10});
+    set(results, "tcp_world", "bridge", {10, 10, 10});
+    const auto found = results.ratio({"tcp_world", "causeway"}, {"tcp_world", "bridge"});
+    ASSERT_TRUE(found);
+    EXPECT_DOUBLE_EQ(found->smallest, 0.8);
+    EXPECT_DOUBLE_EQ(found->largest, 1);
+    EXPECT_NEAR(found->spread, 0.1 / 0.9, 1e-12);
 }
 
 TEST(Results, CompareOnlyRoundsThatBothHave) {
@@ -73,7 +87,7 @@ TEST(Results, CompareOnlyRoundsThatBothHave) {
     results.add("tcp_world", "causeway", 3, {.samples = {9}});
     results.add("tcp_world", "bridge", 2, {.samples = {1}});
     results.add("tcp_world", "bridge", 3, {.samples = {10}});
-    EXPECT_THAT(results.ratio({"tcp_world", "causeway"}, {"tcp_world", "bridge"}), Optional(DoubleNear(0.9, 1e-12)));
+    EXPECT_THAT(results.ratio({"tcp_world", "causeway"}, {"tcp_world", "bridge"}), Optional(Field(&Summary::median, DoubleNear(0.9, 1e-12))));
 }
 
 TEST(Results, DivideByNothingThatIsZero) {
@@ -94,7 +108,7 @@ TEST(Results, DivideTwoColumnsWithinEachRound) {
     EXPECT_DOUBLE_EQ(found->median, 2.1);
     EXPECT_DOUBLE_EQ(found->largest, 2.2);
     EXPECT_THAT(results.ratio({"tcp_world", "causeway6/wire6"}, {"tcp_world", "causeway/wire"}),
-                Optional(DoubleNear(1.05, 1e-9)));
+                Optional(Field(&Summary::median, DoubleNear(1.05, 1e-9))));
     EXPECT_FALSE(results.summary("tcp_world", "causeway6/bridge6"));
 }
 
@@ -102,6 +116,8 @@ TEST(Results, AddUpWhatFailedInAllRounds) {
     Results results;
     set(results, "connections_world", "causeway", {100, 100, 100}, 2);
     EXPECT_EQ(results.failed("connections_world", "causeway"), 6);
+    set(results, "connections_world", "wire", {100}, 1);
+    EXPECT_EQ(results.failed("connections_world", "causeway/wire"), 7) << "a ratio is of both";
 }
 
 TEST(Record, ComesBackFromItsJson) {
@@ -114,7 +130,19 @@ TEST(Record, ComesBackFromItsJson) {
     EXPECT_EQ(back.columns.at(2).against, (std::vector<std::string>{"wire", "bridge"}));
     EXPECT_EQ(back.errors, record.errors);
     EXPECT_EQ(back.results.failed("add_60", "causeway"), 4);
+    EXPECT_TRUE(back.columns.at(2).ours);
+    EXPECT_FALSE(back.columns.at(1).ours);
     EXPECT_EQ(back.results.rounds("add_60", "causeway"), (std::map<int, double>{{2, 2}}));
+}
+
+TEST(Record, HasItsRatiosInItsJson) {
+    Record record = record_of_three();
+    set(record.results, "tcp_world", "bridge", {10, 10});
+    set(record.results, "tcp_world", "causeway", {8, 9});
+    const nlohmann::json ratio = record.to_json().at("ratios").at("tcp_world").at("causeway/bridge");
+    EXPECT_DOUBLE_EQ(ratio.at("median"), 0.85);
+    EXPECT_DOUBLE_EQ(ratio.at("smallest"), 0.8);
+    EXPECT_DOUBLE_EQ(ratio.at("largest"), 0.9);
 }
 
 }  // namespace
