@@ -139,10 +139,12 @@ Group beside() {
 }
 
 Group memory() {
-    return {"Memory",
-            "How much more the kernel has in use after some of them than before, divided by their number; without a "
-            "sandbox's own namespace.",
-            {{"memory_sandbox", "memory of a sandbox", "KiB", 1}, {"memory_flow", "memory of a flow", "B", 0}}};
+    Group group = {"Memory",
+                   "How much more the kernel has in use after some of them than before, divided by their number; without "
+                   "a sandbox's own namespace.",
+                   {{"memory_flow", "memory of a flow", "B", 0}}};
+    add_sized(group, {"memory_sandbox", "memory of a sandbox", "KiB", 1}, memory_sizes, sandboxes);
+    return group;
 }
 
 Group others() {

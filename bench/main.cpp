@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // causeway-bench: a wire, the usual ways to connect sandboxes, and causeway, measured in turn.
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <array>
-#include <chrono>
-#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -16,7 +12,6 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "bench/against.hpp"
@@ -26,6 +21,7 @@
 #include "bench/page.hpp"
 #include "bench/plan.hpp"
 #include "bench/race.hpp"
+#include "bench/setting.hpp"
 #include "bench/table.hpp"
 
 namespace causeway::bench {
@@ -38,39 +34,38 @@ std::string default_plugin() {
     return (self.parent_path() / "../cni/causeway").lexically_normal();
 }
 
-std::string now() {
-    const std::time_t seconds = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-    std::tm parts{};
-    gmtime_r(&seconds, &parts);
-    std::array<char, 64> text{};
-    std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", &parts);
-    return text.data();
-}
-
-std::string machine() {
-    std::ifstream file("/proc/cpuinfo");
-    std::string model = "unknown processor";
-    for (std::string line; std::getline(file, line);) {
-        if (line.starts_with("model name")) {
-            model = line.substr(line.find(':') + 2);
-            break;
-        }
-    }
-    return std::to_string(std::thread::hardware_concurrency()) + " CPUs, " + model;
-}
-
-std::string kernel() {
-    utsname name{};
-    uname(&name);
-    return std::string(name.sysname) + " " + name.release + " " + name.machine;
-}
-
 struct Options {
     bool quick = false, full = false, check = false;
     int rounds = 0;
     std::vector<std::string> only, modes;
     std::string json, html, markdown, from, against, bars = CAUSEWAY_BARS, plugin = default_plugin();
 };
+
+void write(const std::string& path, const std::string& text) {
+    if (path.empty()) {
+        return;
+    }
+    // An interrupt must not leave half of it; what is no file (/dev/stdout) has no place beside it.
+    const bool file = std::filesystem::is_regular_file(path);
+    const std::string whole = file ? std::filesystem::canonical(path).string() : path, to = whole + (file ? ".new" : "");
+    if (!(std::ofstream(to) << text << std::flush)) {
+        throw std::runtime_error("cannot write " + path);
+    }
+    if (file) {
+        std::filesystem::rename(to, whole);
+    }
+}
+
+void write_json(const Options& options, const Record& record) {
+    write(options.json, record.to_json().dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+// Before the long wait, if it cannot be; leaves alone what is there.
+void expect_writable(const std::string& path) {
+    if (!path.empty() && !std::ofstream(path, std::ios::app)) {
+        throw std::runtime_error("cannot write " + path);
+    }
+}
 
 Record measured(const Options& options) {
     if (geteuid() != 0) {
@@ -81,14 +76,21 @@ Record measured(const Options& options) {
     plan.only = options.only;
     plan.modes = options.modes;
     plan.plugin = std::filesystem::absolute(options.plugin);
-    if (const std::string missing = missing_generators(); options.full && !missing.empty()) {
-        throw std::runtime_error("--full needs programs that are not there (./run bench --full installs them): " +
-                                 missing);
+    if (const std::string missing = missing_generators(others_steps(plan)); !missing.empty()) {
+        throw std::runtime_error("it needs programs that are not there (./run bench --full installs them): " + missing);
     }
     Record record;
-    record.conditions = {now(),    machine(), kernel(), plan.extent, plan.rounds, static_cast<long>(plan.time.count()),
-                         plan.adds};
-    race(plan, record);
+    record.conditions = {.date = now(),
+                         .machine = machine(),
+                         .kernel = kernel(),
+                         .extent = plan.extent,
+                         .rounds = plan.rounds,
+                         .milliseconds = static_cast<long>(plan.time.count()),
+                         .adds = plan.adds,
+                         .setting = setting(plan.plugin)};
+    record.complete = false;
+    race(plan, record, [&] { write_json(options, record); });
+    record.complete = true;
     return record;
 }
 
@@ -98,12 +100,6 @@ nlohmann::json read_json(const std::string& path) {
         throw std::runtime_error("cannot read " + path);
     }
     return nlohmann::json::parse(file);
-}
-
-void write(const std::string& path, const std::string& text) {
-    if (!path.empty() && !(std::ofstream(path) << text << std::flush)) {
-        throw std::runtime_error("cannot write " + path);
-    }
 }
 
 // What --check complains about; empty: nothing.
@@ -141,13 +137,16 @@ int report(const Options& options) {
     if (!options.against.empty()) {
         earlier = Record::from_json(read_json(options.against));
     }
+    for (const std::string& path : {options.json, options.html, options.markdown}) {
+        expect_writable(path);
+    }
     const Record record = options.from.empty() ? measured(options) : Record::from_json(read_json(options.from));
     std::cout << table(record) << "\nWhat causeway ought to reach on a quiet machine:\n"
               << verdict_on(bars, record.results) << std::flush;
     for (const std::string& error : record.errors) {
         std::cerr << "causeway-bench: " << error << "\n";
     }
-    write(options.json, record.to_json().dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    write_json(options, record);
     write(options.html, page(record, bars));
     write(options.markdown, markdown(record, bars));
     const bool fell = earlier && has_fallen(*earlier, record, bars);
@@ -175,7 +174,7 @@ int run(int argc, char** argv) {
     app.add_flag("--check", options.check, "Fail where a ratio misses its bar, or an attempt of causeway's failed");
     app.add_option("--against", options.against, "Fail where a ratio is worse than in this run, that --json has written")
         ->check(CLI::ExistingFile);
-    app.add_option("--json", options.json, "Also write all samples to this file");
+    app.add_option("--json", options.json, "Also write all samples to this file, after each round");
     app.add_option("--html", options.html, "Also write a report with charts to this file");
     app.add_option("--markdown", options.markdown,
                    "Also write the tables of README.md and docs/performance.md to this file");

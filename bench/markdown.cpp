@@ -172,7 +172,9 @@ std::string missed(const Record& record, const std::vector<Bar>& bars) {
 }  // namespace
 
 std::string markdown(const Record& record, const std::vector<Bar>& bars) {
-    std::string text = "<!-- " + record.conditions.date + "; " + record.conditions.machine + "; " +
+    const auto version = record.conditions.setting.find("causeway");
+    const std::string what = version == record.conditions.setting.end() ? "" : "causeway " + version->second + "; ";
+    std::string text = "<!-- " + what + record.conditions.date + "; " + record.conditions.machine + "; " +
                        record.conditions.kernel + "; " + record.conditions.extent + ", medians of " +
                        number(record.conditions.rounds, 0) + " rounds -->\n\n" + readme(record) + missed(record, bars);
     for (const Set& set : sets_of(record)) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -96,11 +97,18 @@ Sample wrk(const Path& path, Cpus cpus, Duration time) {
 
 }  // namespace
 
-std::string missing_generators() {
+std::string missing_generators(const std::vector<std::string>& steps) {
+    std::set<std::string> needed;
+    for (const std::string& step : steps) {
+        needed.insert({step.substr(0, step.find('_')), "taskset"});
+    }
+    if (needed.contains("wrk")) {
+        needed.insert("nginx");
+    }
     std::string missing;
-    for (const char* const program : {"iperf3", "sockperf", "wrk", "nginx", "taskset"}) {
-        if (!test::run({"sh", "-c", std::string("command -v ") + program}).ok()) {
-            missing += (missing.empty() ? "" : ", ") + std::string(program);
+    for (const std::string& program : needed) {
+        if (!test::run({"sh", "-c", "command -v " + program}).ok()) {
+            missing += (missing.empty() ? "" : ", ") + program;
         }
     }
     return missing;

@@ -9,8 +9,8 @@
 
 namespace causeway::bench {
 
-// What is missing of the programs that they are, for people; empty: all are there.
-std::string missing_generators();
+// What is missing of the programs that these steps need, for people; empty: all are there.
+std::string missing_generators(const std::vector<std::string>& steps);
 
 // Like loads(), and measured the same way.
 const std::vector<Load>& loads_of_others();

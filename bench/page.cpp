@@ -105,7 +105,10 @@ std::string fact(const std::string& name, const std::string& value) {
 
 std::string opening(const Record& record) {
     const Conditions& is = record.conditions;
-    std::string legend;
+    std::string legend, setting;
+    for (const auto& [name, text] : is.setting) {
+        setting += fact(name, text);
+    }
     for (std::size_t i = 0; i < record.columns.size(); ++i) {
         const Column& column = record.columns[i];
         const std::string meaning = column.text == column.key ? "" : ": " + column.text;
@@ -119,10 +122,10 @@ std::string opening(const Record& record) {
                    "faint") +
            element(
                "dl",
-               fact("date", is.date) + fact("machine", is.machine) + fact("kernel", is.kernel) +
+               fact("date", is.date) + fact("machine", is.machine) + fact("kernel", is.kernel) + setting +
                    fact("run", is.extent + ": " + std::to_string(is.rounds) + (is.rounds == 1 ? " round" : " rounds") +
                                    " of " + number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " +
-                                   std::to_string(is.adds) + " ADDs, each") +
+                                   std::to_string(is.adds) + " ADDs, each" + (record.complete ? "" : "; not over, or ended early")) +
                    fact("shown", "medians; the thin line goes from the smallest round to the largest"),
                "facts") +
            element("ul", legend, "legend");

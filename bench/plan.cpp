@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/plan.hpp"
 
+#include <map>
+
 #include "bench/figure.hpp"
 
 namespace causeway::bench {
@@ -20,6 +22,18 @@ std::vector<Filled> filled(const std::vector<int>& sizes, const std::vector<Fill
 }
 
 }  // namespace
+
+std::vector<std::vector<Filled>> by_size(const std::vector<Filled>& nodes) {
+    std::map<int, std::vector<Filled>> sizes;
+    for (const Filled& node : nodes) {
+        sizes[node.size].push_back(node);
+    }
+    std::vector<std::vector<Filled>> result;
+    for (const auto& [size, those] : sizes) {
+        result.push_back(those);
+    }
+    return result;
+}
 
 // Setting up costs what it measures: a bridge with 1,000 sandboxes takes a minute or two, causeway's some seconds.
 Plan plan_of(Extent extent) {

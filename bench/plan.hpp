@@ -38,4 +38,7 @@ struct Plan {
 
 Plan plan_of(Extent extent);
 
+// Nodes of one size together, from the smallest size on.
+std::vector<std::vector<Filled>> by_size(const std::vector<Filled>& nodes);
+
 }  // namespace causeway::bench

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/figure.hpp"
 #include "bench/lane.hpp"
 #include "bench/loads.hpp"
 #include "bench/memory.hpp"
@@ -56,19 +57,14 @@ void settle() {
     }
 }
 
-// Each once.
-std::vector<Filled> together(std::vector<Filled> nodes, const std::vector<Filled>& more) {
-    for (const Filled& node : more) {
-        if (std::ranges::find(nodes, node) == nodes.end()) {
-            nodes.push_back(node);
-        }
-    }
-    return nodes;
+bool has(const Steps& steps, const std::string& step) {
+    return std::ranges::find(steps, step) != steps.end();
 }
 
 class Race {
 public:
-    Race(const Plan& plan, Record& record) : plan_(plan), record_(record), modes_(all_modes(plan.plugin)) {
+    Race(const Plan& plan, Record& record, const std::function<void()>& after_round)
+        : plan_(plan), record_(record), after_round_(after_round), modes_(all_modes(plan.plugin)) {
         std::erase_if(modes_, [&](const Mode& mode) {
             const std::vector<std::string>& listed = plan.modes.empty() ? plan.absent : plan.modes;
             return (std::ranges::find(listed, mode.column.key) != listed.end()) == plan.modes.empty();
@@ -81,7 +77,7 @@ public:
     void traffic() {
         std::vector<std::string> steps = first_figures(loads());
         steps.emplace_back(programs_step);
-        append(steps, plan_.others || !plan_.only.empty() ? first_figures(loads_of_others()) : Steps());
+        append(steps, others_steps(plan_));
         std::erase_if(steps, [&](const std::string& step) { return !wanted(step); });
         for (const Mode& mode : modes_) {
             if (!steps.empty()) {
@@ -95,27 +91,73 @@ public:
     void filled(const std::vector<Filled>& nodes, const std::string& what, Steps steps,
                 Lane::Ready (*set_up)(const Mode&, int, const Plan&)) {
         std::erase_if(steps, [&](const std::string& step) { return !wanted(step); });
+        if (steps.empty()) {
+            return;
+        }
         settle();
-        for (const Filled& node : steps.empty() ? std::vector<Filled>() : nodes) {
-            const auto mode =
-                std::ranges::find(modes_, node.column, [](const Mode& candidate) { return candidate.column.key; });
-            if (mode != modes_.end()) {
+        for (const Filled& node : nodes) {
+            if (const Mode* const mode = find_mode(node.column)) {
                 enter(*mode, number(node.size, 0) + " " + what, [&] { return set_up(*mode, node.size, plan_); });
             }
         }
         run(steps);
     }
 
-private:
-    bool wanted(const std::string& step) const {
-        return plan_.only.empty() || std::ranges::find(plan_.only, step) != plan_.only.end();
+    // To attach a program, the kernel walks a list of those of all namespaces, so a node of another size would be in
+    // each ADD: nodes with programs are there one size at a time, anew in each round, so that all sizes still take
+    // turns. The others stay.
+    void adds() {
+        if (!wanted(adds_step)) {
+            return;
+        }
+        settle();
+        const std::vector<std::vector<Filled>> phases = by_size(plan_.adding);
+        std::vector<std::vector<Lane>> staying;
+        for (const std::vector<Filled>& nodes : phases) {
+            enter_adding(nodes, false, 1);
+            staying.push_back(std::move(lanes_));
+            lanes_.clear();
+        }
+        for (int round = 1; round <= plan_.rounds; ++round) {
+            for (std::size_t i = 0; i < phases.size(); ++i) {
+                enter_adding(phases[i], true, round);
+                say_round(round, sized(adds_step, phases[i].front().size));
+                measure(staying[i], round, adds_step);
+                measure(lanes_, round, adds_step);
+                lanes_.clear();
+                settle();
+            }
+            after_round_();
+        }
+        say("");
     }
 
-    void enter(const Mode& mode, const std::string& what, const std::function<Lane::Ready()>& set_up) {
+private:
+    bool wanted(const std::string& step) const {
+        return plan_.only.empty() || has(plan_.only, step);
+    }
+
+    // nullptr if it does not take part.
+    const Mode* find_mode(const std::string& key) const {
+        const auto found = std::ranges::find(modes_, key, [](const Mode& mode) { return mode.column.key; });
+        return found == modes_.end() ? nullptr : &*found;
+    }
+
+    void enter_adding(const std::vector<Filled>& nodes, bool with_programs, int round) {
+        for (const auto& [column, size] : nodes) {
+            const Mode* const mode = find_mode(column);
+            if (mode && mode->has_programs == with_programs) {
+                enter(
+                    *mode, number(size, 0) + " sandboxes", [&] { return adding_lane(*mode, size, plan_); }, round);
+            }
+        }
+    }
+
+    void enter(const Mode& mode, const std::string& what, const std::function<Lane::Ready()>& set_up, int round = 1) {
         say("setting up " + mode.column.key + ", " + what);
         try {
             lanes_.push_back(Lane::start(mode.column.key, set_up));
-            keep(lanes_.back(), 1, lanes_.back().measured());
+            keep(lanes_.back(), round, lanes_.back().measured());
         } catch (const std::exception& error) {
             note(mode.column.key + ", setting up " + what + ": " + error.what());
         }
@@ -124,21 +166,26 @@ private:
     void run(const std::vector<std::string>& steps) {
         for (int round = 1; round <= plan_.rounds; ++round) {
             for (const std::string& step : steps) {
-                say("round " + std::to_string(round) + " of " + std::to_string(plan_.rounds) + ": " + step);
-                for (Lane& lane : lanes_) {
-                    measure(lane, round, step);
-                }
+                say_round(round, step);
+                measure(lanes_, round, step);
             }
+            after_round_();
         }
         say("");
         lanes_.clear();
     }
 
-    void measure(Lane& lane, int round, const std::string& step) {
-        try {
-            keep(lane, round, lane.measure(step));
-        } catch (const std::exception& error) {
-            note(lane.column() + ", " + step + ": " + error.what());
+    void say_round(int round, const std::string& step) const {
+        say("round " + std::to_string(round) + " of " + std::to_string(plan_.rounds) + ": " + step);
+    }
+
+    void measure(std::vector<Lane>& lanes, int round, const std::string& step) {
+        for (Lane& lane : lanes) {
+            try {
+                keep(lane, round, lane.measure(step));
+            } catch (const std::exception& error) {
+                note(lane.column() + ", " + step + ": " + error.what());
+            }
         }
     }
 
@@ -156,6 +203,7 @@ private:
 
     const Plan& plan_;
     Record& record_;
+    const std::function<void()>& after_round_;
     std::vector<Mode> modes_;
     std::vector<Lane> lanes_;
 };
@@ -177,11 +225,20 @@ std::vector<std::string> mode_names() {
     return names;
 }
 
-void race(const Plan& plan, Record& record) {
-    Race race(plan, record);
+std::vector<std::string> others_steps(const Plan& plan) {
+    Steps steps = first_figures(loads_of_others());
+    std::erase_if(steps, [&](const std::string& step) {
+        return plan.only.empty() ? !plan.others : !has(plan.only, step);
+    });
+    return steps;
+}
+
+void race(const Plan& plan, Record& record, const std::function<void()>& after_round) {
+    Race race(plan, record, after_round);
     race.traffic();
     race.filled(plan.flowing, "flows", {flows_step}, flowing_lane);
-    race.filled(together(plan.beside, plan.adding), "sandboxes", {beside_step, adds_step}, crowded_lane);
+    race.adds();
+    race.filled(plan.beside, "sandboxes", {beside_step}, beside_lane);
 }
 
 }  // namespace causeway::bench

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <stdexcept>
 #include <utility>
 
 #include "bench/figure.hpp"
@@ -13,6 +14,9 @@ namespace causeway::bench {
 using nlohmann::json;
 
 namespace {
+
+// 1 had no setting, ratios or complete, and did not say which columns are ours.
+constexpr int schema = 2;
 
 // Of the rounds that both have, and where what divides is not 0.
 std::map<int, double> divided(const std::map<int, double>& these, const std::map<int, double>& by) {
@@ -173,7 +177,10 @@ json Record::to_json() const {
                          {"against", column.against},
                          {"ours", column.ours}});
     }
-    return {{"date", conditions.date},
+    return {{"schema", schema},
+            {"complete", complete},
+            {"setting", conditions.setting},
+            {"date", conditions.date},
             {"machine", conditions.machine},
             {"kernel", conditions.kernel},
             {"extent", conditions.extent},
@@ -187,9 +194,20 @@ json Record::to_json() const {
 }
 
 Record Record::from_json(const json& from) {
+    if (const int written = from.value("schema", 1); written > schema) {
+        throw std::runtime_error("a later causeway-bench has written that: its schema is " + std::to_string(written) +
+                                 ", and this one knows those up to " + std::to_string(schema));
+    }
     Record record;
-    record.conditions = {from.at("date"),   from.at("machine"),      from.at("kernel"), from.at("extent"),
-                         from.at("rounds"), from.at("milliseconds"), from.at("adds")};
+    record.conditions = {.date = from.at("date"),
+                         .machine = from.at("machine"),
+                         .kernel = from.at("kernel"),
+                         .extent = from.at("extent"),
+                         .rounds = from.at("rounds"),
+                         .milliseconds = from.at("milliseconds"),
+                         .adds = from.at("adds"),
+                         .setting = from.value("setting", std::map<std::string, std::string>())};
+    record.complete = from.value("complete", true);
     for (const auto& column : from.at("columns")) {
         const std::string key = column.at("key");
         record.columns.push_back({key, column.at("text"), column.at("set"),

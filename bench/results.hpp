@@ -25,6 +25,7 @@ struct Conditions {
     int rounds = 0;
     long milliseconds = 0;  // each measurement of traffic
     int adds = 0;           // ADDs and DELs of a round
+    std::map<std::string, std::string> setting{};  // the rest, by name
 };
 
 // One way to connect sandboxes, as the report names it.
@@ -78,10 +79,11 @@ struct Record {
     std::vector<Column> columns;
     Results results;
     std::vector<std::string> errors;  // what could not be measured, and why
+    bool complete = true;             // else the run is not over, or was ended early
 
     // Its fields are in docs/performance.md. Reads what earlier versions wrote, too.
     nlohmann::json to_json() const;
-    static Record from_json(const nlohmann::json& from);  // throws nlohmann::json::exception
+    static Record from_json(const nlohmann::json& from);  // throws nlohmann::json::exception, std::runtime_error
 };
 
 // An attempt that came to nothing, in any round, of a figure and a column; in the report's order.

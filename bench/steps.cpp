@@ -78,6 +78,21 @@ Measurements measure_adds(const Crowd& crowd, int size) {
             {sized("del_parallel", size), {.samples = times.del_parallel}}};
 }
 
+// Of a sandbox, on a node of that size; nothing where there are too few.
+Measurements memory_of(const Crowd& crowd, int size) {
+    if (size < enough_sandboxes_for_memory) {
+        return {};
+    }
+    return {{sized("memory_sandbox", size), {.samples = kibibytes(crowd.memory_of_one())}}};
+}
+
+// Where ADDs are measured on nodes that are large enough, there is memory of each round.
+bool has_memory_elsewhere(const std::string& column, const Plan& plan) {
+    return std::ranges::any_of(plan.adding, [&](const Filled& node) {
+        return node.column == column && node.size >= enough_sandboxes_for_memory;
+    });
+}
+
 Measurements measure_beside(const Network& network, const Mode& mode, int size, Duration time) {
     Measurements measured;
     for (const std::string& load : traffic_beside) {
@@ -113,26 +128,20 @@ Lane::Ready traffic_lane(const Mode& mode, const Plan& plan) {
     return {.measure = [=](const std::string& step) { return measure_traffic(step, mode, network, plan); }};
 }
 
-// The two between which the traffic goes are of the number.
-Lane::Ready crowded_lane(const Mode& mode, int size, const Plan& plan) {
-    const Filled here = {mode.column.key, size};
-    const bool adds = std::ranges::find(plan.adding, here) != plan.adding.end();
-    const bool traffic = std::ranges::find(plan.beside, here) != plan.beside.end();
+Lane::Ready adding_lane(const Mode& mode, int size, const Plan& plan) {
     test::World world = test::World::enter();
-    const Network network = traffic ? mode.connect_two(world) : Network();
-    const int others = traffic ? size - 2 : size;
-    const Crowd crowd = Crowd::make(world, *mode.plugin, others, plan.adds);
-    Lane::Ready ready;
-    if (others >= enough_sandboxes_for_memory) {
-        ready.measured["memory_sandbox"] = {.samples = kibibytes(crowd.memory_of_one())};
-    }
-    ready.measure = [=, time = plan.time](const std::string& step) {
-        if (step == adds_step) {
-            return adds ? measure_adds(crowd, size) : Measurements();
-        }
-        return traffic ? measure_beside(network, mode, size, time) : Measurements();
-    };
-    return ready;
+    const Crowd crowd = Crowd::make(world, *mode.plugin, size, plan.adds);
+    return {.measure = [=](const std::string&) { return measure_adds(crowd, size); }, .measured = memory_of(crowd, size)};
+}
+
+// The two between which the traffic goes are of the number.
+Lane::Ready beside_lane(const Mode& mode, int size, const Plan& plan) {
+    test::World world = test::World::enter();
+    const Network network = mode.connect_two(world);
+    const Crowd crowd = Crowd::make(world, *mode.plugin, size - 2, 1);
+    return {.measure = [=, time = plan.time](
+                           const std::string&) { return measure_beside(network, mode, size, time); },
+            .measured = has_memory_elsewhere(mode.column.key, plan) ? Measurements() : memory_of(crowd, size)};
 }
 
 Lane::Ready flowing_lane(const Mode& usual, int size, const Plan& plan) {

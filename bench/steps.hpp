@@ -16,8 +16,11 @@ inline constexpr const char* adds_step = "adds";
 // Traffic between two sandboxes. Steps: a figure of loads() or loads_of_others(), or programs_step.
 Lane::Ready traffic_lane(const Mode& mode, const Plan& plan);
 
-// A node with `size` sandboxes. Steps: adds_step and beside_step, each where the plan has this node for it.
-Lane::Ready crowded_lane(const Mode& mode, int size, const Plan& plan);
+// A node with `size` sandboxes. Step: adds_step.
+Lane::Ready adding_lane(const Mode& mode, int size, const Plan& plan);
+
+// Traffic on a node with `size` sandboxes, two or more. Step: beside_step.
+Lane::Ready beside_lane(const Mode& mode, int size, const Plan& plan);
 
 // Traffic on a node with `size` flows. Step: flows_step.
 Lane::Ready flowing_lane(const Mode& mode, int size, const Plan& plan);

@@ -38,6 +38,7 @@ protected:
     }
     void TearDown() override { std::filesystem::remove_all(directory_); }
 
+    std::string directory() const { return directory_; }
     std::string file(const std::string& name) const { return directory_ / name; }
 
     // A bar that is `times` what the wire does, for a figure that is measured.
@@ -112,6 +113,12 @@ std::set<std::string> keys_of(const json& object) {
     return keys;
 }
 
+bool is_empty(const std::string& path) {
+    std::error_code gone;
+    const auto size = std::filesystem::file_size(path, gone);
+    return gone || size == 0;
+}
+
 bool eventually(const std::function<bool()>& holds) {
     for (const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
          std::chrono::steady_clock::now() < deadline; std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
@@ -155,6 +162,41 @@ TEST_F(Bench, MeasuresEveryModeAndWritesItsReports) {
     }
     std::ifstream html(file("out.html"));
     EXPECT_THAT(std::string(std::istreambuf_iterator<char>(html), {}), HasSubstr("</html>"));
+    for (const char* const name : {"causeway", "plugin", "reference plugins", "iptables", "br_netfilter", "CPUs",
+                                   "cpufreq governor", "load average before"}) {
+        EXPECT_THAT(written.at("setting").at(name).get<std::string>(), Not(IsEmpty())) << name;
+    }
+    EXPECT_TRUE(written.at("complete"));
+}
+
+TEST_F(Bench, EndsBeforeTheLongWaitWhereAReportCannotBeWritten) {
+    for (const char* const report : {"--json", "--html", "--markdown"}) {
+        const auto begin = std::chrono::steady_clock::now();
+        const Output output = bench({"--rounds", "1000", report, file("nowhere/out")});
+        EXPECT_EQ(output.status, 1) << report;
+        EXPECT_THAT(output.err, HasSubstr("cannot write " + file("nowhere/out")));
+        EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+    }
+}
+
+TEST_F(Bench, SaysWhichLoadGeneratorsAreMissing) {
+    const Output output = run({CAUSEWAY_BENCH, "--only", "tcp_sandbox", "iperf3_1", "wrk_requests"},
+                              {.environment = {{"PATH", directory()}}});
+    EXPECT_EQ(output.status, 1);
+    EXPECT_THAT(output.err, HasSubstr("programs that are not there (./run bench --full installs them): iperf3, nginx, "
+                                      "taskset, wrk"));
+}
+
+// An hour must not be lost to Ctrl-C.
+TEST_F(Bench, HasTheRoundsThatWereOverWhenItIsInterrupted) {
+    Child running = start({CAUSEWAY_BENCH, "--quick", "--rounds", "1000", "--only", "tcp_sandbox", "--modes", "wire",
+                           "--json", file("out.json")});
+    ASSERT_TRUE(eventually([&] { return !is_empty(file("out.json")); })) << running.err();
+    ::kill(running.pid(), SIGINT);
+    running.wait();
+    const json written = json::parse(std::ifstream(file("out.json")));
+    EXPECT_GE(written.at("figures").at("tcp_sandbox").at("wire").at("rounds").size(), 1u);
+    EXPECT_FALSE(written.at("complete"));
 }
 
 // TCX is of Linux 6.6: on an older kernel the bench does without.

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the benchmark counts while it makes load, on nothing but this process.
+// What the benchmark plans, and what it counts while it makes load, on nothing but this process.
 #include <gmock/gmock.h>
 
 #include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "bench/plan.hpp"
 #include "bench/rate.hpp"
 #include "bench/said.hpp"
 
 namespace causeway::bench::bench_load_test {
 namespace {
+
+using testing::ElementsAre;
 
 // A connect that nobody answers takes a second, and a whole round may be shorter.
 TEST(Rate, IsANumberWhereOneStepTakesLongerThanAllOfTheTime) {
@@ -33,6 +37,14 @@ TEST(Rate, IsOfWhatCameAfterTheFirstTenth) {
     EXPECT_GT(found.count, 0);
     EXPECT_GE(found.seconds, 0.08);
     EXPECT_LE(found.per_second(), 500);
+}
+
+// To attach a program, the kernel walks a list of all namespaces': nodes of other sizes would be in each ADD.
+TEST(Plan, HasNodesOfOneSizeTogether) {
+    const std::vector<Filled> nodes = {{"bridge", 1}, {"bridge", 60}, {"causeway", 1}, {"causeway", 60}, {"causeway", 10}};
+    EXPECT_THAT(by_size(nodes), ElementsAre(ElementsAre(Filled{"bridge", 1}, Filled{"causeway", 1}),
+                                            ElementsAre(Filled{"causeway", 10}),
+                                            ElementsAre(Filled{"bridge", 60}, Filled{"causeway", 60})));
 }
 
 const std::string wrk_said = R"(Running 1s test @ http://198.51.100.1:7300/

@@ -26,7 +26,8 @@ inline Record record_of_three() {
                          .extent = "quick",
                          .rounds = 3,
                          .milliseconds = 300,
-                         .adds = 3};
+                         .adds = 3,
+                         .setting = {{"iptables", "v1 <legacy>"}}};
     record.columns = {{"wire", "one veth pair", "IPv4"},
                       {"bridge", "reference plugin bridge", "IPv4"},
                       {"causeway", "causeway", "IPv4", {"wire", "bridge"}, true}};

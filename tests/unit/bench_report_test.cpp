@@ -114,7 +114,8 @@ TEST(Figures, HaveEachANameOfTheirOwn) {
 TEST(Table, HasMediansSpreadAndRatiosOfWhatWasMeasured) {
     const std::string text = table(measured());
     EXPECT_THAT(text,
-                AllOf(HasSubstr("2 CPUs, some processor"), HasSubstr("Linux 6.1"), HasSubstr("median of 3 rounds")));
+                AllOf(HasSubstr("2 CPUs, some processor"), HasSubstr("Linux 6.1"), HasSubstr("median of 3 rounds"),
+                      HasSubstr("iptables: v1 <legacy>\n"), Not(HasSubstr("NOT COMPLETE"))));
     const std::size_t line = text.find("  TCP, sandbox → world (SNAT)");
     ASSERT_NE(line, std::string::npos);
     EXPECT_THAT(
@@ -122,6 +123,13 @@ TEST(Table, HasMediansSpreadAndRatiosOfWhatWasMeasured) {
         AllOf(HasSubstr("6.20 ±3%"), HasSubstr("10.00 ±0%"), HasSubstr("8.00 ±12%"), HasSubstr("1.33 ±10%    0.80 ±13%")));
     EXPECT_THAT(text, HasSubstr("connections, sandbox → world (SNAT), bridge: 3 failed"));
     EXPECT_THAT(text, Not(HasSubstr("iperf3")));
+}
+
+TEST(Table, SaysThatARunIsNotComplete) {
+    Record record = measured();
+    record.complete = false;
+    EXPECT_THAT(table(record), HasSubstr("NOT COMPLETE"));
+    EXPECT_THAT(page(record, {}), HasSubstr("not over, or ended early"));
 }
 
 // A record with columns of all three sets.
@@ -217,6 +225,7 @@ TEST(Page, ShowsWhatOthersSaidAsText) {
     record.conditions.machine = "<i>\"CPU\"</i>";
     record.columns[1] = {"bridge", "a <b> & c"};
     const std::string html = page(record, {});
+    EXPECT_THAT(html, HasSubstr("<dd>v1 &lt;legacy&gt;</dd>"));
     EXPECT_THAT(html, AllOf(HasSubstr("&lt;img src=x onerror=alert(1)&gt;"),
                             HasSubstr("&lt;i&gt;&quot;CPU&quot;&lt;/i&gt;"), HasSubstr("bridge: a &lt;b&gt; &amp; c")));
     EXPECT_THAT(html, AllOf(Not(HasSubstr("<img")), Not(HasSubstr("<i>")), Not(HasSubstr("<b>"))));

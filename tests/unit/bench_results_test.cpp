@@ -2,6 +2,8 @@
 // The benchmark's arithmetic: medians, spread, ratios, and their way through JSON.
 #include <gmock/gmock.h>
 
+#include <stdexcept>
+
 #include "bench/median.hpp"
 #include "bench/results.hpp"
 #include "tests/unit/bench_record.hpp"
@@ -133,6 +135,22 @@ TEST(Record, ComesBackFromItsJson) {
     EXPECT_TRUE(back.columns.at(2).ours);
     EXPECT_FALSE(back.columns.at(1).ours);
     EXPECT_EQ(back.results.rounds("add_60", "causeway"), (std::map<int, double>{{2, 2}}));
+}
+
+TEST(Record, ReadsWhatEarlierVersionsWroteAndRefusesWhatLaterOnesMay) {
+    nlohmann::json old = record_of_three().to_json();
+    for (const char* const since : {"schema", "setting", "complete", "ratios"}) {
+        old.erase(since);
+    }
+    for (auto& column : old.at("columns")) {
+        column.erase("ours");
+    }
+    const Record record = Record::from_json(old);
+    EXPECT_TRUE(record.complete);
+    EXPECT_TRUE(record.columns.at(2).ours);
+    EXPECT_FALSE(record.columns.at(0).ours);
+    old["schema"] = 1000;
+    EXPECT_THROW(Record::from_json(old), std::runtime_error);
 }
 
 TEST(Record, HasItsRatiosInItsJson) {
