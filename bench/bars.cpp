@@ -96,8 +96,7 @@ std::string text_of(const Bar& bar) {
     if (bar.sense == Bar::none_failed) {
         return "none failed";
     }
-    return (bar.sense == Bar::at_most ? "≤ " : "≥ ") + ratio_number(bar.limit) + " × " +
-           text_of_one(bar);
+    return (bar.sense == Bar::at_most ? "≤ " : "≥ ") + ratio_number(bar.limit) + " × " + text_of_one(bar);
 }
 
 std::string subject_of(const Bar& bar) {
@@ -126,8 +125,8 @@ bool all_met(const std::vector<Bar>& bars, const Results& results) {
 }
 
 bool none_measured(const std::vector<Bar>& bars, const Results& results) {
-    return std::ranges::all_of(
-        bars, [&](const Bar& bar) { return judge(bar, results).outcome == Judgement::not_measured; });
+    return std::ranges::all_of(bars,
+                               [&](const Bar& bar) { return judge(bar, results).outcome == Judgement::not_measured; });
 }
 
 }  // namespace causeway::bench

@@ -30,8 +30,8 @@ struct Judgement {
     double by = 0;                  // of what misses: how far beyond the limit, as a share of it; 0 for none_failed
     double spread = 0;              // of the ratio, over so many rounds
     int rounds = 1;
-    bool within_spread = false;     // some rounds meet the bar and some miss it
-    long failed = 0;                // attempts, on either side of the ratio
+    bool within_spread = false;  // some rounds meet the bar and some miss it
+    long failed = 0;             // attempts, on either side of the ratio
 };
 Judgement judge(const Bar& bar, const Results& results);
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/crowd.hpp"
 
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -22,6 +25,11 @@ std::vector<std::string> add_namespaces(test::World& world, const std::string& n
         paths.push_back(world.add_namespace(name + std::to_string(i)));
     }
     return paths;
+}
+
+void wait_for_children() {
+    while (waitpid(-1, nullptr, __WALL) > 0) {
+    }
 }
 
 // Calls `call` with 0, 1, ... in a thread each and waits for all; returns the milliseconds that it took, for each.
@@ -78,8 +86,20 @@ Crowd::Times Crowd::measure() const {
         times.add.push_back(added.milliseconds);
         times.del.push_back(plugin_.del("one-more", netns, added));
     }
+    times.del_done.push_back(del_until_done());
     measure_parallel(times);
     return times;
+}
+
+// This process becomes the parent of what a plugin leaves behind, and so can wait for it.
+double Crowd::del_until_done() const {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    const Plugin::Added added = plugin_.add("one-more", spares_.front());
+    wait_for_children();
+    const auto begin = std::chrono::steady_clock::now();
+    plugin_.del("one-more", spares_.front(), added);
+    wait_for_children();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 
 void Crowd::measure_parallel(Times& times) const {

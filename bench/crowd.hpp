@@ -19,6 +19,7 @@ public:
     struct Times {
         std::vector<double> add{}, del{};                    // milliseconds, one per spare namespace
         std::vector<double> add_parallel{}, del_parallel{};  // milliseconds of eight, divided by eight: one
+        std::vector<double> del_done{};                      // until the child that the plugin leaves has ended: one
     };
     // Connects and disconnects each spare in turn, then eight at once; so there are always `size` others.
     Times measure() const;
@@ -30,6 +31,7 @@ private:
     explicit Crowd(Plugin plugin) : plugin_(std::move(plugin)) {}
     void fill(const std::vector<std::string>& paths);
     void measure_parallel(Times& times) const;
+    double del_until_done() const;
 
     Plugin plugin_;
     std::vector<double> memory_of_one_{};

@@ -48,7 +48,8 @@ inline const std::vector<int> flow_sizes = {1'000, 10'000, 100'000, 500'000};
 inline const std::vector<std::string> traffic_beside = {
     "tcp_sandbox", "udp_sandbox", "connections_sandbox", "packets",      "stream",
     "tcp_world",   "tcp_host",    "connections_world",   "packets_world"};
-inline const std::vector<std::string> traffic_beside_flows = {"tcp_world", "connections_world", "packets_world"};
+inline const std::vector<std::string> traffic_beside_flows = {"tcp_world", "connections_world", "packets_world",
+                                                              "packets_spread"};
 
 // "add", 60: "add_60".
 std::string sized(const std::string& figure, int size);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // As much as goes: packets and streams, in one direction.
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -42,28 +43,50 @@ double move_bytes(std::vector<pollfd>& sockets, Move move) {
     return bytes;
 }
 
+void allow_files(int count) {
+    const rlimit enough = {.rlim_cur = static_cast<rlim_t>(count), .rlim_max = static_cast<rlim_t>(count)};
+    if (setrlimit(RLIMIT_NOFILE, &enough) != 0) {
+        fail("allow more files");
+    }
+}
+
 }  // namespace
 
+template <int Sockets>
 Sample packets(const Path& path, Cpus cpus, Duration time) {
     const UniqueFd receiving = open_server(path, SOCK_DGRAM, load_port);
-    const UniqueFd sending = open_client(path, SOCK_DGRAM, load_port);
     set_option(receiving.get(), SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20);
     Worker server(cpus.server, [&] {
         Message message{};
+        SocketAddress first;
+        if (recvfrom(receiving.get(), message.data(), message.size(), 0, first.get(), &first.length) <= 0) {
+            throw std::runtime_error("not one packet arrived");
+        }
+        expect_source(path, first);
         const auto receive = [&] { return recv(receiving.get(), message.data(), message.size(), 0) > 0; };
         const Rate received = rate(cpus, time, receive);
         if (received.count == 0) {
-            throw std::runtime_error("not one packet arrived");
+            throw std::runtime_error("the packets stopped");
         }
         return Sample{.values = {received.per_second() / 1000, received.busy_seconds / received.count * 1e6}};
     });
     const Worker client(cpus.client, [&]() -> Sample {
+        allow_files(Sockets + 100);
+        std::vector<UniqueFd> sending;
+        for (int i = 0; i < Sockets; ++i) {
+            sending.push_back(open_client(path, SOCK_DGRAM, load_port));
+        }
         for (const Message message{};;) {
-            send(sending.get(), message.data(), message.size(), 0);
+            for (const UniqueFd& socket : sending) {
+                send(socket.get(), message.data(), message.size(), 0);
+            }
         }
     });
     return server.result(time + 5 * patience);
 }
+
+template Sample packets<1>(const Path& path, Cpus cpus, Duration time);
+template Sample packets<1000>(const Path& path, Cpus cpus, Duration time);
 
 template <int Count>
 Sample streams(const Path& path, Cpus cpus, Duration time) {

@@ -2,11 +2,15 @@
 // Requests and their replies: round trips and connections, one after the other.
 #include "bench/load.hpp"
 
+#include <linux/sock_diag.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <fstream>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -28,9 +32,10 @@ struct RoundTrips {
 RoundTrips round_trips(int fd, Duration time, long losses_allowed) {
     RoundTrips result;
     result.nanoseconds.reserve(1 << 18);
+    std::uint64_t number = 0;
     const auto begin = Clock::now(), counted_from = begin + time / 10, deadline = begin + time;
     for (auto before = begin; before < deadline || result.nanoseconds.empty();) {
-        const bool answered = exchange(fd);
+        const bool answered = exchange(fd, ++number);
         const auto after = Clock::now();
         if (!answered && ++result.lost > losses_allowed) {
             fail("no reply");
@@ -49,11 +54,14 @@ Sample half_round_trip(int fd, Duration time, long losses_allowed) {
     return {.values = {median(std::move(found.nanoseconds)) / 2000.0}, .failed = found.lost};
 }
 
-// One connection at a time; ends each one after the client did, so that the server is left with nothing.
-[[noreturn]] void serve_connections(int listener) {
+// One connection at a time; ends each one after the client did, so that the server is left with nothing. One from the
+// wrong source is not answered.
+[[noreturn]] void serve_connections(int listener, const Path& path) {
+    const auto expected = seen_as(path);
     for (;;) {
-        const UniqueFd client(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
-        if (client) {
+        SocketAddress peer;
+        const UniqueFd client(accept4(listener, peer.get(), &peer.length, SOCK_CLOEXEC));
+        if (client && is_from(expected, peer)) {
             set_patience(client.get());
             echo_stream(client.get());
         }
@@ -73,7 +81,17 @@ void allow_many_connections() {
 
 bool connect_once(const SocketAddress& server) {
     const UniqueFd client = open_socket(server.family(), SOCK_STREAM);
-    return connect_to(client.get(), server) && exchange(client.get());
+    return connect_to(client.get(), server) && exchange(client.get(), 1);
+}
+
+// Datagrams that came to a socket whose buffer is full.
+std::uint32_t dropped_at(int fd) {
+    std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
+    socklen_t length = sizeof memory;
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory.data(), &length) != 0) {
+        fail("ask how many datagrams came");
+    }
+    return memory[SK_MEMINFO_DROPS];
 }
 
 }  // namespace
@@ -91,7 +109,7 @@ Sample tcp_half_round_trip(const Path& path, Cpus cpus, Duration time) {
 Sample udp_half_round_trip(const Path& path, Cpus cpus, Duration time) {
     const UniqueFd server_socket = open_server(path, SOCK_DGRAM, load_port);
     const UniqueFd client_socket = open_client(path, SOCK_DGRAM, load_port);
-    const Worker server(cpus.server, [&]() -> Sample { echo_datagrams(server_socket.get()); });
+    const Worker server(cpus.server, [&]() -> Sample { echo_datagrams(server_socket.get(), path); });
     Worker client(cpus.client, [&] { return half_round_trip(client_socket.get(), time, 3); });
     return client.result(time + 10 * patience);
 }
@@ -99,7 +117,7 @@ Sample udp_half_round_trip(const Path& path, Cpus cpus, Duration time) {
 Sample connections(const Path& path, Cpus cpus, Duration time) {
     const UniqueFd listener = open_server(path, SOCK_STREAM, load_port);
     const SocketAddress address = socket_address(path.address, load_port);
-    const Worker server(cpus.server, [&]() -> Sample { serve_connections(listener.get()); });
+    const Worker server(cpus.server, [&]() -> Sample { serve_connections(listener.get(), path); });
     Worker client(cpus.client, [&] {
         enter(path.client);
         allow_many_connections();
@@ -118,6 +136,7 @@ Sample connections(const Path& path, Cpus cpus, Duration time) {
 Sample latency(const Path& path, Cpus cpus, Duration time) {
     const Connection connection = std::move(open_connections(path, 1).front());
     const UniqueFd unread = open_server(path, SOCK_DGRAM, flood_port);
+    set_option(unread.get(), SOL_SOCKET, SO_RCVBUF, 1);  // room for hardly one, so that what comes is what is dropped
     const UniqueFd flooding = open_client(path, SOCK_DGRAM, flood_port);
     const Worker flood(cpus.server, [&]() -> Sample {
         for (const Message message{};;) {
@@ -129,9 +148,16 @@ Sample latency(const Path& path, Cpus cpus, Duration time) {
         return Sample();
     });
     Worker client(cpus.client, [&] {
+        const std::uint32_t dropped = dropped_at(unread.get());
+        const auto begin = Clock::now();
         const auto found = round_trips(connection.client.get(), time, 0).nanoseconds;
-        return Sample{
-            .values = {quantile(found, 0.5) / 1000.0, quantile(found, 0.99) / 1000.0, quantile(found, 0.999) / 1000.0}};
+        const std::chrono::duration<double> taken = Clock::now() - begin;
+        const std::uint32_t arrived = dropped_at(unread.get()) - dropped;
+        if (arrived == 0) {
+            throw std::runtime_error("nothing of the flood arrived");
+        }
+        return Sample{.values = {quantile(found, 0.5) / 1000.0, quantile(found, 0.99) / 1000.0,
+                                 quantile(found, 0.999) / 1000.0, arrived / taken.count() / 1000}};
     });
     return client.result(time + 5 * patience);
 }

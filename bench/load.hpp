@@ -3,7 +3,8 @@
 // it.
 //
 // Client and server are two processes, each pinned to a CPU. The first tenth of the time is not counted. Errors
-// (no route, no reply, the wrong source address) are thrown as std::runtime_error; nothing outlives a call.
+// (no route, no reply, the wrong source address) are thrown as std::runtime_error; nothing outlives a call. What comes
+// from the wrong source is not answered, and of a flood in one direction the first packet is looked at.
 #pragma once
 
 #include <array>
@@ -17,6 +18,7 @@ struct Path {
     std::string client, server;  // paths of network namespaces
     std::string address;         // the server's, as the client knows it
     std::string seen_as;         // the client's, as the server must see it; empty: whatever
+    std::string own{};           // the server's, where that is another than the client knows
 };
 
 struct Cpus {
@@ -24,7 +26,7 @@ struct Cpus {
 };
 
 struct Sample {
-    std::array<double, 3> values{};  // a load says which
+    std::array<double, 4> values{};  // a load says which
     long failed = 0;                 // attempts that came to nothing
 };
 
@@ -35,10 +37,13 @@ Sample tcp_half_round_trip(const Path& path, Cpus cpus, Duration time);
 Sample udp_half_round_trip(const Path& path, Cpus cpus, Duration time);
 
 // Connections per second, one after the other: connect, request, reply, close by the client. One that is refused,
-// unanswered for a second, reset or answered wrongly counts as failed.
+// unanswered for a second, reset or answered wrongly counts as failed. Sets in the client's namespace
+// net.ipv4.ip_local_port_range to 1024 to 65535, and tcp_tw_reuse to 1.
 Sample connections(const Path& path, Cpus cpus, Duration time);
 
-// Of a flood of UDP datagrams with 64 bytes each: thousands that arrive a second; µs that both CPUs are busy for each.
+// Of a flood of UDP datagrams with 64 bytes each, from so many sockets in turn, each a flow: thousands that arrive a
+// second; µs that both CPUs are busy for each. The receiving socket's buffer is 4 MiB.
+template <int Sockets>
 Sample packets(const Path& path, Cpus cpus, Duration time);
 
 // Gbit/s that arrive over so many TCP connections; s that both CPUs are busy for each GB (10^9 bytes).
@@ -46,7 +51,8 @@ template <int Count>
 Sample streams(const Path& path, Cpus cpus, Duration time);
 
 // µs of a whole TCP round trip with both ends on the client's CPU, while the server's sends a flood like that of
-// packets() from the client's namespace to the server's: the median, 99 % and 99.9 %.
+// packets() from the client's namespace to the server's: the median, 99 % and 99.9 %; thousands of the flood that
+// arrive a second.
 Sample latency(const Path& path, Cpus cpus, Duration time);
 
 }  // namespace causeway::bench

@@ -18,16 +18,20 @@ const std::vector<Load>& loads() {
         {{"tcp_world"}, tcp_half_round_trip, &N::sandbox_to_world, false},
         {{"udp_world"}, udp_half_round_trip, &N::sandbox_to_world, false},
         {{"tcp_host"}, tcp_half_round_trip, &N::host_to_sandbox, false},
+        {{"udp_host"}, udp_half_round_trip, &N::host_to_sandbox, false},
         {{"tcp_published"}, tcp_half_round_trip, &N::world_to_published, false},
+        {{"udp_published"}, udp_half_round_trip, &N::world_to_published, false},
         {{"connections_sandbox"}, connections, &N::sandbox_to_sandbox, false},
         {{"connections_world"}, connections, &N::sandbox_to_world, false},
         {{"connections_published"}, connections, &N::world_to_published, false},
-        {{"packets", "cpu_packet"}, packets, &N::sandbox_to_sandbox, true},
-        {{"packets_world", "cpu_packet_world"}, packets, &N::sandbox_to_world, true},
+        {{"packets", "cpu_packet"}, packets<1>, &N::sandbox_to_sandbox, true},
+        {{"packets_world", "cpu_packet_world"}, packets<1>, &N::sandbox_to_world, true},
+        {{"packets_spread"}, packets<1000>, &N::sandbox_to_world, true},
         {{"stream", "cpu_gigabyte"}, streams<1>, &N::sandbox_to_sandbox, true},
         {{"stream_4"}, streams<4>, &N::sandbox_to_sandbox, true},
         {{"stream_16"}, streams<16>, &N::sandbox_to_sandbox, true},
-        {{"latency_p50", "latency_p99", "latency_p999"}, latency, &N::sandbox_to_sandbox, true},
+        {{"stream_world"}, streams<1>, &N::sandbox_to_world, true},
+        {{"latency_p50", "latency_p99", "latency_p999", "latency_flood"}, latency, &N::sandbox_to_sandbox, true},
     };
     return all;
 }

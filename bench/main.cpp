@@ -47,7 +47,8 @@ void write(const std::string& path, const std::string& text) {
     }
     // An interrupt must not leave half of it; what is no file (/dev/stdout) has no place beside it.
     const bool file = std::filesystem::is_regular_file(path);
-    const std::string whole = file ? std::filesystem::canonical(path).string() : path, to = whole + (file ? ".new" : "");
+    const std::string whole = file ? std::filesystem::canonical(path).string() : path,
+                      to = whole + (file ? ".new" : "");
     if (!(std::ofstream(to) << text << std::flush)) {
         throw std::runtime_error("cannot write " + path);
     }
@@ -166,13 +167,15 @@ int run(int argc, char** argv) {
         "causeway-bench");
     app.footer(
         "Exit status: 0 all could be measured; 1 something could not; 3 with --check, a bar is missed, an attempt of\n"
-        "causeway's failed, or no bar could be judged; 4 with --against, a ratio fell, or there was none to compare. A\n"
+        "causeway's failed, or no bar could be judged; 4 with --against, a ratio fell, or there was none to compare. "
+        "A\n"
         "figure that the run does not have misses no bar.");
     auto* quick =
         app.add_flag("--quick", options.quick, "Three short rounds, fewer sizes and modes: a look, in some minutes");
     app.add_flag("--full", options.full, "All sizes, and iperf3, sockperf and wrk too: up to an hour")->excludes(quick);
     app.add_flag("--check", options.check, "Fail where a ratio misses its bar, or an attempt of causeway's failed");
-    app.add_option("--against", options.against, "Fail where a ratio is worse than in this run, that --json has written")
+    app.add_option("--against", options.against,
+                   "Fail where a ratio is worse than in this run, that --json has written")
         ->check(CLI::ExistingFile);
     app.add_option("--json", options.json, "Also write all samples to this file, after each round");
     app.add_option("--html", options.html, "Also write a report with charts to this file");

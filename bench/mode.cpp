@@ -13,7 +13,11 @@ namespace {
 using nlohmann::json;
 
 json port_mappings() {
-    return {{"portMappings", {{{"hostPort", load_port}, {"containerPort", load_port}, {"protocol", "tcp"}}}}};
+    json mappings = json::array();
+    for (const char* const protocol : {"tcp", "udp"}) {
+        mappings.push_back({{"hostPort", load_port}, {"containerPort", load_port}, {"protocol", protocol}});
+    }
+    return {{"portMappings", mappings}};
 }
 
 // What addresses of a sandbox's family there are beyond it.
@@ -41,8 +45,11 @@ Network connect_two(test::World& world, const Plugin& plugin, bool publishes_por
     Network network = network_of(world, first, second);
     if (publishes_ports) {
         const Outside outside = outside_of(first);
-        network.world_to_published = {
-            .client = world.world(), .server = world.path("second"), .address = outside.node, .seen_as = outside.world};
+        network.world_to_published = {.client = world.world(),
+                                      .server = world.path("second"),
+                                      .address = outside.node,
+                                      .seen_as = outside.world,
+                                      .own = second};
     }
     return network;
 }

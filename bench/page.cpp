@@ -79,8 +79,8 @@ details { margin-top: 40px; } summary { cursor: pointer; font-size: 1.2rem; font
 
 // A mode has the same colour in every report, and by IPv6 that of IPv4, paler. Others have one by their place.
 std::string series_style(const std::vector<Column>& columns) {
-    static const std::vector<std::string> colours = {"wire",     "bridge",  "by-hand", "ptp",
-                                                     "causeway", "big-tcp", "tcx",     "no-peer", "bare"};
+    static const std::vector<std::string> colours = {"wire",    "bridge", "by-hand", "ptp", "causeway",
+                                                     "big-tcp", "tcx",    "no-peer", "bare"};
     std::string text;
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const std::string& key = columns[i].key;
@@ -125,7 +125,8 @@ std::string opening(const Record& record) {
                fact("date", is.date) + fact("machine", is.machine) + fact("kernel", is.kernel) + setting +
                    fact("run", is.extent + ": " + std::to_string(is.rounds) + (is.rounds == 1 ? " round" : " rounds") +
                                    " of " + number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " +
-                                   std::to_string(is.adds) + " ADDs, each" + (record.complete ? "" : "; not over, or ended early")) +
+                                   std::to_string(is.adds) + " ADDs, each" +
+                                   (record.complete ? "" : "; not over, or ended early")) +
                    fact("shown", "medians; the thin line goes from the smallest round to the largest"),
                "facts") +
            element("ul", legend, "legend");
@@ -160,9 +161,9 @@ std::string card(const std::string& text, const std::string& unit, Figure::Bette
 
 std::string card(const Record& record, const Figure& figure) {
     const std::string compared = comparison(record, figure);
-    return card(figure.text, figure.unit, figure.better,
-                bar_chart(record, figure) + (compared.empty() ? "" : element("p", compared)) +
-                    failures(record, figure.key));
+    return card(
+        figure.text, figure.unit, figure.better,
+        bar_chart(record, figure) + (compared.empty() ? "" : element("p", compared)) + failures(record, figure.key));
 }
 
 // Of those columns only that have a point.
@@ -208,16 +209,17 @@ std::optional<Column> only_column(const Record& record, const Figure& figure) {
 }
 
 // A median with its spread, and how many attempts failed.
-std::string cell(const Record& record, const Figure& figure, const std::string& column) {
+std::string table_cell(const Record& record, const Figure& figure, const std::string& column) {
     const auto found = record.results.summary(figure.key, column);
     if (!found) {
         return element("td", "–");
     }
     const long failed = record.results.failed(figure.key, column);
     const std::string spread = spread_text(found->spread, found->rounds);
-    return element("td", number(found->median, figure.digits) +
-                             (spread.empty() ? "" : " <span class=\"faint\">" + spread.substr(1) + "</span>") +
-                             (failed > 0 ? " <span class=\"misses\">" + std::to_string(failed) + " failed</span>" : ""));
+    return element("td",
+                   number(found->median, figure.digits) +
+                       (spread.empty() ? "" : " <span class=\"faint\">" + spread.substr(1) + "</span>") +
+                       (failed > 0 ? " <span class=\"misses\">" + std::to_string(failed) + " failed</span>" : ""));
 }
 
 // One bar alone compares nothing: such figures share a table.
@@ -227,7 +229,7 @@ std::string table_of(const Record& record, const std::vector<Figure>& figures) {
         const Column column = *only_column(record, figure);
         const std::string whose = column.key == "causeway" ? "" : ", " + column.key;
         rows += element("tr", element("td", escaped(figure.text + whose)) + element("td", escaped(figure.unit)) +
-                                  cell(record, figure, column.key));
+                                  table_cell(record, figure, column.key));
     }
     return rows.empty() ? "" : element("div", element("table", element("tbody", rows)), "scroll lone");
 }
@@ -287,10 +289,10 @@ std::string verdict(const Record& record, const std::vector<Bar>& bars) {
                    "scroll");
 }
 
-std::string row(const Record& record, const Figure& figure, const Set& set) {
+std::string details_row(const Record& record, const Figure& figure, const Set& set) {
     std::string cells = element("td", escaped(figure.text + ", " + figure.unit));
     for (const Column& column : set.columns) {
-        cells += cell(record, figure, column.key);
+        cells += table_cell(record, figure, column.key);
     }
     for (const Comparison& comparison : set.comparisons) {
         cells += element("td", ratio_text(record, figure, comparison));
@@ -304,7 +306,7 @@ std::string rows_of(const Record& record, const Set& set) {
         std::string of_group;
         for (const Figure& figure : group.figures) {
             if (set.has(record, figure)) {
-                of_group += row(record, figure, set);
+                of_group += details_row(record, figure, set);
             }
         }
         if (!of_group.empty()) {
@@ -337,11 +339,14 @@ std::string all_figures(const Record& record) {
     for (const Set& set : sets_of(record)) {
         tables += details_of(record, set);
     }
-    return element("details",
-                   element("summary", "All figures") +
-                       element("p", "±: half the range of the rounds. ÷: the median of the rounds' ratios. !: attempts failed on one "
-                                   "of its sides.", "faint") +
-                       tables);
+    return element(
+        "details",
+        element("summary", "All figures") +
+            element("p",
+                    "±: half the range of the rounds. ÷: the median of the rounds' ratios. !: attempts failed on one "
+                    "of its sides.",
+                    "faint") +
+            tables);
 }
 
 std::string errors(const Record& record) {

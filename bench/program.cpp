@@ -159,7 +159,7 @@ double time_to_sandbox(const Datapath& datapath, const Path& path, const Link& s
     return run(datapath.from_sandbox.get(), packet, sender.ifindex, repeats);
 }
 
-std::array<double, 3> measure(const Network& network) {
+std::array<double, 4> measure(const Network& network) {
     const Datapath datapath = open_datapath();
     const Path& path = network.sandbox_to_sandbox;
     const Link sender = link_of(path.client);

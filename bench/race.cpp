@@ -133,9 +133,7 @@ public:
     }
 
 private:
-    bool wanted(const std::string& step) const {
-        return plan_.only.empty() || has(plan_.only, step);
-    }
+    bool wanted(const std::string& step) const { return plan_.only.empty() || has(plan_.only, step); }
 
     // nullptr if it does not take part.
     const Mode* find_mode(const std::string& key) const {
@@ -147,8 +145,7 @@ private:
         for (const auto& [column, size] : nodes) {
             const Mode* const mode = find_mode(column);
             if (mode && mode->has_programs == with_programs) {
-                enter(
-                    *mode, number(size, 0) + " sandboxes", [&] { return adding_lane(*mode, size, plan_); }, round);
+                enter(*mode, number(size, 0) + " sandboxes", [&] { return adding_lane(*mode, size, plan_); }, round);
             }
         }
     }
@@ -227,9 +224,8 @@ std::vector<std::string> mode_names() {
 
 std::vector<std::string> others_steps(const Plan& plan) {
     Steps steps = first_figures(loads_of_others());
-    std::erase_if(steps, [&](const std::string& step) {
-        return plan.only.empty() ? !plan.others : !has(plan.only, step);
-    });
+    std::erase_if(steps,
+                  [&](const std::string& step) { return plan.only.empty() ? !plan.others : !has(plan.only, step); });
     return steps;
 }
 

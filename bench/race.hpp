@@ -20,8 +20,8 @@ std::vector<std::string> mode_names();
 // The steps of the plan that need others' load generators.
 std::vector<std::string> others_steps(const Plan& plan);
 
-// Fills in all but the conditions, and calls `after_round` with each round in it. Says on stderr where it is, if that is
-// a terminal.
+// Fills in all but the conditions, and calls `after_round` with each round in it. Says on stderr where it is, if that
+// is a terminal.
 void race(const Plan& plan, Record& record, const std::function<void()>& after_round);
 
 }  // namespace causeway::bench

@@ -23,8 +23,8 @@ using Measurements = std::map<std::string, Measurement>;
 struct Conditions {
     std::string date, machine, kernel, extent;  // extent: quick, usual or full
     int rounds = 0;
-    long milliseconds = 0;  // each measurement of traffic
-    int adds = 0;           // ADDs and DELs of a round
+    long milliseconds = 0;                         // each measurement of traffic
+    int adds = 0;                                  // ADDs and DELs of a round
     std::map<std::string, std::string> setting{};  // the rest, by name
 };
 

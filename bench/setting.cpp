@@ -44,8 +44,8 @@ std::string said_by(const std::vector<std::string>& command) {
 // Debian builds them without a version, so it is the package's.
 std::string reference_plugins() {
     const std::string about = first_line(test::run({"/usr/lib/cni/bridge"}).err);
-    const std::string package = said_by({"dpkg-query", "-W", "-f", "${Package} ${Version}\n",
-                                         "containernetworking-plugins"});
+    const std::string package =
+        said_by({"dpkg-query", "-W", "-f", "${Package} ${Version}\n", "containernetworking-plugins"});
     return about.contains("unknown") || about.empty() ? package : about + " (" + package + ")";
 }
 
@@ -74,9 +74,9 @@ std::string pinned_to() {
         const Cpus two = choose_cpus(true);
         const std::string siblings = of_cpu(two.client, "topology/thread_siblings_list");
         return both_ends + ", or one each on " + std::to_string(two.client) + " and " + std::to_string(two.server) +
-               (siblings.empty()                            ? ""
+               (siblings.empty()                         ? ""
                 : cpus_of(siblings).contains(two.server) ? ", which are threads of one core"
-                                                            : ", which are not threads of one core");
+                                                         : ", which are not threads of one core");
     } catch (const std::exception&) {
         return both_ends + ", and there is no other";
     }

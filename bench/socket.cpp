@@ -10,6 +10,7 @@
 #include <sys/time.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -25,16 +26,16 @@ UniqueFd open_socket_in(const std::string& netns, int family, int type) {
     return made;
 }
 
-void expect_source(const Path& path, const SocketAddress& peer) {
-    if (!path.seen_as.empty() && path.seen_as != peer.text()) {
-        throw std::runtime_error("the server sees " + peer.text() + " instead of " + path.seen_as);
-    }
-}
-
 // The two families differ in where they keep the same.
 void* host_of(SocketAddress& address) {
     return address.family() == AF_INET ? static_cast<void*>(&reinterpret_cast<sockaddr_in*>(address.get())->sin_addr)
                                        : &reinterpret_cast<sockaddr_in6*>(address.get())->sin6_addr;
+}
+
+const void* host_of(const SocketAddress& address) {
+    return address.family() == AF_INET
+               ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr)
+               : &reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr;
 }
 
 // Of no host yet.
@@ -82,9 +83,26 @@ SocketAddress any_address(int family, std::uint16_t port) {
 
 std::string SocketAddress::text() const {
     std::array<char, INET6_ADDRSTRLEN> written{};
-    SocketAddress copy = *this;
-    inet_ntop(family(), host_of(copy), written.data(), written.size());
+    inet_ntop(family(), host_of(*this), written.data(), written.size());
     return written.data();
+}
+
+std::optional<SocketAddress> seen_as(const Path& path) {
+    return path.seen_as.empty() ? std::nullopt : std::optional(socket_address(path.seen_as, 0));
+}
+
+bool is_from(const std::optional<SocketAddress>& expected, const SocketAddress& peer) {
+    if (!expected) {
+        return true;
+    }
+    const std::size_t size = expected->family() == AF_INET ? sizeof(in_addr) : sizeof(in6_addr);
+    return expected->family() == peer.family() && std::memcmp(host_of(*expected), host_of(peer), size) == 0;
+}
+
+void expect_source(const Path& path, const SocketAddress& peer) {
+    if (!is_from(seen_as(path), peer)) {
+        throw std::runtime_error("the server sees " + peer.text() + " instead of " + path.seen_as);
+    }
 }
 
 UniqueFd open_socket(int family, int type) {
@@ -110,7 +128,7 @@ void bind_to(int fd, const SocketAddress& own) {
 }
 
 UniqueFd open_server(const Path& path, int type, std::uint16_t port) {
-    const SocketAddress known = socket_address(path.address, port);
+    const SocketAddress known = socket_address(path.own.empty() ? path.address : path.own, port);
     UniqueFd server = open_socket_in(path.server, known.family(), type);
     set_option(server.get(), SOL_SOCKET, SO_REUSEADDR, 1);
     // A reply comes from where the request went to only if a socket for datagrams has that address.
@@ -148,27 +166,12 @@ std::vector<Connection> open_connections(const Path& path, int count) {
     return connections;
 }
 
-// A stream socket may deliver a reply in pieces.
-bool exchange(int fd) {
-    Message message{};
-    if (send(fd, message.data(), message.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(message.size())) {
-        return false;
-    }
-    return recv(fd, message.data(), message.size(), MSG_WAITALL) == static_cast<ssize_t>(message.size());
-}
-
-void echo_stream(int fd) {
-    Message message{};
-    while (recv(fd, message.data(), message.size(), MSG_WAITALL) == static_cast<ssize_t>(message.size())) {
-        send(fd, message.data(), message.size(), MSG_NOSIGNAL);
-    }
-}
-
-void echo_datagrams(int fd) {
+void echo_datagrams(int fd, const Path& path) {
+    const std::optional<SocketAddress> only = seen_as(path);
     Message message{};
     for (;;) {
         SocketAddress peer;
-        if (recvfrom(fd, message.data(), message.size(), 0, peer.get(), &peer.length) > 0) {
+        if (recvfrom(fd, message.data(), message.size(), 0, peer.get(), &peer.length) > 0 && is_from(only, peer)) {
             sendto(fd, message.data(), message.size(), 0, peer.get(), peer.length);
         }
     }

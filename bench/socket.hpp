@@ -4,20 +4,20 @@
 
 #include <sys/socket.h>
 
-#include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/load.hpp"
+#include "bench/message.hpp"
 #include "tests/support/world.hpp"
 #include "userspace/unique_fd.hpp"
 
 namespace causeway::bench {
 
 using Clock = std::chrono::steady_clock;
-using Message = std::array<char, 64>;
 
 inline constexpr std::uint16_t load_port = 7000, flood_port = 7001;
 inline constexpr Duration patience{1000};  // for anything that answers at once or never
@@ -43,6 +43,11 @@ struct SocketAddress {
 SocketAddress socket_address(const std::string& address, std::uint16_t port);
 SocketAddress any_address(int family, std::uint16_t port);
 
+// As whom the server must see the client; nothing: whoever it is.
+std::optional<SocketAddress> seen_as(const Path& path);
+bool is_from(const std::optional<SocketAddress>& expected, const SocketAddress& peer);  // whatever the ports
+void expect_source(const Path& path, const SocketAddress& peer);                        // throws if it is another
+
 // Where the caller is; TCP without delay.
 UniqueFd open_socket(int family, int type);
 bool connect_to(int fd, const SocketAddress& server);
@@ -58,9 +63,7 @@ struct Connection {
 // Throws if the server sees another client than the path says.
 std::vector<Connection> open_connections(const Path& path, int count);
 
-// Sends a request and waits for its reply; false: none, or a wrong one.
-bool exchange(int fd);
-void echo_stream(int fd);  // until its end
-[[noreturn]] void echo_datagrams(int fd);
+// Answers what comes from where the path says, and nothing else.
+[[noreturn]] void echo_datagrams(int fd, const Path& path);
 
 }  // namespace causeway::bench

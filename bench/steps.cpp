@@ -74,6 +74,7 @@ Measurements measure_adds(const Crowd& crowd, int size) {
     const Crowd::Times times = crowd.measure();
     return {{sized("add", size), {.samples = times.add}},
             {sized("del", size), {.samples = times.del}},
+            {sized("del_done", size), {.samples = times.del_done}},
             {sized("add_parallel", size), {.samples = times.add_parallel}},
             {sized("del_parallel", size), {.samples = times.del_parallel}}};
 }
@@ -131,7 +132,8 @@ Lane::Ready traffic_lane(const Mode& mode, const Plan& plan) {
 Lane::Ready adding_lane(const Mode& mode, int size, const Plan& plan) {
     test::World world = test::World::enter();
     const Crowd crowd = Crowd::make(world, *mode.plugin, size, plan.adds);
-    return {.measure = [=](const std::string&) { return measure_adds(crowd, size); }, .measured = memory_of(crowd, size)};
+    return {.measure = [=](const std::string&) { return measure_adds(crowd, size); },
+            .measured = memory_of(crowd, size)};
 }
 
 // The two between which the traffic goes are of the number.
@@ -139,8 +141,7 @@ Lane::Ready beside_lane(const Mode& mode, int size, const Plan& plan) {
     test::World world = test::World::enter();
     const Network network = mode.connect_two(world);
     const Crowd crowd = Crowd::make(world, *mode.plugin, size - 2, 1);
-    return {.measure = [=, time = plan.time](
-                           const std::string&) { return measure_beside(network, mode, size, time); },
+    return {.measure = [=, time = plan.time](const std::string&) { return measure_beside(network, mode, size, time); },
             .measured = has_memory_elsewhere(mode.column.key, plan) ? Measurements() : memory_of(crowd, size)};
 }
 

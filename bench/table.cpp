@@ -104,11 +104,12 @@ std::string table(const Record& record) {
     for (const auto& [name, value] : is.setting) {
         setting += name + ": " + value + "\n";
     }
-    std::string text = "causeway-bench (" + is.extent + "), " + is.date + "\n" + is.machine + "\n" + is.kernel + "\n" +
-                       setting + (record.complete ? "" : "NOT COMPLETE: the run is not over, or was ended early\n") +
-                       "median of " + std::to_string(is.rounds) + (is.rounds == 1 ? " round of " : " rounds of ") +
-                       number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " + std::to_string(is.adds) +
-                       " ADDs, each; ±: half the range of the rounds; ÷: median of the rounds' ratios; !: attempts failed\n";
+    std::string text =
+        "causeway-bench (" + is.extent + "), " + is.date + "\n" + is.machine + "\n" + is.kernel + "\n" + setting +
+        (record.complete ? "" : "NOT COMPLETE: the run is not over, or was ended early\n") + "median of " +
+        std::to_string(is.rounds) + (is.rounds == 1 ? " round of " : " rounds of ") +
+        number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " + std::to_string(is.adds) +
+        " ADDs, each; ±: half the range of the rounds; ÷: median of the rounds' ratios; !: attempts failed\n";
     for (const Set& set : sets_of(record)) {
         text += table_of(record, set);
     }

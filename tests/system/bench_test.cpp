@@ -169,6 +169,23 @@ TEST_F(Bench, MeasuresEveryModeAndWritesItsReports) {
     EXPECT_TRUE(written.at("complete"));
 }
 
+// Ways beside those of the first test; the two ends of a published port are not called the same.
+TEST_F(Bench, MeasuresDatagramsAndStreamsOnTheOtherWaysToo) {
+    const Output output = bench({"--quick", "--rounds", "1", "--only", "udp_host", "udp_published", "packets_spread",
+                                 "stream_world", "latency_p50", "--modes", "wire", "bridge", "causeway", "causeway6",
+                                 "bridge6", "--json", file("out.json")});
+    ASSERT_EQ(output.status, 0) << output.err;
+    const json figures = json::parse(std::ifstream(file("out.json"))).at("figures");
+    for (const char* const figure : {"udp_host", "udp_published", "packets_spread", "stream_world", "latency_flood"}) {
+        EXPECT_EQ(keys_of(figures.at(figure)),
+                  (std::set<std::string>{"wire", "bridge", "causeway", "causeway6", "bridge6"}))
+            << figure;
+        for (const auto& [mode, measured] : figures.at(figure).items()) {
+            EXPECT_GT(measured.at("median").get<double>(), 0) << figure << " " << mode;
+        }
+    }
+}
+
 TEST_F(Bench, EndsBeforeTheLongWaitWhereAReportCannotBeWritten) {
     for (const char* const report : {"--json", "--html", "--markdown"}) {
         const auto begin = std::chrono::steady_clock::now();

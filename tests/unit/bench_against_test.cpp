@@ -60,8 +60,8 @@ TEST(Against, MeasuresAVariantAgainstWhatIsNotCauseway) {
 }
 
 TEST(Against, MeasuresALargerSizeAgainstASmallerWhereABarDoes) {
-    const std::vector<Bar> bars = bars_from(
-        {{"bars", {{{"figure", "add_500"}, {"at_most", 1.15}, {"times", "causeway"}, {"at", "add_10"}}}}});
+    const std::vector<Bar> bars =
+        bars_from({{"bars", {{{"figure", "add_500"}, {"at_most", 1.15}, {"times", "causeway"}, {"at", "add_10"}}}}});
     Record before = record_of_three(), now = record_of_three();
     set(before.results, "add_10", "causeway", {2});
     set(before.results, "add_500", "causeway", {2});

@@ -118,9 +118,9 @@ TEST(Table, HasMediansSpreadAndRatiosOfWhatWasMeasured) {
                       HasSubstr("iptables: v1 <legacy>\n"), Not(HasSubstr("NOT COMPLETE"))));
     const std::size_t line = text.find("  TCP, sandbox → world (SNAT)");
     ASSERT_NE(line, std::string::npos);
-    EXPECT_THAT(
-        text.substr(line, text.find('\n', line) - line),
-        AllOf(HasSubstr("6.20 ±3%"), HasSubstr("10.00 ±0%"), HasSubstr("8.00 ±12%"), HasSubstr("1.33 ±10%    0.80 ±13%")));
+    EXPECT_THAT(text.substr(line, text.find('\n', line) - line),
+                AllOf(HasSubstr("6.20 ±3%"), HasSubstr("10.00 ±0%"), HasSubstr("8.00 ±12%"),
+                      HasSubstr("1.33 ±10%    0.80 ±13%")));
     EXPECT_THAT(text, HasSubstr("connections, sandbox → world (SNAT), bridge: 3 failed"));
     EXPECT_THAT(text, Not(HasSubstr("iperf3")));
 }

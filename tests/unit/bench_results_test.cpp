@@ -89,7 +89,8 @@ TEST(Results, CompareOnlyRoundsThatBothHave) {
     results.add("tcp_world", "causeway", 3, {.samples = {9}});
     results.add("tcp_world", "bridge", 2, {.samples = {1}});
     results.add("tcp_world", "bridge", 3, {.samples = {10}});
-    EXPECT_THAT(results.ratio({"tcp_world", "causeway"}, {"tcp_world", "bridge"}), Optional(Field(&Summary::median, DoubleNear(0.9, 1e-12))));
+    EXPECT_THAT(results.ratio({"tcp_world", "causeway"}, {"tcp_world", "bridge"}),
+                Optional(Field(&Summary::median, DoubleNear(0.9, 1e-12))));
 }
 
 TEST(Results, DivideByNothingThatIsZero) {
