@@ -60,7 +60,7 @@ Group throughput() {
             "What arrives; each end has a CPU of its own.",
             {{"packets", "64-byte UDP, sandbox → sandbox", "kpps", 0, higher},
              {"packets_world", "64-byte UDP, sandbox → world (SNAT)", "kpps", 0, higher},
-             {"packets_spread", "64-byte UDP over 1,000 flows, sandbox → world", "kpps", 0, higher},
+             {"packets_spread", "64-byte UDP, 1,000 sockets → world", "kpps", 0, higher},
              {"stream", "1 TCP stream, sandbox → sandbox", "Gbit/s", 1, higher},
              {"stream_4", "4 TCP streams, sandbox → sandbox", "Gbit/s", 1, higher},
              {"stream_16", "16 TCP streams, sandbox → sandbox", "Gbit/s", 1, higher},
@@ -108,7 +108,7 @@ Group adds() {
                    {}};
     add_sized(group, {"add", "ADD", "ms", 2}, add_sizes, sandboxes);
     add_sized(group, {"del", "DEL", "ms", 2}, add_sizes, sandboxes);
-    add_sized(group, {"del_done", "DEL, until the child that it leaves has ended", "ms", 2}, add_sizes, sandboxes);
+    add_sized(group, {"del_done", "DEL, until its child has ended", "ms", 2}, add_sizes, sandboxes);
     add_sized(group, {"add_parallel", "ADD, 8 in parallel", "ms", 2}, add_sizes, sandboxes);
     add_sized(group, {"del_parallel", "DEL, 8 in parallel", "ms", 2}, add_sizes, sandboxes);
     return group;

@@ -61,7 +61,7 @@ std::string readme(const Record& record) {
         {"stream", "sandbox → sandbox, one TCP stream, two CPUs, Gbit/s"},
         {"stream", "the same with `\"gsoMaxSize\": 524280`", "big-tcp"},
         {"add_60", "ADD beside 60 sandboxes, ms"},
-        {"del_60", "DEL beside 60 sandboxes, ms"},
+        {"del_60", "DEL beside 60 sandboxes, ms (1)"},
         {"add_10", "ADD beside 10 sandboxes, ms"},
         {"add_500", "ADD beside 500 sandboxes, ms"},
     };

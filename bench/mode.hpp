@@ -48,7 +48,8 @@ std::vector<Mode> all_modes(const std::string& causeway_plugin);
 
 enum class Family : std::uint8_t { ipv4, ipv6 };
 
-// One veth pair between two namespaces stands for each of the ways: nothing that forwards can take fewer steps.
+// One veth pair between two namespaces stands for each of the ways: nothing that forwards a packet can take fewer
+// steps.
 Mode wire(Family family);
 
 // The reference plugins, as commonly configured: a bridge in hairpin mode or a link each, iptables, host-local,
@@ -59,8 +60,8 @@ Mode ptp();
 // A bridge without any plugin: the commands of the walk-through.
 Mode bridge_by_hand();
 
-// causeway's links, with a program on them that does nothing but redirect: what no datapath of that kind can beat. It
-// has no way for the host, and publishes nothing.
+// causeway's links, with a program on them that does nothing but redirect, by the same calls and attached the same way:
+// what causeway adds is what it has over that. It has no way for the host, and publishes nothing.
 Mode bare();
 
 // causeway with its defaults, or with one thing different from them.

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <commit.hpp>
 #include <ctime>
 #include <exception>
 #include <filesystem>
@@ -14,7 +15,6 @@
 #include <thread>
 
 #include "bench/loads.hpp"
-#include "commit.hpp"
 #include "tests/support/world.hpp"
 
 namespace causeway::bench {
