@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <stdexcept>
@@ -173,14 +174,19 @@ std::string sysctl(const std::string& name, const std::string& netns) {
 }
 
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds time) {
-    const auto deadline = std::chrono::steady_clock::now() + time;
-    while (!holds()) {
-        if (std::chrono::steady_clock::now() > deadline) {
+    using Clock = std::chrono::steady_clock;
+    constexpr Clock::duration shortest = std::chrono::milliseconds(10), longest = std::chrono::milliseconds(100);
+    const auto deadline = Clock::now() + time;
+    for (;;) {
+        const auto began = Clock::now();
+        if (holds()) {
+            return true;
+        }
+        if (Clock::now() > deadline) {
             return false;
         }
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        std::this_thread::sleep_for(std::clamp(4 * (Clock::now() - began), shortest, longest));
     }
-    return true;
 }
 
 namespace {

@@ -84,7 +84,7 @@ Json ip_json(std::vector<std::string> arguments, const std::string& netns = {});
 void set_sysctl(const std::string& name, const std::string& value, const std::string& netns = {});
 std::string sysctl(const std::string& name, const std::string& netns = {});
 
-// Repeats until it holds, for so long at most.
+// Repeats until it holds, for so long at most; the more rarely, the longer a look takes, as one by a program does.
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds time = std::chrono::seconds(5));
 
 // The fixture: a world, settled, with nothing of causeway's in it.

@@ -27,7 +27,7 @@ protected:
         sent.destination = seen.destination = peer_ip;
         seen.ttl = 63;
         const auto crossed = road().out(fill(road().from_sandbox(number) / sent), number);
-        return is_only(crossed.world, fill(road().from_world() / seen)) << counted();
+        return with_counts(is_only(crossed.world, fill(road().from_world() / seen)));
     }
     testing::AssertionResult comes_in(const IPv4& more, const Filled& fill, std::size_t number = 0) {
         auto sent = more, seen = more;
@@ -36,7 +36,7 @@ protected:
         seen.destination = road().address(number);
         seen.ttl = 63;
         const auto crossed = road().in(fill(road().from_world() / sent));
-        return is_only(crossed.sandboxes[number], fill(road().from_world() / seen)) << counted();
+        return with_counts(is_only(crossed.sandboxes[number], fill(road().from_world() / seen)));
     }
     static Filled text(const std::string& text) {
         return [=](Frame frame) { return frame / Payload{text}; };
@@ -53,17 +53,7 @@ TEST_P(Protocols, UdpKeepsAChecksumOfZeroBothWays) {  // RFC 768
     EXPECT_TRUE(comes_in({}, fill(peers_port, sandboxes_port)));
 }
 
-// The checksum that comes out must never be 0, which would say that there is none: every sum is tried.
-TEST_P(Protocols, UdpNeverTurnsAChecksumIntoZero) {
-    for (unsigned value = 0; value < 0x10000; value += 0x101) {
-        const auto fill = [=](Frame frame) {
-            const std::string text{static_cast<char>(value >> 8), static_cast<char>(value)};
-            return frame / UDP{.source_port = sandboxes_port, .destination_port = peers_port} / Payload{text};
-        };
-        ASSERT_TRUE(goes_out({}, fill)) << value;
-    }
-}
-
+// Zero would say that there is none (RFC 768).
 TEST_P(Protocols, UdpChecksumsThatSumToZeroAreSentAsOnes) {
     const auto with_word = [](Ip source, unsigned word) {
         return Ethernet{} / IPv4{.source = source, .destination = peer_ip} /

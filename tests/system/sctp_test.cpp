@@ -52,7 +52,7 @@ protected:
     }
     testing::AssertionResult is_seen(const std::vector<Bytes>& frames, const IPv4& ip, std::uint16_t from,
                                      std::uint16_t to, const std::string& text) {
-        return is_only(frames, in_family(chunk(road().from_world() / ip, from, to, text), family())) << counted();
+        return with_counts(is_only(frames, in_family(chunk(road().from_world() / ip, from, to, text), family())));
     }
     IPv4 at_world() const { return {.source = node_ip, .destination = peer_ip, .ttl = 63}; }
     IPv4 at_sandbox(std::size_t number) {

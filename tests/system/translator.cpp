@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/system/translator.hpp"
 
+#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
@@ -39,29 +40,6 @@ std::string state_by_causeways_name(const std::string& state) {
         return "opening";
     }
     return state == "ESTABLISHED" || state == "FIN_WAIT" || state == "CLOSE_WAIT" ? "established" : "closing";
-}
-
-// From lines such as "ipv4 2 tcp 6 3599 ESTABLISHED src=10.0.0.2 dst=203.0.113.2 sport=40000 dport=80 src=...".
-std::string state_in_conntrack(const std::string& protocol, std::uint16_t peer_port, Family of) {
-    std::istringstream flows(must_run({"cat", "/proc/net/nf_conntrack"}));
-    const bool ipv6 = of == Family::ipv6;
-    const auto wanted = protocol == "icmp" && ipv6 ? "icmpv6" : protocol;
-    const auto port = peer_port != 0 ? "dport=" + std::to_string(peer_port) : ipv6 ? "type=128" : "type=8";
-    for (std::string line; std::getline(flows, line);) {
-        std::istringstream words(line);
-        std::string family, number, name, protocol_number, seconds, state, word;
-        words >> family >> number >> name >> protocol_number >> seconds >> state;
-        bool to_port = false;
-        for (int sources = state.starts_with("src=") ? 1 : 0;
-             words >> word && sources < 2;) {  // as sent, not as replied
-            sources += word.starts_with("src=") ? 1 : 0;
-            to_port |= sources < 2 && word == port;
-        }
-        if (name == wanted && family == (ipv6 ? "ipv6" : "ipv4") && to_port) {
-            return protocol == "tcp" ? state_by_causeways_name(state) : protocol;
-        }
-    }
-    return {};
 }
 
 }  // namespace
@@ -197,28 +175,68 @@ Party Translating::join(const std::string& id, const Terms& terms) {
     return masquerade_->connect(id);
 }
 
-std::string Translating::state_of_flow(const std::string& protocol, std::uint16_t peer_port) const {
-    if (!is_causeway()) {
-        return state_in_conntrack(protocol, peer_port, family());
+// Of conntrack: lines such as "ipv4 2 tcp 6 3599 ESTABLISHED src=10.0.0.2 dst=203.0.113.2 sport=40000 dport=80
+// src=...".
+std::vector<Translating::Listed> Translating::listed_flows() const {
+    const bool ipv6 = family() == Family::ipv6;
+    const std::string icmp = ipv6 ? "icmpv6" : "icmp";
+    std::vector<Listed> listed;
+    const auto list = [&](const std::string& protocol, const std::string& port, const std::string& state) {
+        listed.push_back({protocol == icmp ? "icmp" : protocol, static_cast<std::uint16_t>(std::stoi(port)), state});
+    };
+    if (is_causeway()) {
+        for (const auto& flow : ctl_json({"flows"})) {
+            const std::string destination = flow.at("destination");
+            if (const auto colon = destination.rfind(':'); colon != std::string::npos) {
+                list(flow.at("protocol"), destination.substr(colon + 1), flow.at("state"));
+            }
+        }
+        return listed;
     }
-    const bool pings = protocol == "icmp" && family() == Family::ipv6;
-    for (const auto& flow : ctl_json({"flows"})) {
-        const std::string destination = flow.at("destination");
-        if (flow.at("protocol") == (pings ? "icmpv6" : protocol) &&
-            destination.ends_with(":" + std::to_string(peer_port))) {
-            return flow.at("state");
+    std::ifstream flows("/proc/thread-self/net/nf_conntrack");
+    if (!flows) {
+        fail("open the list of conntrack");
+    }
+    const std::string of_port = "dport=", of_echo = ipv6 ? "type=128" : "type=8";
+    for (std::string line; std::getline(flows, line);) {
+        std::istringstream words(line);
+        std::string of, number, name, protocol_number, seconds, state, word;
+        words >> of >> number >> name >> protocol_number >> seconds >> state;
+        if (of != (ipv6 ? "ipv6" : "ipv4")) {
+            continue;
+        }
+        for (int sources = state.starts_with("src=") ? 1 : 0; words >> word && sources < 2;) {
+            sources += word.starts_with("src=") ? 1 : 0;  // as sent, not as replied
+            if (sources < 2 && (word.starts_with(of_port) || word == of_echo)) {
+                list(name, word == of_echo ? "0" : word.substr(of_port.size()),
+                     name == "tcp"  ? state_by_causeways_name(state)
+                     : name == icmp ? "icmp"
+                                    : name);
+            }
+        }
+    }
+    return listed;
+}
+
+std::string Translating::state_of_flow(const std::string& protocol, std::uint16_t peer_port) const {
+    for (const auto& flow : listed_flows()) {
+        if (flow.protocol == protocol && flow.peer_port == peer_port) {
+            return flow.state;
         }
     }
     return {};
 }
 
 bool Translating::holds_flow(const std::string& protocol, std::uint16_t peer_port) const {
-    // a list of a table that changes while it is read may lack a line
     return !state_of_flow(protocol, peer_port).empty() || !state_of_flow(protocol, peer_port).empty();
 }
 
 std::string Translating::counted() const {
     return is_causeway() ? ctl({"stats", "-i", "0"}).out : std::string();
+}
+
+testing::AssertionResult Translating::with_counts(testing::AssertionResult result) const {
+    return result ? result : result << counted();
 }
 
 }  // namespace causeway::test

@@ -13,6 +13,7 @@
 #include <map>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "tests/support/family.hpp"
 #include "tests/system/of_family.hpp"
@@ -87,12 +88,22 @@ protected:
     // All sandboxes of one test have the same terms.
     Party join(const std::string& id, const Terms& terms = {});
 
-    // The state of the flow of this protocol ("tcp", "udp", "icmp") to this port of the world's (0: echoes), in
-    // causeway's words: "opening", "established", "closing", "udp", "icmp"; empty when there is none.
+    // A flow's protocol ("tcp", "udp", "icmp"), port of the world's (0: echoes), and state in causeway's words:
+    // "opening", "established", "closing", "udp", "icmp".
+    struct Listed {
+        std::string protocol;
+        std::uint16_t peer_port;
+        std::string state;
+    };
+    // A list of a table that changes while it is read may lack some.
+    std::vector<Listed> listed_flows() const;
+    // Empty when there is none.
     std::string state_of_flow(const std::string& protocol, std::uint16_t peer_port) const;
     bool holds_flow(const std::string& protocol, std::uint16_t peer_port) const;
     // What causeway alone counts; nothing to see at the kernel.
     std::string counted() const;
+    // Says that too, of what failed.
+    testing::AssertionResult with_counts(testing::AssertionResult result) const;
 
 private:
     std::optional<Masquerade> masquerade_;
