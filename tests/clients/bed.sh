@@ -159,9 +159,9 @@ make_image() { # FILE NAME COMMAND...
 
 # ---- the server outside ----
 
-blob_bytes=100000000
+blob_bytes=10000000
 
-# 100 MB that no link can compress or guess, and their checksum in $blob_sum.
+# 10 MB that no link can compress or guess, and their checksum in $blob_sum.
 start_server() {
   mkdir -p "$WORK/www"
   python3 - "$WORK/www/blob" "$blob_bytes" <<'PYTHON'

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Two containers of `ctr run --cni`: each other, the gateway, the node, the outside, 100 MB, and nothing left.
+# Two containers of `ctr run --cni`: each other, the gateway, the node, the outside, 10 MB, and nothing left.
 . "$(dirname "$0")/bed.sh"
 . "$here/containerd.sh"
+
+unsolicited_packets() { "$causewayctl" stats -i 0 -o json | jq '.[] | select(.verdict == "drop-unsolicited").packets'; }
 
 install_plugin
 start_server
@@ -44,12 +46,16 @@ for each in "${versions[@]}"; do
 
   : >"$WORK/server.log"
   fetched=$(in_container one sh -c "wget -q -O - http://$far_host/blob | sha256sum")
-  expect_equal "the checksum of the 100 MB that container one fetched" "$fetched" "$blob_sum"
+  expect_equal "the checksum of the 10 MB that container one fetched" "$fetched" "$blob_sum"
   in_container two wget -q -O /dev/null "http://$(in_url "$world_address")/hello"
   expect_equal "the only client that the server saw" "$(server_saw)" "$node_address"
-  say "100 MB fetched, checksum right, the server saw $node_address"
+  say "10 MB fetched, checksum right, the server saw $node_address"
 
+  # The world has a route, and the node forwards: causeway alone is in the way.
+  echo 1 >"/proc/sys/net/ipv$version/conf/all/forwarding"
+  unsolicited=$(unsolicited_packets)
   expect_fails "the outside reaches a container that did not ask" in_world ping -c 1 -W 1 "$one"
+  [ "$(unsolicited_packets)" -gt "$unsolicited" ] || fail "what nobody asked for did not come as far as causeway"
 done
 expect_no_rules_ever
 

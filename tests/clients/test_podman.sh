@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # test_podman.sh PLUGIN CAUSEWAYCTL CONFLIST FAMILY crun|runc
-# podman with its CNI backend: two containers, each other, the outside, 100 MB, stop and start, `run --rm`, nothing left.
+# podman with its CNI backend: two containers, each other, the outside, 10 MB, stop and start, `run --rm`, nothing left.
 . "$(dirname "$0")/bed.sh"
 
 runtime=$5
@@ -70,8 +70,8 @@ podman_ exec two ping -c 1 -W 2 "$node_address" >/dev/null
 podman_ exec one ping -c 1 -W 2 "$far_address" >/dev/null
 ping -c 1 -W 2 "$one" >/dev/null
 fetched=$(podman_ exec one sh -c "wget -q -O - http://$far_host/blob | sha256sum")
-expect_equal "the checksum of the 100 MB that container one fetched" "$fetched" "$blob_sum"
-say "each other, the gateway, the node and the outside answer; 100 MB fetched, checksum right"
+expect_equal "the checksum of the 10 MB that container one fetched" "$fetched" "$blob_sum"
+say "each other, the gateway, the node and the outside answer; 10 MB fetched, checksum right"
 
 # A stopped container's address answers nobody; started again it is reachable as before.
 links=$(links_of_node)
