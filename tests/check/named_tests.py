@@ -13,8 +13,12 @@ DEFINED = re.compile(r"\b(?:TEST|TEST_F|TEST_P|TYPED_TEST)\(\s*(\w+),\s*(\w+)\s*
 
 
 def tests_of(tree):
+    """Of the files that are in a target."""
     found = set()
     for name in tree.select(".cpp", under="tests/"):
+        folder, _, file = name.rpartition("/")
+        if file not in re.findall(r"\w+\.cpp", tree.text(f"{folder}/CMakeLists.txt")):
+            continue
         found |= set(DEFINED.findall(without_comments(tree.text(name), strings=False)))
     return found
 

@@ -77,11 +77,11 @@ class Tidy:
         said = subprocess.run([self.program, "--quiet", f"--config-file={self.tree.root / '.clang-tidy'}", together, "--",
                                *flags, *EXTRA], cwd=self.build, capture_output=True, text=True, check=False)
         places = FINDING.findall(said.stdout)
-        if said.returncode != 0 and not places:
-            return [(names[0], 1, f"{self.program} failed: {(said.stderr or said.stdout).strip()[-500:]}")]
         ours = [(*origin[int(line) - 1][:2], reason) if path == str(together)
                 else (os.path.relpath(path, self.tree.root), int(line), reason) for path, line, reason in places]
         ours = [finding for finding in ours if finding[0] in self.tree.files]
+        if not ours and said.returncode != 0:  # also of what is in no file of ours
+            return [(names[0], 1, f"{self.program} failed: {(said.stdout + said.stderr).strip()[-500:]}")]
         if not ours:
             remembered.touch()
         return ours
