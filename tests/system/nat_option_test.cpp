@@ -123,12 +123,21 @@ TEST_P(WithOptions, FilteringNeedsAMappingToFilter) {
 
 class PublishedPorts : public EachProtocol {
 protected:
+    PublishedPorts() : EachProtocol({Protocol::tcp, Protocol::udp}) {}
+
     // Port 8080 of every address of the node is port 80 of the sandbox.
-    static Json publishing(const Json& mapping = Json::object()) {
-        Json one{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", protocol() == Protocol::tcp ? "tcp" : "udp"}};
-        one.merge_patch(mapping);
+    static Json publishing_by(const std::vector<const char*>& protocols, const Json& mapping) {
+        Json ports = Json::array();
+        for (const auto* protocol : protocols) {
+            ports.push_back({{"hostPort", 8080}, {"containerPort", 80}, {"protocol", protocol}});
+            ports.back().merge_patch(mapping);
+        }
         return configuration(
-            {{"capabilities", {{"portMappings", true}}}, {"runtimeConfig", {{"portMappings", Json::array({one})}}}});
+            {{"capabilities", {{"portMappings", true}}}, {"runtimeConfig", {{"portMappings", ports}}}});
+    }
+    static Json publishing(const Json& mapping = Json::object()) { return publishing_by({"tcp", "udp"}, mapping); }
+    Json publishing_one(const Json& mapping = Json::object()) const {
+        return publishing_by({protocol() == Protocol::tcp ? "tcp" : "udp"}, mapping);
     }
 
     // A question to port 8080 of that address, and the answer of the sandbox's server; the client as that saw it, or
@@ -160,25 +169,27 @@ protected:
 
 TEST_P(PublishedPorts, AreReachedFromTheWorldWithTheClientsOwnSource) {
     const auto blue = connect("blue", publishing());
-    EXPECT_EQ(client_seen({world_.world(), {here(world_address), 5000}}, blue, here(node_address)),
-              (End{here(world_address), 5000}));
+    by_each_protocol([&] {
+        EXPECT_EQ(client_seen({world_.world(), {here(world_address), 5000}}, blue, here(node_address)),
+                  (End{here(world_address), 5000}));
+    });
 }
 
 TEST_P(PublishedPorts, AreReachedFromSandboxesByTheNodesAndTheGatewaysAddress) {
     const auto blue = connect("blue", publishing()), red = connect("red");
-    for (const auto& address : {here(node_address), here("10.0.0.1")}) {
-        for (const auto& client : {red, blue}) {
-            const auto seen = client_seen({client.netns}, blue, address);
-            ASSERT_TRUE(seen) << client.id << " by " << address;
-            EXPECT_EQ(seen->address, address) << "the source is the node's, as from outside";
+    by_each_protocol([&] {
+        for (const auto& address : {here(node_address), here("10.0.0.1")}) {
+            for (const auto& client : {red, blue}) {
+                const auto seen = client_seen({client.netns}, blue, address);
+                ASSERT_TRUE(seen) << client.id << " by " << address;
+                EXPECT_EQ(seen->address, address) << "the source is the node's, as from outside";
+            }
         }
-    }
+    });
 }
 
-class PublishedUdpPorts : public PublishedPorts {};
-
 // Too large for one packet, to the server and back.
-TEST_P(PublishedUdpPorts, TakeWhatComesInFragmentsFromSandboxes) {
+TEST_P(PublishedPorts, TakeWhatComesInFragmentsFromSandboxes) {
     const auto blue = connect("blue", publishing()), red = connect("red");
     auto service = Socket::udp(blue.netns, any(80));
     for (const auto& address : {here(node_address), here("10.0.0.1")}) {
@@ -197,64 +208,81 @@ TEST_P(PublishedUdpPorts, TakeWhatComesInFragmentsFromSandboxes) {
 
 TEST_P(PublishedPorts, ThatNobodyListensOnAreRefusedAtOnceToSandboxesToo) {
     const auto blue = connect("blue", publishing()), red = connect("red");
-    for (const auto& address : {here(node_address), here("10.0.0.1")}) {
-        auto client = protocol() == Protocol::tcp ? Socket::tcp(red.netns, any()) : Socket::udp(red.netns, any());
-        const int refusal = client.connect({address, 8080});
-        if (protocol() == Protocol::tcp) {
-            EXPECT_EQ(refusal, ECONNREFUSED);
-            continue;
+    by_each_protocol([&] {
+        for (const auto& address : {here(node_address), here("10.0.0.1")}) {
+            auto client = protocol() == Protocol::tcp ? Socket::tcp(red.netns, any()) : Socket::udp(red.netns, any());
+            const int refusal = client.connect({address, 8080});
+            if (protocol() == Protocol::tcp) {
+                EXPECT_EQ(refusal, ECONNREFUSED);
+                continue;
+            }
+            client.send("is there anybody?");
+            EXPECT_TRUE(eventually([&] {
+                int error = 0;
+                socklen_t size = sizeof(error);
+                getsockopt(client.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+                return error == ECONNREFUSED;
+            })) << "the error of blue's stack comes back through the node\n"
+                << ctl({"stats", "-i", "0"}).out;
         }
-        client.send("is there anybody?");
-        EXPECT_TRUE(eventually([&] {
-            int error = 0;
-            socklen_t size = sizeof(error);
-            getsockopt(client.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
-            return error == ECONNREFUSED;
-        })) << "the error of blue's stack comes back through the node\n"
-            << ctl({"stats", "-i", "0"}).out;
-    }
+    });
 }
 
 TEST_P(PublishedPorts, AreOfOneAddressWhereItIsNamed) {
     const auto blue = connect("blue", publishing({{"hostIP", here("10.0.0.1")}})), red = connect("red");
-    EXPECT_TRUE(client_seen({red.netns}, blue, here("10.0.0.1")));
-    EXPECT_EQ(ctl_json({"flows"}).size(), 2U) << "as from the client, and as to the server";
-    EXPECT_FALSE(client_seen({world_.world()}, blue, here(node_address)));
+    by_each_protocol([&] {
+        EXPECT_TRUE(client_seen({red.netns}, blue, here("10.0.0.1")));
+        const auto flows = ctl_json({"flows", "--protocol", protocol() == Protocol::tcp ? "tcp" : "udp"});
+        EXPECT_EQ(flows.size(), 2U) << "as from the client, and as to the server";
+        EXPECT_FALSE(knock(protocol(), {world_.world()}, {blue.netns, any(80)}, {here(node_address), 8080}));
+    });
 }
 
 // The kernel may give the node's own sockets such a port too.
 TEST_P(PublishedPorts, LeaveTheNodeWhatItBeginsFromThem) {
     const auto blue = connect("blue", publishing()), red = connect("red");
-    EXPECT_TRUE(meet(protocol(), {"", {here(node_address), 8080}}, server(53)));
-    EXPECT_TRUE(meet(protocol(), {"", {here("10.0.0.1"), 8080}}, {red.netns, {red.address, 53}}));
-    EXPECT_TRUE(client_seen({world_.world()}, blue, here(node_address))) << "others reach the sandbox";
+    by_each_protocol([&] {
+        EXPECT_TRUE(meet(protocol(), {"", {here(node_address), 8080}}, server(53)));
+        EXPECT_TRUE(meet(protocol(), {"", {here("10.0.0.1"), 8080}}, {red.netns, {red.address, 53}}));
+        EXPECT_TRUE(client_seen({world_.world()}, blue, here(node_address))) << "others reach the sandbox";
+    });
 }
 
 TEST_P(PublishedPorts, BelongToOneSandboxAndTheSecondIsToldToWhich) {
-    const auto blue = connect("blue", publishing());
+    const auto keeper = connect("keeper");
     const auto netns = world_.add_namespace("red");
-    EXPECT_TRUE(refused(add("red", netns, publishing()), 102, {"8080", "blue"}));
-    EXPECT_TRUE(refused(add("red", netns, publishing({{"hostIP", here(node_address)}})), 102, {"8080", "blue"}));
-    disconnect(blue, publishing());
-    EXPECT_TRUE(succeeded(add("red", netns, publishing()))) << "free after its DEL";
+    by_each_protocol([&] {
+        const auto conf = publishing_one();
+        const auto blue = connect("blue", conf);
+        EXPECT_TRUE(refused(add("red", netns, conf), 102, {"8080", "blue"}));
+        EXPECT_TRUE(
+            refused(add("red", netns, publishing_one({{"hostIP", here(node_address)}})), 102, {"8080", "blue"}));
+        disconnect(blue, conf);
+        EXPECT_TRUE(succeeded(add("red", netns, conf))) << "free after its DEL";
+        EXPECT_TRUE(succeeded(del("red", netns, conf)));
+        world_.remove_namespace("blue");
+    });
 }
 
 // Whoever names an address is preferred there, and so would take a part of the port from who has it everywhere.
 TEST_P(PublishedPorts, BelongToOneSandboxInWhicheverOrderTheyAreAskedFor) {
-    const auto on_all = publishing(), on_one = publishing({{"hostIP", here(node_address)}}),
-               on_all_of_family = publishing({{"hostIP", here("0.0.0.0")}});
+    const auto keeper = connect("keeper");
     const auto netns = world_.add_namespace("red");
-    for (const auto& [first, second] :
-         {std::pair{on_one, on_all}, {on_one, on_all_of_family}, {on_all, on_one}, {on_all_of_family, on_one}}) {
-        const auto blue = connect("blue", first);
-        EXPECT_TRUE(refused(add("red", netns, second), 102, {"8080", "container blue"}));
-        EXPECT_TRUE(client_seen({world_.world()}, blue, here(node_address))) << "and it is blue's as before";
-        disconnect(blue, first);
-        EXPECT_TRUE(succeeded(add("red", netns, second))) << "free after its DEL";
-        EXPECT_TRUE(succeeded(del("red", netns, second)));
-        world_.remove_namespace("blue");
-    }
-    const auto blue = connect("blue", on_one);
+    by_each_protocol([&] {
+        const auto on_all = publishing_one(), on_one = publishing_one({{"hostIP", here(node_address)}}),
+                   on_all_of_family = publishing_one({{"hostIP", here("0.0.0.0")}});
+        for (const auto& [first, second] :
+             {std::pair{on_one, on_all}, {on_one, on_all_of_family}, {on_all, on_one}, {on_all_of_family, on_one}}) {
+            const auto blue = connect("blue", first);
+            EXPECT_TRUE(refused(add("red", netns, second), 102, {"8080", "container blue"}));
+            EXPECT_TRUE(client_seen({world_.world()}, blue, here(node_address))) << "and it is blue's as before";
+            disconnect(blue, first);
+            EXPECT_TRUE(succeeded(add("red", netns, second))) << "free after its DEL";
+            EXPECT_TRUE(succeeded(del("red", netns, second)));
+            world_.remove_namespace("blue");
+        }
+    });
+    const auto blue = connect("blue", publishing({{"hostIP", here(node_address)}}));
     EXPECT_TRUE(succeeded(add("red", netns, publishing({{"hostIP", here("10.0.0.1")}})))) << "another address";
     EXPECT_TRUE(succeeded(add("green", world_.add_namespace("green"), publishing({{"hostPort", 8080 + 4096}}))))
         << "another port in the same place";
@@ -263,23 +291,23 @@ TEST_P(PublishedPorts, BelongToOneSandboxInWhicheverOrderTheyAreAskedFor) {
 TEST_P(PublishedPorts, BelongToOneSandboxThoughTwoAskAtOnce) {
     const auto keeper = connect("keeper");
     const auto netns = std::array{world_.add_namespace("blue"), world_.add_namespace("red")};
-    for (int round = 0; round < 10; ++round) {
-        const auto one = call_here({.command = "ADD",
-                                    .id = "blue",
-                                    .netns = netns[0],
-                                    .conf = publishing({{"hostIP", here(node_address)}})}),
-                   all = call_here({.command = "ADD", .id = "red", .netns = netns[1], .conf = publishing()});
-        auto blue = start({plugin()}, one.options()), red = start({plugin()}, all.options());
-        const int of_blue = blue.wait(), of_red = red.wait();
-        EXPECT_FALSE(of_blue == 0 && of_red == 0) << blue.out() << red.out();
-        EXPECT_TRUE(succeeded(del("blue", netns[0], one.conf)));
-        EXPECT_TRUE(succeeded(del("red", netns[1], all.conf)));
-    }
+    by_each_protocol([&] {
+        for (int round = 0; round < 10; ++round) {
+            const auto one = call_here({.command = "ADD",
+                                        .id = "blue",
+                                        .netns = netns[0],
+                                        .conf = publishing_one({{"hostIP", here(node_address)}})}),
+                       all = call_here({.command = "ADD", .id = "red", .netns = netns[1], .conf = publishing_one()});
+            auto blue = start({plugin()}, one.options()), red = start({plugin()}, all.options());
+            const int of_blue = blue.wait(), of_red = red.wait();
+            EXPECT_NE(of_blue == 0, of_red == 0) << blue.out() << red.out();
+            EXPECT_TRUE(succeeded(del("blue", netns[0], one.conf)));
+            EXPECT_TRUE(succeeded(del("red", netns[1], all.conf)));
+        }
+    });
 }
 
-FOR_PROTOCOLS_AND_BOTH_FAMILIES(PublishedPorts, Protocol::tcp, Protocol::udp);
-
-FOR_PROTOCOLS_AND_BOTH_FAMILIES(PublishedUdpPorts, Protocol::udp);
+FOR_BOTH_FAMILIES(PublishedPorts);
 
 TEST_P(WithOptions, PortBlocksAreOfOneSandboxEach) {
     const auto conf = configuration({{"portRange", "20000-20019"}, {"portBlock", 10}});
@@ -369,14 +397,16 @@ TEST_P(NodesOwn, LaterConnectionFromAPortThatASandboxHasWorksToo) {
     for (const auto one : {Protocol::udp, Protocol::icmp}) {
         ASSERT_EQ(meet(one, {blue.netns, any(4000)}, server()).seen, (End{here(node_address), 4000}));
     }
-    const auto own = meet(protocol(), {"", {here(node_address), 4000}}, server());
-    EXPECT_TRUE(own);
-    EXPECT_EQ(own.client.port, 4000);
-    EXPECT_NE(own.seen.port, 4000);
-    EXPECT_TRUE(alive(line));
+    by_each_protocol([&] {
+        const auto own = meet(protocol(), {"", {here(node_address), 4000}}, server());
+        EXPECT_TRUE(own);
+        EXPECT_EQ(own.client.port, 4000);
+        EXPECT_NE(own.seen.port, 4000);
+        EXPECT_TRUE(alive(line));
+    });
 }
 
-FOR_PROTOCOLS_AND_BOTH_FAMILIES(NodesOwn, Protocol::tcp, Protocol::udp, Protocol::icmp);
+FOR_BOTH_FAMILIES(NodesOwn);
 
 TEST_P(WithOptions, FlowsAreFilteredAndDeleted) {
     const auto blue = connect("blue"), red = connect("red");

@@ -15,33 +15,41 @@ class SandboxesOfBothFamilies : public Host {};
 
 TEST_P(Neighbours, MeetUnderTheirOwnAddresses) {
     const auto blue = connect("blue"), red = connect("red");
-    for (const auto& [one, other] : {std::pair{blue, red}, std::pair{red, blue}}) {
-        const auto meeting = meet(protocol(), {one.netns}, {other.netns, {other.address, 8080}});
-        EXPECT_TRUE(meeting);
-        EXPECT_EQ(meeting.seen, meeting.client);
-        EXPECT_EQ(meeting.seen.address, one.address);
-    }
+    by_each_protocol([&] {
+        for (const auto& [one, other] : {std::pair{blue, red}, std::pair{red, blue}}) {
+            const auto meeting = meet(protocol(), {one.netns}, {other.netns, {other.address, 8080}});
+            EXPECT_TRUE(meeting);
+            EXPECT_EQ(meeting.seen, meeting.client);
+            EXPECT_EQ(meeting.seen.address, one.address);
+        }
+    });
 }
 
 TEST_P(Neighbours, OfTwoNetworksMeet) {
     const auto blue = connect("blue"), red = connect("red", second_configuration());
-    const auto meeting = meet(protocol(), {blue.netns}, {red.netns, {red.address, 8080}});
-    EXPECT_TRUE(meeting);
-    EXPECT_EQ(meeting.seen.address, blue.address);
+    by_each_protocol([&] {
+        const auto meeting = meet(protocol(), {blue.netns}, {red.netns, {red.address, 8080}});
+        EXPECT_TRUE(meeting);
+        EXPECT_EQ(meeting.seen.address, blue.address);
+    });
 }
 
 TEST_P(Neighbours, MeetWithIpOptions) {
     const auto blue = connect("blue"), red = connect("red");
-    for (const auto& options : {no_operations, record_route}) {
-        EXPECT_TRUE(meet(protocol(), {blue.netns, {}, ip_options(options)}, {red.netns, {red.address, 8080}}));
-    }
+    by_each_protocol([&] {
+        for (const auto& options : {no_operations, record_route}) {
+            EXPECT_TRUE(meet(protocol(), {blue.netns, {}, ip_options(options)}, {red.netns, {red.address, 8080}}));
+        }
+    });
 }
 
 TEST_P(Neighbours, MeetWithAndWithoutDontFragment) {
     const auto blue = connect("blue"), red = connect("red");
-    for (const bool allowed : {true, false}) {
-        EXPECT_TRUE(meet(protocol(), {blue.netns, {}, fragments(allowed)}, {red.netns, {red.address, 8080}}));
-    }
+    by_each_protocol([&] {
+        for (const bool allowed : {true, false}) {
+            EXPECT_TRUE(meet(protocol(), {blue.netns, {}, fragments(allowed)}, {red.netns, {red.address, 8080}}));
+        }
+    });
 }
 
 TEST_P(Neighbours, MeetWhenChecksumsAreNotOffloaded) {
@@ -49,10 +57,10 @@ TEST_P(Neighbours, MeetWhenChecksumsAreNotOffloaded) {
     for (const auto& netns : {blue.netns, red.netns}) {
         must_run({"ethtool", "-K", "eth0", "tx", "off", "rx", "off"}, {.netns = netns});
     }
-    EXPECT_TRUE(meet(protocol(), {blue.netns}, {red.netns, {red.address, 8080}}));
+    by_each_protocol([&] { EXPECT_TRUE(meet(protocol(), {blue.netns}, {red.netns, {red.address, 8080}})); });
 }
 
-FOR_PROTOCOLS_AND_BOTH_FAMILIES(Neighbours, Protocol::tcp, Protocol::udp, Protocol::icmp);
+FOR_BOTH_FAMILIES(Neighbours);
 
 TEST_P(Sandboxes, CarryAStreamOfLargeSegments) {
     const auto blue = connect("blue"), red = connect("red");

@@ -4,20 +4,23 @@
 namespace causeway::test {
 namespace {
 
-// Gives the device the address of IPv6 that stands for this one of IPv4 (with its prefix length), and no other.
-void renumber(const std::string& device, const std::string& address, const std::string& netns = {}) {
-    ip({"-6", "addr", "flush", "dev", device, "scope", "global"}, netns);
-    ip({"addr", "add", in_family(address, Family::ipv6), "dev", device, "nodad"}, netns);
+// Commands that give the device the address of IPv6 that stands for this one of IPv4 (with its prefix length), and no
+// other.
+std::string renumber(const std::string& device, const std::string& address) {
+    return "addr flush dev " + device + " scope global\naddr add " + in_family(address, Family::ipv6) + " dev " +
+           device + " nodad\n";
 }
 
 }  // namespace
 
 OfFamily::OfFamily(Family family) : family_(family) {
     if (family_ == Family::ipv6) {
-        renumber("up0", std::string(node_address) + "/24");
-        renumber("dn0", std::string(world_address) + "/24", world_.world());
-        renumber("lo", std::string(service_address) + "/32", world_.world());
-        ip({"-6", "route", "replace", "default", "via", here(world_address)});
+        const auto of_node = renumber("up0", std::string(node_address) + "/24"),
+                   of_world = renumber("dn0", std::string(world_address) + "/24") +
+                              renumber("lo", std::string(service_address) + "/32");
+        const auto route = "route replace default via " + here(world_address) + "\n";
+        must_run({"ip", "-6", "-batch", "-"}, {.stdin_text = of_node + route});
+        must_run({"ip", "-6", "-batch", "-"}, {.stdin_text = of_world, .netns = world_.world()});
     }
 }
 
@@ -49,11 +52,6 @@ std::string OfFamily::setting(const std::string& device, const std::string& name
 
 void OfFamily::forward(const std::string& netns) const {
     set_sysctl(setting("all", "forwarding"), "1", netns);
-}
-
-std::string name_of_story(const testing::TestParamInfo<std::tuple<Protocol, Family>>& of) {
-    return testing::PrintToString(std::get<Protocol>(of.param)) +
-           (std::get<Family>(of.param) == Family::ipv6 ? "_IPv6" : "");
 }
 
 }  // namespace causeway::test

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cerrno>
+#include <functional>
+#include <optional>
 #include <string>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "tests/support/family.hpp"
@@ -65,26 +67,33 @@ private:
     Family family_;
 };
 
-// The fixtures of stories: told of each protocol and family, or of each family.
-class EachProtocol : public OfFamily, public testing::WithParamInterface<std::tuple<Protocol, Family>> {
-protected:
-    EachProtocol() : OfFamily(std::get<Family>(GetParam())) {}
-
-    static Protocol protocol() { return std::get<Protocol>(GetParam()); }
-    // Its number, ICMP's by IPv4.
-    static std::uint8_t number() { return protocol() == Protocol::tcp ? 6 : protocol() == Protocol::udp ? 17 : 1; }
-};
+// The fixtures of stories: told of each family, and in it of each protocol in turn where they are the same.
 class EachFamily : public OfFamily, public testing::WithParamInterface<Family> {
 protected:
     EachFamily() : OfFamily(GetParam()) {}
 };
+class EachProtocol : public EachFamily {
+protected:
+    explicit EachProtocol(std::vector<Protocol> all = {Protocol::tcp, Protocol::udp, Protocol::icmp})
+        : all_(std::move(all)) {}
 
-std::string name_of_story(const testing::TestParamInfo<std::tuple<Protocol, Family>>& of);
+    // What is connected before is there for all of them.
+    void by_each_protocol(const std::function<void()>& story) {
+        for (const auto one : all_) {
+            SCOPED_TRACE(testing::PrintToString(one));
+            protocol_ = one;
+            story();
+        }
+    }
+    Protocol protocol() const { return protocol_.value(); }
+    // Its number, ICMP's by IPv4.
+    std::uint8_t number() const { return protocol() == Protocol::tcp ? 6 : protocol() == Protocol::udp ? 17 : 1; }
 
-#define FOR_PROTOCOLS_AND_BOTH_FAMILIES(Fixture, ...)                                                               \
-    INSTANTIATE_TEST_SUITE_P(                                                                                       \
-        Each, Fixture, testing::Combine(testing::Values(__VA_ARGS__), testing::Values(Family::ipv4, Family::ipv6)), \
-        name_of_story)
+private:
+    std::vector<Protocol> all_;
+    std::optional<Protocol> protocol_;
+};
+
 #define FOR_BOTH_FAMILIES(Fixture)                                                     \
     INSTANTIATE_TEST_SUITE_P(Of, Fixture, testing::Values(Family::ipv4, Family::ipv6), \
                              testing::PrintToStringParamName())

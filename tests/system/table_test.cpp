@@ -22,8 +22,9 @@ protected:
         return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
     }
 };
+class TablesOnce : public Tables {};  // what has no family
 
-TEST_P(Tables, AreAsLargeAsTheFirstAddSaysAndAnotherSizeIsRefused) {
+TEST_P(TablesOnce, AreAsLargeAsTheFirstAddSaysAndAnotherSizeIsRefused) {
     const auto blue = connect("blue", with_tables({{"flows", 1000}, {"sandboxes", 2}}));
     const auto netns = world_.add_namespace("red");
     const auto before = Snapshot::take({netns});
@@ -38,13 +39,13 @@ TEST_P(Tables, AreAsLargeAsTheFirstAddSaysAndAnotherSizeIsRefused) {
     EXPECT_TRUE(succeeded(add("red", netns, with_tables({{"flows", 2000}})))) << "nobody uses the old ones any more";
 }
 
-TEST_P(Tables, AreTakenAsTheyAreByWhoeverAsksForNoSize) {
+TEST_P(TablesOnce, AreTakenAsTheyAreByWhoeverAsksForNoSize) {
     const auto blue = connect("blue", with_tables({{"flows", 1000}}));
     const auto red = connect("red", configuration(default_tables));
     EXPECT_TRUE(meet(Protocol::tcp, {red.netns}, server()));
 }
 
-TEST_P(Tables, OfSandboxesThatAreFullRefuseAnotherAndSaySo) {
+TEST_P(TablesOnce, OfSandboxesThatAreFullRefuseAnotherAndSaySo) {
     const auto conf = with_tables({{"sandboxes", 2}});
     const auto blue = connect("blue", conf), red = connect("red", conf);
     const auto netns = world_.add_namespace("green");
@@ -115,6 +116,7 @@ TEST_P(Tables, OfFlowsThatAreFullRefuseNewFlowsAtOnceAndTouchNoLiveOne) {
 }
 
 FOR_BOTH_FAMILIES(Tables);
+INSTANTIATE_TEST_SUITE_P(Of, TablesOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace causeway::test::table_test

@@ -3,16 +3,17 @@
 
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <random>
 #include <stdexcept>
 #include <thread>
 
 #include "tests/support/packet.hpp"
+#include "tests/support/packet_bytes.hpp"
 
 namespace causeway::test {
 namespace {
@@ -33,21 +34,18 @@ Socket prepared(Socket socket, const Place& client) {
     return socket;
 }
 
-Meeting meet_tcp(const Place& client, const Place& server, std::chrono::milliseconds time) {
+Meeting meet_tcp(const Place& client, const Place& server) {
     auto listener = Socket::listener(server.netns, server.end);
     auto socket = prepared(Socket::tcp(client.netns, own_end(client, server)), client);
-    const int refusal = socket.connect(server.end, time);
-    auto accepted = listener.accept(refusal == 0 ? time : std::chrono::milliseconds(0));
+    const int refusal = socket.connect(server.end);
+    auto accepted = refusal == 0 ? listener.accept() : std::nullopt;
     if (!accepted) {
         return missed(std::string("TCP connect: ") + std::strerror(refusal));
-    }
-    if (refusal != 0) {
-        return {.met = false, .why = "reached the server", .client = {}, .seen = accepted->peer()};
     }
     Meeting meeting{.met = true, .why = "", .client = socket.local(), .seen = accepted->peer()};
     const auto says = [&](Socket& from, Socket& to, const std::string& text) {
         const bool sent = from.send(text);
-        const auto heard = sent ? to.receive(time) : std::nullopt;
+        const auto heard = sent ? to.receive() : std::nullopt;
         if (!heard || heard->text != text) {
             meeting.met = false;
             meeting.why = "TCP: \"" + text + "\" did not arrive";
@@ -58,20 +56,20 @@ Meeting meet_tcp(const Place& client, const Place& server, std::chrono::millisec
     return meeting;
 }
 
-Meeting meet_udp(const Place& client, const Place& server, std::chrono::milliseconds time) {
+Meeting meet_udp(const Place& client, const Place& server) {
     auto service = Socket::udp(server.netns, server.end);
     auto socket = prepared(Socket::udp(client.netns, own_end(client, server)), client);
     if (const int error = socket.connect(server.end)) {  // so that only answers from there are heard
         return missed(std::string("UDP connect: ") + std::strerror(error));
     }
     socket.send("a question");
-    const auto question = service.receive(time);
+    const auto question = service.receive();
     if (!question) {
         return missed("UDP: the question did not arrive");
     }
     Meeting meeting{.met = true, .why = "", .client = socket.local(), .seen = question->from};
     service.send_to(question->from, "an answer");
-    const auto answer = socket.receive(time);
+    const auto answer = socket.receive();
     if (!answer || answer->text != "an answer") {
         meeting.met = false;
         meeting.why = "UDP: the answer did not arrive";
@@ -127,9 +125,13 @@ std::optional<End> next_icmp(Socket& socket, const Echo& echo, std::uint8_t type
     }
 }
 
-Meeting meet_icmp(const Place& client, const Place& server, std::chrono::milliseconds time) {
+std::uint16_t identifier_of(const Place& client) {
     static std::atomic<std::uint16_t> next = 20000;
-    const std::uint16_t identifier = client.end.port != 0 ? client.end.port : next++;
+    return client.end.port != 0 ? client.end.port : next++;
+}
+
+Meeting meet_icmp(const Place& client, const Place& server) {
+    const auto identifier = identifier_of(client);
     const auto echo = echo_towards(server.end);
     const bool ipv6 = server.end.is_ipv6();
     auto socket = prepared(Socket::open(client.netns, SOCK_RAW, echo.protocol, ipv6), client);
@@ -139,33 +141,64 @@ Meeting meet_icmp(const Place& client, const Place& server, std::chrono::millise
         return missed(std::string("ICMP connect: ") + std::strerror(error));
     }
     socket.send(echo_request(echo.request, identifier));
-    const auto request = next_icmp(watch, echo, echo.request, identifier, true, time);
+    const auto request = next_icmp(watch, echo, echo.request, identifier, true, patience);
     if (!request) {
         return missed("ICMP: the request did not arrive");
     }
     Meeting meeting{.met = true, .why = "", .client = {socket.local().address, identifier}, .seen = *request};
-    if (!next_icmp(socket, echo, echo.reply, identifier, false, time)) {
+    if (!next_icmp(socket, echo, echo.reply, identifier, false, patience)) {
         meeting.met = false;
         meeting.why = "ICMP: the answer did not arrive";
     }
     return meeting;
 }
 
-Meeting meet_within(Protocol protocol, const Place& client, const Place& server, std::chrono::milliseconds time) {
-    switch (protocol) {
-        case Protocol::tcp:
-            return meet_tcp(client, server, time);
-        case Protocol::udp:
-            return meet_udp(client, server, time);
-        default:
-            return meet_icmp(client, server, time);
+// Who has asked for a connection with this port, by what a raw socket has got.
+std::optional<End> next_syn(Socket& watch, std::uint16_t port) {
+    while (const auto packet = watch.receive(std::chrono::milliseconds(0))) {
+        const Bytes bytes(packet->text.begin(), packet->text.end());
+        const std::size_t begin = packet->from.is_ipv6() || bytes.empty() ? 0 : (bytes[0] & 0x0fU) * std::size_t{4};
+        if (bytes.size() >= begin + sizeof(tcphdr) && get16(bytes, begin + 2) == port &&
+            (bytes[begin + 13] & (syn | ack)) == syn) {
+            return End{packet->from.address, static_cast<std::uint16_t>(get16(bytes, begin))};
+        }
     }
+    return std::nullopt;
 }
 
-std::string unguessable(std::mt19937_64& random) {
+std::optional<End> seen_by_tcp(const Place& client, const Place& server, const End& asked) {
+    auto listener = Socket::listener(server.netns, server.end);
+    auto watch = Socket::open(server.netns, SOCK_RAW, IPPROTO_TCP, server.end.is_ipv6());
+    prepared(Socket::tcp(client.netns, own_end(client, server)), client).connect(asked, silence);
+    return next_syn(watch, server.end.port);
+}
+
+std::optional<End> seen_by_udp(const Place& client, const Place& server, const End& asked) {
+    auto service = Socket::udp(server.netns, server.end);
+    auto socket = prepared(Socket::udp(client.netns, own_end(client, server)), client);
+    EXPECT_TRUE(socket.send_to(asked, "a question")) << std::strerror(errno);
+    const auto question = service.receive(silence);
+    return question ? std::optional(question->from) : std::nullopt;
+}
+
+std::optional<End> seen_by_icmp(const Place& client, const Place& server, const End& asked) {
+    const auto identifier = identifier_of(client);
+    const auto echo = echo_towards(asked);
+    auto watch = Socket::open(server.netns, SOCK_RAW, echo.protocol, asked.is_ipv6());
+    auto socket = prepared(Socket::open(client.netns, SOCK_RAW, echo.protocol, asked.is_ipv6()), client);
+    socket.bind({own_end(client, server).address, 0});
+    EXPECT_TRUE(socket.send_to({asked.address, 0}, echo_request(echo.request, identifier))) << std::strerror(errno);
+    return next_icmp(watch, echo, echo.request, identifier, true, silence);
+}
+
+// Cheap where nothing is optimised: SplitMix64, which walks its state by one odd number and mixes each.
+std::string unguessable(std::uint64_t& state) {
     std::string block(65536, '\0');
     for (std::size_t i = 0; i < block.size(); i += sizeof(std::uint64_t)) {
-        const std::uint64_t number = random();
+        std::uint64_t number = state += 0x9e3779b97f4a7c15;
+        number = (number ^ number >> 30) * 0xbf58476d1ce4e5b9;
+        number = (number ^ number >> 27) * 0x94d049bb133111eb;
+        number ^= number >> 31;
         std::memcpy(block.data() + i, &number, sizeof(number));
     }
     return block;
@@ -201,11 +234,27 @@ std::function<void(Socket&)> fragments(bool allowed) {
 }
 
 Meeting meet(Protocol protocol, const Place& client, const Place& server) {
-    return meet_within(protocol, client, server, patience);
+    switch (protocol) {
+        case Protocol::tcp:
+            return meet_tcp(client, server);
+        case Protocol::udp:
+            return meet_udp(client, server);
+        default:
+            return meet_icmp(client, server);
+    }
 }
 
-Meeting knock(Protocol protocol, const Place& client, const Place& server) {
-    return meet_within(protocol, client, server, silence);
+Meeting knock(Protocol protocol, const Place& client, const Place& server, const End& asked) {
+    const auto& target = asked == End{} ? server.end : asked;
+    // a way there is a client's to have, whoever then is in it
+    EXPECT_EQ(Socket::udp(client.netns, {own_end(client, server).address, 0}).connect(target), 0) << target.address;
+    const auto seen = protocol == Protocol::tcp   ? seen_by_tcp(client, server, target)
+                      : protocol == Protocol::udp ? seen_by_udp(client, server, target)
+                                                  : seen_by_icmp(client, server, target);
+    return {.met = seen.has_value(),
+            .why = seen ? "" : "the question did not arrive",
+            .client = {},
+            .seen = seen.value_or(End{})};
 }
 
 bool ping(const std::string& netns, const std::string& address, std::chrono::milliseconds time) {
@@ -242,14 +291,14 @@ testing::AssertionResult carries(Socket& from, Socket& to, std::size_t size) {
     constexpr std::uint64_t seed = 42;
     std::atomic<bool> sent = true;
     std::thread sender([&] {
-        std::mt19937_64 random(seed);
+        std::uint64_t random = seed;
         for (std::size_t done = 0; done < size && sent;) {
             const auto block = unguessable(random).substr(0, size - done);
             sent = from.send(block);
             done += block.size();
         }
     });
-    std::mt19937_64 random(seed);
+    std::uint64_t random = seed;
     std::string expected;
     std::size_t got = 0;
     std::string why;

@@ -45,8 +45,10 @@ void PrintTo(const Meeting& meeting, std::ostream* stream);
 // One question and its answer: with TCP a connection, its use both ways, and its end.
 Meeting meet(Protocol protocol, const Place& client, const Place& server);
 
-// The same, for a client that must not get through: a short wait, and nothing reached the server.
-Meeting knock(Protocol protocol, const Place& client, const Place& server);
+// A question of a client that must not get through, with a short wait: met where it came to the server, whether or not
+// the client would hear of that. Fails the test where the client could not send. asked: whom it asks, if that is not
+// the server's end itself.
+Meeting knock(Protocol protocol, const Place& client, const Place& server, const End& asked = {});
 
 // An echo request and its answer.
 bool ping(const std::string& netns, const std::string& address, std::chrono::milliseconds time = patience);

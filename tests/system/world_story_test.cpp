@@ -25,34 +25,42 @@ class Translation : public EachFamily {};
 
 TEST_P(Outside, SeesTheNodesAddressAndTheSandboxesPort) {
     const auto blue = connect("blue");
-    const auto meeting = meet(protocol(), {blue.netns}, server());
-    EXPECT_TRUE(meeting);
-    EXPECT_EQ(meeting.seen.address, here(node_address));
-    EXPECT_EQ(meeting.seen.port, meeting.client.port) << "the port was free, so it is kept";
-    EXPECT_EQ(meeting.client.address, blue.address);
+    by_each_protocol([&] {
+        const auto meeting = meet(protocol(), {blue.netns}, server());
+        EXPECT_TRUE(meeting);
+        EXPECT_EQ(meeting.seen.address, here(node_address));
+        EXPECT_EQ(meeting.seen.port, meeting.client.port) << "the port was free, so it is kept";
+        EXPECT_EQ(meeting.client.address, blue.address);
+    });
 }
 
 TEST_P(Outside, MayBeFurtherThanTheNextHop) {
     const auto blue = connect("blue");
-    const auto meeting = meet(protocol(), {blue.netns}, {world_.world(), {here(service_address), 8080}});
-    EXPECT_TRUE(meeting);
-    EXPECT_EQ(meeting.seen.address, here(node_address));
+    by_each_protocol([&] {
+        const auto meeting = meet(protocol(), {blue.netns}, {world_.world(), {here(service_address), 8080}});
+        EXPECT_TRUE(meeting);
+        EXPECT_EQ(meeting.seen.address, here(node_address));
+    });
 }
 
 TEST_P(Outside, TakesPacketsWithIpOptions) {
     const auto blue = connect("blue");
-    for (const auto& options : {no_operations, record_route}) {
-        const auto meeting = meet(protocol(), {blue.netns, {}, ip_options(options)}, server());
-        EXPECT_TRUE(meeting);
-        EXPECT_EQ(meeting.seen.address, here(node_address));
-    }
+    by_each_protocol([&] {
+        for (const auto& options : {no_operations, record_route}) {
+            const auto meeting = meet(protocol(), {blue.netns, {}, ip_options(options)}, server());
+            EXPECT_TRUE(meeting);
+            EXPECT_EQ(meeting.seen.address, here(node_address));
+        }
+    });
 }
 
 TEST_P(Outside, TakesPacketsWithAndWithoutDontFragment) {
     const auto blue = connect("blue");
-    for (const bool allowed : {true, false}) {
-        EXPECT_TRUE(meet(protocol(), {blue.netns, {}, fragments(allowed)}, server()));
-    }
+    by_each_protocol([&] {
+        for (const bool allowed : {true, false}) {
+            EXPECT_TRUE(meet(protocol(), {blue.netns, {}, fragments(allowed)}, server()));
+        }
+    });
 }
 
 // From every combination of who fills in checksums to a receiver that looks at each of them.
@@ -60,47 +68,54 @@ TEST_P(Outside, GetsChecksumsThatHold) {
     const auto blue = connect("blue");
     must_run({"ethtool", "-K", "dn0", "rx", "off", "tx", "off"}, {.netns = world_.world()});
     must_run({"ethtool", "-K", "up0", "tx", "off", "rx", "off"});
-    Tap world_side(world_.world(), "dn0"), sandbox_side(blue.netns, "eth0");
-    std::uint16_t port = 8080;
-    for (const auto* offload : {"on", "off"}) {
-        must_run({"ethtool", "-K", "eth0", "tx", offload, "rx", offload}, {.netns = blue.netns});
-        const auto meeting = meet(protocol(), {blue.netns, any(4000)}, server(port++));
-        EXPECT_TRUE(meeting) << "offload " << offload;
-        const auto sent = world_side.next(
-            [&](const Seen& seen) { return is_packet(seen.frame, number(), here(node_address), here(world_address)); });
-        ASSERT_TRUE(sent);
-        EXPECT_FALSE(sent->checksum_pending);
-        EXPECT_EQ(wrong_checksums(sent->frame), "") << describe(sent->frame);
-        const auto answered = sandbox_side.next(
-            [&](const Seen& seen) { return is_packet(seen.frame, number(), here(world_address), blue.address); });
-        ASSERT_TRUE(answered);
-        EXPECT_EQ(wrong_checksums(answered->frame), "") << describe(answered->frame);
-    }
+    by_each_protocol([&] {
+        Tap world_side(world_.world(), "dn0"), sandbox_side(blue.netns, "eth0");
+        std::uint16_t port = 8080;
+        for (const auto* offload : {"on", "off"}) {
+            must_run({"ethtool", "-K", "eth0", "tx", offload, "rx", offload}, {.netns = blue.netns});
+            const auto meeting = meet(protocol(), {blue.netns, any(4000)}, server(port++));
+            EXPECT_TRUE(meeting) << "offload " << offload;
+            const auto sent = world_side.next([&](const Seen& seen) {
+                return is_packet(seen.frame, number(), here(node_address), here(world_address));
+            });
+            ASSERT_TRUE(sent);
+            EXPECT_FALSE(sent->checksum_pending);
+            EXPECT_EQ(wrong_checksums(sent->frame), "") << describe(sent->frame);
+            const auto answered = sandbox_side.next(
+                [&](const Seen& seen) { return is_packet(seen.frame, number(), here(world_address), blue.address); });
+            ASSERT_TRUE(answered);
+            EXPECT_EQ(wrong_checksums(answered->frame), "") << describe(answered->frame);
+        }
+    });
 }
 
 TEST_P(Outside, TellsTwoSandboxesWithTheSamePortApart) {
     const auto blue = connect("blue"), red = connect("red");
-    const End port = any(4000);
-    const auto first = meet(protocol(), {blue.netns, port}, server());
-    const auto second = meet(protocol(), {red.netns, port}, server());
-    EXPECT_TRUE(first);
-    EXPECT_TRUE(second);
-    EXPECT_EQ(first.seen, (End{here(node_address), 4000}));
-    EXPECT_EQ(second.seen.address, here(node_address));
-    EXPECT_NE(second.seen.port, 4000);
-    EXPECT_TRUE(meet(protocol(), {blue.netns, port}, server())) << "and still after the second came";
+    by_each_protocol([&] {
+        const End port = any(4000);
+        const auto first = meet(protocol(), {blue.netns, port}, server());
+        const auto second = meet(protocol(), {red.netns, port}, server());
+        EXPECT_TRUE(first);
+        EXPECT_TRUE(second);
+        EXPECT_EQ(first.seen, (End{here(node_address), 4000}));
+        EXPECT_EQ(second.seen.address, here(node_address));
+        EXPECT_NE(second.seen.port, 4000);
+        EXPECT_TRUE(meet(protocol(), {blue.netns, port}, server())) << "and still after the second came";
+    });
 }
 
 TEST_P(Outside, KnowsASandboxByItsOwnAddressWhenItIsNotMasqueraded) {
     const auto blue = connect("blue", configuration({{"ipMasq", false}}));
     ip_here({"route", "add", "10.0.0.0/24", "via", node_address}, world_.world());
-    const auto meeting = meet(protocol(), {blue.netns}, server());
-    EXPECT_TRUE(meeting);
-    EXPECT_EQ(meeting.seen, meeting.client);
-    EXPECT_EQ(meeting.seen.address, blue.address);
+    by_each_protocol([&] {
+        const auto meeting = meet(protocol(), {blue.netns}, server());
+        EXPECT_TRUE(meeting);
+        EXPECT_EQ(meeting.seen, meeting.client);
+        EXPECT_EQ(meeting.seen.address, blue.address);
+    });
 }
 
-FOR_PROTOCOLS_AND_BOTH_FAMILIES(Outside, Protocol::tcp, Protocol::udp, Protocol::icmp);
+FOR_BOTH_FAMILIES(Outside);
 
 TEST_P(Translation, CarriesAStreamOfLargeSegmentsBothWays) {
     const auto blue = connect("blue");
