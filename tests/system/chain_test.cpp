@@ -155,8 +155,12 @@ TEST_P(Chain, LeavesTheInterfaceAtAFailedAndAtAKilledAdd) {
             const auto faulted = run_with({.kind = kind, .nth = nth, .error = EPERM, .calls = {SYS_bpf, SYS_sendto}},
                                           {plugin()}, call.options());
             if (faulted.call.empty()) {
+                EXPECT_TRUE(faulted.output.ok()) << faulted.output.out;
                 EXPECT_TRUE(succeeded(del("blue", netns_)));
                 break;
+            }
+            if (kind == Fault::Kind::error && !faulted.output.ok()) {  // what it undoes itself
+                EXPECT_TRUE(before.holds()) << nth << " " << faulted.call;
             }
             EXPECT_TRUE(succeeded(del("blue", netns_))) << nth;
             EXPECT_TRUE(before.holds()) << nth << " " << faulted.call;

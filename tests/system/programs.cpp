@@ -135,7 +135,7 @@ void detach(const std::string& device, Direction direction, const std::string& p
     throw std::runtime_error("no program " + program + " to detach from " + device);
 }
 
-std::string all_programs() {
+std::string all_programs(const std::string& more_questions) {
     std::string lines, questions;
     auto* const devices = if_nameindex();
     for (auto* device = devices; device->if_index != 0; ++device) {
@@ -148,7 +148,7 @@ std::string all_programs() {
         }
     }
     if_freenameindex(devices);
-    return lines + must_run({"tc", "-batch", "-"}, {.stdin_text = questions});
+    return lines + must_run({"tc", "-batch", "-"}, {.stdin_text = questions + more_questions});
 }
 
 ForeignProgram::ForeignProgram(const std::string& device, Direction direction, Hook hook)

@@ -16,8 +16,8 @@ std::vector<std::string> programs_on(const std::string& device, Direction direct
 // Takes one of them off, as an operator would by accident; throws where there is none of that name.
 void detach(const std::string& device, Direction direction, const std::string& program);
 
-// Every one of the namespace, a line each; empty where there is none.
-std::string all_programs();
+// Every one of the namespace, a line each; empty where there is none. Behind them, what tc says to more questions.
+std::string all_programs(const std::string& more_questions = {});
 
 // Another tool's program, named "foreign": counts packets and leaves each to the next. It stays when this goes.
 class ForeignProgram {

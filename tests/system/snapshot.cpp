@@ -48,6 +48,18 @@ std::string settled_lines(const std::string& text) {
     return lines;
 }
 
+// Without what each device has as soon as it is up, and the hook clsact, which delays nothing.
+std::string without_default_queues(const std::string& text) {
+    std::istringstream stream(text);
+    std::string lines;
+    for (std::string line; std::getline(stream, line);) {
+        const bool is_none = std::ranges::any_of(std::array{"qdisc noqueue ", "qdisc noop ", "qdisc clsact "},
+                                                 [&](const char* kind) { return line.starts_with(kind); });
+        lines += is_none ? "" : line + "\n";
+    }
+    return lines;
+}
+
 std::string devices_of(const std::string& netns) {
     return settled_lines(must_run({"ip", "-o", "-d", "-batch", "-"}, {.stdin_text = questions, .netns = netns}));
 }
@@ -101,7 +113,7 @@ Snapshot Snapshot::take(const std::vector<std::string>& namespaces) {
     for (const auto& netns : namespaces) {
         parts[netns] = devices_of(netns);
     }
-    parts["programs"] = all_programs();
+    parts["programs and queues"] = without_default_queues(all_programs("qdisc show\n"));
     parts["entries"] = lasting_entries();
     parts["pins"] = paths_under("/sys/fs/bpf");
     parts["names"] = paths_under("/run/netns");

@@ -11,8 +11,8 @@
 namespace causeway::test {
 
 // Links, addresses, routes and rules of the node and of more namespaces (their rules of IPv4 alone); of the node also
-// what is attached to its devices, pins and what lasts of the datapath's entries, mounts, names of namespaces, and
-// which devices forward.
+// what is attached to its devices, their queues, pins and what lasts of the datapath's entries, mounts, names of
+// namespaces, and which devices forward.
 class Snapshot {
 public:
     static Snapshot take(const std::vector<std::string>& namespaces = {});
