@@ -16,8 +16,6 @@
 namespace causeway::test::killed_test {
 namespace {
 
-constexpr int shards = 8;  // each a case of its own, which takes every eighth call
-
 struct Calls {
     std::vector<int> numbers;
     std::vector<std::uint64_t> bpf_commands;
@@ -33,6 +31,10 @@ const Calls with_effect{{SYS_bpf, SYS_sendto, SYS_mkdir, SYS_rename, SYS_mount, 
                          SYS_clone, SYS_clone3, SYS_write},
                         {BPF_OBJ_PIN, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_PROG_ATTACH, BPF_PROG_DETACH,
                          BPF_LINK_CREATE, BPF_LINK_DETACH, BPF_PROG_TEST_RUN, BPF_MAP_LOOKUP_AND_DELETE_ELEM}};
+// Those that load the datapath and unload it.
+const Calls of_pins{
+    {SYS_bpf, SYS_mkdir, SYS_rename, SYS_mount, SYS_unlink, SYS_unlinkat, SYS_rmdir, SYS_clone, SYS_clone3},
+    {BPF_OBJ_PIN}};
 const Calls all{};
 
 struct Setting {
@@ -40,6 +42,8 @@ struct Setting {
     Json (*configuration)(const Json& patch);
     std::vector<std::string> gateways;
     bool everything;  // ports are published, and there is a bandwidth
+    Calls killed_at = with_effect;
+    int every = 1;  // so many calls later is the next; beginning with the shard's
 };
 void PrintTo(const Setting& setting, std::ostream* stream) {
     *stream << setting.name;
@@ -47,7 +51,12 @@ void PrintTo(const Setting& setting, std::ostream* stream) {
 
 const Setting of_ipv4{"IPv4", configuration, {"10.0.0.1"}, false},
     of_ipv6{"IPv6", ipv6_configuration, {"fd00:1::1"}, false},
-    everything{"Everything", dual_configuration, {"10.0.0.1", "fd00:1::1"}, true};
+    everything{"Everything", dual_configuration, {"10.0.0.1", "fd00:1::1"}, true, with_effect, 4},
+    half_of_everything{"Everything", dual_configuration, {"10.0.0.1", "fd00:1::1"}, true, with_effect, 8},
+    at_pins{"AtPins", dual_configuration, {"10.0.0.1", "fd00:1::1"}, true, of_pins},
+    at_any_call{"AtAnyCall", dual_configuration, {"10.0.0.1", "fd00:1::1"}, true, all, 8};
+
+const Json small_tables{{"tables", {{"flows", 64}, {"sandboxes", 64}}}};
 
 enum class Next { del, gc, add };
 
@@ -65,7 +74,7 @@ protected:
     static const Setting& setting() { return std::get<Setting>(GetParam()); }
 
     static Json conf() {
-        auto conf = setting().configuration({{"tables", {{"flows", 64}, {"sandboxes", 64}}}});
+        auto conf = setting().configuration(small_tables);
         if (setting().everything) {
             conf["runtimeConfig"] = {{"portMappings",
                                       {{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}},
@@ -91,17 +100,17 @@ protected:
         return std::ranges::all_of(setting().gateways, [&](const auto& gateway) { return ping(netns, gateway, time); });
     }
 
-    // The call with a kill before its system call number 1, then of each (of each eighth in a shard) until it outlives
+    // The call with a kill before its system call number 1, then of each (in a shard of each so many) until it outlives
     // it. What comes next goes by turns; with each_next, where something was about to change, all of it, and then all
     // is as it was.
-    void kill_at_each(const std::string& command, Fault::Kind kind, const Calls& calls, bool each_next) {
+    void kill_at_each(const std::string& command, Fault::Kind kind, bool each_next) {
+        const auto& calls = setting().killed_at;
         namespaces_.push_back(netns_);
         const auto before = Snapshot::take(namespaces_);
         const Call call{.command = command, .id = "blue", .netns = netns_, .conf = conf()};
         int kills = 0;
         bool outlived = false;
-        for (int nth = 1 + std::get<int>(GetParam()); !outlived && !HasFailure();
-             nth += setting().everything ? shards : 1) {
+        for (int nth = 1 + std::get<int>(GetParam()); !outlived && !HasFailure(); nth += setting().every) {
             for (int turn = 0, turns = 1; turn < turns; ++turn) {
                 const auto next = static_cast<Next>((nth + turn) % 3);
                 if (command == "DEL") {
@@ -118,6 +127,7 @@ protected:
                 turns = each_next && with_effect.have(faulted) ? 3 : 1;
                 kills += faulted.output.status == 128 + SIGKILL ? 1 : 0;
                 outlived = faulted.call.empty();
+                EXPECT_TRUE(!outlived || faulted.output.ok()) << faulted.output.out;
                 undo_by(next, command, faulted);
                 EXPECT_TRUE(before.comes_back());
                 EXPECT_TRUE(keeper_.netns.empty() || reaches_its_gateways(keeper_.netns));
@@ -159,39 +169,44 @@ private:
     std::vector<std::string> namespaces_;
 };
 
-// With a datapath to load and to unload, which takes its time: so each call that matters, of all that there is, and
-// what comes next by turns: KilledBesideAnother has each of them after each.
+// With a datapath to load and to unload, which takes its time: so each call of that, half of the others, and what comes
+// next by turns: KilledBesideAnother has each of them after each.
 class KilledAlone : public Killed {};
 
 TEST_P(KilledAlone, FirstAddIsUndoneByWhateverComesNext) {
-    kill_at_each("ADD", Fault::Kind::kill, with_effect, false);
+    kill_at_each("ADD", Fault::Kind::kill, false);
 }
 
 // With all that it has started: as when a runtime's whole service is ended.
 TEST_P(KilledAlone, LastDelIsEndedByWhateverComesNext) {
-    kill_at_each("DEL", Fault::Kind::kill_group, with_effect, false);
+    kill_at_each("DEL", Fault::Kind::kill_group, false);
 }
 
 class KilledBesideAnother : public Killed {};
 
 TEST_P(KilledBesideAnother, LaterAddIsUndoneByWhateverComesNext) {
     connect_keeper();
-    kill_at_each("ADD", Fault::Kind::kill, setting().everything ? all : with_effect, true);
+    kill_at_each("ADD", Fault::Kind::kill, setting().everything);
 }
 
 TEST_P(KilledBesideAnother, EarlierDelIsEndedByWhateverComesNext) {
     connect_keeper();
-    kill_at_each("DEL", Fault::Kind::kill, setting().everything ? all : with_effect, true);
+    kill_at_each("DEL", Fault::Kind::kill, setting().everything);
 }
 
 constexpr auto name_of_case = [](const auto& param) {
     return std::get<Setting>(param.param).name + "Shard" + std::to_string(std::get<int>(param.param));
 };
 
-INSTANTIATE_TEST_SUITE_P(Each, KilledAlone, testing::Combine(testing::Values(everything), testing::Range(0, shards)),
+INSTANTIATE_TEST_SUITE_P(Pins, KilledAlone, testing::Combine(testing::Values(at_pins), testing::Values(0)),
                          name_of_case);
-INSTANTIATE_TEST_SUITE_P(Each, KilledBesideAnother,
-                         testing::Combine(testing::Values(everything), testing::Range(0, shards)), name_of_case);
+INSTANTIATE_TEST_SUITE_P(Some, KilledAlone,
+                         testing::Combine(testing::Values(half_of_everything), testing::Range(0, 8, 2)), name_of_case);
+INSTANTIATE_TEST_SUITE_P(Each, KilledBesideAnother, testing::Combine(testing::Values(everything), testing::Range(0, 4)),
+                         name_of_case);
+// A share of all calls, so that with_effect does not lack any for long.
+INSTANTIATE_TEST_SUITE_P(Some, KilledBesideAnother, testing::Combine(testing::Values(at_any_call), testing::Values(0)),
+                         name_of_case);
 INSTANTIATE_TEST_SUITE_P(Plain, KilledBesideAnother,
                          testing::Combine(testing::Values(of_ipv4, of_ipv6), testing::Values(0)), name_of_case);
 

@@ -140,19 +140,19 @@ TEST_F(Refusal, TellsWhatIsNestedTooDeeply) {
     }
 }
 
-// What it does not know may be as long as it likes, and ports as many as there are.
+// What it does not know may be as long as it likes, and ports many.
 TEST_F(Refusal, IsNotForLengthAlone) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take();
     auto conf = configuration({{"somebodyElses", std::string(1 << 20, 'x')}});
-    for (int port = 1; port <= 10'000; ++port) {
+    for (int port = 1; port <= 3'000; ++port) {
         conf["runtimeConfig"]["portMappings"].push_back(
             {{"hostPort", port}, {"containerPort", port}, {"protocol", "udp"}});
     }
     EXPECT_TRUE(succeeded(add("blue", netns, conf)));
     EXPECT_TRUE(succeeded(del("blue", netns, conf)));
     EXPECT_TRUE(before.holds());
-    conf["runtimeConfig"]["portMappings"][9'999]["hostPort"] = 1;
+    conf["runtimeConfig"]["portMappings"][2'999]["hostPort"] = 1;
     EXPECT_TRUE(refused(add("blue", netns, conf), 7, {"portMappings", "\"hostPort\":1", "claims the same port"}));
     EXPECT_TRUE(before.holds());
 }
