@@ -124,6 +124,8 @@ static __always_inline bool survives(const struct ageing_turn *turn)
 	struct flow_key reply;
 
 	set_reply_key(&reply, &turn->key, &turn->address, turn->port);
+	if (is_mapping(&turn->key))
+		reply.source = (struct address){};
 	replied = flow_made_at(&reply, turn->created);
 	if (sent && replied && !is_departed(turn->slot, turn->created) && !is_over(sent, replied, turn->key.protocol))
 		return true;

@@ -2,7 +2,7 @@
 /*
  * Under which port does every peer know this endpoint of a sandbox's, or under which identifier its queries? Where a
  * network asks for endpoint-independent mapping (RFC 4787, REQ-1; RFC 5508, REQ-1), a pair of entries without peer
- * holds it, and lives as long as any of its flows sends.
+ * holds it for each of the host's addresses that it is sent from, and lives as long as any of its flows sends.
  */
 #ifndef CAUSEWAY_MAPPING_BPF_H
 #define CAUSEWAY_MAPPING_BPF_H
@@ -29,42 +29,45 @@ static __always_inline bool complete_pair(struct flow_work *work, const struct f
 	return false;
 }
 
-/* The mapping of what work->sent is sent from, or what it admits of that destination's address. */
-static __always_inline struct flow *mapping_of(struct flow_work *work, bool of_peer)
+/* The mapping of what work->sent is sent from, under that address of the host's. */
+static __always_inline struct flow *mapping_of(struct flow_work *work, const struct address *address)
 {
 	work->mapping = work->sent;
+	work->mapping.destination = *address;
 	work->mapping.destination_port = 0;
-	if (!of_peer)
-		work->mapping.destination = (struct address){};
+	work->mapping.scope |= CAUSEWAY_SCOPE_MAPPING;
 	return bpf_map_lookup_elem(&flows, &work->mapping);
+}
+
+/* Of what a mapping to that address and port admits of work->sent's destination. */
+static __always_inline void set_key_of_admission(struct flow_work *work, const struct address *address, __be16 port)
+{
+	work->mapping = work->sent;
+	work->mapping.source = *address;
+	work->mapping.source_port = port;
+	work->mapping.destination_port = 0;
 }
 
 /*
  * With each packet that the sandbox sends (RFC 4787, REQ-6); its key as sent is in flow_work. A function of its own to
  * the verifier; the answer means nothing.
  */
-__noinline int keep_mapping(void)
+__noinline int keep_mapping(const struct flow *sent)
 {
 	struct flow_work *work = room_for_flow();
 	__u64 now = bpf_ktime_get_ns();
-	struct flow *mapping = work ? mapping_of(work, false) : NULL;
+	struct flow *mapping;
 
+	if (!work || !sent)
+		return 0;
+	mapping = mapping_of(work, &sent->address);
 	if (mapping)
 		mapping->last_seen = now;
-	mapping = work ? mapping_of(work, true) : NULL;
+	set_key_of_admission(work, &sent->address, sent->port);
+	mapping = bpf_map_lookup_elem(&flows, &work->mapping);
 	if (mapping)
 		mapping->last_seen = now;
 	return 0;
-}
-
-static __always_inline void forget_mapping(const struct flow *mapping, struct flow_work *work)
-{
-	struct address destination = work->reply.destination;
-
-	work->reply.destination = mapping->address;
-	work->reply.destination_port = mapping->port;
-	end_pair(mapping, &work->mapping, &work->reply);
-	work->reply.destination = destination;
 }
 
 /* Claims a port that stands for the endpoint towards all; work->mapping is its key. */
@@ -94,23 +97,43 @@ static __always_inline enum verdict open_mapping(struct __sk_buff *skb, struct f
 	return verdict;
 }
 
+/* Whether the peer is let in to this endpoint. One that it was let in to by the same port before, it no longer is. */
+static __always_inline bool is_admitted(struct flow_work *work)
+{
+	const struct flow *known = bpf_map_lookup_elem(&flows, &work->reply);
+	__be16 port = work->reply.destination_port;
+
+	if (!known)
+		return false;
+	if (known->link.ifindex == work->entry.link.ifindex && known->port == work->entry.port &&
+	    same_address(&known->address, &work->entry.address))
+		return true;
+	work->mapping.scope = known->link.ifindex;
+	end_pair(known, &work->mapping, &work->reply);
+	work->mapping.scope = work->sent.scope;
+	work->reply.destination_port = port;
+	return false;
+}
+
 /* What comes from any port of this peer may open a flow from now on; no query does. A full table admits nobody. */
 static __always_inline void admit_peer(struct flow_work *work, const struct network *network)
 {
 	__be16 peer_port = work->reply.source_port;
 
-	if (!(network->flags & NETWORK_OPEN_TO_ADDRESS) || !has_ports(work->sent.protocol) || mapping_of(work, true) ||
-	    take_flow(work->entry.link.ifindex, work->entry.link.slot, false))
+	if (!(network->flags & NETWORK_OPEN_TO_ADDRESS) || !has_ports(work->sent.protocol))
 		return;
+	set_key_of_admission(work, &work->reply.destination, work->reply.destination_port);
 	work->reply.source_port = 0;
-	work->entry.flags = FLOW_MAPPED | FLOW_OPEN;
-	work->entry.seen = SEEN_ACK;
-	if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) ||
-	    !complete_pair(work, &work->mapping))
-		give_back_flow(work->entry.link.slot, work->entry.created);
-	work->entry.seen = 0;
-	work->entry.address = work->sent.source;
-	work->entry.port = work->sent.source_port;
+	if (!is_admitted(work) && !take_flow(work->entry.link.ifindex, work->entry.link.slot, false)) {
+		work->entry.flags = FLOW_MAPPED | FLOW_OPEN;
+		work->entry.seen = SEEN_ACK;
+		if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) ||
+		    !complete_pair(work, &work->mapping))
+			give_back_flow(work->entry.link.slot, work->entry.created);
+		work->entry.seen = 0;
+		work->entry.address = work->sent.source;
+		work->entry.port = work->sent.source_port;
+	}
 	work->reply.source_port = peer_port;
 }
 
@@ -121,15 +144,10 @@ static __always_inline void admit_peer(struct flow_work *work, const struct netw
 static __always_inline enum verdict claim_mapped(struct __sk_buff *skb, struct flow_work *work,
 						 const struct network *network, const struct port_range *range)
 {
-	struct flow *mapping = mapping_of(work, false);
+	struct flow *mapping = mapping_of(work, &work->reply.destination);
 	enum verdict verdict = VERDICT_CONTINUE;
 	long error;
 
-	if (mapping &&
-	    !same_address(&mapping->address, &work->reply.destination)) { /* the host's address has changed */
-		forget_mapping(mapping, work);
-		mapping = NULL;
-	}
 	if (!mapping) {
 		verdict = open_mapping(skb, work, network, range);
 		mapping = bpf_map_lookup_elem(&flows, &work->mapping);

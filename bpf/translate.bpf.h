@@ -292,7 +292,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	note_segment(flow, packet);
 	keep_route(flow, route);
 	if (flow->flags & FLOW_MAPPED)
-		keep_mapping();
+		keep_mapping(flow);
 	return translate_sent_apart(packet, flow, work);
 }
 

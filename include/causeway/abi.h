@@ -284,7 +284,8 @@ enum flow_flag {
  * source_port of the request and destination_port of the reply, the other port is 0 (so may it be: hence world_asks);
  * protocols without ports have 0 for both. A published port is one entry, as the world sends, without source; with the
  * unspecified address (0.0.0.0 or ::) for destination, it is published on each of the host's addresses of that family.
- * An endpoint-independent mapping is a pair without peer, and what it admits one without the peer's port.
+ * An endpoint-independent mapping is a pair without peer: as sent with the host's address for destination, and marked
+ * in its scope. What it admits is a pair without the peer's port, as sent from what the endpoint is mapped to.
  */
 struct flow_key {
 	struct address source, destination;
@@ -294,6 +295,7 @@ struct flow_key {
 	__u8 world_asks; /* of ICMP: 1 in both entries where the query is the world's */
 	__u8 reserved[2];
 };
+#define CAUSEWAY_SCOPE_MAPPING 0x80000000 /* beside the ifindex, which is never so great */
 
 struct flow {
 	__u64 created;          /* CLOCK_MONOTONIC, ns */

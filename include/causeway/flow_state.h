@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
-/* What is a flow doing, told from what each direction has seen? Read by the datapath and by causewayctl. */
+/* What is a flow, and what is it doing, told from what each direction has seen? Read by the datapath and by
+ * causewayctl. */
 #ifndef CAUSEWAY_FLOW_STATE_H
 #define CAUSEWAY_FLOW_STATE_H
 
@@ -7,6 +8,12 @@
 #include <linux/in6.h>
 
 #include <causeway/abi.h>
+
+/* Whether it is the key as sent of an endpoint-independent mapping. Other scopes that are no ifindex have both bits. */
+static inline int is_mapping(const struct flow_key *key)
+{
+	return (key->scope & (CAUSEWAY_SCOPE_MAPPING | CAUSEWAY_SCOPE_MAPPING >> 1)) == CAUSEWAY_SCOPE_MAPPING;
+}
 
 /*
  * seen_sent, seen_replied: flow.seen of the two entries. States: RFC 5382, section 5 (REQ-5); a connection that one

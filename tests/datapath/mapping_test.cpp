@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <ctime>
 
+#include <causeway/flow_state.h>
+
 #include "tests/datapath/datapath_fixture.hpp"
 #include "tests/datapath/host_socket.hpp"
 
@@ -68,9 +70,10 @@ protected:
     }
 
     // A's entry as sent; its other half has the identifier that the world sees, and no peer either.
-    flow_key key_of_mapping(std::uint8_t protocol = icmp_protocol) const {
+    flow_key key_of_mapping(std::uint8_t protocol = icmp_protocol, Ip at = ip_uplink) const {
         flow_key key = key_of(protocol, ip_a, own, ip_server, 0, host_a);
-        key.destination = {};
+        key.destination = address_of(at);
+        key.scope |= CAUSEWAY_SCOPE_MAPPING;
         return key;
     }
     std::optional<flow> mapping() const { return datapath_->flow_at(key_of_mapping()); }
@@ -78,8 +81,8 @@ protected:
     // Neither half of any mapping has been used for so long.
     void grow_idle(unsigned seconds) {
         for (auto& [key, value] : datapath_->flows()) {
-            const address &peer = key.scope != 0 ? key.destination : key.source, none{};
-            if (std::ranges::equal(peer.word, none.word)) {
+            const address none{};
+            if (is_mapping(&key) || (key.scope == 0 && std::ranges::equal(key.source.word, none.word))) {
                 value.last_seen = seconds_ago(now(), seconds);
                 datapath_->set_flow(key, value);
             }
@@ -161,6 +164,11 @@ protected:
         return port_in_world(from, ethernet / to(peer, source) / UDP{.source_port = own, .destination_port = 53});
     }
     std::uint16_t seen_of_a(Ip peer) { return seen_of(From::sandbox_a, from_a, ip_a, peer); }
+    flow_key key_of_mapping_of_b(Ip at) const {
+        flow_key key = key_of(udp_protocol, ip_b, own, at, 0, host_b);
+        key.scope |= CAUSEWAY_SCOPE_MAPPING;
+        return key;
+    }
     void expect_another_towards_the_server_alone() {
         EXPECT_EQ(seen_of_a(ip_server_2), own);
         const auto seen = seen_of_a(ip_server);
@@ -193,6 +201,72 @@ TEST_P(MappedPort, ThatIsOpenToAllIsTheHostsWhereItListensLater) {
         expect_verdict(From::uplink, unasked, VERDICT_PASS_STACK);
     }
     expect_verdict(From::uplink, unasked, VERDICT_TO_SANDBOX);
+}
+
+// Another uplink's, or as here the gateway's. What each address stands for is apart from the others.
+TEST_P(MappedPort, IsTheSameTowardsAllPeersWhateverOtherAddressTheEndpointIsSentFrom) {
+    publish(udp_protocol, {}, 8080);  // of A
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    const auto seen = seen_of(From::sandbox_b, from_b, ip_b, ip_server);
+    expect_of_range(seen);
+    expect_verdict(From::sandbox_b, from_b / to(ip_gateway, ip_b) / UDP{own, 8080}, VERDICT_TO_SANDBOX);
+    EXPECT_EQ(seen_of(From::sandbox_b, from_b, ip_b, ip_server_2), seen);
+    for (const Ip at : {ip_uplink, ip_gateway}) {
+        const auto mapped = datapath_->flow_at(key_of_mapping_of_b(at));
+        ASSERT_TRUE(mapped);
+        EXPECT_TRUE(std::ranges::equal(mapped->address.word, address_of(at).word));
+    }
+}
+
+// Each has its own turns, and ends both its halves.
+TEST_P(MappedPort, IsFreeAgainAtEachAddressWhenNothingWasSentForItsTime) {
+    map_endpoints(NETWORK_OPEN_TO_ADDRESS);
+    configure([](network& network) { network.timeout[FLOW_UDP] = 500; });
+    publish(udp_protocol, {}, 8080);
+    seen_of(From::sandbox_b, from_b, ip_b, ip_server);
+    expect_verdict(From::sandbox_b, from_b / to(ip_gateway, ip_b) / UDP{own, 8080}, VERDICT_TO_SANDBOX);
+    for (auto& [key, value] : datapath_->flows()) {
+        if (!(value.flags == FLOW_OPEN)) {  // the published port
+            value.last_seen = seconds_ago(now(), 501);
+            datapath_->set_flow(key, value);
+        }
+    }
+    wait_until([&] { return datapath_->flows().size() == 1; });
+    EXPECT_EQ(datapath_->ageing_turns(), 0U);
+}
+
+// RFC 4787, REQ-8: the peer was sent to from there.
+TEST_P(MappedPort, LetsInOtherPortsOfAPeerWhenTheHostHasAnotherAddress) {
+    map_endpoints(NETWORK_OPEN_TO_ADDRESS);
+    const auto from_other_port = [&](Ip at, std::uint16_t port) {
+        return Frame(from_world / to(at, ip_server, 50) / UDP{port, own});
+    };
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    expect_verdict(From::uplink, from_other_port(ip_uplink, 1000), VERDICT_TO_SANDBOX);
+    const Ip renumbered = "203.0.113.7"_ip;
+    run_ip(
+        "address replace 203.0.113.7/24 dev up0\n"
+        "route replace 198.51.100.0/24 via 203.0.113.254 src 203.0.113.7\n");
+    if (family() == Family::ipv6) {
+        run_ip("address del 203.0.113.1/24 dev up0\n");
+    }
+    expect_verdict(From::sandbox_a, from_a / to(ip_server, ip_a) / UDP{own, 53}, VERDICT_DROP_STALE_SOURCE);
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    expect_verdict(From::uplink, from_other_port(renumbered, 1001), VERDICT_TO_SANDBOX);
+}
+
+// Its mapping has ended, and the turn of what that let in is to come.
+TEST_P(MappedPort, LetsInOtherPortsOfAPeerToWhoeverHasIt) {
+    map_endpoints(NETWORK_OPEN_TO_ADDRESS);
+    EXPECT_EQ(seen_of_a(ip_server), own);
+    for (const auto& [key, value] : datapath_->flows()) {
+        if (is_mapping(&key) || (value.flags & FLOW_OPEN) == 0) {
+            datapath_->remove_flow(key);
+        }
+    }
+    EXPECT_EQ(seen_of(From::sandbox_b, from_b, ip_b, ip_server), own);
+    expect_packet(From::uplink, from_world / to(ip_uplink, ip_server, 50) / UDP{1000, own}, VERDICT_TO_SANDBOX,
+                  at_b / to(ip_b, ip_server, 49) / UDP{1000, own});
 }
 
 TEST_P(Identifier, OfAMappingIsNotGivenToAnotherNetworksSandbox) {

@@ -26,19 +26,28 @@ std::string end_of(const address& address, __be16 port) {
     return host + ":" + std::to_string(__builtin_bswap16(port));
 }
 
-// An endpoint-independent mapping has no peer.
-std::string destination_of(const flow_key& key) {
-    const bool any = Address(key.destination).is_none() && key.destination_port == 0;
-    return any ? "any" : end_of(key.destination, key.destination_port);
-}
-
 struct Pair {
     flow_key key;
     flow sent, replied;
 };
 
+// The sandbox's endpoint, which the key of what a mapping admits has not.
+std::string source_of(const Pair& pair) {
+    const auto& [key, sent, replied] = pair;
+    return replied.created != 0 ? end_of(replied.address, replied.port) : end_of(key.source, key.source_port);
+}
+
+// An endpoint-independent mapping has no peer.
+address peer_of(const flow_key& key) {
+    return is_mapping(&key) ? address{} : key.destination;
+}
+
+std::string destination_of(const flow_key& key) {
+    return is_mapping(&key) ? "any" : end_of(key.destination, key.destination_port);
+}
+
 flow_key reply_key_of(const Pair& pair) {
-    return {.source = pair.key.destination,
+    return {.source = peer_of(pair.key),
             .destination = pair.sent.address,
             .source_port = pair.key.destination_port,
             .destination_port = pair.sent.port,
@@ -84,7 +93,7 @@ bool matches(const Filter& filter, const Listed& flow) {
     return (filter.container.empty() || filter.container == flow.container) &&
            (filter.protocol.empty() || filter.protocol == flow.protocol) &&
            (filter.state.empty() || filter.state == flow.state) &&
-           (!filter.peer || *filter.peer == Address(key.destination)) &&
+           (!filter.peer || *filter.peer == Address(peer_of(key))) &&
            (filter.port == 0 || is_port(key.source_port) || is_port(key.destination_port) || is_port(sent.port));
 }
 
@@ -126,7 +135,7 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
     const auto time = Datapath::now();
     for (const auto& flow : datapath ? TRY(find_flows(*datapath, filter)) : std::vector<Listed>{}) {
         const auto& [key, sent, replied] = flow.pair;
-        table.add({flow.container, flow.protocol, end_of(key.source, key.source_port), destination_of(key),
+        table.add({flow.container, flow.protocol, source_of(flow.pair), destination_of(key),
                    end_of(sent.address, sent.port), flow.state,
                    (time - std::min<std::uint64_t>(time, sent.created)) / nanoseconds,
                    flow.ends > time ? (flow.ends - time) / nanoseconds : 0});
