@@ -19,6 +19,7 @@
 #define SWEEP_TICK (TICK / 8)
 #define SWEEP_TURNS 8192 /* a tick of a sweep: 262,144 flows are all looked at in a second */
 #define CLOCK_MONOTONIC 1
+#define MAPPING_HOLD (2 * CAUSEWAY_AGEING_TICKS * TICK) /* longer than from one turn of a flow to its next */
 
 /* address, port: that it is sent as. */
 static __always_inline void set_reply_key(struct flow_key *key, const struct flow_key *sent,
@@ -100,6 +101,53 @@ static __always_inline bool is_over(const struct flow *sent, const struct flow *
 	       last_seen + timeout_of(sent->network, flow_state_of(protocol, sent->seen, replied->seen));
 }
 
+/* The key as sent of the mapping that a flow has its port from, under that address of the host's. */
+static __always_inline void set_key_of_mapping(struct flow_key *key, const struct flow_key *sent,
+					       const struct address *address)
+{
+	*key = *sent;
+	key->destination = *address;
+	key->destination_port = 0;
+	key->scope |= CAUSEWAY_SCOPE_MAPPING;
+}
+
+/* And of what a mapping to that address and port admits of the flow's peer. */
+static __always_inline void set_key_of_admission(struct flow_key *key, const struct flow_key *sent,
+						 const struct address *address, __be16 port)
+{
+	*key = *sent;
+	key->source = *address;
+	key->source_port = port;
+	key->destination_port = 0;
+}
+
+static __always_inline void extend(const struct flow_key *key, __u64 until)
+{
+	struct flow *mapping = bpf_map_lookup_elem(&flows, key);
+
+	if (mapping && mapping->last_seen < until)
+		mapping->last_seen = until;
+}
+
+/* The mapping of a flow, and what that admits of its peer, are as if used at that time. key: room for theirs. */
+static __always_inline void extend_mapping(const struct flow_key *sent, const struct flow *flow, struct flow_key *key,
+					   __u64 until)
+{
+	set_key_of_mapping(key, sent, &flow->address);
+	extend(key, until);
+	set_key_of_admission(key, sent, &flow->address, flow->port);
+	extend(key, until);
+}
+
+/* A connection that is open holds its mapping, however idle. */
+static __noinline void hold_mapping(const struct flow_key *sent, const struct flow *flow, const struct flow *replied,
+				    struct flow_key *key)
+{
+	if (flow->flags & FLOW_MAPPED && sent->protocol == IPPROTO_TCP && sent->destination_port &&
+	    flow_state_of(sent->protocol, flow->seen, replied->seen) != FLOW_TCP_CLOSING)
+		extend_mapping(sent, flow, key, bpf_ktime_get_ns() + MAPPING_HOLD);
+}
+
 /* Whether it might be: an entry that this is not true of is looked at no closer. No timeout is shorter. */
 static __always_inline bool is_quiet(const struct flow *flow)
 {
@@ -127,8 +175,10 @@ static __always_inline bool survives(const struct ageing_turn *turn)
 	if (is_mapping(&turn->key))
 		reply.source = (struct address){};
 	replied = flow_made_at(&reply, turn->created);
-	if (sent && replied && !is_departed(turn->slot, turn->created) && !is_over(sent, replied, turn->key.protocol))
+	if (sent && replied && !is_departed(turn->slot, turn->created) && !is_over(sent, replied, turn->key.protocol)) {
+		hold_mapping(&turn->key, sent, replied, &reply);
 		return true;
+	}
 	if (!sent || bpf_map_delete_elem(&flows, &turn->key))
 		forget_ended(turn->slot, turn->created);
 	if (replied)

@@ -2,7 +2,8 @@
 /*
  * Under which port does every peer know this endpoint of a sandbox's, or under which identifier its queries? Where a
  * network asks for endpoint-independent mapping (RFC 4787, REQ-1; RFC 5508, REQ-1), a pair of entries without peer
- * holds it for each of the host's addresses that it is sent from, and lives as long as any of its flows sends.
+ * holds it for each of the host's addresses that it is sent from, and lives as long as any of its flows sends, or, of
+ * TCP, is open.
  */
 #ifndef CAUSEWAY_MAPPING_BPF_H
 #define CAUSEWAY_MAPPING_BPF_H
@@ -29,23 +30,10 @@ static __always_inline bool complete_pair(struct flow_work *work, const struct f
 	return false;
 }
 
-/* The mapping of what work->sent is sent from, under that address of the host's. */
 static __always_inline struct flow *mapping_of(struct flow_work *work, const struct address *address)
 {
-	work->mapping = work->sent;
-	work->mapping.destination = *address;
-	work->mapping.destination_port = 0;
-	work->mapping.scope |= CAUSEWAY_SCOPE_MAPPING;
+	set_key_of_mapping(&work->mapping, &work->sent, address);
 	return bpf_map_lookup_elem(&flows, &work->mapping);
-}
-
-/* Of what a mapping to that address and port admits of work->sent's destination. */
-static __always_inline void set_key_of_admission(struct flow_work *work, const struct address *address, __be16 port)
-{
-	work->mapping = work->sent;
-	work->mapping.source = *address;
-	work->mapping.source_port = port;
-	work->mapping.destination_port = 0;
 }
 
 /*
@@ -55,19 +43,19 @@ static __always_inline void set_key_of_admission(struct flow_work *work, const s
 __noinline int keep_mapping(const struct flow *sent)
 {
 	struct flow_work *work = room_for_flow();
-	__u64 now = bpf_ktime_get_ns();
-	struct flow *mapping;
+	bool open;
 
 	if (!work || !sent)
 		return 0;
-	mapping = mapping_of(work, &sent->address);
-	if (mapping)
-		mapping->last_seen = now;
-	set_key_of_admission(work, &sent->address, sent->port);
-	mapping = bpf_map_lookup_elem(&flows, &work->mapping);
-	if (mapping)
-		mapping->last_seen = now;
+	open = work->sent.protocol == IPPROTO_TCP && !(sent->seen & (SEEN_FIN | SEEN_RST));
+	extend_mapping(&work->sent, sent, &work->mapping, bpf_ktime_get_ns() + (open ? MAPPING_HOLD : 0));
 	return 0;
+}
+
+/* Of TCP, a mapping's entry is as what is closing: it ends soon after the last of its connections has closed. */
+static __always_inline __u32 seen_by_mapping(const struct flow_key *sent)
+{
+	return sent->protocol == IPPROTO_TCP ? SEEN_FIN : 0;
 }
 
 /* Claims a port that stands for the endpoint towards all; work->mapping is its key. */
@@ -83,7 +71,7 @@ static __always_inline enum verdict open_mapping(struct __sk_buff *skb, struct f
 	work->reply.source = (struct address){};
 	work->reply.source_port = 0;
 	work->entry.flags = FLOW_MAPPED | (network->flags & NETWORK_OPEN_TO_ALL ? FLOW_OPEN : 0);
-	work->entry.seen = SEEN_ACK; /* of TCP: as long-lived as what is established */
+	work->entry.seen = seen_by_mapping(&work->sent);
 	verdict = claim_reply(skb, range);
 	if (!verdict && !complete_pair(work, &work->mapping))
 		verdict = VERDICT_DROP_TABLE_FULL;
@@ -122,11 +110,11 @@ static __always_inline void admit_peer(struct flow_work *work, const struct netw
 
 	if (!(network->flags & NETWORK_OPEN_TO_ADDRESS) || !has_ports(work->sent.protocol))
 		return;
-	set_key_of_admission(work, &work->reply.destination, work->reply.destination_port);
+	set_key_of_admission(&work->mapping, &work->sent, &work->reply.destination, work->reply.destination_port);
 	work->reply.source_port = 0;
 	if (!is_admitted(work) && !take_flow(work->entry.link.ifindex, work->entry.link.slot, false)) {
 		work->entry.flags = FLOW_MAPPED | FLOW_OPEN;
-		work->entry.seen = SEEN_ACK;
+		work->entry.seen = seen_by_mapping(&work->sent);
 		if (bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) ||
 		    !complete_pair(work, &work->mapping))
 			give_back_flow(work->entry.link.slot, work->entry.created);

@@ -269,6 +269,81 @@ TEST_P(MappedPort, LetsInOtherPortsOfAPeerToWhoeverHasIt) {
                   at_b / to(ip_b, ip_server, 49) / UDP{1000, own});
 }
 
+// Of a connection: its port is that of its endpoint for as long as one of the endpoint's is open.
+class MappedConnection : public Identifier {
+protected:
+    void SetUp() override {
+        Identifier::SetUp();
+        map_endpoints(NETWORK_OPEN_TO_ADDRESS);
+        configure([](network& network) {
+            std::ranges::fill(network.timeout, 7000U);
+            network.timeout[FLOW_TCP_CLOSING] = 1;
+        });
+    }
+
+    void sends(std::uint16_t to_port, std::uint8_t flags) {
+        expect_verdict(From::sandbox_a, from_a / to(ip_server, ip_a) / TCP{own, to_port, flags}, VERDICT_TO_WORLD);
+    }
+    void is_told(std::uint16_t by_port, std::uint8_t flags) {
+        expect_verdict(From::uplink, from_world / to(ip_uplink, ip_server, 50) / TCP{by_port, own, flags},
+                       VERDICT_TO_SANDBOX);
+    }
+    void opens(std::uint16_t port) {
+        sends(port, syn);
+        is_told(port, syn | ack);
+        sends(port, ack);
+    }
+    void closes(std::uint16_t port) {
+        sends(port, fin | ack);
+        is_told(port, fin | ack);
+        sends(port, ack);
+    }
+    bool is_mapped() const { return datapath_->flow_at(key_of_mapping(tcp_protocol)).has_value(); }
+    bool is_admitted() const {
+        return datapath_->flow_at(key_of(tcp_protocol, ip_uplink, own, ip_server, 0, host_a)).has_value();
+    }
+
+    // As when the last open one's turn was as long ago as it may be.
+    void use_up_hold() {
+        for (auto& [key, value] : datapath_->flows()) {
+            if (value.last_seen > now()) {
+                value.last_seen = now();
+                datapath_->set_flow(key, value);
+            }
+        }
+    }
+};
+
+TEST_P(MappedConnection, IsTheEndOfItsMappingAndOfWhatThatAdmitsSoonAfterBothSidesHaveClosedIt) {
+    opens(80);
+    EXPECT_TRUE(is_mapped() && is_admitted());
+    closes(80);
+    use_up_hold();
+    wait_until([&] { return datapath_->flows().empty(); });
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 0U);
+}
+
+TEST_P(MappedConnection, IsTheEndOfItsMappingWhenItIsReset) {
+    opens(80);
+    is_told(80, rst);
+    use_up_hold();
+    wait_until([&] { return datapath_->flows().empty(); });
+}
+
+TEST_P(MappedConnection, HoldsItsMappingWhileItIsIdleThoughAnotherHasClosed) {
+    opens(80);
+    opens(81);
+    closes(81);
+    use_up_hold();
+    wait_until([&] { return datapath_->flows().size() == 6; });  // the closed one is gone
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    EXPECT_TRUE(is_mapped());
+    EXPECT_TRUE(is_admitted());
+    closes(80);
+    use_up_hold();
+    wait_until([&] { return datapath_->flows().empty(); });
+}
+
 TEST_P(Identifier, OfAMappingIsNotGivenToAnotherNetworksSandbox) {
     part_b();
     EXPECT_EQ(seen_of_a(ip_server), own);
@@ -427,6 +502,7 @@ TEST_P(IdentifierOfIPv4, LeavesMalformedQueriesToTheHost) {
 
 RUN_IN_EACH_FAMILY(Identifier);
 RUN_IN_EACH_FAMILY(MappedPort);
+RUN_IN_EACH_FAMILY(MappedConnection);
 RUN_IN_IPV6(IdentifierOfIPv6);
 RUN_IN_IPV6(MappedPortOfIPv6);
 RUN_IN_IPV4(IdentifierOfIPv4);

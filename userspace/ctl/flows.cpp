@@ -20,6 +20,9 @@ constexpr std::uint64_t nanoseconds = 1'000'000'000;
 
 constexpr std::array<const char*, FLOW_STATE_COUNT> state_names{"opening", "established", "closing", "udp", "icmp"};
 
+// Of TCP, a mapping lives as long as one of its connections is open, and as what is closing then.
+constexpr const char* mapped = "mapped";
+
 std::string end_of(const address& address, __be16 port) {
     const Address ip(address);
     const std::string host = ip.is_ipv4() ? ip.text() : "[" + ip.text() + "]";
@@ -40,6 +43,13 @@ std::string source_of(const Pair& pair) {
 // An endpoint-independent mapping has no peer.
 address peer_of(const flow_key& key) {
     return is_mapping(&key) ? address{} : key.destination;
+}
+
+std::string state_of(const Pair& pair) {
+    const auto& [key, sent, replied] = pair;
+    const auto state = flow_state_of(key.protocol, sent.seen, replied.seen);
+    const bool is_mapping_of_tcp = key.protocol == IPPROTO_TCP && key.destination_port == 0;
+    return is_mapping_of_tcp ? mapped : state_names.at(state);
 }
 
 std::string destination_of(const flow_key& key) {
@@ -110,8 +120,8 @@ std::expected<std::vector<Listed>, Error> find_flows(const Datapath& datapath, c
         const auto state = flow_state_of(pair.key.protocol, pair.sent.seen, pair.replied.seen);
         const auto network = datapath.networks.find(pair.sent.network).value_or(::network{});
         const auto last_seen = std::max(pair.sent.last_seen, pair.replied.last_seen);
-        Listed flow{pair, container_of(pair.sent.link.ifindex), name_of_protocol(pair.key.protocol),
-                    state_names.at(state), last_seen + network.timeout[state] * nanoseconds};
+        Listed flow{pair, container_of(pair.sent.link.ifindex), name_of_protocol(pair.key.protocol), state_of(pair),
+                    last_seen + network.timeout[state] * nanoseconds};
         if (matches(filter, flow)) {
             found.push_back(std::move(flow));
         }
@@ -185,8 +195,9 @@ void add_filter_options(CLI::App& command, FlowOptions& options) {
         });
     command.add_option("--peer", options.peer, "only towards this address");
     command.add_option("--port", options.filter.port, "only with this port, at either end or as the world sees it");
-    command.add_option("--state", options.filter.state, "only in this state")
-        ->check(CLI::IsMember(std::vector<std::string>(state_names.begin(), state_names.end())));
+    std::vector<std::string> states(state_names.begin(), state_names.end());
+    states.emplace_back(mapped);
+    command.add_option("--state", options.filter.state, "only in this state")->check(CLI::IsMember(states));
 }
 
 }  // namespace
