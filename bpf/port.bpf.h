@@ -72,20 +72,27 @@ static __always_inline bool anything_published(void)
 	return published && *published;
 }
 
-/* Published ports have an entry without a peer, towards one of the host's addresses or all of them. */
-static __always_inline struct flow *published_at(struct flow_work *work, const struct flow_key *reply)
+/*
+ * Published ports have an entry without a peer, towards one of the host's addresses or all of them. What is published
+ * on all comes before a mapping, which was there first and is no reason why strangers should not be heard.
+ */
+static __noinline struct flow *published_at(struct flow_work *work, const struct flow_key *reply)
 {
-	struct flow *flow;
+	struct flow *flow, *on_all;
 
 	__builtin_memset(&work->published, 0, sizeof(work->published));
 	work->published.destination = reply->destination;
 	work->published.destination_port = reply->destination_port;
 	work->published.protocol = reply->protocol;
 	flow = bpf_map_lookup_elem(&flows, &work->published);
-	if (flow)
+	if (flow && !(flow->flags & FLOW_MAPPED))
 		return flow;
 	unspecify(&work->published.destination);
-	return bpf_map_lookup_elem(&flows, &work->published);
+	on_all = bpf_map_lookup_elem(&flows, &work->published);
+	if (on_all || !flow)
+		return on_all;
+	work->published.destination = reply->destination;
+	return flow;
 }
 
 /* The entry by which this peer may open a flow to a port, or NULL. */

@@ -344,6 +344,22 @@ TEST_P(MappedConnection, HoldsItsMappingWhileItIsIdleThoughAnotherHasClosed) {
     wait_until([&] { return datapath_->flows().empty(); });
 }
 
+// The mapping's own flows go on: they have entries of their own.
+TEST_P(MappedPort, IsThePublishedOneToStrangersWhenItIsPublishedOnAllAddressesLater) {
+    for (const std::uint32_t filtering :
+         {0U, std::uint32_t{NETWORK_OPEN_TO_ADDRESS}, std::uint32_t{NETWORK_OPEN_TO_ALL}}) {
+        SCOPED_TRACE(filtering);
+        datapath_->clear_flows();
+        map_endpoints(filtering);
+        EXPECT_EQ(seen_of(From::sandbox_b, from_b, ip_b, ip_server), own);
+        publish(udp_protocol, {}, own);  // of A
+        expect_packet(From::uplink, from_world / to(ip_uplink, ip_server_2, 50) / UDP{1000, own}, VERDICT_TO_SANDBOX,
+                      at_a / to(ip_a, ip_server_2, 49) / UDP{1000, service});
+        expect_packet(From::uplink, from_world / to(ip_uplink, ip_server, 50) / UDP{53, own}, VERDICT_TO_SANDBOX,
+                      at_b / to(ip_b, ip_server, 49) / UDP{53, own});
+    }
+}
+
 TEST_P(Identifier, OfAMappingIsNotGivenToAnotherNetworksSandbox) {
     part_b();
     EXPECT_EQ(seen_of_a(ip_server), own);
