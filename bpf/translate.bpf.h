@@ -38,14 +38,19 @@ static __always_inline void set_key_as_replied(struct flow_key *key, const struc
 	set_key(key, packet, 0, ICMP_QUERY);
 }
 
-/* The one record of a segment in its own direction; the other direction's is never written. */
+/*
+ * The one record of a segment in its own direction; the other direction's is never written. Who goes on behind a RST
+ * has not sent it, or not meant it: RFC 6146, section 3.5.2.2.
+ */
 static __always_inline void note_segment(struct flow *flow, const struct packet *packet)
 {
-	__u32 news = packet->seen & ~flow->seen;
+	__u32 seen = flow->seen, forged = seen & ~packet->seen & SEEN_RST, news = packet->seen & ~seen;
 
 	flow->last_seen = bpf_ktime_get_coarse_ns();
-	if (news)
+	if (news | forged) {
 		__sync_fetch_and_or(&flow->seen, news);
+		__sync_fetch_and_and(&flow->seen, ~forged);
+	}
 }
 
 /*

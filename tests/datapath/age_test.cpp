@@ -171,6 +171,29 @@ TEST_P(Age, KeepsAClosingConnectionWhenItIsStillUsed) {
     expect_end(milliseconds(1800), seconds(2));
 }
 
+// RFC 6146, section 3.5.2.2: whoever may have forged it.
+TEST_P(Age, KeepsAConnectionWhenItGoesOnBehindAReset) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    is_answered(rst);
+    is_answered(psh | ack);
+    sends(rst | ack);
+    sends(ack);
+    expect_alive_for(milliseconds(2500));
+}
+
+TEST_P(Age, EndsAConnectionThatWasResetWhenOnlyTheOtherSideGoesOn) {
+    set_timeout(FLOW_TCP_CLOSING, 1);
+    sends(syn);
+    is_answered(syn | ack);
+    sends(ack);
+    is_answered(rst);
+    sends(psh | ack);
+    expect_end(milliseconds(900), seconds(1));
+}
+
 TEST_P(Age, KeepsAConnectionWhenItWasClosedAndBeginsAnew) {
     set_timeout(FLOW_TCP_CLOSING, 1);
     sends(syn);
