@@ -57,6 +57,8 @@ static __always_inline struct flow *host_flow_of(const struct packet *packet, st
 
 	set_key_as_sent(&work->sent, packet, SCOPE_HOST);
 	flow = opened && *opened ? bpf_map_lookup_elem(&flows, &work->sent) : NULL;
+	if (flow && packet->seen == SEEN_SYN)
+		reopen_if_over(flow, work);
 	if (flow || (packet->protocol == IPPROTO_TCP && packet->seen != SEEN_SYN))
 		return flow;
 	set_key_of_answer(work, packet);

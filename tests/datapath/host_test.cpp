@@ -103,6 +103,38 @@ TEST_P(HostsOwn, IsQuotedInErrorsAsTheHostHasSentIt) {
                   ask(from_world / from_neighbour / IcmpError{} / asks, own));
 }
 
+// One that either side has ended, and that the host begins anew from the same port.
+class HostsConnection : public InEachFamily {};
+
+TEST_P(HostsConnection, HasNoneOfItsPastWhenItBeginsAnew) {
+    expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_a, .destination = ip_server} / TCP{own, peer},
+                   VERDICT_TO_WORLD);
+    configure([](network& network) { network.port_min = network.port_max = outside; });
+    const auto sends = [&](std::uint8_t flags) {
+        datapath_->run(Program::from_stack, bytes_of(at_router / asks / TCP{own, peer, flags}),
+                       {.ifindex = uplink_device});
+    };
+    const auto hears = [&](std::uint8_t flags) {
+        expect_verdict(From::uplink, from_world / answers / TCP{peer, outside, flags}, VERDICT_PASS_TRANSLATED);
+    };
+    const auto seen = [&](std::uint32_t scope) {
+        const auto key = scope != 0 ? key_of(tcp_protocol, ip_uplink, own, ip_server, peer, scope)
+                                    : key_of(tcp_protocol, ip_server, peer, ip_uplink, outside, 0);
+        return datapath_->flow_at(key).value_or(flow{}).seen;
+    };
+    constexpr std::uint32_t of_host = 0xffffffff;
+    sends(syn);
+    hears(syn | ack);
+    sends(fin | ack);
+    hears(fin | ack);
+    EXPECT_EQ(seen(of_host) & seen(0) & SEEN_FIN, SEEN_FIN);
+    sends(syn);
+    EXPECT_EQ(seen(of_host), SEEN_SYN);
+    EXPECT_EQ(seen(0), 0U);
+}
+
+RUN_IN_EACH_FAMILY(HostsConnection);
+
 // Of a protocol without ports there is but one flow with each peer.
 class HostsTunnel : public InEachFamily {};
 
