@@ -140,7 +140,8 @@ struct port_search {
 	struct flow_work *work; /* the port that varies is the destination of work->reply */
 	struct port_range range;
 	__u32 start;
-	long error; /* 0 once a port is claimed */
+	long error;   /* 0 once a port is claimed */
+	bool watched; /* that one comes free towards this peer is noted */
 };
 
 static __always_inline bool claim_port(struct port_search *search, __be16 port)
@@ -166,7 +167,7 @@ static long try_port(__u32 step, struct port_search *search)
 /*
  * A search that has gone through all ports towards a peer in vain is not made again before one of them comes free, or a
  * second has passed (a socket of the host's may have gone): else whoever has filled the range could burn the CPU. Two
- * entries: of the range, when that was; of the peer, when a port towards it last came free.
+ * entries: of the range, when a search began; of the peer, when a port towards it last came free.
  */
 static __always_inline bool is_exhausted(struct port_search *search)
 {
@@ -177,21 +178,30 @@ static __always_inline bool is_exhausted(struct port_search *search)
 	reply->scope = search->range.first | search->range.span << 16; /* span 65536 as 0: still no other's */
 	since = bpf_map_lookup_elem(&exhausted, reply);
 	reply->scope = 0;
+	freed = bpf_map_lookup_elem(&exhausted, reply);
+	search->watched = freed;
 	if (!since || bpf_ktime_get_ns() - *since >= SECOND)
 		return false;
-	freed = bpf_map_lookup_elem(&exhausted, reply);
 	return freed && *freed < *since;
 }
 
-static __always_inline void note_exhausted(struct port_search *search)
+/* That a port towards this peer comes free is noted from now on. */
+static __always_inline void watch_ports(struct port_search *search)
 {
 	struct flow_key *reply = &search->work->reply;
-	__u64 now = bpf_ktime_get_ns(), never = 0;
+	__u64 never = 0;
 
 	reply->destination_port = 0;
 	bpf_map_update_elem(&exhausted, reply, &never, BPF_NOEXIST);
+}
+
+static __always_inline void note_exhausted(struct port_search *search, __u64 began)
+{
+	struct flow_key *reply = &search->work->reply;
+
+	reply->destination_port = 0;
 	reply->scope = search->range.first | search->range.span << 16; /* span 65536 as 0: still no other's */
-	bpf_map_update_elem(&exhausted, reply, &now, BPF_ANY);
+	bpf_map_update_elem(&exhausted, reply, &began, BPF_ANY);
 	reply->scope = 0;
 }
 
@@ -202,6 +212,7 @@ static __always_inline void note_exhausted(struct port_search *search)
 __noinline int claim_reply(struct __sk_buff *skb, const struct port_range *range)
 {
 	struct port_search search = {.skb = skb, .work = room_for_flow(), .error = -EEXIST};
+	__u64 began;
 	__u16 wanted;
 	bool any;
 
@@ -222,12 +233,18 @@ __noinline int claim_reply(struct __sk_buff *skb, const struct port_range *range
 	if (is_exhausted(&search))
 		return VERDICT_DROP_NO_PORT;
 	search.start = bpf_get_prandom_u32() % range->span;
+	began = bpf_ktime_get_ns();
 	bpf_loop(range->span, try_port, &search, 0);
+	if (search.error == -EEXIST && !search.watched) { /* what has come free meanwhile, nobody has noted */
+		watch_ports(&search);
+		began = bpf_ktime_get_ns();
+		bpf_loop(range->span, try_port, &search, 0);
+	}
 	if (!search.error)
 		return VERDICT_CONTINUE;
 	if (search.error != -EEXIST)
 		return VERDICT_DROP_TABLE_FULL;
-	note_exhausted(&search);
+	note_exhausted(&search, began);
 	return VERDICT_DROP_NO_PORT;
 }
 
