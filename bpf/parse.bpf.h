@@ -93,6 +93,22 @@ static __always_inline enum verdict parse_ports(struct __sk_buff *skb, __u32 off
 	return VERDICT_CONTINUE;
 }
 
+#define GSO_BY_FRAGS 0xffff /* of SCTP: the kernel's segments have no one size, and no program sees theirs */
+
+/*
+ * What each packet has that this one will be cut into. Of SCTP, what they have on average: senders fill all but the
+ * last, and one whose packets all fit never looks too long.
+ */
+static __always_inline __u16 segment_length_of(const struct packet *packet, __u32 headers, const struct __sk_buff *skb)
+{
+	__u32 length = skb->gso_size, segments = skb->gso_segs;
+
+	if (length == GSO_BY_FRAGS && segments)
+		length = (packet->segment_length - headers + segments - 1) / segments;
+	length += headers;
+	return length < 0xffff ? length : 0xffff;
+}
+
 /*
  * The L4 header of a packet, or of its first fragment. What its lengths say is true. TCP: RFC 9293, section 3.1. UDP:
  * RFC 768. ICMP: RFC 792 and RFC 4443.
@@ -130,7 +146,7 @@ static __always_inline enum verdict parse_transport_here(struct __sk_buff *skb, 
 		return VERDICT_DROP_PROTOCOL;
 	verdict = parse_ports(skb, offset, packet->protocol, &packet->ports);
 	if (skb->gso_size)
-		packet->segment_length = offset - ETH_HLEN + header_length + skb->gso_size;
+		packet->segment_length = segment_length_of(packet, offset - ETH_HLEN + header_length, skb);
 	return verdict;
 }
 

@@ -377,6 +377,18 @@ TEST_P(Mtu, DropsWhenEachSegmentIsTooBig) {
                    {.gso_size = 1400 - 51 - longer(), .gso_segs = 3});
 }
 
+// Those of SCTP are of no one size; the packet says 0xffff (GSO_BY_FRAGS).
+TEST_P(Mtu, IsComparedWithTheAverageSegmentWhenTheyAreOfNoOneSize) {
+    run_ip("route add 198.51.100.0/24 via 203.0.113.254 mtu lock 1400\n");
+    route_answer_.mtu = 1400;
+    const auto segments_of_sctp = [&](std::size_t size) {
+        const std::size_t headers = 20 + longer() + 12;
+        return Frame(from_a / a_to(ip_server) / SCTP{1000, 53} / Payload{std::string(2 * (size - headers), 'x')});
+    };
+    expect_verdict(From::sandbox_a, segments_of_sctp(1400), VERDICT_TO_WORLD, {.gso_size = 0xffff, .gso_segs = 2});
+    expect_verdict(From::sandbox_a, segments_of_sctp(1401), VERDICT_DROP_TOO_BIG, {.gso_size = 0xffff, .gso_segs = 2});
+}
+
 TEST_P(Mtu, DoesNotMatterWhenThePacketStaysOnTheHost) {
     run_ip("link set dev up0 mtu 1300\n");
     expect_verdict(From::sandbox_a, from_a / a_to(ip_uplink) / UDP{} / Payload{std::string(1472, 'x')},
