@@ -222,6 +222,19 @@ static long look_at_held(__u32 place, struct replay *replay)
 	return 0;
 }
 
+/* What a device has made of the whole packet as its sum (CHECKSUM_COMPLETE) begins behind the Ethernet header. */
+static __always_inline long become(struct __sk_buff *skb, const struct held_fragment *held, __u32 length)
+{
+	long error = bpf_skb_change_tail(skb, length, 0);
+
+	if (!error)
+		error = bpf_skb_store_bytes(skb, 0, held->frame, ETH_HLEN, 0);
+	if (!error)
+		error = bpf_skb_store_bytes(skb, ETH_HLEN, held->frame + ETH_HLEN, length - ETH_HLEN,
+					    BPF_F_RECOMPUTE_CSUM);
+	return error;
+}
+
 /* In order: the skb becomes the next held fragment, and a clone of it goes in where it had come in. */
 static long replay_held(__u32 step __attribute__((unused)), struct replay *replay)
 {
@@ -237,8 +250,7 @@ static long replay_held(__u32 step __attribute__((unused)), struct replay *repla
 	if (!held)
 		return 0;
 	length = held->length;
-	if (length >= ETH_HLEN && length <= CAUSEWAY_HELD_BYTES && !bpf_skb_change_tail(replay->skb, length, 0) &&
-	    !bpf_skb_store_bytes(replay->skb, 0, held->frame, length, 0))
+	if (length > ETH_HLEN && length <= CAUSEWAY_HELD_BYTES && !become(replay->skb, held, length))
 		bpf_clone_redirect(replay->skb, replay->skb->ifindex, replay->direction);
 	release_frame(&replay->key, replay->train->slot);
 	return 0;

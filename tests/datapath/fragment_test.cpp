@@ -155,6 +155,17 @@ TEST_P(Fragments, ReachTheSandboxWhenTheyHaveNoPorts) {
     expect_nothing_left();
 }
 
+// Pieces of one length, since otherwise the kernel forgets what the device has summed.
+TEST_P(Fragments, KeepTheDevicesSumRightWhenTheyAreSentThroughAgain) {
+    expect_verdict(From::sandbox_a, from_a / asked / UDP{inside, 53}, VERDICT_TO_WORLD);
+    const auto frames = fragments_of(from_world / answered / UDP{53, outside} / Payload{std::string(232, 'x')}, 80);
+    ASSERT_EQ(frames.size(), 3U);
+    for (std::size_t i = 2; i > 0; --i) {
+        expect_verdict(From::uplink, frames[i], VERDICT_PASS_STACK);
+    }
+    expect_verdict(From::uplink, frames[0], VERDICT_FRAGMENTS_REPLAYED);
+}
+
 // What is reassembled at the host is the host's, whole: a copy is kept, in case it is not.
 TEST_P(Fragments, AreTheHostsWhenTheFirstWasNotSeenAndTheyAreForIt) {
     const auto frames = fragments_of(from_world / answered / UDP{53, 55555} / text, 32);
