@@ -11,6 +11,7 @@
 
 #include "parse.bpf.h"
 #include "quota.bpf.h"
+#include "shaper.bpf.h"
 
 #define TCP_HEADER_MIN 20 /* RFC 1858, section 3.2.2: no fragment begins inside of it */
 
@@ -291,6 +292,8 @@ static __noinline enum verdict begin_train(struct packet *packet, __u32 scope, _
 		return VERDICT_CONTINUE;
 	replay.train = train;
 	replay.direction = packet->at_egress ? 0 : BPF_F_INGRESS;
+	if (scope && !packet->at_egress)
+		mark_admitted(packet->skb, slot);
 	bpf_clone_redirect(packet->skb, packet->skb->ifindex, replay.direction);
 	replay.waiting = waiting;
 	bpf_loop(waiting, replay_held, &replay, 0);

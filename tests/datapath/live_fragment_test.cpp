@@ -91,6 +91,20 @@ TEST_P(LiveFragments, ReachTheWorldWhenTheFirstComesLast) {
     EXPECT_EQ(seen.dropped_packets, 0U);
 }
 
+// The four take 600 ms at that rate, of which 500 may be ahead.
+TEST_P(LiveFragments, CountOnceForTheSandboxsBandwidthWhenTheFirstComesLast) {
+    auto sandbox = sandbox_at(ip_a, host_a, mac_a);
+    sandbox.link.flags |= LINK_POLICED;
+    datapath_->set_sandbox(host_a, sandbox);
+    datapath_->set_shaper(host_a, {.policed_rate = 10'000, .tolerance = 500'000'000});
+    Wire a = far_end("a"), router = far_end("router");
+    const Payload text{std::string(5000, 'x')};
+    const auto frames = fragments_of(from_a / asked / UDP{inside, 53} / text, piece());
+    ASSERT_EQ(frames.size(), 4U);
+    send_backwards(a, frames, VERDICT_TO_WORLD);
+    expect_end(a, from_a / asked / UDP{inside, 53}, VERDICT_DROP_SHAPED);
+}
+
 TEST_P(LiveFragments, ReachTheWorldWhenTheFirstComesInTheMiddle) {
     Wire a = far_end("a"), router = far_end("router");
     const Payload text{std::string(300, 'x')};
