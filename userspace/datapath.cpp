@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -138,26 +140,79 @@ std::expected<Datapath, Error> open_all_pins() {
     };
 }
 
+// Of the thread's network namespace.
+std::expected<std::string, Error> netns_cookie() {
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof(cookie);
+    if (!socket || getsockopt(socket.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0) {
+        return std::unexpected(errno_error("ask for the cookie of this network namespace"));
+    }
+    return std::to_string(cookie);
+}
+
+std::string netns_link_in(const std::string& directory) {
+    return directory + "/netns";
+}
+
+std::expected<void, Error> write_netns(const std::string& directory) {
+    const std::string path = netns_link_in(directory);
+    if (symlink(TRY(netns_cookie()).c_str(), path.c_str()) != 0) {
+        return std::unexpected(errno_error("create " + path));
+    }
+    return {};
+}
+
+std::expected<void, Error> refuse_other_netns() {
+    const std::string path = netns_link_in(Datapath::directory());
+    std::array<char, 32> cookie{};
+    if (readlink(path.c_str(), cookie.data(), cookie.size() - 1) < 0) {
+        return std::unexpected(errno_error("read " + path));
+    }
+    if (const auto own = TRY(netns_cookie()); own != cookie.data()) {
+        return fail(Code::conflict,
+                    "the datapath in " + Datapath::directory() +
+                        " is of another network namespace: it was loaded in the one with the cookie " + cookie.data() +
+                        ", and this one's is " + own,
+                    "call causeway in the namespace that it was first called in, the host's; where that one is gone, "
+                    "remove " +
+                        Datapath::directory());
+    }
+    return {};
+}
+
 bool is_absent(const std::string& path) {
     return access(path.c_str(), F_OK) != 0 && errno == ENOENT;
 }
 
-}  // namespace
-
 // Twice, since who holds no lock may have met an unload and the load after it. A lost pin is no unload: sandboxes may
 // be on record, and what finds "not loaded" may remove what it thinks is nobody's.
-std::expected<Datapath, Error> Datapath::open() {
+std::expected<Datapath, Error> open_whole(const std::function<std::expected<void, Error>()>& is_fit) {
     for (const bool again : {false, true}) {
         auto datapath = open_all_pins();
-        if (datapath || datapath.error().number != ENOENT || is_absent(directory())) {
+        if (const auto fit = datapath ? is_fit() : std::expected<void, Error>{}; !fit) {
+            datapath = std::unexpected(fit.error());
+        }
+        if (datapath || datapath.error().number != ENOENT || is_absent(Datapath::directory())) {
             return datapath;
         }
         if (again) {
-            return fail(Code::conflict, "the pins in " + directory() + " are not complete: " + datapath.error().message,
-                        "remove " + directory() + " and then \"causewayctl gc\" what it had");
+            return fail(Code::conflict,
+                        "the pins in " + Datapath::directory() + " are not complete: " + datapath.error().message,
+                        "remove " + Datapath::directory() + " and then \"causewayctl gc\" what it had");
         }
     }
     std::unreachable();
+}
+
+}  // namespace
+
+std::expected<Datapath, Error> Datapath::open() {
+    return open_whole(refuse_other_netns);
+}
+
+std::expected<Datapath, Error> Datapath::open_of_any_netns() {
+    return open_whole([] { return std::expected<void, Error>{}; });
 }
 
 std::uint64_t Datapath::now() {
@@ -321,6 +376,7 @@ std::expected<void, Error> load_and_pin(const TableSpec& tables) {
     TRY(remove_tree(loading));
     TRY(make_directory(loading));
     TRY(pin_all(*skeleton, loading));
+    TRY(write_netns(loading));
     if (rename(loading.c_str(), Datapath::directory().c_str()) != 0) {
         return std::unexpected(errno_error("rename " + loading + " to " + Datapath::directory()));
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loaded datapath: its maps and programs, pinned in bpffs. The only user of the skeleton. Layer 2.
 //
-// Pins: /sys/fs/bpf/causeway/v<ABI version>/<map or program>. They appear all at once, when all are there.
+// Pins: /sys/fs/bpf/causeway/v<ABI version>/<map or program>. They appear all at once, when all are there. Beside them
+// the symbolic link "netns" says whose devices they are of: the cookie of the network namespace, no other's as long as
+// the kernel runs.
 #pragma once
 
 #include <cstdint>
@@ -78,8 +80,11 @@ struct Datapath {
     Hook uplink_hook;
 
     // Through the pins. number ENOENT where the datapath isn't loaded: their directory is absent. Code::conflict where
-    // it is there and a pin is not.
+    // it is there and a pin is not, and where it was loaded in another network namespace than the thread's: devices
+    // that it names are others here, or none.
     static std::expected<Datapath, Error> open();
+    // The same for those who only look at what is in the maps, wherever it was loaded.
+    static std::expected<Datapath, Error> open_of_any_netns();
 
     // Opened by those alone who need them: addresses that rest; DELs that have left flows; ports that are published.
     static std::expected<BpfMap<address, rest>, Error> open_resting();

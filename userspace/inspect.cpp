@@ -7,7 +7,7 @@
 namespace causeway {
 
 std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
-    const auto datapath = Datapath::open();
+    const auto datapath = Datapath::open_of_any_netns();
     std::vector<SandboxEntry> entries;
     if (!datapath) {
         return datapath.error().number == ENOENT

@@ -138,7 +138,7 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
                  {"STATE", "state"},
                  {"AGE s", "ageSeconds", true},
                  {"LEFT s", "secondsLeft", true}});
-    const auto datapath = Datapath::open();
+    const auto datapath = Datapath::open_of_any_netns();
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }

@@ -44,7 +44,7 @@ std::array<std::uint64_t, VERDICT_COUNT> read_totals(const Datapath& datapath) {
 }
 
 std::expected<int, Error> show_stats(double interval, bool all, bool as_json) {
-    const auto datapath = Datapath::open();
+    const auto datapath = Datapath::open_of_any_netns();
     if (!datapath && datapath.error().number == ENOENT) {
         return tell_not_loaded();
     }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What belongs to somebody else, and stays his: another namespace's datapath, another sandbox's device, another's flows.
+#include <gmock/gmock.h>
+
+#include "tests/system/entries.hpp"
+#include "tests/system/host.hpp"
+#include "tests/system/programs.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test::trespass_test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Trespass : public Host {
+protected:
+    // As of the plugin before, in the sandbox and on the node.
+    Json given_pair(const std::string& name) {
+        ip({"link", "add", "given0", "type", "veth", "peer", "name", "eth0", "netns", name});
+        ip({"link", "set", "given0", "up"});
+        return Json::parse(R"({"cniVersion": "1.1.0", "interfaces": [
+            {"name": "given0"}, {"name": "eth0", "sandbox": ")" +
+                           world_.path(name) + R"("}]})");
+    }
+};
+
+// With the host's bpffs before it, but not the host's devices: all of them would be gone.
+TEST_F(Trespass, FromAnotherNamespaceIsRefusedByAllThatChangesAnything) {
+    const auto keeper = connect("keeper"), blue = connect("blue");
+    const auto visitor = world_.add_namespace("visitor"), red = world_.add_namespace("red");
+    const auto before = Snapshot::take({keeper.netns, visitor});
+    const auto answer_there = [&](Call call) {
+        auto options = call.options();
+        options.netns = visitor;
+        return answer_of(run({plugin()}, options));
+    };
+    const std::vector<std::string> told{"another network namespace"};
+    const auto gc = run({ctl_program(), "gc"}, {.netns = visitor});
+    EXPECT_EQ(gc.status, 1) << gc.out;
+    EXPECT_THAT(gc.err, HasSubstr(told[0]));
+    EXPECT_EQ(run({ctl_program(), "sandbox", "quota", "keeper", "--flows", "1"}, {.netns = visitor}).status, 1);
+    EXPECT_EQ(run({ctl_program(), "flows", "delete", "--all"}, {.netns = visitor}).status, 1);
+    EXPECT_TRUE(refused(answer_there({.command = "ADD", .id = "red", .netns = red}), 102, told));
+    EXPECT_TRUE(refused(answer_there({.command = "DEL", .id = "keeper", .netns = keeper.netns}), 102, told));
+    EXPECT_TRUE(refused(answer_there({.command = "GC", .id = "", .netns = "", .interface = ""}), 102, told));
+    EXPECT_TRUE(refused(answer_there({.command = "STATUS", .id = "", .netns = "", .interface = ""}), 50, told));
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(ping(keeper.netns, blue.address));
+    EXPECT_EQ(Json::parse(must_run({ctl_program(), "endpoints", "-o", "json"}, {.netns = visitor})).size(), 2U)
+        << "who only looks is shown it";
+}
+
+}  // namespace
+}  // namespace causeway::test::trespass_test
