@@ -41,14 +41,15 @@ bool add_ports(std::string_view text, host_ports& ports) {
     return true;
 }
 
-std::string owner_of(const Datapath& datapath, std::uint32_t ifindex) {
-    std::string owner = "another sandbox";
+// Nobody where that can't be told.
+std::optional<SandboxId> owner_of(const Datapath& datapath, std::uint32_t ifindex) {
+    std::optional<SandboxId> owner;
     const auto walked = datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
         if (record.ifindex == ifindex) {
-            owner = name_of(id_of(key));
+            owner = id_of(key);
         }
     });
-    return walked ? owner : "another sandbox";
+    return walked ? owner : std::nullopt;
 }
 
 std::string text_of(const PortMapping& mapping) {
@@ -74,22 +75,27 @@ flow_key key_of(const PortMapping& mapping, const Address& host) {
             .reserved = {}};
 }
 
-std::unexpected<Error> taken(const Datapath& datapath, const PortMapping& mapping, std::uint32_t ifindex) {
-    return fail(Code::conflict,
-                "publish port " + text_of(mapping) + ": " + owner_of(datapath, ifindex) + " has it already");
+// No error where it is the publisher's own container that has it, by another interface.
+std::expected<void, Error> refuse_others(const Datapath& datapath, const PortMapping& mapping, std::uint32_t ifindex,
+                                         const Publisher& publisher) {
+    const auto owner = owner_of(datapath, ifindex);
+    if (owner && owner->container == publisher.container) {
+        return {};
+    }
+    return fail(Code::conflict, "publish port " + text_of(mapping) + ": " +
+                                    (owner ? name_of(*owner) : "another sandbox") + " has it already");
 }
 
 // What is published on all addresses of a family, and whose place somebody has marked.
 struct OnAll {
     PortMapping mapping;
     int family;
-    std::uint32_t ifindex;
 };
 
 // Whether somebody else has one of these ports on one address: one walk, however many they are. Who publishes on one
 // address marks the place, and has it on record, before the entry that is looked for.
 std::expected<void, Error> refuse_split(const Datapath& datapath, const Publishing& publishing,
-                                        const std::vector<OnAll>& published) {
+                                        const std::vector<OnAll>& published, const Publisher& publisher) {
     std::map<std::tuple<std::uint16_t, std::uint8_t, int>, const OnAll*> wanted;
     for (const auto& one : published) {
         wanted[{one.mapping.host_port, one.mapping.protocol, one.family}] = &one;
@@ -106,8 +112,8 @@ std::expected<void, Error> refuse_split(const Datapath& datapath, const Publishi
     }
     for (const auto& [one, host] : found) {
         const auto other = TRY(datapath.flows.look_up(key_of(one->mapping, host)));
-        if (other && other->link.ifindex != one->ifindex) {
-            return taken(datapath, one->mapping, other->link.ifindex);
+        if (other && other->link.ifindex != publisher.identity.link.ifindex) {
+            TRY(refuse_others(datapath, one->mapping, other->link.ifindex, publisher));
         }
     }
     return {};
@@ -120,29 +126,33 @@ std::expected<std::optional<std::uint32_t>, Error> owner_on_all_addresses(const 
     return other ? std::optional(std::uint32_t{other->link.ifindex}) : std::nullopt;
 }
 
-std::expected<void, Error> insert(const Datapath& datapath, const PortMapping& mapping, const Address& host,
-                                  const flow& entry) {
+// False: another interface of the container's has it.
+std::expected<bool, Error> insert(const Datapath& datapath, const PortMapping& mapping, const Address& host,
+                                  const flow& entry, const Publisher& publisher) {
     const auto key = key_of(mapping, host);
-    auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
+    const auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
     if (!inserted && inserted.error().number == EEXIST) {
-        return taken(datapath, mapping, datapath.flows.find(key).value_or(flow{}).link.ifindex);
+        TRY(refuse_others(datapath, mapping, datapath.flows.find(key).value_or(flow{}).link.ifindex, publisher));
+        return false;
     }
-    return inserted;
+    return inserted ? std::expected<bool, Error>(true) : std::unexpected(inserted.error());
 }
 
 // The look before the entry as well, so that not one packet is taken from who has had it all along. The place is marked
-// before the entry, which a walk is to find.
-std::expected<void, Error> publish_on_one(const Datapath& datapath, const Publishing& publishing,
-                                          const PortMapping& mapping, const Address& host, const flow& entry) {
+// before the entry, which a walk is to find. False: as above.
+std::expected<bool, Error> publish_on_one(const Datapath& datapath, const Publishing& publishing,
+                                          const PortMapping& mapping, const Address& host, const flow& entry,
+                                          const Publisher& publisher) {
     if (const auto owner = TRY(owner_on_all_addresses(datapath, mapping, host))) {
-        return taken(datapath, mapping, *owner);
+        TRY(refuse_others(datapath, mapping, *owner, publisher));
+        return false;
     }
     TRY(publishing.places.put(place_of(mapping), 1, "the published port " + text_of(mapping)));
-    TRY(insert(datapath, mapping, host, entry));
+    const bool inserted = TRY(insert(datapath, mapping, host, entry, publisher));
     if (const auto owner = TRY(owner_on_all_addresses(datapath, mapping, host))) {
-        return taken(datapath, mapping, *owner);
+        TRY(refuse_others(datapath, mapping, *owner, publisher));
     }
-    return {};
+    return inserted;
 }
 
 bool is_published_in(const PortMapping& mapping, family family) {
@@ -153,14 +163,19 @@ flow_key key_in(const PortMapping& mapping, family family) {
     return key_of(mapping, mapping.host.value_or(Address::unspecified(family)));
 }
 
-std::expected<void, Error> publish_one(const Datapath& datapath, const Publishing& publishing,
-                                       const PortMapping& mapping, const sandbox& identity, std::uint64_t created,
-                                       std::vector<OnAll>& on_all) {
-    flow entry{.created = created,
+// What of the mapping is the publisher's own now: all, nothing, or one family of it.
+std::expected<std::optional<PortMapping>, Error> publish_one(const Datapath& datapath, const Publishing& publishing,
+                                                             const PortMapping& mapping, const Publisher& publisher,
+                                                             std::vector<OnAll>& on_all) {
+    const auto& identity = publisher.identity;
+    flow entry{.created = publisher.created,
                .port = htons(mapping.sandbox_port),
                .flags = FLOW_OPEN,
                .link = identity.link,
                .network = static_cast<__u16>(identity.network)};
+    auto own = mapping;
+    bool of_others = false;
+    std::optional<Address> made;
     for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
         if (!is_published_in(mapping, family)) {
             continue;
@@ -172,14 +187,23 @@ std::expected<void, Error> publish_one(const Datapath& datapath, const Publishin
                 return fail(Code::invalid_configuration, "publish port " + text_of(mapping) + ": the sandbox has no " +
                                                              name_of(family) + " address");
             }
-        } else if (host != all) {
-            TRY(publish_on_one(datapath, publishing, mapping, host, entry));
-        } else {
-            TRY(insert(datapath, mapping, host, entry));
-            on_all.push_back({mapping, host.family(), entry.link.ifindex});
+            continue;
+        }
+        const bool inserted = TRY(host != all ? publish_on_one(datapath, publishing, mapping, host, entry, publisher)
+                                              : insert(datapath, mapping, host, entry, publisher));
+        if (!inserted) {
+            of_others = true;
+            continue;
+        }
+        made = host;
+        if (host == all) {
+            on_all.push_back({mapping, host.family()});
         }
     }
-    return {};
+    if (of_others) {
+        own.host = made;
+    }
+    return made ? std::optional(own) : std::nullopt;
 }
 
 }  // namespace
@@ -227,23 +251,27 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
 // First the entries and then the look for whom they would split a port with: so of two at once, one on all addresses
 // and one on one of them, at least one finds the other's; what has been made, the failed ADD takes back. The places of
 // what is published on all addresses are marked behind the look, which would find its own marks.
-std::expected<void, Error> publish(const Datapath& datapath, const Publishing& publishing,
-                                   const std::vector<PortMapping>& ports, const sandbox& identity,
-                                   std::uint64_t created) {
+std::expected<std::vector<PortMapping>, Error> publish(const Datapath& datapath, const Publishing& publishing,
+                                                       const std::vector<PortMapping>& ports,
+                                                       const Publisher& publisher) {
+    std::vector<PortMapping> own;
     std::vector<OnAll> on_all, suspected;
     for (const auto& mapping : ports) {
-        TRY(publish_one(datapath, publishing, mapping, identity, created, on_all));
+        if (const auto one = TRY(publish_one(datapath, publishing, mapping, publisher, on_all))) {
+            own.push_back(*one);
+        }
     }
     for (const auto& one : on_all) {
         if (TRY(publishing.places.look_up(place_of(one.mapping))).value_or(0) != 0) {
             suspected.push_back(one);
         }
     }
-    TRY(refuse_split(datapath, publishing, suspected));
+    TRY(refuse_split(datapath, publishing, suspected, publisher));
     for (const auto& one : on_all) {
         TRY(publishing.places.put(place_of(one.mapping), 1, "the published port " + text_of(one.mapping)));
     }
-    return datapath.publishing.put(0, 1, "that ports are published");
+    TRY(datapath.publishing.put(0, 1, "that ports are published"));
+    return own;
 }
 
 std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "userspace/address.hpp"
@@ -30,13 +31,19 @@ std::expected<host_ports, Error> reserved_ports();
 // Brings the datapath up to date with it, where it has changed.
 std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath);
 
-// What is about to be published is on record. Code::conflict names the sandbox that has the port already, on that
-// address, on all, or where it is for all on one of them; of two that publish at once at least one is told so.
-// Code::invalid_configuration: on an address of a family that the sandbox has none of. created: as of the sandbox's
-// flows.
-std::expected<void, Error> publish(const Datapath& datapath, const Publishing& publishing,
-                                   const std::vector<PortMapping>& ports, const sandbox& identity,
-                                   std::uint64_t created);
+struct Publisher {
+    std::string container;
+    sandbox identity;
+    std::uint64_t created = 0;  // as of the sandbox's flows
+};
+
+// What is about to be published is on record. Returns what is this interface's now, in that order: runtimes ask every
+// network of a container for the same ports, and each is the first one's. Code::conflict names the other sandbox that
+// has the port already, on that address, on all, or where it is for all on one of them; of two that publish at once at
+// least one is told so. Code::invalid_configuration: on an address of a family that the sandbox has none of.
+std::expected<std::vector<PortMapping>, Error> publish(const Datapath& datapath, const Publishing& publishing,
+                                                       const std::vector<PortMapping>& ports,
+                                                       const Publisher& publisher);
 
 // Takes back those whose entry leads to this host end. Flows that they have opened stay.
 std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector<PortMapping>& ports,

@@ -54,15 +54,36 @@ std::expected<loopback_ports, Error> ports_for_loopback() {
 
 }  // namespace
 
-std::expected<void, Error> record_publications(const Datapath& datapath, const Publishing& publishing,
-                                               std::uint64_t claim, const std::vector<PortMapping>& ports) {
+namespace {
+
+std::expected<void, Error> put_publications(const Publishing& publishing, std::uint64_t claim,
+                                            const std::vector<PortMapping>& ports) {
     for (std::uint32_t number = 0; const auto& mapping : ports) {
         const std::string what = "the published port " + std::to_string(mapping.host_port);
         TRY(publishing.publications.put(key_of(claim, number++), publication_of(mapping), what));
     }
+    return {};
+}
+
+}  // namespace
+
+std::expected<void, Error> record_publications(const Datapath& datapath, const Publishing& publishing,
+                                               std::uint64_t claim, const std::vector<PortMapping>& ports) {
+    TRY(put_publications(publishing, claim, ports));
     TRY(publishing.loopback.put(0, TRY(ports_for_loopback()), "the ports for what the host sends to itself"));
     return attach(datapath.uplink_hook, loopback_index, Direction::egress, publishing.from_loopback.get(),
                   loopback_name);
+}
+
+// Each moves to an earlier place or stays, so that a kill finds all of them on record. The last of the others goes
+// first: what a kill leaves is found from 0 on.
+std::expected<void, Error> keep_publications(const Publishing& publishing, std::uint64_t claim,
+                                             const std::vector<PortMapping>& kept, std::size_t count) {
+    TRY(put_publications(publishing, claim, kept));
+    for (auto number = count; number > kept.size(); number--) {
+        TRY(publishing.publications.erase(key_of(claim, static_cast<std::uint32_t>(number - 1)), "a published port"));
+    }
+    return {};
 }
 
 std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t claim) {
@@ -79,12 +100,7 @@ std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t cla
 }
 
 std::expected<void, Error> forget_publications(std::uint64_t claim) {
-    const auto publishing = TRY(Datapath::open_publishing());
-    // The last first: what a kill leaves is found from 0 on.
-    for (auto number = TRY(publications_of(claim)).size(); number > 0; number--) {
-        TRY(publishing.publications.erase(key_of(claim, static_cast<std::uint32_t>(number - 1)), "a published port"));
-    }
-    return {};
+    return keep_publications(TRY(Datapath::open_publishing()), claim, {}, TRY(publications_of(claim)).size());
 }
 
 std::expected<bool, Error> nothing_is_published() {

@@ -19,6 +19,10 @@ namespace causeway {
 std::expected<void, Error> record_publications(const Datapath& datapath, const Publishing& publishing,
                                                std::uint64_t claim, const std::vector<PortMapping>& ports);
 
+// Of those on record, `count` of them, only these stay, which are some of them in their order.
+std::expected<void, Error> keep_publications(const Publishing& publishing, std::uint64_t claim,
+                                             const std::vector<PortMapping>& kept, std::size_t count);
+
 // In the order in which they were recorded.
 std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t claim);
 

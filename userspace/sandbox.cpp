@@ -243,7 +243,13 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     if (!spec.ports.empty()) {
         const auto publishing = TRY(Datapath::open_publishing());
         TRY(record_publications(datapath, publishing, attachment.record.claim, spec.ports));
-        TRY(publish(datapath, publishing, spec.ports, identity, now));
+        const auto own = TRY(publish(datapath, publishing, spec.ports, {spec.id.container, identity, now}));
+        if (own != spec.ports) {
+            TRY(keep_publications(publishing, attachment.record.claim, own, spec.ports.size()));
+        }
+        if (own.empty()) {  // as the record says from its next save on
+            attachment.record.flags &= static_cast<std::uint16_t>(~ATTACHMENT_PUBLISHES);
+        }
     }
     for (const auto& [prefix, gateway] : assignments) {
         TRY(datapath.endpoints.put(prefix.address.raw(), place, "the address " + prefix.address.text()));
