@@ -115,10 +115,10 @@ std::expected<void, Error> release(const BpfMap<std::uint32_t, std::uint64_t>& m
 }
 
 // One walk through the table.
-std::expected<void, Error> forget_flows(const Datapath& datapath, std::uint32_t ifindex) {
+std::expected<void, Error> forget_flows(const Datapath& datapath, std::uint32_t ifindex, std::uint32_t slot) {
     std::vector<flow_key> theirs;
     TRY(datapath.flows.for_each([&](const flow_key& key, const flow& entry) {
-        if (entry.link.ifindex == ifindex) {
+        if (entry.link.ifindex == ifindex && entry.link.slot == slot) {
             theirs.push_back(key);
         }
     }));
@@ -139,7 +139,7 @@ std::expected<void, Error> leave_flows(const Datapath& datapath, const attachmen
     }
     TRY(datapath.usage_of.put(record.slot, {.since = CAUSEWAY_NOBODY_SINCE}, "the usage of " + who));
     if ((record.flags & ATTACHMENT_GIVEN) != 0) {
-        TRY(forget_flows(datapath, ifindex));
+        TRY(forget_flows(datapath, ifindex, record.slot));
     }
     const auto departures = TRY(Datapath::open_departures());
     const auto before = TRY(departures.look_up(0));
@@ -234,11 +234,11 @@ std::expected<void, Error> let_go(const Datapath& datapath, Netlink& netlink, co
     return failures.result();
 }
 
-// Of a sandbox whose host end's index another device has by now, and perhaps another sandbox.
-std::expected<void, Error> forget_identity(const Datapath& datapath, const attachment& record, const std::string& who) {
-    const auto identity = TRY(datapath.sandboxes.look_up(record.ifindex));
-    return identity && identity->link.slot == record.slot ? datapath.sandboxes.erase(record.ifindex, who)
-                                                          : std::expected<void, Error>{};
+// Whether another sandbox is on record for the device: its index may be another one's by now, and one that is given may
+// be given to several.
+std::expected<bool, Error> is_anothers(const Datapath& datapath, const attachment& record, std::uint32_t ifindex) {
+    const auto identity = TRY(datapath.sandboxes.look_up(ifindex));
+    return identity && identity->link.slot != record.slot;
 }
 
 std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const Attachment& attachment,
@@ -251,12 +251,13 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
         failures.note(std::unexpected(link.error()));
     }
     ifindex = link && *link ? (*link)->ifindex : record.ifindex;
-    if (link && *link && !TRY(is_host_end_of(datapath, record, **link))) {
-        return forget_identity(datapath, record, who);
+    const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
+    const bool lost = link && *link && !TRY(is_host_end_of(datapath, record, **link));
+    if ((lost || given) && TRY(is_anothers(datapath, record, ifindex))) {
+        return failures.result();
     }
     failures.note(datapath.sandboxes.erase(ifindex, who));
-    if (link && *link) {
-        const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
+    if (link && *link && !lost) {
         failures.note(given ? let_go(datapath, netlink, attachment, **link) : netlink.delete_link(**link));
     }
     return failures.result();

@@ -122,6 +122,31 @@ std::expected<void, Error> find_given_tap(Netlink& netlink, const SandboxSpec& s
     return {};
 }
 
+// A device that is a sandbox's already: its DEL would leave this one's unguarded. What is left of one that is gone is no
+// obstacle; of the same one, the record says.
+std::expected<void, Error> refuse_device_in_use(const Datapath& datapath, Netlink& netlink, const SandboxSpec& spec,
+                                                const Link& device) {
+    const auto identity = TRY(datapath.sandboxes.look_up(device.ifindex));
+    if (!identity) {
+        return {};
+    }
+    std::optional<Attachment> holder;
+    TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
+        if (record.ifindex == device.ifindex && record.slot == identity->link.slot) {
+            holder = Attachment{key, record};
+        }
+    }));
+    if (holder && id_of(holder->key) == spec.id) {
+        return {};
+    }
+    if (holder && (holder->record.state == ATTACHMENT_CONNECTING || TRY(stands(datapath, netlink, holder->record)))) {
+        return fail(Code::conflict,
+                    "prevResult.interfaces: " + device.name + " is the host end of " + name_of(id_of(holder->key)),
+                    "DEL that first; one device is one sandbox's");
+    }
+    return datapath.sandboxes.erase(device.ifindex, "the identity of " + device.name);
+}
+
 std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const SandboxSpec& spec,
                                       Connection& connection) {
     return spec.given->in_sandbox ? find_given_pair(netlink, inside, spec, connection)
@@ -235,7 +260,9 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
     auto identity = identity_of(assignments, link, network, connection.ports);
     apply(spec.quota, identity);
-    TRY(datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
+    // A device that is given may be given to another one at the same time.
+    TRY(connection.given ? datapath.sandboxes.insert(ifindex, identity, name_of(spec.id))
+                         : datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
     if (spec.bandwidth.any()) {
         TRY(record_bandwidth(datapath, attachment, spec.bandwidth, network.mtu));
         connection.queues = TRY(queues_of(link.slot));
@@ -411,7 +438,11 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     }
     Connection connection;
     if (spec.given) {
-        if (const auto found = find_given(netlink, inside, spec, connection); !found) {
+        auto found = find_given(netlink, inside, spec, connection);
+        if (found) {
+            found = refuse_device_in_use(datapath, netlink, spec, connection.host_end);
+        }
+        if (!found) {
             return undone(found.error());
         }
     }

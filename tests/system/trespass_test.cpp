@@ -52,5 +52,23 @@ TEST_F(Trespass, FromAnotherNamespaceIsRefusedByAllThatChangesAnything) {
         << "who only looks is shown it";
 }
 
+TEST_F(Trespass, OnADeviceThatASandboxHasIsRefused) {
+    const auto netns = world_.add_namespace("blue");
+    const auto conf = configuration({{"prevResult", given_pair("blue")}});
+    const auto added = add("blue", netns, conf);
+    ASSERT_TRUE(succeeded(added));
+    const auto before = Snapshot::take({netns});
+    EXPECT_TRUE(refused(add("red", netns, conf), 102, {"given0", "container blue"}));
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(refused(add("blue", netns, conf), 102, {"connected already"}));
+    EXPECT_TRUE(succeeded(del("red", netns, conf)));
+    EXPECT_TRUE(before.holds());
+    EXPECT_THAT(programs_on("given0", Direction::ingress), ElementsAre("from_sandbox"));
+    EXPECT_TRUE(ping(netns, "10.0.0.1"));
+    EXPECT_TRUE(succeeded(del("blue", netns, conf)));
+    EXPECT_TRUE(succeeded(add("red", netns, conf)));
+    EXPECT_TRUE(ping(netns, "10.0.0.1"));
+}
+
 }  // namespace
 }  // namespace causeway::test::trespass_test
