@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <iterator>
 
 #include "userspace/netlink_message.hpp"
@@ -42,13 +43,28 @@ std::expected<Netlink, Error> Netlink::open_in(const Netns& netns, const Netns& 
     return netlink;
 }
 
-// One request, its answers up to the acknowledgement or the end of the dump, or the one object that it asks for.
+namespace {
+
+// A dump that fails says so at its end alone (netlink_dump_done).
+int errno_at_end(const nlmsghdr& done) {
+    int number = 0;
+    if (mnl_nlmsg_get_payload_len(&done) >= sizeof(number)) {
+        std::memcpy(&number, mnl_nlmsg_get_payload(&done), sizeof(number));
+    }
+    return -number;
+}
+
+}  // namespace
+
+// One request, its answers up to the acknowledgement or the end of the dump, or the one object that it asks for. EINTR:
+// what was dumped changed meanwhile, so that something may be missing or there twice.
 std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view step, const Receiver& receive) {
     request.nlmsg_seq = ++sequence_;
     if (mnl_socket_sendto(socket_.get(), &request, request.nlmsg_len) < 0) {
         return std::unexpected(errno_error(step));
     }
     Replies buffer;
+    bool interrupted = false;
     for (;;) {
         const auto received = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
         if (received < 0) {
@@ -60,8 +76,10 @@ std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view
             if (reply->nlmsg_seq != sequence_) {
                 continue;
             }
+            interrupted |= (reply->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
             if (reply->nlmsg_type == NLMSG_DONE) {
-                return {};
+                const int number = interrupted ? EINTR : errno_at_end(*reply);
+                return number == 0 ? std::expected<void, Error>{} : std::unexpected(kernel_error(number, step));
             }
             if (reply->nlmsg_type == NLMSG_ERROR) {
                 const auto* ack = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(reply));
@@ -76,6 +94,27 @@ std::expected<void, Error> Netlink::exchange(nlmsghdr& request, std::string_view
             if ((request.nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP)) == 0) {
                 return {};  // the object that was asked for is the whole answer
             }
+        }
+    }
+}
+
+// A dump until nothing changes meanwhile.
+template <typename Item>
+std::expected<std::vector<Item>, Error> Netlink::list(nlmsghdr& request, std::string_view step,
+                                                      const Collector<Item>& collect) {
+    constexpr int tries = 32;
+    for (int i = 1;; i++) {
+        std::vector<Item> found;
+        const auto listed = exchange(request, step, [&](const nlmsghdr& reply) { collect(reply, found); });
+        if (listed) {
+            return found;
+        }
+        if (listed.error().number != EINTR) {
+            return std::unexpected(listed.error());
+        }
+        if (i == tries) {
+            return fail(Code::try_again_later, std::string(step) + ": what there is has changed during each of " +
+                                                   std::to_string(tries) + " looks at it");
         }
     }
 }
@@ -106,23 +145,30 @@ std::expected<Link, Error> Netlink::link_at(std::uint32_t ifindex) {
     return get_link(request, "look up the device with index " + std::to_string(ifindex));
 }
 
+namespace {
+
+// What there is of something that is not there.
+template <typename Item>
+std::expected<std::vector<Item>, Error> nothing_where(int number, std::expected<std::vector<Item>, Error> listed) {
+    return !listed && listed.error().number == number ? std::vector<Item>{} : std::move(listed);
+}
+
+}  // namespace
+
 std::expected<std::vector<LinkAddress>, Error> Netlink::addresses(int family, std::uint32_t ifindex) {
     Batch::Message message;
     auto& request = message.start(RTM_GETADDR, NLM_F_DUMP);
     auto* info = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ifaddrmsg)));
     info->ifa_family = static_cast<std::uint8_t>(family);
     info->ifa_index = ifindex;
-    std::vector<LinkAddress> found;
-    const auto listed = exchange(request, "list addresses", [&](const nlmsghdr& reply) {
+    const auto collect = [&](const nlmsghdr& reply, std::vector<LinkAddress>& found) {
         const auto address = link_address_in(reply);
         if (ifindex == 0 || address.ifindex == ifindex) {
             found.push_back(address);
         }
-    });
-    if (!listed && !(ifindex != 0 && listed.error().number == ENODEV)) {  // gone: it has no address
-        return std::unexpected(listed.error());
-    }
-    return found;
+    };
+    // One that is gone has no address.
+    return nothing_where(ENODEV, list<LinkAddress>(request, "list addresses", collect));
 }
 
 std::expected<std::vector<LinkAddress>, Error> Netlink::local_addresses(int family) {
@@ -132,14 +178,14 @@ std::expected<std::vector<LinkAddress>, Error> Netlink::local_addresses(int fami
     info->rtm_family = static_cast<std::uint8_t>(family);
     info->rtm_table = RT_TABLE_LOCAL;
     info->rtm_type = RTN_LOCAL;
-    std::vector<LinkAddress> found;
-    TRY(exchange(request, "list local addresses", [&](const nlmsghdr& reply) {
+    const auto collect = [&](const nlmsghdr& reply, std::vector<LinkAddress>& found) {
         if (static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply))->rtm_type == RTN_LOCAL) {
             const auto route = route_in(reply);
             found.push_back({.ifindex = route.ifindex, .prefix = route.destination});
         }
-    }));
-    return found;
+    };
+    // The table is made with the first address.
+    return nothing_where(ENOENT, list<LinkAddress>(request, "list local addresses", collect));
 }
 
 std::expected<std::vector<Route>, Error> Netlink::routes(int family, std::uint32_t ifindex) {
@@ -150,13 +196,12 @@ std::expected<std::vector<Route>, Error> Netlink::routes(int family, std::uint32
     if (ifindex != 0) {
         mnl_attr_put_u32(&request, RTA_OIF, ifindex);
     }
-    std::vector<Route> found;
-    TRY(exchange(request, "list routes", [&](const nlmsghdr& reply) {
+    const auto collect = [](const nlmsghdr& reply, std::vector<Route>& found) {
         if (static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&reply))->rtm_type == RTN_UNICAST) {
             std::ranges::move(routes_in(reply), std::back_inserter(found));
         }
-    }));
-    return found;
+    };
+    return nothing_where(ENODEV, list<Route>(request, "list routes", collect));
 }
 
 std::expected<std::vector<Link>, Error> Netlink::links() {
@@ -164,9 +209,8 @@ std::expected<std::vector<Link>, Error> Netlink::links() {
     auto& request = message.start(RTM_GETLINK, NLM_F_DUMP);
     mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg));
     mnl_attr_put_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    std::vector<Link> found;
-    TRY(exchange(request, "list devices", [&](const nlmsghdr& reply) { found.push_back(link_in(reply)); }));
-    return found;
+    return list<Link>(request, "list devices",
+                      [](const nlmsghdr& reply, std::vector<Link>& found) { found.push_back(link_in(reply)); });
 }
 
 std::expected<std::optional<std::int32_t>, Error> Netlink::number_of(const Netns& netns) {

@@ -167,6 +167,11 @@ private:
 
     explicit Netlink(Socket socket) : socket_(std::move(socket)) {}
     std::expected<void, Error> exchange(nlmsghdr& request, std::string_view step, const Receiver& receive = {});
+    template <typename Item>
+    using Collector = std::function<void(const nlmsghdr&, std::vector<Item>&)>;
+    template <typename Item>
+    std::expected<std::vector<Item>, Error> list(nlmsghdr& request, std::string_view step,
+                                                 const Collector<Item>& collect);
     std::expected<Link, Error> get_link(nlmsghdr& request, std::string_view step);
     std::expected<void, Error> hear_of_ipv6_addresses(bool wanted);
     std::expected<void, Error> await(const std::vector<Address>& addresses, std::vector<Address>& usable);

@@ -28,18 +28,18 @@ std::expected<Links, Error> links_by_name(Netlink& netlink) {
     return links;
 }
 
-// Null: it is gone.
-std::expected<const Link*, Error> host_end_of(const Datapath& datapath, const Links& links, const attachment& record) {
+// None: it is gone. That is asked of the kernel, since a list that was made while devices come and go may lack one.
+std::expected<std::optional<Link>, Error> host_end_of(const Datapath& datapath, Netlink& netlink, const Links& links,
+                                                      const attachment& record) {
     const auto named = links.find(record.host_end);
     if (named != links.end() && (record.ifindex == 0 || named->second.ifindex == record.ifindex)) {
-        return &named->second;
+        return named->second;
     }
-    for (const auto& [name, link] : links) {
-        if (link.ifindex == record.ifindex) {
-            return TRY(is_host_end_of(datapath, record, link)) ? &link : nullptr;
-        }
+    const auto link = record.ifindex != 0 ? netlink.link_at(record.ifindex) : netlink.link_named(record.host_end);
+    if (!link && link.error().number != ENODEV) {
+        return std::unexpected(link.error());
     }
-    return nullptr;
+    return link && TRY(is_host_end_of(datapath, record, *link)) ? std::optional(*link) : std::nullopt;
 }
 
 std::string why_without_host_end(const attachment& record) {
@@ -142,8 +142,8 @@ std::expected<std::optional<std::string>, Error> why_stale(Scene& scene, const A
     if (scene.nobody_connects && !TRY(scene.datapath.sandboxes.look_up(record.ifindex))) {
         return "its DEL was killed, or failed and was not called again";
     }
-    const auto* const host_end = TRY(host_end_of(scene.datapath, scene.links, record));
-    if (host_end == nullptr) {
+    const auto host_end = TRY(host_end_of(scene.datapath, scene.netlink, scene.links, record));
+    if (!host_end) {
         return why_without_host_end(record);
     }
     if (is_deserted(scene, attachment, *host_end)) {
