@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # test_podman.sh PLUGIN CAUSEWAYCTL CONFLIST FAMILY crun|runc
-# podman with its CNI backend: two containers, each other, the outside, 10 MB, stop and start, `run --rm`, nothing left.
+# podman with its CNI backend: two containers, each other, the outside, 10 MB, a published port, stop and start,
+# `run --rm`, nothing left.
 . "$(dirname "$0")/bed.sh"
 
 runtime=$5
@@ -45,6 +46,11 @@ address_of() {
 links_of_node() { ip -o link | wc -l; }
 node_has_links() { [ "$(links_of_node)" = "$1" ]; }
 
+published() { # what the node's port says to the world
+  in_world python3 -c "import urllib.request
+print(urllib.request.urlopen('http://$(in_url "$node_address"):8080/name', timeout=2).read().decode().strip())"
+}
+
 install_plugin
 configure_podman
 start_server
@@ -72,6 +78,15 @@ ping -c 1 -W 2 "$one" >/dev/null
 fetched=$(podman_ exec one sh -c "wget -q -O - http://$far_host/blob | sha256sum")
 expect_equal "the checksum of the 10 MB that container one fetched" "$fetched" "$blob_sum"
 say "each other, the gateway, the node and the outside answer; 10 MB fetched, checksum right"
+
+# By the example's capabilities: podman passes -p on to nobody else.
+podman_run -d --name three -p 8080:80 "$image" \
+  sh -c "mkdir /www && echo three >/www/name && exec httpd -f -p 80 -h /www" >/dev/null
+await "the published port answers" published
+expect_equal "what the published port of the node says" "$(published)" three
+podman_ rm -f -t 0 three >/dev/null
+expect_fails "a published port of a container that is gone answers" published
+say "three published a port"
 
 # A stopped container's address answers nobody; started again it is reachable as before.
 links=$(links_of_node)
