@@ -399,6 +399,26 @@ std::expected<void, Error> update_sandboxes(const Datapath& datapath, const Netw
     return {};
 }
 
+// The gateway device whatever an operator calls it now, and not another one that has come by its name; where a killed
+// ADD could not record its index yet, by the name of its inner end. None: it is gone.
+std::expected<std::optional<Link>, Error> own_device(const Datapath& datapath, Netlink& netlink,
+                                                     const network& record) {
+    const bool indexed = record.ifindex != 0;
+    const auto link = indexed ? netlink.link_at(record.ifindex) : netlink.link_named(record.device);
+    if (!link) {
+        return link.error().number == ENODEV ? std::expected<std::optional<Link>, Error>(std::nullopt)
+                                             : std::unexpected(link.error());
+    }
+    bool own = link->name == record.device;
+    if (indexed && !own) {
+        own = TRY(attached(own_device_hook, link->ifindex, Direction::egress, datapath.from_host.get(), link->name));
+    } else if (!indexed) {
+        const auto inner = netlink.link_named(inner_end_of(record.device));
+        own = inner && inner->ifindex == link->peer;
+    }
+    return own ? std::optional(*link) : std::nullopt;
+}
+
 std::string entry_of(const network& record) {
     return "the network \"" + std::string(record.name) + "\"";
 }
@@ -412,7 +432,9 @@ std::expected<void, Error> erase_gateway(const Datapath& datapath, const Network
 }  // namespace
 
 std::expected<void, Error> remove_network(const Datapath& datapath, Netlink& netlink, const Network& network) {
-    TRY(netlink.delete_link(network.record.device));
+    if (const auto device = TRY(own_device(datapath, netlink, network.record))) {
+        TRY(netlink.delete_link(*device));
+    }
     for (const auto& [gateway, length] : gateways_of(network.record)) {
         TRY(erase_gateway(datapath, network, gateway));
     }
@@ -431,10 +453,14 @@ std::expected<std::uint32_t, Error> free_slot(const std::vector<Network>& networ
                 "make a network: this host has " + std::to_string(CAUSEWAY_NETWORKS_MAX - 1) + " already", unused_go);
 }
 
-// A device of that name which the networks map doesn't know was made by somebody else.
-std::expected<void, Error> refuse_foreign_device(Netlink& netlink, const std::string& device) {
+// A device of that name which the networks map doesn't know was made by somebody else. own: the one that it knows.
+std::expected<void, Error> refuse_foreign_device(Netlink& netlink, const std::string& device,
+                                                 const std::optional<Link>& own) {
     for (const auto& name : {device, inner_end_of(device)}) {
         const auto link = netlink.link_named(name);
+        if (link && own && link->ifindex == (name == device ? own->ifindex : own->peer)) {
+            continue;
+        }
         if (link) {
             return fail(Code::invalid_configuration, "device: \"" + name + "\" exists and is not causeway's",
                         "choose another name for the gateway device, or remove that device; one that causeway lost the "
@@ -522,9 +548,11 @@ std::expected<void, Error> refuse_conflicts(const Datapath* datapath, Netlink& n
     if (present != nullptr) {
         TRY(refuse_other_name(*present, spec));
         TRY(refuse_other_blocks(*datapath, *present, spec));
-    } else if (on_device(neighbours.going, spec.device) == nullptr) {
-        TRY(refuse_foreign_device(netlink, spec.device));
     }
+    const auto* const on_record = present != nullptr ? present : on_device(neighbours.going, spec.device);
+    const bool known = datapath != nullptr && on_record != nullptr;
+    const auto own = known ? TRY(own_device(*datapath, netlink, on_record->record)) : std::nullopt;
+    TRY(refuse_foreign_device(netlink, spec.device, own));
     TRY(refuse_overlap(networks, spec));
     TRY(refuse_parts_of_host(netlink, neighbours.all, present, spec));
     TRY(refuse_shared_blocks(networks, spec));
@@ -536,9 +564,12 @@ std::expected<void, Error> refuse_conflicts(const Datapath* datapath, Netlink& n
 }
 
 std::expected<void, Error> create_network(const Datapath& datapath, Netlink& netlink, Network& network) {
+    if (const auto left = TRY(own_device(datapath, netlink, network.record))) {  // a killed ADD's, or renamed
+        TRY(netlink.delete_link(*left));
+    }
     // The record first: it is what tells a device of causeway's from somebody else's, also after a kill.
+    network.record.ifindex = 0;
     TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
-    TRY(netlink.delete_link(network.record.device));  // what a killed ADD left, or nothing
     TRY(create_device(datapath, netlink, network.record, network.gso_max_size));
     TRY(put_gateways(datapath, network));
     TRY(update_sandboxes(datapath, network));

@@ -70,5 +70,44 @@ TEST_F(Trespass, OnADeviceThatASandboxHasIsRefused) {
     EXPECT_TRUE(ping(netns, "10.0.0.1"));
 }
 
+// A device that has come by the name of the gateway's, when that was gone.
+TEST_F(Trespass, OnADeviceOfTheGatewaysNameIsRefused) {
+    const auto keeper = connect("keeper");
+    ip({"link", "del", "cw0"});
+    ip({"link", "add", "cw0", "type", "bridge"});
+    const Call status{.command = "STATUS", .id = "", .netns = "", .interface = ""};
+    EXPECT_TRUE(refused(add("blue", world_.add_namespace("blue")), 7, {"cw0", "not causeway's"}));
+    EXPECT_TRUE(refused(answer_to(status), 51, {"cw0", "not causeway's"}));
+    EXPECT_EQ(ip_json({"-d", "link", "show", "cw0"}).at(0).at("linkinfo").at("info_kind"), "bridge");
+    disconnect(keeper);
+    EXPECT_EQ(ip_json({"-d", "link", "show", "cw0"}).at(0).at("linkinfo").at("info_kind"), "bridge");
+    ip({"link", "del", "cw0"});
+    EXPECT_TRUE(succeeded(add("blue", world_.path("blue"))));
+    EXPECT_TRUE(ping(world_.path("blue"), "10.0.0.1"));
+}
+
+// The gateway's own, which an operator has called otherwise, is causeway's all the same.
+TEST_F(Trespass, IsNotForgottenUnderAnotherName) {
+    const auto before = Snapshot::take();
+    const auto rename = [] {
+        ip({"link", "set", "cw0", "down"});
+        ip({"link", "set", "cw0", "name", "gate0"});
+        ip({"link", "set", "gate0", "up"});
+    };
+    const auto keeper = connect("keeper");
+    rename();
+    const auto blue = connect("blue");
+    EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    EXPECT_EQ(run({"ip", "link", "show", "gate0"}).status, 1) << "one of the two would have its addresses in vain";
+    rename();
+    disconnect(blue);
+    disconnect(keeper);
+    for (const auto* name : {"blue", "keeper"}) {
+        world_.remove_namespace(name);
+    }
+    EXPECT_TRUE(before.comes_back());
+}
+
 }  // namespace
 }  // namespace causeway::test::trespass_test
