@@ -8,8 +8,6 @@
 #include <array>
 #include <cerrno>
 
-#include "userspace/unique_fd.hpp"
-
 namespace causeway {
 
 namespace {
@@ -155,6 +153,29 @@ std::expected<std::uint32_t, Error> clsact_program(std::uint32_t ifindex, Direct
 
 std::expected<bool, Error> has_filter(std::uint32_t ifindex, Direction direction, const std::string& device) {
     return TRY(clsact_program(ifindex, direction, device)) != 0;
+}
+
+std::expected<std::vector<UniqueFd>, Error> programs_named(const std::string& name, Hook hook, std::uint32_t ifindex,
+                                                           Direction direction, const std::string& device) {
+    ProgramIds ids{};
+    int count = 1;
+    if (hook == Hook::clsact) {
+        ids[0] = TRY(clsact_program(ifindex, direction, device));
+    } else {
+        count = programs_of(ifindex, direction, ids);
+    }
+    if (count < 0 && count != -ENODEV) {
+        return std::unexpected(kernel_error(-count, step_of("query", direction, device)));
+    }
+    std::vector<UniqueFd> found;
+    for (int i = 0; i < count; i++) {
+        const auto id = ids.at(static_cast<std::size_t>(i));
+        UniqueFd program(id != 0 ? bpf_prog_get_fd_by_id(id) : -1);
+        if (program && name_of_program(program.get()) == name) {
+            found.push_back(std::move(program));
+        }
+    }
+    return found;
 }
 
 std::expected<bool, Error> attached(Hook hook, std::uint32_t ifindex, Direction direction, int program,

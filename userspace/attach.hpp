@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <vector>
 
 #include "userspace/error.hpp"
+#include "userspace/unique_fd.hpp"
 
 namespace causeway {
 
@@ -35,6 +37,10 @@ std::expected<void, Error> detach(Hook hook, std::uint32_t ifindex, Direction di
                                   const std::string& device);
 std::expected<bool, Error> attached(Hook hook, std::uint32_t ifindex, Direction direction, int program,
                                     const std::string& device);
+
+// Those of that name, of whichever load: by clsact only causeway's own, by its filter's handle.
+std::expected<std::vector<UniqueFd>, Error> programs_named(const std::string& name, Hook hook, std::uint32_t ifindex,
+                                                           Direction direction, const std::string& device);
 
 // Whether a program of causeway's is there by clsact, of whichever load: it is known by its filter's handle.
 std::expected<bool, Error> has_filter(std::uint32_t ifindex, Direction direction, const std::string& device);

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "userspace/failures.hpp"
 #include "userspace/netns.hpp"
@@ -191,6 +193,37 @@ std::expected<void, Error> find_stray_gateways(const std::vector<Network>& netwo
     return {};
 }
 
+// They go on by maps that nobody reads or writes any more.
+std::expected<void, Error> find_stray_programs(const Links& links, std::vector<Orphan>& found) {
+    constexpr std::array<std::pair<const char*, Direction>, 3> shared{
+        {{"from_uplink", Direction::ingress}, {"from_stack", Direction::egress}, {"from_loopback", Direction::egress}}};
+    const auto hook = shared_device_hook();
+    for (const auto& [name, link] : links) {
+        for (const auto& [program, direction] : shared) {
+            if (!TRY(programs_named(program, hook, link.ifindex, direction, name)).empty()) {
+                found.push_back({.kind = Orphan::Kind::program,
+                                 .what = std::string("the program ") + program + " on " + name,
+                                 .why = "the datapath that it was of is not loaded any more",
+                                 .device = name,
+                                 .index = link.ifindex,
+                                 .program = program,
+                                 .direction = direction});
+            }
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> remove_program(const Orphan& orphan) {
+    const auto hook = shared_device_hook();
+    Failures failures;
+    for (const auto& program :
+         TRY(programs_named(orphan.program, hook, orphan.index, orphan.direction, orphan.device))) {
+        failures.note(detach(hook, orphan.index, orphan.direction, program.get(), orphan.device));
+    }
+    return failures.result();
+}
+
 std::expected<void, Error> find_stray_entries(const Datapath& datapath, const Records& records,
                                               std::vector<Orphan>& found) {
     TRY(datapath.endpoints.for_each([&](const address& place, const endpoint& entry) {
@@ -244,6 +277,8 @@ std::expected<void, Error> remove_one(const Datapath* datapath, Netlink& netlink
             return datapath->sandboxes.erase(orphan.index, orphan.what);
         case Orphan::Kind::slot:
             return datapath->slots.erase(orphan.index, orphan.what);
+        case Orphan::Kind::program:
+            return remove_program(orphan);
         case Orphan::Kind::attachment:  // all of them at once
         case Orphan::Kind::network:     // after them
         case Orphan::Kind::datapath:    // last
@@ -328,6 +363,9 @@ std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& 
         TRY(Datapath::other_versions()).empty()) {  // else devices may be on another version's record
         find_stray_host_ends(records, links, found);
         TRY(find_stray_gateways(networks, links, found));
+        if (!datapath) {
+            TRY(find_stray_programs(links, found));
+        }
     }
     if (datapath && nobody_connects) {
         TRY(find_stray_entries(*datapath, records, found));

@@ -24,6 +24,7 @@ struct Orphan {
         endpoint,    // an address that no record's claim holds
         identity,    // a sandbox's identity, of no host end on record
         slot,        // of the per-sandbox counters, that no record's claim holds
+        program,     // on an uplink or lo, of a datapath whose pins are lost
         network,     // with its gateway device, beside networks that are used
         datapath,    // loaded, with its networks, and no record; or half loaded, or half unloaded
     };
@@ -32,7 +33,9 @@ struct Orphan {
     Attachment attachment{};
     std::string device;
     address place{};
-    std::uint32_t index = 0;  // key of the entry
+    std::uint32_t index = 0;  // key of the entry; of the device
+    std::string program{};
+    Direction direction = Direction::ingress;
     Network network{};
 };
 

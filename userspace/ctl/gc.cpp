@@ -35,8 +35,8 @@ void add_gc(CLI::App& app, Action& chosen) {
     command->footer(
         "It finds by itself what is left over: sandboxes whose namespace or host end is gone, half-made ones of\n"
         "killed ADDs, half-removed ones of killed DELs, host ends, gateway devices and entries that are on no record,\n"
-        "networks whose last sandbox is gone while others have some, and the datapath where\n"
-        "there is no sandbox.\n"
+        "networks whose last sandbox is gone while others have some, the datapath where there\n"
+        "is no sandbox, and programs of one whose pins are lost.\n"
         "A sandbox that works is never touched. Leases of another IPAM plugin are that plugin's: a runtime's DEL or GC "
         "frees them.");
     struct Options {
