@@ -70,6 +70,26 @@ TEST_F(Trespass, OnADeviceThatASandboxHasIsRefused) {
     EXPECT_TRUE(ping(netns, "10.0.0.1"));
 }
 
+TEST_F(Trespass, OnFlowsOfOthersIsRefusedWhereWhatChoosesThemChoosesNothing) {
+    const auto blue = connect("blue"), red = connect("red");
+    for (const auto& sandbox : {blue, red}) {
+        EXPECT_TRUE(meet(Protocol::udp, {sandbox.netns}, {world_.world(), {world_address, 53}}));
+    }
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"flows", "--sandbox", "blue", "delete", "--all"},
+          {"flows", "--peer", "203.0.113.9", "delete", "--port", "53"},
+          {"flows", "delete", "--sandbox", ""},
+          {"flows", "delete", "--sandbox", "", "--port", "53"},
+          {"flows", "delete", "--peer", "", "--protocol", "udp"},
+          {"flows", "delete", "--port", "0", "--protocol", "udp"}}) {
+        EXPECT_NE(ctl(command).status, 0) << testing::PrintToString(command);
+    }
+    EXPECT_EQ(ctl_json({"flows"}).size(), 2U);
+    EXPECT_EQ(ctl({"flows", "delete", "--sandbox", "blue"}).status, 0);
+    ASSERT_EQ(ctl_json({"flows"}).size(), 1U);
+    EXPECT_EQ(ctl_json({"flows"})[0].at("container"), "red");
+}
+
 // A device that has come by the name of the gateway's, when that was gone.
 TEST_F(Trespass, OnADeviceOfTheGatewaysNameIsRefused) {
     const auto keeper = connect("keeper");

@@ -175,6 +175,8 @@ struct FlowOptions {
     Filter filter;
     std::string peer;
     bool as_json = false, all = false;
+
+    bool any() const { return filter.any() || !peer.empty(); }
 };
 
 std::expected<Filter, Error> filter_of(const FlowOptions& options) {
@@ -186,15 +188,19 @@ std::expected<Filter, Error> filter_of(const FlowOptions& options) {
 }
 
 void add_filter_options(CLI::App& command, FlowOptions& options) {
-    command.add_option("--sandbox", options.filter.container, "only of this container");
+    const auto no_filter = [](const std::string& value) {
+        return value.empty() ? "an empty value chooses nothing" : "";
+    };
+    command.add_option("--sandbox", options.filter.container, "only of this container")->check(no_filter);
     command
         .add_option("--protocol", options.filter.protocol,
                     "only of this protocol: tcp, udp, sctp, icmp, icmpv6 or the number of another")
         ->check([](const std::string& name) {
             return is_protocol_name(name) ? "" : "\"" + name + "\" is no protocol's name or number";
         });
-    command.add_option("--peer", options.peer, "only towards this address");
-    command.add_option("--port", options.filter.port, "only with this port, at either end or as the world sees it");
+    command.add_option("--peer", options.peer, "only towards this address")->check(no_filter);
+    command.add_option("--port", options.filter.port, "only with this port, at either end or as the world sees it")
+        ->check(CLI::Range(1, 65535));
     std::vector<std::string> states(state_names.begin(), state_names.end());
     states.emplace_back(mapped);
     command.add_option("--state", options.filter.state, "only in this state")->check(CLI::IsMember(states));
@@ -224,8 +230,12 @@ void add_flows(CLI::App& app, Action& chosen) {
     auto chosen_ones = std::make_shared<FlowOptions>();
     add_filter_options(*removal, *chosen_ones);
     removal->add_flag("--all", chosen_ones->all, "all of them, where no other option chooses");
-    removal->callback([&chosen, chosen_ones] {
-        chosen = [chosen_ones]() -> std::expected<int, Error> {
+    removal->callback([&chosen, chosen_ones, options] {
+        chosen = [chosen_ones, options]() -> std::expected<int, Error> {
+            if (options->any()) {  // of the listing, which is not asked for
+                std::fprintf(stderr, "causewayctl flows delete: what chooses flows comes after \"delete\"\n");
+                return wrong_usage;
+            }
             const auto filter = TRY(filter_of(*chosen_ones));
             if (!filter.any() && !chosen_ones->all) {
                 std::fprintf(stderr, "causewayctl flows delete: choose flows, or --all\n");
