@@ -90,6 +90,17 @@ TEST_F(Trespass, OnFlowsOfOthersIsRefusedWhereWhatChoosesThemChoosesNothing) {
     EXPECT_EQ(ctl_json({"flows"})[0].at("container"), "red");
 }
 
+// Its record has no device, as a flow of the host's own has none.
+TEST_F(Trespass, OnFlowsOfTheHostIsNotOpenToAContainerThatHasNoDeviceYet) {
+    const auto blue = connect("blue"), ghost = connect("ghost");
+    const Place service{world_.world(), {world_address, 53}};
+    EXPECT_TRUE(meet(Protocol::udp, {blue.netns, {blue.address, 4000}}, service));
+    EXPECT_TRUE(meet(Protocol::udp, {"", {node_address, 4000}}, service)) << "its port is taken: it gets another one";
+    record_host_end("ghost", "eth0", "no such device");
+    EXPECT_EQ(ctl_json({"flows", "--sandbox", "ghost"}).size(), 0U);
+    EXPECT_EQ(ctl_json({"flows", "--sandbox", "(host)"}).size(), 1U);
+}
+
 // A device that has come by the name of the gateway's, when that was gone.
 TEST_F(Trespass, OnADeviceOfTheGatewaysNameIsRefused) {
     const auto keeper = connect("keeper");

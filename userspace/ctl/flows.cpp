@@ -113,7 +113,9 @@ std::expected<std::vector<Listed>, Error> find_flows(const Datapath& datapath, c
         return containers.contains(ifindex) ? containers[ifindex] : "(gone)";  // until the timer has ended its flows
     };
     for (const auto& sandbox : TRY(list_sandboxes())) {
-        containers[sandbox.ifindex] = sandbox.id.container;
+        if (sandbox.ifindex != 0) {  // a host end that is yet to be made, or gone
+            containers[sandbox.ifindex] = sandbox.id.container;
+        }
     }
     std::vector<Listed> found;
     for (const auto& pair : TRY(read_pairs(datapath))) {
