@@ -119,7 +119,11 @@ public:
             found = TRY(between(range, range.first, start));
         }
         if (found) {
-            TRY(datapath_.cursors.put(range.first.raw(), {found->raw()}, "the last address of a range"));
+            const auto put = datapath_.cursors.put(range.first.raw(), {found->raw()}, "the last address of a range");
+            if (!put &&
+                put.error().number != E2BIG) {  // where there is no room, the range is searched from its start on
+                return std::unexpected(put.error());
+            }
         }
         return found;
     }
