@@ -54,7 +54,6 @@ std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, A
     if (!assignments.empty()) {
         return assignments;
     }
-    record.rest = network.rest;
     const auto asked = TRY(asked_of(network.ranges, spec.addresses));
     for (std::size_t i = 0; i < asked.size(); i++) {
         const auto& set = network.ranges[i];

@@ -465,6 +465,10 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
                                          static_cast<std::uint16_t>(attachment->record.block + nat.port_block - 1)};
         }
         TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
+        if (network_spec.rest != 0 && spec.assignments.empty()) {  // what a sandbox could not have used need not rest
+            attachment->record.rest = network_spec.rest;
+            TRY(save(datapath, *attachment));
+        }
         TRY(set_up_outside(datapath, netlink, network.record, connection));
         TRY(set_up_inside(netlink, inside, netns, spec, connection));
         attachment->record.state = ATTACHMENT_CONNECTED;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes wrong beside the others: an ADD that fails or is killed, a lease that nobody can give back, what CHECK and
+// STATUS have to see.
+#include <gmock/gmock.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fcntl.h>
+
+#include <causeway/abi.h>
+
+#include "tests/system/entries.hpp"
+#include "tests/system/fault.hpp"
+#include "tests/system/host.hpp"
+#include "tests/system/host_local.hpp"
+#include "tests/system/programs.hpp"
+#include "tests/system/snapshot.hpp"
+#include "tests/system/traffic.hpp"
+
+namespace causeway::test::upkeep_test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Upkeep : public Host {
+protected:
+    static Json publishing(const Json& patch = Json::object()) {
+        auto conf = configuration(patch);
+        conf["runtimeConfig"]["portMappings"] =
+            Json::parse(R"([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}])");
+        return conf;
+    }
+    static Answer status(const Json& conf = configuration()) {
+        return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = conf, .interface = ""});
+    }
+    static Answer collect(Json conf) {
+        conf["cni.dev/valid-attachments"] = Json::array();
+        return answer_to({.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""});
+    }
+    static Answer check(const Sandbox& sandbox, Json conf, const std::string& version = "1.1.0") {
+        conf["prevResult"] = sandbox.reply;
+        conf["cniVersion"] = version;
+        return answer_to({.command = "CHECK", .id = sandbox.id, .netns = sandbox.netns, .conf = conf});
+    }
+};
+
+TEST_F(Upkeep, LetsNoAddressRestThatNoSandboxCouldUse) {
+    auto patch = Json::parse(R"({"ipam": {"rest": 3600}})");
+    auto conf = configuration(patch), with_port = publishing(patch);
+    for (auto* one : {&conf, &with_port}) {
+        (*one)["ipam"]["ranges"][0][0]["rangeEnd"] = "10.0.0.3";
+    }
+    const auto blue = connect("blue", with_port);
+    const auto netns = world_.add_namespace("red");
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_TRUE(refused(add("red", netns, with_port), 102, {"8080"}));
+    }
+    EXPECT_THAT(keys_of("resting"), IsEmpty());
+    EXPECT_TRUE(succeeded(add("red", netns, conf)));
+    EXPECT_TRUE(succeeded(del("red", netns, conf)));
+    EXPECT_THAT(keys_of("resting"), testing::SizeIs(1));
+}
+
+}  // namespace
+}  // namespace causeway::test::upkeep_test
