@@ -262,9 +262,6 @@ std::expected<std::optional<std::uint64_t>, Error> Netlink::queue_rate(std::uint
 
 namespace {
 
-// From Linux 6.3 on, and so younger than some headers; an older kernel passes over them.
-constexpr std::uint16_t gso_ipv4_max_size = 63, gro_ipv4_max_size = 64;  // IFLA_...
-
 // One queue each way: the kernel would make one for each CPU, with an object in sysfs for each, and uses them for
 // nothing but XDP and hardware offloads.
 void put_veth_end(nlmsghdr& request, const VethEnd& end) {

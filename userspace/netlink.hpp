@@ -27,6 +27,7 @@ struct Link {
     std::string name;
     Mac mac;
     std::uint32_t mtu = 0;
+    std::uint32_t gso_max_size = 0;  // bytes of the largest packet, of either family, that it is given unsegmented
     bool up = false;
     bool ethernet = false;                   // ARPHRD_ETHER
     bool forwards_ipv4 = false;              // net.ipv4.conf.<link>.forwarding
@@ -104,7 +105,8 @@ public:
     // A program on the ingress of a device of causeway's own, by cls_bpf; see attach.hpp for filter.
     void attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step);
     // What leaves by the device waits for its turn (the kernel's tbf). It must have no queue that somebody has set up.
-    void add_queue(std::uint32_t ifindex, const Rate& rate, const std::string& step);
+    // gso_max_size: of the device.
+    void add_queue(std::uint32_t ifindex, const Rate& rate, std::uint32_t gso_max_size, const std::string& step);
     void remove_queue(std::uint32_t ifindex, const std::string& step);
 
 private:

@@ -199,15 +199,16 @@ namespace {
 
 // Who waits longer than that is dropped: so no sender's queue grows beyond what it takes to keep the device busy. One
 // packet that is still to be cut up has to fit whatever the rate.
-std::uint32_t queue_length(const Rate& rate) {
-    constexpr std::uint64_t a_second_by = 40, largest_packet = 65536 + 4096, most = ~std::uint32_t{0};
+std::uint32_t queue_length(const Rate& rate, std::uint32_t gso_max_size) {
+    constexpr std::uint64_t a_second_by = 40, headers = 4096, usual = 65536, most = ~std::uint32_t{0};
+    const auto largest_packet = std::max<std::uint64_t>(gso_max_size, usual) + headers;
     const auto bytes = rate.bytes_per_second / a_second_by + std::min(rate.burst, largest_packet);
     return static_cast<std::uint32_t>(std::min(bytes, most));
 }
 
 }  // namespace
 
-void Batch::add_queue(std::uint32_t ifindex, const Rate& rate, const std::string& step) {
+void Batch::add_queue(std::uint32_t ifindex, const Rate& rate, std::uint32_t gso_max_size, const std::string& step) {
     constexpr std::uint64_t most = ~std::uint32_t{0};
     auto& request = messages_.emplace_back(step).start(RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
     put_queue(request, ifindex).tcm_handle = own_queue;
@@ -216,7 +217,7 @@ void Batch::add_queue(std::uint32_t ifindex, const Rate& rate, const std::string
     tc_tbf_qopt parameters{};
     parameters.rate.rate = static_cast<std::uint32_t>(std::min(rate.bytes_per_second, most));
     parameters.rate.linklayer = TC_LINKLAYER_ETHERNET;
-    parameters.limit = queue_length(rate);
+    parameters.limit = queue_length(rate, gso_max_size);
     mnl_attr_put(&request, TCA_TBF_PARMS, sizeof(parameters), &parameters);
     mnl_attr_put_u32(&request, TCA_TBF_BURST, static_cast<std::uint32_t>(std::min(rate.burst, most)));
     if (rate.bytes_per_second > most) {

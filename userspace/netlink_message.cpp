@@ -10,6 +10,7 @@
 #include <linux/ipv6.h>
 #include <linux/pkt_sched.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace causeway {
@@ -93,6 +94,8 @@ Link link_in(const nlmsghdr& message) {
             link.name = mnl_attr_get_str(&attribute);
         } else if (type == IFLA_MTU) {
             link.mtu = mnl_attr_get_u32(&attribute);
+        } else if (type == IFLA_GSO_MAX_SIZE || type == gso_ipv4_max_size) {
+            link.gso_max_size = std::max(link.gso_max_size, mnl_attr_get_u32(&attribute));
         } else if (type == IFLA_ADDRESS && mnl_attr_get_payload_len(&attribute) == link.mac.bytes.size()) {
             std::memcpy(link.mac.bytes.data(), mnl_attr_get_payload(&attribute), link.mac.bytes.size());
         } else if (type == IFLA_LINK) {

@@ -56,6 +56,9 @@ void for_each_attribute_in(const nlattr& nest, const Visit& visit) {
     for_each_attribute(begin, begin + mnl_attr_get_payload_len(&nest), visit);
 }
 
+// From Linux 6.3 on, and so younger than some headers; an older kernel passes over them.
+inline constexpr std::uint16_t gso_ipv4_max_size = 63, gro_ipv4_max_size = 64;  // IFLA_...
+
 // The error of a step, from the kernel's answer that it won't.
 Error refused(int number, std::string_view step, const nlmsghdr& reply);
 Link link_in(const nlmsghdr& message);

@@ -196,16 +196,20 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     return attachment;
 }
 
-sandbox identity_of(const std::vector<Assignment>& assignments, const sandbox_link& link, const Network& network,
-                    const PortRange& ports) {
+// Of the sandbox's link: one that is given keeps its own.
+std::uint32_t mtu_of(const Connection& connection, const Network& network) {
+    return connection.given ? connection.sandbox_end.mtu : network.mtu;
+}
+
+sandbox identity_of(const Connection& connection, const sandbox_link& link, const Network& network) {
     sandbox identity{.link = link,
                      .network = network.id,
                      .gateway_ifindex = network.record.ifindex,
-                     .mtu = network.mtu,
-                     .port_min = ports.first,
-                     .port_max = ports.last};
+                     .mtu = mtu_of(connection, network),
+                     .port_min = connection.ports.first,
+                     .port_max = connection.ports.last};
     for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
-        if (const auto* const own = first_of(assignments, family)) {
+        if (const auto* const own = first_of(connection.assignments, family)) {
             identity.address[family] = own->address.address.raw();
             identity.gateway[family] = own->gateway.raw();
         }
@@ -258,13 +262,13 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
     const auto now = Datapath::now();  // what the slot's flows were before is of somebody who is gone
     TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
-    auto identity = identity_of(assignments, link, network, connection.ports);
+    auto identity = identity_of(connection, link, network);
     apply(spec.quota, identity);
     // A device that is given may be given to another one at the same time.
     TRY(connection.given ? datapath.sandboxes.insert(ifindex, identity, name_of(spec.id))
                          : datapath.sandboxes.put(ifindex, identity, name_of(spec.id)));
     if (spec.bandwidth.any()) {
-        TRY(record_bandwidth(datapath, attachment, spec.bandwidth, network.mtu));
+        TRY(record_bandwidth(datapath, attachment, spec.bandwidth, mtu_of(connection, network)));
         connection.queues = TRY(queues_of(link.slot));
     }
     if (!spec.ports.empty()) {
@@ -326,7 +330,8 @@ std::expected<void, Error> set_up_outside(const Datapath& datapath, Netlink& net
         disable_ipv6(host_end.name, batch, host_end.ifindex);
     }
     if (connection.queues.host_end) {
-        batch.add_queue(host_end.ifindex, *connection.queues.host_end, "add a queue to " + host_end.name);
+        batch.add_queue(host_end.ifindex, *connection.queues.host_end, host_end.gso_max_size,
+                        "add a queue to " + host_end.name);
     }
     batch.change_link(host_end.ifindex, {.up = true}, "set up the device " + host_end.name);
     restore_host_routes(record, batch);
@@ -398,7 +403,8 @@ std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, cons
                           "add the address " + prefix.text() + " to " + sandbox_end.name + where);
     }
     if (queues.sandbox_end) {
-        batch.add_queue(sandbox_end.ifindex, *queues.sandbox_end, "add a queue to " + sandbox_end.name + where);
+        batch.add_queue(sandbox_end.ifindex, *queues.sandbox_end, sandbox_end.gso_max_size,
+                        "add a queue to " + sandbox_end.name + where);
     }
     batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
     if (!given) {

@@ -64,5 +64,25 @@ TEST_F(Upkeep, LetsNoAddressRestThatNoSandboxCouldUse) {
     EXPECT_THAT(keys_of("resting"), testing::SizeIs(1));
 }
 
+TEST_F(Upkeep, GivesAQueueRoomForTheLargestPacketOfItsDevice) {
+    const auto conf = configuration({{"gsoMaxSize", 524280}, {"ingressRate", 80000000}, {"ingressBurst", 16000000}});
+    const auto blue = connect("blue", conf);
+    const auto queue = Json::parse(must_run({"tc", "-j", "qdisc", "show", "dev", blue.host_end, "root"}));
+    EXPECT_GE(queue.at(0).at("options").value("limit", 0), 524280) << queue;
+}
+
+// A pair of jumbo frames, in a network whose own links have 1500.
+TEST_F(Upkeep, TakesTheMtuOfALinkThatIsGiven) {
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "add", "given0", "mtu", "9000", "type", "veth", "peer", "name", "eth0", "mtu", "9000", "netns", "blue"});
+    ip({"link", "set", "given0", "up"});
+    const auto given = Json::parse(R"({"cniVersion": "1.1.0", "interfaces": [{"name": "given0"},
+        {"name": "eth0", "sandbox": "/run/netns/blue"}]})");
+    const auto conf = configuration({{"prevResult", given}, {"ingressRate", 80000000}, {"ingressBurst", 8000}});
+    ASSERT_TRUE(succeeded(add("blue", netns, conf)));
+    EXPECT_THAT(must_run({"tc", "qdisc", "show", "dev", "given0", "root"}), testing::ContainsRegex("burst 90[0-9][0-9]b"))
+        << "one whole frame, but for what the kernel rounds";
+}
+
 }  // namespace
 }  // namespace causeway::test::upkeep_test
