@@ -65,7 +65,7 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
     return add_result(conf, request.netns, *connection, dns);
 }
 
-// Whose plugin cannot be asked, since the configuration that names it does not read.
+// Whose plugin cannot be asked, since no configuration that can be read names it.
 std::expected<void, Error> refuse_to_forget_lease(const Attachment& attachment, const Error& why) {
     if ((attachment.record.flags & ATTACHMENT_LEASED) == 0) {
         return {};
@@ -80,6 +80,11 @@ std::expected<void, Error> refuse_to_forget_lease(const Attachment& attachment, 
                 "all else is gone; DEL it again with a configuration whose name and ipam.type can be read");
 }
 
+std::expected<void, Error> refuse_to_forget_lease_of_nobody(const Attachment& attachment) {
+    return refuse_to_forget_lease(attachment,
+                                  {Code::invalid_configuration, "ipam: the configuration names no other plugin"});
+}
+
 // A configuration that has become invalid since the ADD must not keep the sandbox alive: what it made is on record.
 std::expected<Json, Error> remove(const Request& request, const std::expected<RemovalConf, Error>& conf) {
     if (!conf && conf.error().code != Code::invalid_configuration) {
@@ -91,7 +96,7 @@ std::expected<Json, Error> remove(const Request& request, const std::expected<Re
         return Json();
     }
     if (!conf->delegate) {
-        TRY(disconnect(id, conf->name));
+        TRY(disconnect(id, conf->name, refuse_to_forget_lease_of_nobody));
         return Json();
     }
     const auto connected = is_connected(id);
@@ -133,7 +138,8 @@ std::expected<Json, Error> collect_garbage(const Request& request, const Removal
         return delete_by_delegate(of_it, *conf.delegate, one.record.state == ATTACHMENT_CONNECTED);
     };
     Failures failures;
-    failures.note(disconnect_all_but(conf.name, valid_attachments, conf.delegate ? GiveBack(give_back) : GiveBack{}));
+    failures.note(disconnect_all_but(conf.name, valid_attachments,
+                                     conf.delegate ? GiveBack(give_back) : GiveBack(refuse_to_forget_lease_of_nobody)));
     if (const auto strays = collect_orphans(false, false); !strays) {
         failures.note(std::unexpected(strays.error()));
     }

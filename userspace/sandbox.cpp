@@ -184,6 +184,12 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
         if (present && TRY(stands(datapath, netlink, *present))) {
             return connected_already(spec.id);
         }
+        if (present && (present->flags & ATTACHMENT_LEASED) != 0 && spec.assignments.empty()) {
+            return fail(Code::conflict,
+                        name_of(spec.id) + " is on record with addresses of an IPAM plugin that this configuration "
+                                           "does not name",
+                        "DEL it with the configuration that names it; \"causewayctl gc\" forgets the lease");
+        }
         if (present) {
             TRY(undo(datapath, netlink, std::array{Attachment{attachment.key, *present}}));
         }
@@ -517,8 +523,10 @@ std::expected<void, Error> disconnect_chosen(
     std::expected<bool, Error> last = true;
     if (datapath) {
         const auto chosen = TRY(choose(*datapath));
-        failures.note(give_back && !chosen.empty() ? undo(lock, *datapath, netlink, chosen, give_back)
-                                                   : undo(*datapath, netlink, chosen));
+        const auto is_leased = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_LEASED) != 0; };
+        failures.note(give_back && std::ranges::any_of(chosen, is_leased)
+                          ? undo(lock, *datapath, netlink, chosen, give_back)
+                          : undo(*datapath, netlink, chosen));
         last = nobody_is_left(*datapath, chosen);
     }
     if (!last) {

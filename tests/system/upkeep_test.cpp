@@ -64,6 +64,20 @@ TEST_F(Upkeep, LetsNoAddressRestThatNoSandboxCouldUse) {
     EXPECT_THAT(keys_of("resting"), testing::SizeIs(1));
 }
 
+TEST_F(Upkeep, KeepsALeaseWhosePluginTheConfigurationNamesNoMore) {
+    const auto leasing = host_local_configuration();
+    const auto blue = connect("blue", leasing);
+    const auto keeper = connect("keeper");
+    EXPECT_TRUE(refused(collect(configuration()), 7, {"blue", blue.address}));
+    EXPECT_EQ(ip({"-o", "link"}).find(blue.host_end), std::string::npos) << "all that is causeway's own is gone";
+    EXPECT_TRUE(refused(del("blue", blue.netns), 7, {"blue", blue.address}));
+    EXPECT_TRUE(refused(add("blue", blue.netns), 102, {"blue", "IPAM plugin"}));
+    EXPECT_THAT(leases(), ElementsAre(blue.address));
+    EXPECT_TRUE(succeeded(del("blue", blue.netns, leasing)));
+    EXPECT_THAT(leases(), IsEmpty());
+    EXPECT_TRUE(succeeded(add("blue", blue.netns)));
+}
+
 TEST_F(Upkeep, GivesAQueueRoomForTheLargestPacketOfItsDevice) {
     const auto conf = configuration({{"gsoMaxSize", 524280}, {"ingressRate", 80000000}, {"ingressBurst", 16000000}});
     const auto blue = connect("blue", conf);
