@@ -88,6 +88,7 @@ Link link_in(const nlmsghdr& message) {
     const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
     link.ifindex = static_cast<std::uint32_t>(info->ifi_index);
     link.up = (info->ifi_flags & IFF_UP) != 0;
+    link.carrier = (info->ifi_flags & IFF_LOWER_UP) != 0;
     link.ethernet = info->ifi_type == ARPHRD_ETHER;
     for_each_attribute(message, sizeof(*info), [&](const nlattr& attribute, int type) {
         if (type == IFLA_IFNAME) {

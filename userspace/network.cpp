@@ -365,12 +365,15 @@ std::expected<std::vector<LinkAddress>, Error> addresses_of(Netlink& netlink, co
 }
 
 // Subnets that the configuration has gained since the device was made, and whatever else of it somebody took away.
-std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& netlink, const network& record) {
+// inner: index of its inner end.
+std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& netlink, const network& record,
+                                           std::uint32_t inner) {
     const std::string device = record.device;
     const auto addresses = TRY(addresses_of(netlink, record));
     TRY(enable_ipv6(record));
     TRY(attach(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device));
     Batch batch;
+    batch.change_link(inner, {.up = true}, "set up the device " + inner_end_of(device));
     batch.change_link(record.ifindex, {.up = true, .no_arp = true, .forward_ipv4 = true, .no_ipv6_link_local = true},
                       "set up the device " + device);
     for (const auto& gateway : gateways_of(record)) {
@@ -576,11 +579,13 @@ std::expected<void, Error> create_network(const Datapath& datapath, Netlink& net
     return datapath.networks.put(network.id, network.record, entry_of(network.record));
 }
 
-std::expected<void, Error> complete_network(const Datapath& datapath, Netlink& netlink, const Network& network) {
-    TRY(complete_device(datapath, netlink, network.record));
+// The record first here too: a killed ADD's gateways are found by it.
+std::expected<void, Error> complete_network(const Datapath& datapath, Netlink& netlink, const Network& network,
+                                            std::uint32_t inner) {
+    TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
+    TRY(complete_device(datapath, netlink, network.record, inner));
     TRY(put_gateways(datapath, network));
-    TRY(update_sandboxes(datapath, network));
-    return datapath.networks.put(network.id, network.record, entry_of(network.record));
+    return update_sandboxes(datapath, network);
 }
 
 std::vector<Prefix> gateways_gained(const NetworkChange& change) {
@@ -638,6 +643,9 @@ std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netl
     const auto link = device_of(netlink, record);
     if (!link || !link->up) {
         return fail(Code::check_failed, "the gateway device " + device + " is gone or not up");
+    }
+    if (!link->carrier) {
+        return fail(Code::check_failed, "the gateway device's inner end " + inner_end_of(device) + " is not up");
     }
     if (!link->forwards_ipv4) {
         return fail(Code::check_failed, "net.ipv4.conf." + device + ".forwarding is 0");
@@ -741,7 +749,8 @@ std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netli
     Rollback rollback;
     rollback.on_failure([&] { return undo_change(datapath, netlink, change); });
     const auto made = [&]() -> std::expected<void, Error> {
-        TRY(device ? complete_network(datapath, netlink, network) : create_network(datapath, netlink, network));
+        TRY(device ? complete_network(datapath, netlink, network, device->peer)
+                   : create_network(datapath, netlink, network));
         if (spec.nat.mapping == Mapping::endpoint_independent) {
             TRY(datapath.publishing.put(0, 1, "that ports are open to the world"));
         }

@@ -64,6 +64,40 @@ TEST_F(Upkeep, LetsNoAddressRestThatNoSandboxCouldUse) {
     EXPECT_THAT(keys_of("resting"), testing::SizeIs(1));
 }
 
+TEST_F(Upkeep, SetsTheGatewaysInnerEndUpAgain) {
+    const auto blue = connect("blue");
+    ip({"link", "set", "cw0-in", "down"});
+    EXPECT_FALSE(ping(blue.netns, "10.0.0.1", std::chrono::milliseconds(300)));
+    EXPECT_THAT(status().text, HasSubstr("cw0-in is not up"));
+    EXPECT_TRUE(refused(check(blue, configuration()), 103, {"cw0-in"}));
+    const auto red = connect("red");
+    EXPECT_EQ(status().text, "");
+    EXPECT_TRUE(ping("", blue.address));
+    EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+}
+
+// Found by their network's record, whichever step the kill was before.
+TEST_F(Upkeep, LeavesNoGatewayOfAKilledAddThatBroughtASubnet) {
+    const auto keeper = connect("keeper", second_configuration());
+    const auto before = keys_of("endpoints");
+    auto more = configuration();
+    more["ipam"]["ranges"] = Json::parse(R"([[{"subnet": "10.0.4.0/24"}]])");
+    const auto netns = world_.add_namespace("red");
+    for (int nth = 1; !HasFailure(); ++nth) {
+        const auto blue = connect("blue");
+        const auto faulted = run_with({.kind = Fault::Kind::kill, .nth = nth, .calls = {SYS_bpf, SYS_sendto, SYS_flock}},
+                                      {plugin()}, Call{.command = "ADD", .id = "red", .netns = netns, .conf = more}.options());
+        EXPECT_TRUE(succeeded(del("red", netns, more)));
+        EXPECT_TRUE(succeeded(del("blue", blue.netns)));
+        EXPECT_TRUE(succeeded(collect(configuration())));
+        EXPECT_EQ(keys_of("endpoints"), before) << "killed before " << faulted.call;
+        world_.remove_namespace("blue");
+        if (faulted.call.empty()) {
+            break;
+        }
+    }
+}
+
 TEST_F(Upkeep, KeepsALeaseWhosePluginTheConfigurationNamesNoMore) {
     const auto leasing = host_local_configuration();
     const auto blue = connect("blue", leasing);
