@@ -22,18 +22,6 @@ namespace causeway::cni {
 
 namespace {
 
-std::expected<std::string, Error> find_plugin(const Request& request, const std::string& type) {
-    std::istringstream directories(request.path);
-    for (std::string directory; std::getline(directories, directory, ':');) {
-        std::string path = directory + "/" + type;
-        if (access(path.c_str(), X_OK) == 0) {
-            return path;
-        }
-    }
-    return fail(Code::invalid_environment,
-                "the IPAM plugin \"" + shown(type) + "\" is not in CNI_PATH \"" + request.path + "\"");
-}
-
 // A file that the child reads its configuration from: unlike a pipe it takes any length at once.
 std::expected<UniqueFd, Error> file_with(const std::string& text) {
     UniqueFd file(memfd_create("cni-configuration", MFD_CLOEXEC));
@@ -221,6 +209,18 @@ std::expected<IpamResult, Error> try_add(const std::string& path, const Request&
 
 }  // namespace
 
+std::expected<std::string, Error> find_delegate(const Request& request, const Delegate& delegate) {
+    std::istringstream directories(request.path);
+    for (std::string directory; std::getline(directories, directory, ':');) {
+        std::string path = directory + "/" + delegate.type;
+        if (access(path.c_str(), X_OK) == 0) {
+            return path;
+        }
+    }
+    return fail(Code::invalid_environment,
+                "the IPAM plugin \"" + shown(delegate.type) + "\" is not in CNI_PATH \"" + request.path + "\"");
+}
+
 std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const Delegate& delegate) {
     const auto json = parse_json(output);
     if (!json.is_object()) {
@@ -234,7 +234,7 @@ std::expected<IpamResult, Error> read_ipam_result(std::string_view output, const
 }
 
 std::expected<IpamResult, Error> add_by_delegate(const Request& request, const Delegate& delegate) {
-    const auto path = TRY(find_plugin(request, delegate.type));
+    const auto path = TRY(find_delegate(request, delegate));
     auto result = try_add(path, request, delegate);
     // It refuses whom it has on record, which a call that was killed may have left: the DEL has freed that.
     if (!result && delegate.type == "host-local") {
@@ -244,12 +244,12 @@ std::expected<IpamResult, Error> add_by_delegate(const Request& request, const D
 }
 
 std::expected<void, Error> call_delegate(const char* command, const Request& request, const Delegate& delegate) {
-    TRY(output_of(command, TRY(find_plugin(request, delegate.type)), request, delegate));
+    TRY(output_of(command, TRY(find_delegate(request, delegate)), request, delegate));
     return {};
 }
 
 std::expected<void, Error> delete_by_delegate(const Request& request, const Delegate& delegate, bool was_connected) {
-    const auto path = TRY(find_plugin(request, delegate.type));
+    const auto path = TRY(find_delegate(request, delegate));
     Failures failures;
     if (!was_connected) {  // else its ADD has ended, and so has what that called
         failures.note(await_stray(path, request));

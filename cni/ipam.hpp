@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct IpamResult {
     std::vector<Route> routes;
     Dns dns;
 };
+
+// Its path.
+std::expected<std::string, Error> find_delegate(const Request& request, const Delegate& delegate);
 
 // Its ADD. Its own error is returned as it is, after its DEL was called; so after an answer that
 // causeway can't use (without an address, for one). host-local is asked a second time then.

@@ -3,6 +3,7 @@
 
 #include <exception>
 
+#include "cni/bandwidth_conf.hpp"
 #include "cni/ipam.hpp"
 #include "cni/net_conf.hpp"
 #include "cni/reply.hpp"
@@ -150,12 +151,24 @@ std::expected<Json, Error> collect_garbage(const Request& request, const Removal
     return Json();
 }
 
+// What the configuration names and the host has not.
+std::unexpected<Error> unavailable(const Error& error) {
+    return fail(Code::unavailable, error.message, error.details);
+}
+
+// What would fail an ADD fails it, too.
 std::expected<Json, Error> status(const Request& request, const NetConf& conf, std::string& remarks) {
     for (const auto& remark : TRY(ready(conf.network))) {
         remarks += "causeway: network \"" + conf.network.name + "\": " + remark + "\n";
     }
-    TRY(dns_of(conf));
+    TRY(read_bandwidth(conf.raw, Json()));
+    if (const auto dns = dns_of(conf); !dns) {
+        return unavailable(dns.error());
+    }
     if (conf.delegate) {
+        if (const auto found = find_delegate(request, *conf.delegate); !found) {
+            return unavailable(found.error());
+        }
         TRY(call_delegate("STATUS", request, *conf.delegate));
     }
     return Json();

@@ -112,6 +112,14 @@ TEST_F(Upkeep, KeepsALeaseWhosePluginTheConfigurationNamesNoMore) {
     EXPECT_TRUE(succeeded(add("blue", blue.netns)));
 }
 
+TEST_F(Upkeep, IsNotReadyWhereEveryAddIsRefused) {
+    EXPECT_TRUE(refused(status(configuration({{"ingressRate", 1000000}})), 7, {"ingressBurst"}));
+    EXPECT_TRUE(refused(status(configuration({{"ipam", {{"resolvConf", "/no/such"}}}})), 50, {"/no/such"}));
+    auto conf = configuration();
+    conf["ipam"] = {{"type", "no-such-plugin"}};
+    EXPECT_TRUE(refused(status(conf), 50, {"no-such-plugin"}));
+}
+
 TEST_F(Upkeep, GivesAQueueRoomForTheLargestPacketOfItsDevice) {
     const auto conf = configuration({{"gsoMaxSize", 524280}, {"ingressRate", 80000000}, {"ingressBurst", 16000000}});
     const auto blue = connect("blue", conf);
