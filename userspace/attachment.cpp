@@ -171,7 +171,7 @@ std::expected<std::optional<Link>, Error> recorded_device(Netlink& netlink, cons
 
 // The queue that its bandwidth has at a device that stays.
 std::expected<void, Error> take_queue_back(Netlink& netlink, const Link& link) {
-    if (!TRY(netlink.queue_rate(link.ifindex))) {
+    if (!TRY(netlink.queue_at(link.ifindex))) {
         return {};
     }
     Batch batch;

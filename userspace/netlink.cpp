@@ -3,6 +3,7 @@
 
 #include <linux/if.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/net_namespace.h>
 #include <linux/pkt_sched.h>
 #include <linux/veth.h>
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <iterator>
 
@@ -230,15 +232,33 @@ std::expected<std::optional<std::int32_t>, Error> Netlink::number_of(const Netns
     return number;
 }
 
-std::expected<std::optional<std::uint64_t>, Error> Netlink::queue_rate(std::uint32_t ifindex) {
+std::expected<std::vector<Neighbour>, Error> Netlink::neighbours(int family, std::uint32_t ifindex) {
+    Batch::Message message;
+    auto& request = message.start(RTM_GETNEIGH, NLM_F_DUMP);
+    auto* info = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(ndmsg)));
+    info->ndm_family = static_cast<std::uint8_t>(family);
+    mnl_attr_put_u32(&request, NDA_IFINDEX, ifindex);
+    return list<Neighbour>(request, "list neighbours", [&](const nlmsghdr& reply, std::vector<Neighbour>& found) {
+        const auto* one = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(&reply));
+        if (static_cast<std::uint32_t>(one->ndm_ifindex) == ifindex && (one->ndm_state & NUD_PERMANENT) != 0) {
+            found.push_back(neighbour_in(reply));
+        }
+    });
+}
+
+std::expected<std::optional<Rate>, Error> Netlink::queue_at(std::uint32_t ifindex) {
     Batch::Message message;
     // To the asker too, not only to those who listen; and a queue of no kind is not told of at all.
     auto& request = message.start(RTM_GETQDISC, NLM_F_ECHO | NLM_F_ACK);
     put_queue(request, ifindex);
     std::optional<std::uint64_t> rate;
+    double burst_time = 0;  // s
     const auto read_option = [&](const nlattr& attribute, int type) {
-        if (type == TCA_TBF_PARMS && !rate) {
-            rate = static_cast<const tc_tbf_qopt*>(mnl_attr_get_payload(&attribute))->rate.rate;
+        if (type == TCA_TBF_PARMS) {
+            constexpr double ticks_per_second = 1e9 / 64;  // PSCHED_SHIFT
+            const auto* parameters = static_cast<const tc_tbf_qopt*>(mnl_attr_get_payload(&attribute));
+            rate = rate.value_or(parameters->rate.rate);
+            burst_time = parameters->buffer / ticks_per_second;
         } else if (type == TCA_TBF_RATE64) {
             rate = mnl_attr_get_u64(&attribute);
         }
@@ -257,7 +277,10 @@ std::expected<std::optional<std::uint64_t>, Error> Netlink::queue_rate(std::uint
     if (!found && found.error().number != ENOENT) {
         return std::unexpected(found.error());
     }
-    return rate;
+    if (!rate) {
+        return std::nullopt;
+    }
+    return Rate{*rate, static_cast<std::uint64_t>(std::llround(burst_time * static_cast<double>(*rate)))};
 }
 
 namespace {

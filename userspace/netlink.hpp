@@ -58,6 +58,11 @@ struct Route {
     bool on_link() const { return scope.value_or(0) >= link_scope; }  // by its own word: it has no gateway
 };
 
+struct Neighbour {
+    Address address;
+    Mac mac;
+};
+
 struct VethEnd {
     std::string name;
     Mac mac;
@@ -135,8 +140,11 @@ public:
     std::expected<std::vector<Link>, Error> links();
     // How this namespace numbers another one; none where it never had to.
     std::expected<std::optional<std::int32_t>, Error> number_of(const Netns& netns);
-    // Of the queue that add_queue has made there; none where it has another one, or none.
-    std::expected<std::optional<std::uint64_t>, Error> queue_rate(std::uint32_t ifindex);  // bytes a second
+    // Of the queue that add_queue has made there; none where it has another one, or none. The kernel keeps a burst as
+    // the time that it takes, so that it comes back rounded.
+    std::expected<std::optional<Rate>, Error> queue_at(std::uint32_t ifindex);
+    // Those that are known for good.
+    std::expected<std::vector<Neighbour>, Error> neighbours(int family, std::uint32_t ifindex);
 
     // Both ends in one request, each where it belongs: near here, far in its own namespace (here when null).
     // EEXIST when either name is taken. Neither exists after an error.

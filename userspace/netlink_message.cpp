@@ -8,6 +8,7 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/neighbour.h>
 #include <linux/pkt_sched.h>
 
 #include <algorithm>
@@ -130,6 +131,18 @@ LinkAddress link_address_in(const nlmsghdr& message) {
     });
     constexpr std::uint32_t unfit = IFA_F_SECONDARY | IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
     found.global = info->ifa_scope == RT_SCOPE_UNIVERSE && (flags & unfit) == 0;
+    return found;
+}
+
+Neighbour neighbour_in(const nlmsghdr& message) {
+    Neighbour found;
+    for_each_attribute(message, sizeof(ndmsg), [&](const nlattr& attribute, int type) {
+        if (type == NDA_DST) {
+            found.address = address_in(attribute);
+        } else if (type == NDA_LLADDR && mnl_attr_get_payload_len(&attribute) == found.mac.bytes.size()) {
+            std::memcpy(found.mac.bytes.data(), mnl_attr_get_payload(&attribute), found.mac.bytes.size());
+        }
+    });
     return found;
 }
 

@@ -63,6 +63,7 @@ inline constexpr std::uint16_t gso_ipv4_max_size = 63, gro_ipv4_max_size = 64;  
 Error refused(int number, std::string_view step, const nlmsghdr& reply);
 Link link_in(const nlmsghdr& message);
 LinkAddress link_address_in(const nlmsghdr& message);
+Neighbour neighbour_in(const nlmsghdr& message);
 Route route_in(const nlmsghdr& message);
 std::vector<Route> routes_in(const nlmsghdr& message);  // of one that is shared out among several ways: each
 

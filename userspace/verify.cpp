@@ -93,11 +93,16 @@ std::expected<void, Error> verify_queue(Netlink& netlink, const attachment& reco
     if (!wanted) {
         return {};
     }
-    const auto rate = TRY(netlink.queue_rate(ifindex.value_or(record.ifindex)));
-    TRY(require(rate.has_value(), "the queue of " + what + ", by which it has its bandwidth, is gone"));
-    return require(*rate == wanted->bytes_per_second, "the queue of " + what + " lets " + std::to_string(*rate) +
-                                                          " bytes a second pass, and not " +
-                                                          std::to_string(wanted->bytes_per_second));
+    const auto queue = TRY(netlink.queue_at(ifindex.value_or(record.ifindex)));
+    TRY(require(queue.has_value(), "the queue of " + what + ", by which it has its bandwidth, is gone"));
+    TRY(require(queue->bytes_per_second == wanted->bytes_per_second,
+                "the queue of " + what + " lets " + std::to_string(queue->bytes_per_second) +
+                    " bytes a second pass, and not " + std::to_string(wanted->bytes_per_second)));
+    constexpr std::uint64_t precise_to = 16;  // a part: the kernel rounds, and so does who sets it
+    const auto off = std::max(queue->burst, wanted->burst) - std::min(queue->burst, wanted->burst);
+    return require(off <= wanted->burst / precise_to, "the queue of " + what + " has a burst of " +
+                                                          std::to_string(queue->burst) + " bytes, and not " +
+                                                          std::to_string(wanted->burst));
 }
 
 std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& netlink, const attachment& record,
@@ -108,6 +113,9 @@ std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& ne
     TRY(require(link.up, what + " is not up"));
     const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
     TRY(require(given || link.mac == mac_of(network.mac), "the MAC of " + what + " is " + link.mac.text()));
+    const auto identity = datapath.sandboxes.find(record.ifindex);
+    TRY(require(given || !identity || link.mtu == identity->mtu,
+                "the MTU of " + what + " is " + std::to_string(link.mtu)));
     TRY(verify_told(link, what, expected));
     return require(
         TRY(attached(own_device_hook, record.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end)),
@@ -208,6 +216,24 @@ std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link,
     return {};
 }
 
+// The first gateway of each family, whose MAC ADD has told it.
+std::expected<void, Error> verify_neighbours(Netlink& inside, const Link& link, const std::string& where,
+                                             const sandbox& identity) {
+    const auto mac = mac_of(identity.link.gateway_mac);
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        const Address gateway(identity.gateway[family]);
+        if (gateway.is_none()) {
+            continue;
+        }
+        const auto known = TRY(inside.neighbours(family == FAMILY_IPV4 ? AF_INET : AF_INET6, link.ifindex));
+        const auto found = std::ranges::find(known, gateway, &Neighbour::address);
+        const std::string what = "the neighbour " + gateway.text() + " of " + link.name + where;
+        TRY(require(found != known.end(), what + " is gone"));
+        TRY(require(found->mac == mac, "the MAC of " + what + " is " + found->mac.text()));
+    }
+    return {};
+}
+
 std::expected<void, Error> verify_inside(const SandboxId& id, const std::string& netns_path,
                                          const Attachment& attachment, const sandbox& identity,
                                          const Expected& expected) {
@@ -220,10 +246,14 @@ std::expected<void, Error> verify_inside(const SandboxId& id, const std::string&
     TRY(require(link.mac == mac_of(identity.link.mac), "the MAC of " + what + " is " + link.mac.text() + ", and only " +
                                                            mac_of(identity.link.mac).text() +
                                                            " may send: ask for a MAC at ADD"));
-    TRY(require(!expected.mtu || link.mtu <= *expected.mtu, "the MTU of " + what + " is " + std::to_string(link.mtu)));
+    TRY(require(link.mtu <= expected.mtu.value_or(identity.mtu),
+                "the MTU of " + what + " is " + std::to_string(link.mtu)));
     TRY(require(TRY(must_find(inside, "lo", "lo" + where)).up, "lo" + where + " is not up"));
     TRY(verify_queue(inside, attachment.record, &Queues::sandbox_end, what, link.ifindex));
-    return verify_layer_three(inside, link, where, attachment.addresses(), expected);
+    TRY(verify_layer_three(inside, link, where, attachment.addresses(), expected));
+    // Last: the kernel forgets them with the address of their subnet.
+    return (attachment.record.flags & ATTACHMENT_GIVEN) != 0 ? std::expected<void, Error>{}
+                                                             : verify_neighbours(inside, link, where, identity);
 }
 
 }  // namespace

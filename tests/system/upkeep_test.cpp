@@ -120,6 +120,41 @@ TEST_F(Upkeep, IsNotReadyWhereEveryAddIsRefused) {
     EXPECT_TRUE(refused(status(conf), 50, {"no-such-plugin"}));
 }
 
+// Whichever version the result is of.
+TEST_F(Upkeep, ChecksTheMtuOfBothEnds) {
+    for (const auto* version : {"0.4.0", "1.1.0"}) {
+        const auto conf = configuration({{"cniVersion", version}});
+        const auto blue = connect("blue", conf);
+        EXPECT_TRUE(succeeded(check(blue, conf, version)));
+        ip({"link", "set", "eth0", "mtu", "9000"}, blue.netns);
+        EXPECT_TRUE(refused(check(blue, conf, version), 103, {"eth0", "9000"})) << version;
+        ip({"link", "set", "eth0", "mtu", "1400"}, blue.netns);
+        EXPECT_TRUE(succeeded(check(blue, conf, version))) << "a later plugin may lower it";
+        ip({"link", "set", blue.host_end, "mtu", "1400"});
+        EXPECT_TRUE(refused(check(blue, conf, version), 103, {blue.host_end, "1400"})) << version;
+        disconnect(blue, conf);
+        world_.remove_namespace("blue");
+    }
+}
+
+TEST_F(Upkeep, ChecksTheNeighboursThatTheSandboxWasGiven) {
+    const auto blue = connect("blue");
+    EXPECT_TRUE(succeeded(check(blue, configuration())));
+    ip({"neigh", "replace", "10.0.0.1", "lladdr", "02:00:00:00:00:09", "dev", "eth0", "nud", "permanent"}, blue.netns);
+    EXPECT_TRUE(refused(check(blue, configuration()), 103, {"neighbour 10.0.0.1", "02:00:00:00:00:09"}));
+    ip({"neigh", "del", "10.0.0.1", "dev", "eth0"}, blue.netns);
+    EXPECT_TRUE(refused(check(blue, configuration()), 103, {"neighbour 10.0.0.1", "gone"}));
+}
+
+TEST_F(Upkeep, ChecksTheBurstOfAQueue) {
+    const auto conf = configuration({{"ingressRate", 80000000}, {"ingressBurst", 800000}});
+    const auto blue = connect("blue", conf);
+    EXPECT_TRUE(succeeded(check(blue, conf)));
+    must_run({"tc", "qdisc", "change", "dev", blue.host_end, "root", "handle", "6377:", "tbf", "rate", "80mbit", "burst",
+              "1mb", "latency", "25ms"});
+    EXPECT_TRUE(refused(check(blue, conf), 103, {blue.host_end, "burst", "100000"}));
+}
+
 TEST_F(Upkeep, GivesAQueueRoomForTheLargestPacketOfItsDevice) {
     const auto conf = configuration({{"gsoMaxSize", 524280}, {"ingressRate", 80000000}, {"ingressBurst", 16000000}});
     const auto blue = connect("blue", conf);
