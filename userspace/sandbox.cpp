@@ -423,6 +423,16 @@ std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, cons
     return let_settle(netlink, inside, connection);
 }
 
+// After a connect that failed: where others are on record there is nothing to unload, and nobody has to wait for the
+// exclusive lock. As with a disconnect, of two at once the later one finds that nobody is left.
+std::expected<void, Error> unload_unless_used(DatapathLock& lock, Netlink& netlink, const Datapath* datapath,
+                                              const SandboxSpec& spec) {
+    if (datapath != nullptr && spec.ports.empty() && !TRY(datapath->attachments.empty())) {
+        return {};
+    }
+    return unload_if_unused(lock, netlink);
+}
+
 }  // namespace
 
 std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const SandboxSpec& spec) {
@@ -436,7 +446,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     std::optional<Prepared> prepared;
     std::optional<Attachment> attachment;
     Rollback rollback;
-    rollback.on_failure([&] { return unload_if_unused(lock, netlink); });
+    rollback.on_failure([&] { return unload_unless_used(lock, netlink, prepared ? &prepared->datapath : nullptr, spec); });
     const auto undone = [&](const Error& error) { return std::unexpected(rollback.failed(error)); };
 
     auto made = prepare(lock, netlink, network_spec);

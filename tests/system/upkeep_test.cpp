@@ -64,6 +64,28 @@ TEST_F(Upkeep, LetsNoAddressRestThatNoSandboxCouldUse) {
     EXPECT_THAT(keys_of("resting"), testing::SizeIs(1));
 }
 
+// As DELs and other ADDs under way hold it.
+TEST_F(Upkeep, OfAFailedAddWaitsForNobodyWhereOthersAreConnected) {
+    const auto keeper = connect("keeper");
+    const auto netns = world_.add_namespace("red");
+    const int held = ::open("/sys/fs/bpf", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ASSERT_EQ(flock(held, LOCK_SH), 0);
+    auto conf = configuration();
+    conf["ipam"]["routes"] = Json::parse(R"([{"dst": "0.0.0.0/0", "gw": "192.0.2.1"}])");
+    const auto begun = std::chrono::steady_clock::now();
+    const auto answer = answer_of(
+        run({plugin()}, [&] {
+            auto options = Call{.command = "ADD", .id = "red", .netns = netns, .conf = conf}.options();
+            options.timeout = std::chrono::seconds(5);
+            return options;
+        }()));
+    EXPECT_TRUE(refused(answer, 100, {"192.0.2.1"}));
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(4));
+    close(held);
+    disconnect(keeper);
+    EXPECT_EQ(all_programs(), "");
+}
+
 TEST_F(Upkeep, SetsTheGatewaysInnerEndUpAgain) {
     const auto blue = connect("blue");
     ip({"link", "set", "cw0-in", "down"});
