@@ -16,6 +16,7 @@
 #include "userspace/address.hpp"
 #include "userspace/error.hpp"
 #include "userspace/netns.hpp"
+#include "userspace/unique_fd.hpp"
 
 struct mnl_socket;
 struct nlmsghdr;
@@ -189,6 +190,7 @@ private:
 
     Socket socket_;
     std::uint32_t sequence_ = 0;
+    std::vector<UniqueFd> children_;  // of delete_link, that had not ended when last looked at
 };
 
 }  // namespace causeway

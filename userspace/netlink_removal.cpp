@@ -4,11 +4,14 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <utility>
+#include <vector>
 
 #include "userspace/netlink_message.hpp"
 
@@ -35,7 +38,8 @@ int delete_in_child(void* argument) {
     _exit(0);
 }
 
-// It mostly outlives this process, so init reaps it. Returns a descriptor that can be read when it has ended.
+// The last of them mostly outlive this process, so init reaps them. Returns a descriptor that can be read when it has
+// ended.
 UniqueFd start_child(Deletion& deletion) {
     constexpr std::size_t stack_size = 16 << 10;  // bytes, left until this process ends; one page of them is touched
     void* const stack =
@@ -46,6 +50,15 @@ UniqueFd start_child(Deletion& deletion) {
         return {};
     }
     return UniqueFd(ended);
+}
+
+// Those that have ended: who removes many at once would have as many zombies.
+void reap_ended(std::vector<UniqueFd>& children) {
+    std::erase_if(children, [](const UniqueFd& child) {
+        siginfo_t info{};
+        const auto id = static_cast<id_t>(child.get());
+        return waitid(P_PIDFD, id, &info, WEXITED | WNOHANG) != 0 || info.si_pid != 0;
+    });
 }
 
 // Waits until the kernel announces that the link is out of its lists (true), or the child has ended without that.
@@ -102,8 +115,13 @@ std::expected<void, Error> Netlink::delete_link(const Link& link) {
         return std::unexpected(errno_error(step));
     }
     Deletion deletion{mnl_socket_get_fd(socket_.get()), request};
-    const UniqueFd child = start_child(deletion);
-    if (child && wait_for_deletion(notifications.get(), child.get(), link.ifindex)) {
+    reap_ended(children_);
+    UniqueFd started = start_child(deletion);
+    const int child = started.get();
+    if (started) {
+        children_.push_back(std::move(started));
+    }
+    if (child >= 0 && wait_for_deletion(notifications.get(), child, link.ifindex)) {
         return {};
     }
     // No process to be had, or it has ended: killed, or refused, or done while so much went on that its notice was

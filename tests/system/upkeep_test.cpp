@@ -197,5 +197,18 @@ TEST_F(Upkeep, TakesTheMtuOfALinkThatIsGiven) {
         << "one whole frame, but for what the kernel rounds";
 }
 
+// While it removes one after another.
+TEST_F(Upkeep, OfManySandboxesReapsTheChildrenOfAGc) {
+    for (int i = 0; i < 12; ++i) {
+        connect("old" + std::to_string(i));
+    }
+    auto conf = configuration({{"cni.dev/valid-attachments", Json::array()}});
+    const auto faulted =
+        run_with({.calls = {SYS_waitid}}, {plugin()},
+                 Call{.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""}.options());
+    EXPECT_TRUE(succeeded(answer_of(faulted.output)));
+    EXPECT_GE(faulted.counted, 11);
+}
+
 }  // namespace
 }  // namespace causeway::test::upkeep_test
