@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <map>
 
 #include "userspace/attachment.hpp"
 #include "userspace/orphan.hpp"
@@ -53,13 +54,22 @@ std::string counted(std::size_t count, const std::string& one, const std::string
 // By device, and by destination: where a sandbox's packets would go and be dropped.
 Remarks remarks_on_routes(const std::vector<Route>& routes, const std::vector<Link>& uplinks,
                           const std::vector<Network>& networks, Netlink& netlink) {
+    constexpr std::uint32_t loopback = 1;
     Remarks remarks;
+    std::map<std::uint32_t, std::expected<Link, Error>> links;  // of many routes most are by few devices
     for (const auto& route : routes) {
         const auto is_uplink = [&](const Link& link) { return link.ifindex == route.ifindex; };
         const auto is_gateway = [&](const Network& network) { return network.record.ifindex == route.ifindex; };
-        const auto link = netlink.link_at(route.ifindex);
-        if (!route.in_main_table() || route.destination.address.is_link_local() || !link || link->name == "lo" ||
+        if (!route.in_main_table() || route.destination.address.is_link_local() || route.ifindex == loopback ||
             std::ranges::any_of(uplinks, is_uplink) || std::ranges::any_of(networks, is_gateway)) {
+            continue;
+        }
+        auto known = links.find(route.ifindex);
+        if (known == links.end()) {
+            known = links.emplace(route.ifindex, netlink.link_at(route.ifindex)).first;
+        }
+        const auto& link = known->second;
+        if (!link) {
             continue;
         }
         remarks.push_back("the route to " + route.destination.text() + " leaves by " + link->name +
