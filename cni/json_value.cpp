@@ -14,7 +14,8 @@ std::string lower_case(std::string text) {
 }
 
 std::unexpected<Error> invalid(const std::string& key, const Json& value, const std::string& why) {
-    return fail(Code::invalid_configuration, key + ": " + shown(value.dump()) + " " + why);
+    const auto text = value.dump(-1, ' ', false, Json::error_handler_t::replace);  // CNI_ARGS may be no UTF-8
+    return fail(Code::invalid_configuration, key + ": " + shown(text) + " " + why);
 }
 
 std::expected<std::optional<std::string>, Error> text_at(const Json& object, const std::string& key,

@@ -60,6 +60,12 @@ TEST(RuntimeConf, HasSeveralAddressesOfEitherFamily) {
     EXPECT_EQ(address_in(read_runtime_conf(Json::object(), "IP=10.0.0.7,fd00::7")), "10.0.0.7 fd00::7");
 }
 
+TEST(RuntimeConf, RefusesWhatIsNoTextAsWhatIsNoAddress) {
+    for (const auto* arguments : {"IP=10.0.0.\xff", "MAC=02:00:\xc3\x28"}) {
+        EXPECT_TRUE(fails_with(read_runtime_conf(Json::object(), arguments), Code::invalid_environment, {"CNI_ARGS"}));
+    }
+}
+
 TEST(RuntimeConf, HasTheMacOfEachWayToAskForOne) {
     EXPECT_EQ(mac_in(read_runtime_conf(runtime({{"mac", "02:00:00:00:00:01"}}), "")), "02:00:00:00:00:01");
     EXPECT_EQ(mac_in(read_runtime_conf({{"args", {{"cni", {{"mac", "02:00:00:00:00:02"}}}}}}, "")),
