@@ -12,7 +12,6 @@
 #include <ranges>
 
 #include "userspace/ctl/command.hpp"
-#include "userspace/inspect.hpp"
 #include "userspace/netns.hpp"
 #include "userspace/network_spec.hpp"
 #include "userspace/rollback.hpp"
@@ -183,10 +182,13 @@ std::expected<int, Error> add_one(const SandboxOptions& options) {
 std::expected<int, Error> delete_one(const SandboxOptions& options) {
     TRY(refuse_bad_name(options.name));
     const std::string path = named_netns_path(options.name);
-    const auto sandboxes = TRY(list_sandboxes());
     const SandboxId id{options.name, interface_name};
-    const bool connected =
-        std::ranges::any_of(sandboxes, [&](const SandboxEntry& one) { return one.id == id && one.netns == path; });
+    const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
+    const auto record = datapath ? TRY(datapath->attachments.look_up(key_of(id))) : std::nullopt;
+    const bool connected = record && path == record->netns;
     if (!connected && access(path.c_str(), F_OK) == 0) {
         return fail(Code::unknown_container, "the namespace " + path + " is no sandbox's that causeway has connected",
                     "\"ip netns del " + options.name + "\" removes it");
@@ -246,6 +248,8 @@ void add_sandbox(CLI::App& app, Action& chosen) {
     add_quota_options(*add, options->quota);
     add->footer(
         "A network that is there stays as it is: what is not given is taken from it, what contradicts it is refused.\n"
+        "But its addresses are those of its whole subnets: rangeStart, rangeEnd, exclude and rest of a configuration\n"
+        "are not on record.\n"
         "Example: causewayctl sandbox add one && causewayctl sandbox exec one ping -c1 10.0.0.1");
     add->callback([&chosen, options] { chosen = [options] { return add_one(*options); }; });
 
