@@ -73,12 +73,11 @@ TEST_F(Upkeep, OfAFailedAddWaitsForNobodyWhereOthersAreConnected) {
     auto conf = configuration();
     conf["ipam"]["routes"] = Json::parse(R"([{"dst": "0.0.0.0/0", "gw": "192.0.2.1"}])");
     const auto begun = std::chrono::steady_clock::now();
-    const auto answer = answer_of(
-        run({plugin()}, [&] {
-            auto options = Call{.command = "ADD", .id = "red", .netns = netns, .conf = conf}.options();
-            options.timeout = std::chrono::seconds(5);
-            return options;
-        }()));
+    const auto answer = answer_of(run({plugin()}, [&] {
+        auto options = Call{.command = "ADD", .id = "red", .netns = netns, .conf = conf}.options();
+        options.timeout = std::chrono::seconds(5);
+        return options;
+    }()));
     EXPECT_TRUE(refused(answer, 100, {"192.0.2.1"}));
     EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(4));
     close(held);
@@ -89,11 +88,12 @@ TEST_F(Upkeep, OfAFailedAddWaitsForNobodyWhereOthersAreConnected) {
 TEST_F(Upkeep, SetsTheGatewaysInnerEndUpAgain) {
     const auto blue = connect("blue");
     ip({"link", "set", "cw0-in", "down"});
-    EXPECT_FALSE(ping(blue.netns, "10.0.0.1", std::chrono::milliseconds(300)));
+    EXPECT_THAT(ip({"route", "show", "dev", "cw0"}), HasSubstr("linkdown"));
     EXPECT_THAT(status().text, HasSubstr("cw0-in is not up"));
     EXPECT_TRUE(refused(check(blue, configuration()), 103, {"cw0-in"}));
     const auto red = connect("red");
     EXPECT_EQ(status().text, "");
+    EXPECT_THAT(ip({"route", "show", "dev", "cw0"}), testing::Not(HasSubstr("linkdown")));
     EXPECT_TRUE(ping("", blue.address));
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
 }
@@ -107,8 +107,9 @@ TEST_F(Upkeep, LeavesNoGatewayOfAKilledAddThatBroughtASubnet) {
     const auto netns = world_.add_namespace("red");
     for (int nth = 1; !HasFailure(); ++nth) {
         const auto blue = connect("blue");
-        const auto faulted = run_with({.kind = Fault::Kind::kill, .nth = nth, .calls = {SYS_bpf, SYS_sendto, SYS_flock}},
-                                      {plugin()}, Call{.command = "ADD", .id = "red", .netns = netns, .conf = more}.options());
+        const auto faulted =
+            run_with({.kind = Fault::Kind::kill, .nth = nth, .calls = {SYS_bpf, SYS_sendto, SYS_flock}}, {plugin()},
+                     Call{.command = "ADD", .id = "red", .netns = netns, .conf = more}.options());
         EXPECT_TRUE(succeeded(del("red", netns, more)));
         EXPECT_TRUE(succeeded(del("blue", blue.netns)));
         EXPECT_TRUE(succeeded(collect(configuration())));
@@ -172,8 +173,8 @@ TEST_F(Upkeep, ChecksTheBurstOfAQueue) {
     const auto conf = configuration({{"ingressRate", 80000000}, {"ingressBurst", 800000}});
     const auto blue = connect("blue", conf);
     EXPECT_TRUE(succeeded(check(blue, conf)));
-    must_run({"tc", "qdisc", "change", "dev", blue.host_end, "root", "handle", "6377:", "tbf", "rate", "80mbit", "burst",
-              "1mb", "latency", "25ms"});
+    must_run({"tc", "qdisc", "change", "dev", blue.host_end, "root", "handle", "6377:", "tbf", "rate", "80mbit",
+              "burst", "1mb", "latency", "25ms"});
     EXPECT_TRUE(refused(check(blue, conf), 103, {blue.host_end, "burst", "100000"}));
 }
 
@@ -187,14 +188,34 @@ TEST_F(Upkeep, GivesAQueueRoomForTheLargestPacketOfItsDevice) {
 // A pair of jumbo frames, in a network whose own links have 1500.
 TEST_F(Upkeep, TakesTheMtuOfALinkThatIsGiven) {
     const auto netns = world_.add_namespace("blue");
-    ip({"link", "add", "given0", "mtu", "9000", "type", "veth", "peer", "name", "eth0", "mtu", "9000", "netns", "blue"});
+    ip({"link", "add", "given0", "mtu", "9000", "type", "veth", "peer", "name", "eth0", "mtu", "9000", "netns",
+        "blue"});
     ip({"link", "set", "given0", "up"});
     const auto given = Json::parse(R"({"cniVersion": "1.1.0", "interfaces": [{"name": "given0"},
         {"name": "eth0", "sandbox": "/run/netns/blue"}]})");
     const auto conf = configuration({{"prevResult", given}, {"ingressRate", 80000000}, {"ingressBurst", 8000}});
     ASSERT_TRUE(succeeded(add("blue", netns, conf)));
-    EXPECT_THAT(must_run({"tc", "qdisc", "show", "dev", "given0", "root"}), testing::ContainsRegex("burst 90[0-9][0-9]b"))
+    EXPECT_THAT(must_run({"tc", "qdisc", "show", "dev", "given0", "root"}),
+                testing::ContainsRegex("burst 90[0-9][0-9]b"))
         << "one whole frame, but for what the kernel rounds";
+}
+
+TEST_F(Upkeep, OfRangesWithoutACursorGoesOn) {
+    const auto keeper = connect("keeper");
+    const std::string pin = "/sys/fs/bpf/causeway/v" + std::to_string(CAUSEWAY_ABI_VERSION) + "/cursors";
+    std::string commands;
+    for (int i = 0; i < 1024; ++i) {
+        commands += "map update pinned " + pin + " key hex 20 01 0d b8 00 00 00 00 00 00 00 00 00 00";
+        for (const int byte : {i / 256, i % 256}) {
+            commands += " 0x" + std::string(1, "0123456789abcdef"[byte / 16]) + "0123456789abcdef"[byte % 16];
+        }
+        commands += " value hex 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+    }
+    run({"bpftool", "batch", "file", "-"}, {.stdin_text = commands});  // until it is full
+    ASSERT_EQ(keys_of("cursors").size(), 1024U);
+    const auto red = connect("red", second_configuration());
+    EXPECT_EQ(red.address, "10.0.1.2");
+    EXPECT_EQ(keys_of("cursors").size(), 1024U);
 }
 
 // While it removes one after another.
