@@ -33,7 +33,8 @@ public:
     // Mounts bpffs where it is absent.
     static std::expected<DatapathLock, Error> take(Mode mode);
 
-    // Waits, but for none. Others may have held it exclusively in between, so what was opened under it has to be opened anew.
+    // Waits, but for none. Others may have held it exclusively in between, so what was opened under it has to be opened
+    // anew.
     std::expected<void, Error> change_to(Mode mode);
     // The same to exclusive, if nobody else holds it now; else it stays shared, though it was given up in between.
     std::expected<void, Error> change_to_exclusive_if_free();

@@ -122,8 +122,8 @@ std::expected<void, Error> find_given_tap(Netlink& netlink, const SandboxSpec& s
     return {};
 }
 
-// A device that is a sandbox's already: its DEL would leave this one's unguarded. What is left of one that is gone is no
-// obstacle; of the same one, the record says.
+// A device that is a sandbox's already: its DEL would leave this one's unguarded. What is left of one that is gone is
+// no obstacle; of the same one, the record says.
 std::expected<void, Error> refuse_device_in_use(const Datapath& datapath, Netlink& netlink, const SandboxSpec& spec,
                                                 const Link& device) {
     const auto identity = TRY(datapath.sandboxes.look_up(device.ifindex));
@@ -186,8 +186,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
         }
         if (present && (present->flags & ATTACHMENT_LEASED) != 0 && spec.assignments.empty()) {
             return fail(Code::conflict,
-                        name_of(spec.id) + " is on record with addresses of an IPAM plugin that this configuration "
-                                           "does not name",
+                        name_of(spec.id) +
+                            " is on record with addresses of an IPAM plugin that this configuration "
+                            "does not name",
                         "DEL it with the configuration that names it; \"causewayctl gc\" forgets the lease");
         }
         if (present) {
@@ -446,7 +447,8 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     std::optional<Prepared> prepared;
     std::optional<Attachment> attachment;
     Rollback rollback;
-    rollback.on_failure([&] { return unload_unless_used(lock, netlink, prepared ? &prepared->datapath : nullptr, spec); });
+    rollback.on_failure(
+        [&] { return unload_unless_used(lock, netlink, prepared ? &prepared->datapath : nullptr, spec); });
     const auto undone = [&](const Error& error) { return std::unexpected(rollback.failed(error)); };
 
     auto made = prepare(lock, netlink, network_spec);
@@ -505,8 +507,8 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
 
 namespace {
 
-// Whether nobody is left who needs the datapath, or the program on lo. Others may have unloaded it while the lock was let
-// go: then its maps are empty, and who unloads looks anew.
+// Whether nobody is left who needs the datapath, or the program on lo. Others may have unloaded it while the lock was
+// let go: then its maps are empty, and who unloads looks anew.
 std::expected<bool, Error> nobody_is_left(const Datapath& datapath, const std::vector<Attachment>& disconnected) {
     if (TRY(datapath.attachments.empty())) {
         return true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What belongs to somebody else, and stays his: another namespace's datapath, another sandbox's device, another's flows.
+// What belongs to somebody else, and stays his: another namespace's datapath, another sandbox's device, another's
+// flows.
 #include <gmock/gmock.h>
 
 #include "tests/system/entries.hpp"
