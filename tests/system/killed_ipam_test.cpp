@@ -91,8 +91,9 @@ class SlowHostLocal : public Host {
 protected:
     void SetUp() override {
         std::filesystem::create_directory("/run/cni");
-        std::ofstream("/run/cni/slow") << "#!/bin/sh\n[ \"$CNI_COMMAND\" = $(cat /run/slow) ] && echo > /run/asked && cat /run/go\n"
-                                          "/usr/lib/cni/host-local\n";
+        std::ofstream("/run/cni/slow")
+            << "#!/bin/sh\n[ \"$CNI_COMMAND\" = $(cat /run/slow) ] && echo > /run/asked && cat /run/go\n"
+               "/usr/lib/cni/host-local\n";
         std::filesystem::permissions("/run/cni/slow", std::filesystem::perms::owner_all);
         ASSERT_EQ(mkfifo("/run/go", 0600), 0);
         be_slow_at("ADD");
@@ -162,7 +163,8 @@ TEST_F(SlowHostLocal, HangingAtDelKeepsNobodyElseWaiting) {
     auto deleting = begin("DEL");
     const auto collected = ctl({"gc"});
     EXPECT_TRUE(collected.ok()) << collected.err;
-    EXPECT_TRUE(succeeded(add("red", other, second_configuration())));  // the first of a network, and loads the datapath
+    EXPECT_TRUE(
+        succeeded(add("red", other, second_configuration())));  // the first of a network, and loads the datapath
     EXPECT_TRUE(deleting.running());
     let_it_go_on();
     EXPECT_EQ(deleting.wait(), 0) << deleting.out();
