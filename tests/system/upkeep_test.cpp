@@ -166,7 +166,7 @@ TEST_F(Upkeep, ChecksTheNeighboursThatTheSandboxWasGiven) {
     ip({"neigh", "replace", "10.0.0.1", "lladdr", "02:00:00:00:00:09", "dev", "eth0", "nud", "permanent"}, blue.netns);
     EXPECT_TRUE(refused(check(blue, configuration()), 103, {"neighbour 10.0.0.1", "02:00:00:00:00:09"}));
     ip({"neigh", "del", "10.0.0.1", "dev", "eth0"}, blue.netns);
-    EXPECT_TRUE(refused(check(blue, configuration()), 103, {"neighbour 10.0.0.1", "gone"}));
+    EXPECT_TRUE(succeeded(check(blue, configuration()))) << "it asks then";
 }
 
 TEST_F(Upkeep, ChecksTheBurstOfAQueue) {
