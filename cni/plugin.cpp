@@ -75,10 +75,12 @@ std::expected<void, Error> refuse_to_forget_lease(const Attachment& attachment, 
     for (const auto& address : attachment.addresses()) {
         addresses += (addresses.empty() ? "" : ", ") + address.text();
     }
-    return fail(why.code,
-                name_of(causeway::id_of(attachment.key)) + ": " + addresses +
-                    " can't be given back to the IPAM plugin that it came from: " + why.message,
-                "all else is gone; DEL it again with a configuration whose name and ipam.type can be read");
+    return fail(
+        why.code,
+        name_of(causeway::id_of(attachment.key)) + ": " + addresses +
+            " can't be given back to the IPAM plugin that it came from: " + why.message,
+        "all else is gone; DEL it again with a configuration whose name and ipam.type can be read, and name that "
+        "plugin; or \"causewayctl gc\", which forgets the lease");
 }
 
 std::expected<void, Error> refuse_to_forget_lease_of_nobody(const Attachment& attachment) {

@@ -44,6 +44,9 @@ bool add_ports(std::string_view text, host_ports& ports) {
 // Nobody where that can't be told.
 std::optional<SandboxId> owner_of(const Datapath& datapath, std::uint32_t ifindex) {
     std::optional<SandboxId> owner;
+    if (ifindex == 0) {  // as records have it that are no sandbox's yet, or any more
+        return owner;
+    }
     const auto walked = datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
         if (record.ifindex == ifindex) {
             owner = id_of(key);
@@ -183,6 +186,12 @@ std::expected<std::optional<PortMapping>, Error> publish_one(const Datapath& dat
         entry.address = identity.address[family];
         const auto all = Address::unspecified(family), host = mapping.host.value_or(all);
         if (Address(entry.address).is_none()) {
+            const auto present = mapping.host ? TRY(datapath.flows.look_up(key_of(mapping, host))) : std::nullopt;
+            if (present) {  // the container's other interface may have the family
+                TRY(refuse_others(datapath, mapping, present->link.ifindex, publisher));
+                of_others = true;
+                continue;
+            }
             if (mapping.host) {
                 return fail(Code::invalid_configuration, "publish port " + text_of(mapping) + ": the sandbox has no " +
                                                              name_of(family) + " address");

@@ -404,7 +404,10 @@ std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netli
     for (const auto& idle : neighbours.going) {
         TRY(remove_network(datapath, netlink, idle));
     }
-    const auto device = device_of(netlink, change.former);
+    auto device = device_of(netlink, change.former);
+    if (device && device->peer_netns) {  // somebody has moved the inner end: both are made anew
+        device.reset();
+    }
     change.forwarded_ipv6 = device && device->forwards_ipv6;
     Rollback rollback;
     rollback.on_failure([&] { return undo_change(datapath, netlink, change); });

@@ -428,7 +428,8 @@ std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, cons
 // exclusive lock. As with a disconnect, of two at once the later one finds that nobody is left.
 std::expected<void, Error> unload_unless_used(DatapathLock& lock, Netlink& netlink, const Datapath* datapath,
                                               const SandboxSpec& spec) {
-    if (datapath != nullptr && spec.ports.empty() && !TRY(datapath->attachments.empty())) {
+    const bool nothing_made = datapath == nullptr && lock.mode() == DatapathLock::Mode::shared;
+    if (nothing_made || (datapath != nullptr && spec.ports.empty() && !TRY(datapath->attachments.empty()))) {
         return {};
     }
     return unload_if_unused(lock, netlink);

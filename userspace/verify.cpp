@@ -98,11 +98,16 @@ std::expected<void, Error> verify_queue(Netlink& netlink, const attachment& reco
     TRY(require(queue->bytes_per_second == wanted->bytes_per_second,
                 "the queue of " + what + " lets " + std::to_string(queue->bytes_per_second) +
                     " bytes a second pass, and not " + std::to_string(wanted->bytes_per_second)));
-    constexpr std::uint64_t precise_to = 16;  // a part: the kernel rounds, and so does who sets it
+    // The kernel keeps a burst as the time that it takes, and tells that in 32 bits: longer ones can't be compared.
+    constexpr std::uint64_t longest_told = 270;  // s
+    if (wanted->burst / longest_told >= wanted->bytes_per_second) {
+        return {};
+    }
+    constexpr std::uint64_t precise_to = 16, ticks_per_second = 10'000'000;  // a part; fewer than there are, for both
+    const auto tolerated = wanted->burst / precise_to + wanted->bytes_per_second / ticks_per_second;
     const auto off = std::max(queue->burst, wanted->burst) - std::min(queue->burst, wanted->burst);
-    return require(off <= wanted->burst / precise_to, "the queue of " + what + " has a burst of " +
-                                                          std::to_string(queue->burst) + " bytes, and not " +
-                                                          std::to_string(wanted->burst));
+    return require(off <= tolerated, "the queue of " + what + " has a burst of " + std::to_string(queue->burst) +
+                                         " bytes, and not " + std::to_string(wanted->burst));
 }
 
 std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& netlink, const attachment& record,
