@@ -45,7 +45,7 @@ static __always_inline bool is_elsewhere(const struct packet *packet, const stru
 	const struct network *network = bpf_map_lookup_elem(&networks, &id);
 
 	return is_none(&work->published.destination) &&
-	       (!network || !is_hosts(packet->skb, &packet->destination, network->ifindex));
+	       (!network || !is_hosts(packet->skb, &packet->destination, &packet->destination, network->ifindex));
 }
 
 /* Fills in the entry as the world sends to a published port. PASS_STACK: it is not published there. */
@@ -73,7 +73,7 @@ static __always_inline enum verdict prepare_to_sandbox(const struct packet *pack
 
 	if (!network || !(network->flags & NETWORK_INBOUND) || masquerades(network, &packet->source) ||
 	    endpoint_at(&packet->source) || is_multicast(&packet->source) ||
-	    is_hosts(packet->skb, &packet->source, network->ifindex))
+	    is_hosts(packet->skb, &packet->source, &packet->source, network->ifindex))
 		return VERDICT_DROP_UNSOLICITED;
 	if (packet->ttl <= 1)
 		return VERDICT_DROP_TTL_EXPIRED;

@@ -65,6 +65,13 @@ static __always_inline long start_turns(const struct flow_key *sent, const struc
 	return error;
 }
 
+static __noinline struct flow *flow_made_at(const struct flow_key *key, __u64 created)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	return flow && flow->created == created ? flow : NULL;
+}
+
 /* The reply's key has lost its port then: a search for one towards that peer may succeed from now on. */
 static __noinline void free_port(struct flow_key *reply)
 {
@@ -86,10 +93,11 @@ static __always_inline void end_pair(const struct flow *flow, const struct flow_
 	__u64 created = flow->created;
 	__u32 slot = flow->link.slot;
 
+	note_ended(slot, created); /* before the timer can see it */
 	if (bpf_map_delete_elem(&flows, sent))
-		return;
-	free_port(reply);
-	note_ended(slot, created);
+		forget_ended(slot, created);
+	else if (flow_made_at(reply, created))
+		free_port(reply);
 }
 
 /* Whether neither side of the flow has sent for as long as its state may be idle. */
@@ -152,13 +160,6 @@ static __noinline void hold_mapping(const struct flow_key *sent, const struct fl
 static __always_inline bool is_quiet(const struct flow *flow)
 {
 	return bpf_ktime_get_coarse_ns() >= flow->last_seen + SECOND;
-}
-
-static __noinline struct flow *flow_made_at(const struct flow_key *key, __u64 created)
-{
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
-
-	return flow && flow->created == created ? flow : NULL;
 }
 
 /*

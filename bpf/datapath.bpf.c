@@ -80,7 +80,7 @@ static __always_inline enum verdict to_world(struct packet *packet, const struct
 	if (!hairpin)
 		return deliver_to_world(packet->skb, route);
 	verdict = turn_in(packet);
-	return verdict == VERDICT_DROP_NO_FLOW ? turn_back(packet, sandbox) : verdict;
+	return verdict == VERDICT_DROP_NO_FLOW ? turn_back(packet, sandbox->gateway_ifindex) : verdict;
 }
 
 /* No router forwards it, so it is the gateway's or nobody's. */
@@ -89,6 +89,17 @@ static __always_inline enum verdict to_link_local(const struct packet *packet, c
 	return is_link_local_of(&packet->destination, sandbox->link.gateway_mac)
 		       ? deliver_to_host(sandbox->gateway_ifindex)
 		       : VERDICT_DROP_NO_ENDPOINT;
+}
+
+/* Of later fragments whose first one is not known yet, the address alone says so. */
+static __always_inline bool may_turn(const struct packet *packet, const struct sandbox *sandbox)
+{
+	struct flow_work *work = room_for_flow();
+
+	if (!work)
+		return false;
+	set_key_as_sent(&work->sent, packet, sandbox->link.ifindex);
+	return may_be_reached(packet->skb, sandbox->gateway_ifindex);
 }
 
 /*
@@ -127,8 +138,7 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 		recall_ports(packet, sandbox->link.ifindex);
 	if (!endpoint)
 		verdict = find_route(packet, sandbox, route);
-	if (verdict == VERDICT_TO_HOST && !parsed &&
-	    may_be_reached(packet->skb, &packet->destination, sandbox->gateway_ifindex))
+	if (verdict == VERDICT_TO_HOST && !parsed && may_turn(packet, sandbox))
 		waits = find_hairpin(packet, sandbox, &hairpin);
 	if (waits)
 		return waits;

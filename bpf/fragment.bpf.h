@@ -128,13 +128,14 @@ static __always_inline long hold_frame(struct __sk_buff *skb, const struct held_
 	__u32 length = skb->len;
 	long error;
 
-	if (!copy || length < ETH_HLEN || length > CAUSEWAY_HELD_BYTES ||
-	    bpf_skb_load_bytes(skb, 0, copy->frame, length))
+	if (!copy || length < ETH_HLEN || length > CAUSEWAY_HELD_BYTES)
 		return -EMSGSIZE;
-	copy->length = length;
 	if (!take_room(ROOM_FOR_HELD, key->train.scope, slot, most))
 		return -ENOSPC;
-	error = bpf_map_update_elem(&held_fragments, key, copy, BPF_NOEXIST);
+	copy->length = length;
+	error = bpf_skb_load_bytes(skb, 0, copy->frame, length);
+	if (!error)
+		error = bpf_map_update_elem(&held_fragments, key, copy, BPF_NOEXIST);
 	if (error)
 		give_room_back(ROOM_FOR_HELD, key->train.scope, slot);
 	return error;

@@ -12,14 +12,20 @@
 #include "translate_error.bpf.h"
 
 /*
- * Whether a port of that address, to which the host forwards nothing, may be a sandbox's. A function of its own to the
- * verifier.
+ * Whether a port of the destination in flow_work's sent key, to which the host forwards nothing, may be a sandbox's. A
+ * flow to the world never has its peer's address. A function of its own to the verifier.
  */
-__noinline int may_be_reached(struct __sk_buff *skb, const struct address *address, __u32 gateway_ifindex)
+__noinline int may_be_reached(struct __sk_buff *skb, __u32 gateway_ifindex)
 {
-	if (!address || !anything_published())
+	struct flow_work *work = room_for_flow();
+	const struct flow *flow;
+
+	if (!work || !anything_published())
 		return 0;
-	return endpoint_at(address) || is_amid_routes(skb, address, gateway_ifindex);
+	flow = bpf_map_lookup_elem(&flows, &work->sent);
+	if ((flow && same_address(&flow->address, &work->sent.destination)) || endpoint_at(&work->sent.destination))
+		return 1;
+	return is_amid_routes(skb, &work->sent.destination, &work->sent.source, gateway_ifindex);
 }
 
 /* Ports are known: of a fragment, once it has joined its train. */
@@ -75,10 +81,10 @@ static __noinline enum verdict turn_in(struct packet *packet)
 }
 
 /*
- * There is no sandbox that takes what turn_in has refused, so it is the host's, as it was sent; its stack tells the
- * sender.
+ * There is no sandbox that takes what turn_in has refused, so it is the host's, from whom it was; its stack tells the
+ * sender. The flow stays, and with it what it has of the quota: another one with each packet would take more.
  */
-static __noinline enum verdict turn_back(struct packet *packet, const struct sandbox *sandbox)
+static __noinline enum verdict turn_back(struct packet *packet, __u32 gateway_ifindex)
 {
 	struct flow_work *work = room_for_flow();
 	const struct flow *replied;
@@ -95,15 +101,8 @@ static __noinline enum verdict turn_back(struct packet *packet, const struct san
 	replied = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!replied)
 		return VERDICT_DROP_NO_FLOW;
-	work->sent = work->reply;
-	work->sent.source = replied->address;
-	work->sent.source_port = replied->port;
-	work->sent.destination = packet->destination;
-	work->sent.destination_port = packet->ports.destination;
-	work->sent.scope = sandbox->link.ifindex;
 	verdict = rewrite_end(packet, true, &replied->address, replied->port);
-	end_pair(replied, &work->sent, &work->reply);
-	return verdict ? verdict : deliver_to_host(sandbox->gateway_ifindex);
+	return verdict ? verdict : deliver_to_host(gateway_ifindex);
 }
 
 /* An error likewise: its quoted packet is as the other sandbox's flow knows it by now. */

@@ -65,7 +65,7 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-/* flows in the order in which they are looked at | new flows, ageing | ageing | ageing | 56 B a flow, all of it at load
+/* flows in the order in which they are looked at | new flows, ageing | ageing | ageing | 80 B a flow, all of it at load
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
@@ -128,7 +128,7 @@ struct flow_work {
 	struct bpf_sock_tuple tuple; /* of a socket of the host's */
 };
 
-/* 0 -> room for keys and an entry, since the stack has none | programs | programs | one packet | 280 B a CPU */
+/* 0 -> room for keys and an entry, since the stack has none | programs | programs | one packet | 310 B a CPU */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

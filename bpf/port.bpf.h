@@ -235,16 +235,14 @@ __noinline int claim_reply(struct __sk_buff *skb, const struct port_range *range
 	search.start = bpf_get_prandom_u32() % range->span;
 	began = bpf_ktime_get_ns();
 	bpf_loop(range->span, try_port, &search, 0);
-	if (search.error == -EEXIST && !search.watched) { /* what has come free meanwhile, nobody has noted */
-		watch_ports(&search);
-		began = bpf_ktime_get_ns();
-		bpf_loop(range->span, try_port, &search, 0);
-	}
 	if (!search.error)
 		return VERDICT_CONTINUE;
 	if (search.error != -EEXIST)
 		return VERDICT_DROP_TABLE_FULL;
-	note_exhausted(&search, began);
+	if (search.watched)
+		note_exhausted(&search, began);
+	else /* what has come free meanwhile, nobody has noted: the next one looks again */
+		watch_ports(&search);
 	return VERDICT_DROP_NO_PORT;
 }
 

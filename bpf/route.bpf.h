@@ -181,20 +181,22 @@ static __always_inline struct address source_of_fib(const struct packet *packet,
 }
 
 /*
- * Whether a packet to that address would be the host's own, or at least not be forwarded by it. A function of its own
- * to the verifier, so the answer is an int.
+ * Whether a packet from source to that address would be the host's own, or at least not be forwarded by it. A function
+ * of its own to the verifier, so the answer is an int.
  */
-__noinline int is_hosts(struct __sk_buff *skb, const struct address *address, __u32 gateway_ifindex)
+__noinline int is_hosts(struct __sk_buff *skb, const struct address *address, const struct address *source,
+			__u32 gateway_ifindex)
 {
 	struct bpf_fib_lookup fib = {.family = AF_INET6, .ifindex = gateway_ifindex};
 
-	if (!address)
+	if (!address || !source)
 		return 0;
 	if (is_ipv4_mapped(address)) {
 		fib.family = AF_INET;
-		fib.ipv4_src = fib.ipv4_dst = address->word[3];
+		fib.ipv4_src = source->word[3];
+		fib.ipv4_dst = address->word[3];
 	} else {
-		__builtin_memcpy(fib.ipv6_src, address, sizeof(*address));
+		__builtin_memcpy(fib.ipv6_src, source, sizeof(*source));
 		__builtin_memcpy(fib.ipv6_dst, address, sizeof(*address));
 	}
 	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
@@ -204,16 +206,17 @@ __noinline int is_hosts(struct __sk_buff *skb, const struct address *address, __
  * Whether an address that nothing is forwarded to is one of the host's. The kernel answers the same where there is no
  * route: then the addresses next to that one have none either. A function of its own to the verifier.
  */
-__noinline int is_amid_routes(struct __sk_buff *skb, const struct address *address, __u32 gateway_ifindex)
+__noinline int is_amid_routes(struct __sk_buff *skb, const struct address *address, const struct address *source,
+			      __u32 gateway_ifindex)
 {
 	struct address next;
 
-	if (!address)
+	if (!address || !source)
 		return 0;
 	for (__u32 i = 1; i <= 3; i++) { /* some may be the host's too, or of broadcast */
 		next = *address;
 		next.word[3] ^= bpf_htonl(i);
-		if (!is_hosts(skb, &next, gateway_ifindex))
+		if (!is_hosts(skb, &next, source, gateway_ifindex))
 			return 1;
 	}
 	return 0;

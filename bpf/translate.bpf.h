@@ -40,11 +40,12 @@ static __always_inline void set_key_as_replied(struct flow_key *key, const struc
 
 /*
  * The one record of a segment in its own direction; the other direction's is never written. Who goes on behind a RST
- * has not sent it, or not meant it: RFC 6146, section 3.5.2.2.
+ * has not sent it: RFC 6146, section 3.5.2.2.
  */
 static __always_inline void note_segment(struct flow *flow, const struct packet *packet)
 {
-	__u32 seen = flow->seen, forged = seen & ~packet->seen & SEEN_RST, news = packet->seen & ~seen;
+	bool goes_on = (packet->seen & (SEEN_SYN | SEEN_ACK | SEEN_RST)) == SEEN_ACK;
+	__u32 seen = flow->seen, forged = goes_on ? seen & SEEN_RST : 0, news = packet->seen & ~seen;
 
 	flow->last_seen = bpf_ktime_get_coarse_ns();
 	if (news | forged) {
@@ -148,18 +149,37 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 	replied->seen = 0;
 }
 
+/* Whether the address and port that a flow has are published as such, be the address the host's or routed to it. */
+static __always_inline bool is_published_as_such(const struct flow *flow, struct flow_work *work)
+{
+	const struct flow *published;
+
+	__builtin_memset(&work->published, 0, sizeof(work->published));
+	work->published.destination = flow->address;
+	work->published.destination_port = flow->port;
+	work->published.protocol = work->sent.protocol;
+	published = bpf_map_lookup_elem(&flows, &work->published);
+	return published && !(published->flags & FLOW_MAPPED);
+}
+
 /*
  * The host has another address on that way now: nothing that is sent as before would be answered. With IPv6, it no
  * longer has the one it had: of several the kernel may name another from one day to the next, and does so for none of
- * its own connections. So too where the world has chosen the address.
+ * its own connections. So too where the world has chosen the address, unless a port is published on just that one.
  */
 static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet,
-				     const struct sandbox *sandbox, const struct address *source)
+				     const struct sandbox *sandbox, const struct address *source,
+				     struct flow_work *work)
 {
 	if (same_address(&flow->address, source) || same_address(&flow->address, &packet->source))
 		return false;
-	return (packet->family == FAMILY_IPV4 && !(flow->flags & FLOW_FROM_WORLD)) ||
-	       !is_hosts(packet->skb, &flow->address, sandbox->gateway_ifindex);
+	if (flow->flags & FLOW_FROM_WORLD) {
+		if (is_published_as_such(flow, work))
+			return false;
+	} else if (packet->family == FAMILY_IPV4) {
+		return true;
+	}
+	return !is_hosts(packet->skb, &flow->address, &flow->address, sandbox->gateway_ifindex);
 }
 
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
@@ -290,7 +310,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
-	if (is_stale(flow, packet, sandbox, &route->source))
+	if (is_stale(flow, packet, sandbox, &route->source, work))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);

@@ -178,7 +178,7 @@ TEST_P(StaleSource, IsNoneOfAFlowThatTheWorldHasOpened) {
 }
 
 TEST_P(StaleSource, IsOneThatTheWorldHasAskedAndTheHostNoLongerHas) {
-    publish(tcp_protocol, ip_uplink, 8080);
+    publish(tcp_protocol, Ip{}, 8080);
     expect_verdict(From::uplink, from_world / IPv4{.source = ip_server, .destination = ip_uplink} / TCP{5000, 8080},
                    VERDICT_TO_SANDBOX);
     run_ip(
