@@ -66,7 +66,7 @@ TEST_P(Repair, MakesTheGatewayDeviceAgainForOldSandboxesToo) {
 TEST_P(Repair, AttachesTheUplinkAgain) {
     const auto blue = connect("blue");
     detach("up0", Direction::ingress, "from_uplink");
-    EXPECT_FALSE(knock(Protocol::tcp, {blue.netns}, server(80)));
+    EXPECT_FALSE(ping(blue.netns, server(80).end.address, silence)) << "no answer comes in";
     const auto red = connect("red");
     EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink"));
     expect_connected(blue);

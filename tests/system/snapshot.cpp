@@ -53,8 +53,9 @@ std::string without_default_queues(const std::string& text) {
     std::istringstream stream(text);
     std::string lines;
     for (std::string line; std::getline(stream, line);) {
-        const bool is_none = std::ranges::any_of(std::array{"qdisc noqueue ", "qdisc noop ", "qdisc clsact "},
-                                                 [&](const char* kind) { return line.starts_with(kind); });
+        const bool is_none =
+            std::ranges::any_of(std::array{"qdisc noqueue ", "qdisc noop ", "qdisc pfifo_fast 0: ", "qdisc clsact "},
+                                [&](const char* kind) { return line.starts_with(kind); });
         lines += is_none ? "" : line + "\n";
     }
     return lines;
