@@ -165,9 +165,9 @@ static long try_port(__u32 step, struct port_search *search)
 }
 
 /*
- * A search that has gone through all ports towards a peer in vain is not made again before one of them comes free, or a
- * second has passed (a socket of the host's may have gone): else whoever has filled the range could burn the CPU. Two
- * entries: of the range, when a search began; of the peer, when a port towards it last came free.
+ * The second search that has gone through all ports towards a peer in vain is the last before one of them comes free,
+ * or a second has passed (a socket of the host's may have gone): else whoever has filled the range could burn the CPU.
+ * Two entries: of the range, when a search began; of the peer, when a port towards it last came free.
  */
 static __always_inline bool is_exhausted(struct port_search *search)
 {

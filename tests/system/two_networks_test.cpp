@@ -63,6 +63,18 @@ TEST_F(TwoNetworks, HaveThePortsOfTheirContainerOnTheFirst) {
     EXPECT_TRUE(before.comes_back());
 }
 
+TEST_F(TwoNetworks, HaveAPortOfOneAddressOnTheOneThatHasItsFamily) {
+    auto first = first_, third = publishing(ipv6_configuration({{"device", "cw3"}, {"name", "third"}}));
+    for (auto* conf : {&first, &third}) {
+        (*conf)["runtimeConfig"]["portMappings"].erase(1);
+        (*conf)["runtimeConfig"]["portMappings"][0]["hostIP"] = node_address;
+    }
+    const auto blue = connect("blue", first);
+    EXPECT_TRUE(succeeded(add("blue", blue.netns, third, "eth1")));
+    EXPECT_TRUE(from_world(blue, 8080, 80));
+    EXPECT_TRUE(refused(add("red", world_.add_namespace("red"), third), 102, {"8080", "container blue"}));
+}
+
 // What the first one has no address for is the second one's.
 TEST_F(TwoNetworks, HaveAPortOnOneEachWhereTheirFamiliesDiffer) {
     auto dual = publishing(second_configuration({{"ipam", {{"ranges", nullptr}}}}));

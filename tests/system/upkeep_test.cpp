@@ -178,6 +178,13 @@ TEST_F(Upkeep, ChecksTheBurstOfAQueue) {
     EXPECT_TRUE(refused(check(blue, conf), 103, {blue.host_end, "burst", "100000"}));
 }
 
+// As runtimes write it where they are told none; the kernel tells no time that is so long.
+TEST_F(Upkeep, TakesABurstOfMinutesForWhatItIs) {
+    const auto conf = configuration({{"ingressRate", 10000000}, {"ingressBurst", 4294967295}});
+    const auto blue = connect("blue", conf);
+    EXPECT_TRUE(succeeded(check(blue, conf)));
+}
+
 TEST_F(Upkeep, GivesAQueueRoomForTheLargestPacketOfItsDevice) {
     const auto conf = configuration({{"gsoMaxSize", 524280}, {"ingressRate", 80000000}, {"ingressBurst", 16000000}});
     const auto blue = connect("blue", conf);
