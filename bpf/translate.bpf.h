@@ -150,14 +150,17 @@ static __always_inline void reopen_if_over(struct flow *flow, struct flow_work *
 }
 
 /* Whether the address and port that a flow has are published as such, be the address the host's or routed to it. */
-static __always_inline bool is_published_as_such(const struct flow *flow, struct flow_work *work)
+static __always_inline bool is_published_as_such(const struct flow *flow, __u8 protocol)
 {
+	struct flow_work *work = room_for_flow();
 	const struct flow *published;
 
+	if (!work)
+		return false;
 	__builtin_memset(&work->published, 0, sizeof(work->published));
 	work->published.destination = flow->address;
 	work->published.destination_port = flow->port;
-	work->published.protocol = work->sent.protocol;
+	work->published.protocol = protocol;
 	published = bpf_map_lookup_elem(&flows, &work->published);
 	return published && !(published->flags & FLOW_MAPPED);
 }
@@ -168,13 +171,12 @@ static __always_inline bool is_published_as_such(const struct flow *flow, struct
  * its own connections. So too where the world has chosen the address, unless a port is published on just that one.
  */
 static __always_inline bool is_stale(const struct flow *flow, const struct packet *packet,
-				     const struct sandbox *sandbox, const struct address *source,
-				     struct flow_work *work)
+				     const struct sandbox *sandbox, const struct address *source)
 {
 	if (same_address(&flow->address, source) || same_address(&flow->address, &packet->source))
 		return false;
 	if (flow->flags & FLOW_FROM_WORLD) {
-		if (is_published_as_such(flow, work))
+		if (is_published_as_such(flow, packet->protocol))
 			return false;
 	} else if (packet->family == FAMILY_IPV4) {
 		return true;
@@ -310,7 +312,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
-	if (is_stale(flow, packet, sandbox, &route->source, work))
+	if (is_stale(flow, packet, sandbox, &route->source))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);
