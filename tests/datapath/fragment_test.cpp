@@ -187,42 +187,44 @@ TEST_P(Fragments, AreTheHostsWhenItIsTheirReceiver) {
     expect_nothing_left();
 }
 
-class FragmentsOfIPv4 : public Fragments {};
+// Of an ICMP error in two: the first, and one behind it whose bytes are an error themselves, that quotes a packet of a
+// flow.
+class FragmentsOfAnError : public Fragments {
+protected:
+    struct Two {
+        Frame first, behind;
+    };
+    Two cut(const Ethernet& ethernet, const IPv4& ip, const Frame& about_a_flow, const Frame& about_another) const {
+        const Bytes whole = bytes_of(about_a_flow);
+        const Frame first = fragments_of(about_another, 32)[0];
+        const Bytes bytes = first.bytes();
+        IPv4 later = ip;
+        later.protocol = icmp_protocol;
+        later.identification = static_cast<std::uint16_t>(bytes[18] << 8 | bytes[19]);
+        later.dont_fragment = false;
+        later.fragment_offset = 4;
+        const std::string message(whole.begin() + 34, whole.end());  // behind the Ethernet and IP headers
+        return {first, ethernet / later / Payload{message}};
+    }
+    const IcmpError error{.code = 3};
+};
 
-// However much it looks like one that quotes a sandbox's packet.
-TEST_P(FragmentsOfIPv4, OfAnErrorAreNoErrorThemselvesBehindTheFirst) {
+TEST_P(FragmentsOfAnError, AreNoErrorThemselvesBehindTheFirst) {
     expect_verdict(From::sandbox_a, from_a / asked / UDP{inside, 53}, VERDICT_TO_WORLD);
-    const Bytes error = bytes_of(from_world / answered / IcmpError{.code = 3} / in_world / UDP{outside, 53} / text);
-    const std::string message(error.begin() + 34, error.end());  // behind the Ethernet and IP headers
-    const Frame whole = from_world / answered / IcmpError{.code = 3} /
-                        IPv4{.source = ip_uplink, .destination = ip_server_2} / UDP{1, 2};
-    const Bytes first = fragments_of(whole, 32)[0].bytes();
-    IPv4 later = answered;
-    later.protocol = icmp_protocol;
-    later.identification = static_cast<std::uint16_t>(first[18] << 8 | first[19]);
-    later.dont_fragment = false;
-    later.fragment_offset = 4;
-    const Frame behind = from_world / later / Payload{message};
-    expect_packet(From::uplink, fragments_of(whole, 32)[0], VERDICT_PASS_STACK, fragments_of(whole, 32)[0]);
+    const auto [first, behind] =
+        cut(from_world, answered, from_world / answered / error / in_world / UDP{outside, 53} / text,
+            from_world / answered / error / IPv4{.source = ip_uplink, .destination = ip_server_2} / UDP{1, 2});
+    expect_packet(From::uplink, first, VERDICT_PASS_STACK, first);
     expect_packet(From::uplink, behind, VERDICT_PASS_STACK, behind);
 }
 
-TEST_P(FragmentsOfIPv4, OfASandboxsErrorAreNoErrorThemselvesBehindTheFirst) {
+TEST_P(FragmentsOfAnError, AreNoErrorThemselvesBehindTheFirstOfASandboxs) {
     publish(udp_protocol, ip_uplink, 8080);
     expect_verdict(From::uplink, from_world / answered / UDP{5000, 8080}, VERDICT_TO_SANDBOX);
     const IPv4 about{.source = ip_server, .destination = ip_a, .ttl = 49};
-    const Bytes error = bytes_of(from_a / asked / IcmpError{.code = 3} / about / UDP{5000, service} / text);
-    const std::string message(error.begin() + 34, error.end());  // behind the Ethernet and IP headers
-    const Frame whole =
-        from_a / asked / IcmpError{.code = 3} / IPv4{.source = ip_server_2, .destination = ip_a} / UDP{};
-    const Bytes first = fragments_of(whole, 32)[0].bytes();
-    IPv4 later = asked;
-    later.protocol = icmp_protocol;
-    later.identification = static_cast<std::uint16_t>(first[18] << 8 | first[19]);
-    later.dont_fragment = false;
-    later.fragment_offset = 4;
-    const Frame behind = from_a / later / Payload{message};
-    datapath_->run(Program::from_sandbox, bytes_of(fragments_of(whole, 32)[0]), {.ifindex = host_a});
+    const auto [first, behind] = cut(from_a, asked, from_a / asked / error / about / UDP{5000, service} / text,
+                                     from_a / asked / error / IPv4{.source = ip_server_2, .destination = ip_a} / UDP{});
+    datapath_->run(Program::from_sandbox, bytes_of(first), {.ifindex = host_a});
     expect_packet(From::sandbox_a, behind, VERDICT_DROP_BAD_CHECKSUM, behind);
 }
 
@@ -362,7 +364,7 @@ TEST_P(Fragments, AreForgottenWhenTheLastDoesNotComeInTime) {
 }
 
 RUN_IN_EACH_FAMILY(Fragments);
-RUN_IN_IPV4(FragmentsOfIPv4);
+RUN_IN_IPV4(FragmentsOfAnError);
 
 }  // namespace
 }  // namespace causeway::test::fragment_test
