@@ -81,8 +81,9 @@ static __noinline enum verdict turn_in(struct packet *packet)
 }
 
 /*
- * There is no sandbox that takes what turn_in has refused, so it is the host's, from whom it was; its stack tells the
- * sender. The flow stays, and with it what it has of the quota: another one with each packet would take more.
+ * There is no sandbox that takes what turn_in has refused, so it is the host's, under its sender's own address again;
+ * the host's stack tells the sender. The flow stays, and with it what it has of the quota: another one with each packet
+ * would take more.
  */
 static __noinline enum verdict turn_back(struct packet *packet, __u32 gateway_ifindex)
 {
@@ -92,12 +93,7 @@ static __noinline enum verdict turn_back(struct packet *packet, __u32 gateway_if
 
 	if (!work)
 		return VERDICT_DROP_NO_FLOW;
-	__builtin_memset(&work->reply, 0, sizeof(work->reply));
-	work->reply.source = packet->destination;
-	work->reply.destination = packet->source;
-	work->reply.source_port = packet->ports.destination;
-	work->reply.destination_port = packet->ports.source;
-	work->reply.protocol = packet->protocol;
+	set_key_of_answer(work, packet);
 	replied = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!replied)
 		return VERDICT_DROP_NO_FLOW;

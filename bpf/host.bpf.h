@@ -36,18 +36,6 @@ __noinline int open_host_flow(struct __sk_buff *skb, __u32 network_id)
 	return VERDICT_CONTINUE;
 }
 
-/* To what the host itself sends. */
-static __always_inline void set_key_of_answer(struct flow_work *work, const struct packet *packet)
-{
-	work->reply = (struct flow_key){
-		.source = packet->destination,
-		.destination = packet->source,
-		.source_port = packet->ports.destination,
-		.destination_port = packet->ports.source,
-		.protocol = packet->protocol,
-	};
-}
-
 /* The host's own flow that this packet belongs to; a new one if a sandbox's is in its way; or NULL. */
 static __always_inline struct flow *host_flow_of(const struct packet *packet, struct flow_work *work)
 {

@@ -38,6 +38,18 @@ static __always_inline void set_key_as_replied(struct flow_key *key, const struc
 	set_key(key, packet, 0, ICMP_QUERY);
 }
 
+/* To what leaves under the host's address: the host's own, or translated already. */
+static __always_inline void set_key_of_answer(struct flow_work *work, const struct packet *packet)
+{
+	work->reply = (struct flow_key){
+		.source = packet->destination,
+		.destination = packet->source,
+		.source_port = packet->ports.destination,
+		.destination_port = packet->ports.source,
+		.protocol = packet->protocol,
+	};
+}
+
 /*
  * The one record of a segment in its own direction; the other direction's is never written. Who goes on behind a RST
  * has not sent it: RFC 6146, section 3.5.2.2.

@@ -33,17 +33,22 @@ protected:
                 silence)
             .has_value();
     }
+
+    // By a drop that is counted. tap: of the sandbox's interface.
+    void expect_kept_out(const Place& client, const std::string& source, const Sandbox& sandbox, Tap& tap) {
+        const auto dropped = count_of("drop-unsolicited");
+        EXPECT_FALSE(knock(protocol(), client, {sandbox.netns, {sandbox.address, 8080}}));
+        EXPECT_FALSE(reached(tap, source));
+        EXPECT_GT(count_of("drop-unsolicited"), dropped);
+    }
 };
 class OtherPrograms : public EachFamily {};
 
 TEST_P(Intruder, DoesNotReachAMasqueradedSandbox) {
     const auto blue = connect("blue");
     by_each_protocol([&] {
-        const auto dropped = count_of("drop-unsolicited");
         Tap tap(blue.netns, "eth0");
-        EXPECT_FALSE(knock(protocol(), {world_.world()}, {blue.netns, {blue.address, 8080}}));
-        EXPECT_FALSE(reached(tap, here(world_address)));
-        EXPECT_GT(count_of("drop-unsolicited"), dropped);
+        expect_kept_out({world_.world()}, here(world_address), blue, tap);
         EXPECT_TRUE(ping(blue.netns, here(world_address)));
         EXPECT_TRUE(reached(tap, here(world_address))) << "what was asked for does";
     });
@@ -52,11 +57,8 @@ TEST_P(Intruder, DoesNotReachAMasqueradedSandbox) {
 TEST_P(Intruder, DoesNotReachASandboxThatKeepsItsAddress) {
     const auto blue = connect("blue", configuration({{"ipMasq", false}}));
     by_each_protocol([&] {
-        const auto dropped = count_of("drop-unsolicited");
         Tap tap(blue.netns, "eth0");
-        EXPECT_FALSE(knock(protocol(), {world_.world()}, {blue.netns, {blue.address, 8080}}));
-        EXPECT_FALSE(reached(tap, here(world_address)));
-        EXPECT_GT(count_of("drop-unsolicited"), dropped);
+        expect_kept_out({world_.world()}, here(world_address), blue, tap);
         EXPECT_TRUE(meet(protocol(), {blue.netns}, {world_.world(), {here(world_address), 8080}}));
     });
 }
@@ -74,11 +76,8 @@ TEST_P(Intruder, DoesNotReachASandboxThroughTheNodesStack) {
     ASSERT_THAT(programs_on("lan0", Direction::ingress), testing::IsEmpty());
     by_each_protocol([&] {
         EXPECT_TRUE(meet(protocol(), {neighbour}, {"", {here("10.7.0.1"), 8080}})) << "the neighbour reaches the node";
-        const auto dropped = count_of("drop-unsolicited");
         Tap tap(blue.netns, "eth0");
-        EXPECT_FALSE(knock(protocol(), {neighbour}, {blue.netns, {blue.address, 8080}}));
-        EXPECT_FALSE(reached(tap, here("10.7.0.2")));
-        EXPECT_GT(count_of("drop-unsolicited"), dropped);
+        expect_kept_out({neighbour}, here("10.7.0.2"), blue, tap);
         EXPECT_TRUE(meet(protocol(), {""}, {blue.netns, {blue.address, 8080}})) << "the node itself does";
     });
 }
