@@ -69,10 +69,10 @@ Sample half_round_trip(int fd, Duration time, long losses_allowed) {
 }
 
 // Who closes first keeps the port for a minute (TIME_WAIT, RFC 9293 section 3.6.1): that is the client here. So that
-// it never runs out it has all ports, and may use one again after a second, as timestamps make safe (RFC 6191). That a
-// port comes back while whoever translates still remembers it is part of the figure.
+// it never runs out it has all ports above the servers', and may use one again after a second, as timestamps make safe
+// (RFC 6191). That a port comes back while whoever translates still remembers it is part of the figure.
 void allow_many_connections() {
-    std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << "1024 65535" << std::flush;
+    std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << "8000 65535" << std::flush;
     std::ofstream reuse("/proc/sys/net/ipv4/tcp_tw_reuse");
     if (!(reuse << 1 << std::flush)) {
         fail("set tcp_tw_reuse");

@@ -38,7 +38,7 @@ Sample udp_half_round_trip(const Path& path, Cpus cpus, Duration time);
 
 // Connections per second, one after the other: connect, request, reply, close by the client. One that is refused,
 // unanswered for a second, reset or answered wrongly counts as failed. Sets in the client's namespace
-// net.ipv4.ip_local_port_range to 1024 to 65535, and tcp_tw_reuse to 1.
+// net.ipv4.ip_local_port_range to 8000 to 65535, which has no port of a server, and tcp_tw_reuse to 1.
 Sample connections(const Path& path, Cpus cpus, Duration time);
 
 // Of a flood of UDP datagrams with 64 bytes each, from so many sockets in turn, each a flow: thousands that arrive a
