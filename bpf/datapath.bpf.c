@@ -21,6 +21,7 @@
 #include "loopback.bpf.h"
 #include "nd.bpf.h"
 #include "parse.bpf.h"
+#include "recent.bpf.h"
 #include "route.bpf.h"
 #include "shaper.bpf.h"
 #include "translate.bpf.h"
@@ -181,25 +182,56 @@ __noinline int leave_sandbox(struct __sk_buff *skb)
 	return verdict;
 }
 
-static __always_inline enum verdict follow(const struct packet *packet, struct flow *flow)
+static __always_inline enum verdict follow(const struct packet *packet, const struct flow *flow)
 {
-	enum verdict verdict;
+	enum verdict verdict = translate_sent(packet, flow);
 
-	note_segment(flow, packet);
-	verdict = translate_sent(packet, flow);
 	if (!verdict)
 		verdict = rewrite_ttl(packet->skb);
 	return verdict ? verdict : deliver_as_before(packet->skb, flow);
 }
 
+static __always_inline enum verdict follow_and_note(const struct packet *packet, struct flow *flow, bool policed)
+{
+	struct flow_work *work = room_for_flow();
+
+	note_segment(flow, packet);
+	if (work && !policed)
+		note_flow(packet, &work->sent, flow);
+	return follow(packet, flow);
+}
+
+/* CONTINUE: nothing such was sent to the world in this tick; nothing has changed. */
+static __noinline enum verdict follow_recent(struct __sk_buff *skb)
+{
+	struct flow_work *work = room_for_flow();
+	struct packet packet = {.skb = skb};
+	const struct flow *flow;
+	enum verdict verdict;
+
+	if (!work || parse_ip_here(&packet) || is_fragment(&packet) || packet.ttl <= 1 || !ip_checksum_holds(&packet) ||
+	    parse_transport_here(skb, &packet))
+		return VERDICT_CONTINUE;
+	set_key_as_sent(&work->sent, &packet, skb->ifindex);
+	flow = recent_flow(&packet, &work->sent);
+	if (!flow || packet.segment_length > flow->route_mtu ||
+	    !is_checksum_its_own(skb, packet.transport_offset, packet.protocol))
+		return VERDICT_CONTINUE;
+	verdict = follow(&packet, flow);
+	count_sent(flow->link.slot, segments_of(skb), skb->len, verdict);
+	return verdict;
+}
+
 /* CONTINUE: what is sent is the sandbox's own, but goes the long way; nothing has changed. */
 static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, const struct sandbox *sandbox)
 {
+	bool policed = sandbox->link.flags & LINK_POLICED; /* each packet takes of what it may send */
+	enum verdict verdict, guarded;
 	struct packet packet = {.skb = skb};
 	const struct endpoint *endpoint;
-	enum verdict verdict = parse_ip_here(&packet), guarded;
 	struct flow *flow;
 
+	verdict = parse_ip_here(&packet);
 	if (!verdict && is_nd(&packet))
 		return answer_nd(skb);
 	if (verdict && verdict != VERDICT_DROP_EXTENSION_HEADER) /* which its sender is told, the long way */
@@ -212,28 +244,31 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	if (guarded || verdict)
 		return guarded;
 	endpoint = endpoint_at(&packet.destination);
-	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX && !is_isolated_from(sandbox, endpoint))
+	if (endpoint && endpoint->kind == ENDPOINT_SANDBOX && !is_isolated_from(sandbox, endpoint)) {
+		if (!policed)
+			note_peer(&packet, sandbox->link.slot, &endpoint->link);
 		return deliver_to_peer(skb, &endpoint->link);
+	}
 	if (!is_checksum_its_own(skb, packet.transport_offset, packet.protocol))
 		return VERDICT_DROP_BAD_CHECKSUM;
+	if (endpoint && endpoint->kind == ENDPOINT_GATEWAY && !is_link_local(&packet.destination) &&
+	    !is_fragment(&packet) && !anything_published()) /* else it may be for a sandbox */
+		return deliver_to_host(sandbox->gateway_ifindex);
 	if (endpoint || is_fragment(&packet) || parse_transport_here(skb, &packet))
 		return VERDICT_CONTINUE;
 	flow = flow_under_way(&packet, sandbox->link.ifindex);
-	return flow ? follow(&packet, flow) : VERDICT_CONTINUE;
+	return flow ? follow_and_note(&packet, flow, policed) : VERDICT_CONTINUE;
 }
 
-/* TC ingress of each host end: may the sandbox send this, and is it for a sandbox, the host or the world? */
-SEC("tc")
-int from_sandbox(struct __sk_buff *skb)
+/* What no decision of this tick is about. */
+static __always_inline __u32 decide(struct __sk_buff *skb)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	__u32 packets = segments_of(skb), bytes = skb->len;
 	__u32 outcome;
 
-	skb->tc_index = 0;
-	skb->priority = 0; /* would choose its class of the uplink's queue */
 	if (!sandbox)
-		return finish(VERDICT_DROP_UNKNOWN_SANDBOX);
+		return VERDICT_DROP_UNKNOWN_SANDBOX;
 	outcome = guard_link(skb, sandbox);
 	if (!outcome && sandbox->link.flags & LINK_POLICED && !is_within_shape(skb, sandbox->link.slot))
 		outcome = VERDICT_DROP_SHAPED;
@@ -247,17 +282,38 @@ int from_sandbox(struct __sk_buff *skb)
 	if ((outcome == VERDICT_ARP_ANSWERED || outcome == VERDICT_ND_ANSWERED) && !deliver_back(skb))
 		outcome = VERDICT_DROP_REDIRECT;
 	count_sent(sandbox->link.slot, packets, bytes, outcome & VERDICT_OF_OUTCOME);
-	return finish(outcome);
+	return outcome;
+}
+
+/* TC ingress of each host end: may the sandbox send this, and is it for a sandbox, the host or the world? */
+SEC("tc")
+int from_sandbox(struct __sk_buff *skb)
+{
+	const struct recent_peer *peer = recent_peer(skb);
+	__u32 outcome = VERDICT_CONTINUE;
+
+	skb->tc_index = 0;
+	skb->priority = 0; /* would choose its class of the uplink's queue */
+	if (peer) {
+		outcome = deliver_to_peer(skb, &peer->to);
+		count_sent(peer->slot, segments_of(skb), skb->len, outcome);
+	} else if (is_ip(skb) && !skb->vlan_present) {
+		outcome = follow_recent(skb);
+	}
+	return finish(outcome ? outcome : decide(skb));
 }
 
 /* TC egress of the gateway device: which sandbox does the host mean? Only what the host itself sends is let in. */
 SEC("tc")
 int from_host(struct __sk_buff *skb)
 {
+	const struct recent_peer *peer = skb->ingress_ifindex ? NULL : recent_peer(skb);
 	struct packet packet = {.skb = skb};
 	const struct endpoint *endpoint;
 	enum verdict verdict;
 
+	if (peer)
+		return finish(deliver_through_link(skb, &peer->to));
 	if (!is_ip(skb))
 		return finish(VERDICT_DROP_ETHERTYPE);
 	verdict = parse_ip_here(&packet);
@@ -268,6 +324,7 @@ int from_host(struct __sk_buff *skb)
 	endpoint = sandbox_endpoint_at(&packet.destination);
 	if (!endpoint)
 		return finish(from_gateway_to_link(skb, &packet));
+	note_peer(&packet, CAUSEWAY_WORLD_SLOT, &endpoint->link);
 	return finish(deliver_through_link(skb, &endpoint->link));
 }
 
@@ -312,25 +369,36 @@ static __always_inline enum verdict translate_to_sandbox(struct packet *packet, 
 	return verdict;
 }
 
+static __always_inline enum verdict deliver_answer(const struct packet *packet, const struct flow *flow)
+{
+	enum verdict verdict = rewrite_end(packet, false, &flow->address, flow->port);
+
+	if (!verdict)
+		verdict = rewrite_ttl(packet->skb);
+	return verdict ? verdict : deliver_to_peer(packet->skb, &flow->link);
+}
+
 /* CONTINUE: the packet is no answer to a flow that is there already; nothing has changed. */
 static __always_inline enum verdict answer_to_flow(struct packet *packet)
 {
 	struct flow_work *work = room_for_flow();
-	enum verdict verdict;
+	const struct flow *recent;
 	struct flow *flow;
 
 	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol) ||
 	    !packet->ports.source) /* as the entries without a peer have */
 		return VERDICT_CONTINUE;
 	set_key_as_replied(&work->reply, packet);
+	recent = recent_flow(packet, &work->reply);
+	if (recent)
+		return deliver_answer(packet, recent);
 	flow = bpf_map_lookup_elem(&flows, &work->reply);
 	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_quiet(flow) ||
 	    is_departed(flow->link.slot, flow->created))
 		return VERDICT_CONTINUE;
-	verdict = translate_destination(packet, flow);
-	if (!verdict)
-		verdict = rewrite_ttl(packet->skb);
-	return verdict ? verdict : deliver_to_peer(packet->skb, &flow->link);
+	note_segment(flow, packet); /* no SYN alone, which may begin a connection anew */
+	note_flow(packet, &work->reply, flow);
+	return deliver_answer(packet, flow);
 }
 
 /* True: the packet has become the answer, from the address that was sent to, or the gateway of the sandbox there. */

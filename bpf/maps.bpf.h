@@ -4,6 +4,7 @@
 #define CAUSEWAY_MAPS_BPF_H
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include <causeway/abi.h>
@@ -135,6 +136,43 @@ struct {
 	__type(key, __u32);
 	__type(value, struct flow_work);
 } flow_work SEC(".maps");
+
+#define RECENT_MAX 256 /* of each kind, on each CPU */
+
+/* A decision to send a packet to a sandbox, with all that it was made by but for what every packet is asked. */
+struct recent_peer {
+	__u64 tick;
+	struct address source, destination;
+	__u32 ifindex; /* that it came through */
+	__be16 ethertype;
+	__u16 slot;            /* of the sandbox that sends; CAUSEWAY_WORLD_SLOT: the host does */
+	__be16 macs[ETH_ALEN]; /* both, as they came */
+	struct sandbox_link to;
+};
+
+/* mixed from ifindex and destination -> the last decision | programs | programs | one tick | 22 KB a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RECENT_MAX);
+	__type(key, __u32);
+	__type(value, struct recent_peer);
+} recent_peers SEC(".maps");
+
+/* An entry of `flows` as it was. */
+struct recent_flow {
+	__u64 tick;
+	struct flow_key key;
+	__be16 macs[ETH_ALEN]; /* both, as they came */
+	struct flow entry;
+};
+
+/* mixed from a flow's key -> the last entry | programs | programs | one tick | 50 KB a CPU */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RECENT_MAX);
+	__type(key, __u32);
+	__type(value, struct recent_flow);
+} recent_flows SEC(".maps");
 
 /* Where the headers of a packet end, before and after those that extend the first one are skipped. */
 struct chain {

@@ -15,6 +15,7 @@
 
 #include "datapath.skel.h"
 #include "tests/datapath/node.hpp"
+#include "tests/datapath/tick.hpp"
 
 namespace causeway::test {
 namespace {
@@ -30,6 +31,7 @@ void require(int result, const char* what) {
 
 template <typename Key, typename Value>
 void put(const bpf_map* map, const Key& key, const Value& value) {
+    Tick::note_change();
     require(bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY), bpf_map__name(map));
 }
 
@@ -53,10 +55,16 @@ std::vector<Bytes> keys_of(const bpf_map* map) {
 }
 
 void remove_all(const bpf_map* map) {
+    Tick::note_change();
     for (const Bytes& key : keys_of(map)) {
         const int result = bpf_map_delete_elem(bpf_map__fd(map), key.data());
         require(result == -ENOENT ? 0 : result, bpf_map__name(map));
     }
+}
+
+void remove(const bpf_map* map, const void* key) {
+    Tick::note_change();
+    require(bpf_map_delete_elem(bpf_map__fd(map), key), bpf_map__name(map));
 }
 
 void zero(const bpf_map* map, std::uint32_t first, std::uint32_t end) {
@@ -140,6 +148,7 @@ Outcome LoadedDatapath::run(Program program, const Bytes& packet, const Context&
 }
 
 Outcome LoadedDatapath::run(int program, const Bytes& packet, const Context& context) {
+    Tick::await_after_change();
     __sk_buff skb{};
     skb.ifindex = context.ifindex;
     skb.ingress_ifindex = context.ingress_ifindex;
@@ -219,7 +228,7 @@ void LoadedDatapath::set_departures(std::uint32_t value) {
 }
 
 void LoadedDatapath::remove_sandbox(std::uint32_t ifindex) {
-    require(bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.sandboxes), &ifindex), "sandboxes");
+    remove(skeleton_->maps.sandboxes, &ifindex);
 }
 
 void LoadedDatapath::set_host_ports(const host_ports& value) {
@@ -286,7 +295,7 @@ std::optional<flow> LoadedDatapath::flow_at(const flow_key& key) const {
 }
 
 void LoadedDatapath::remove_flow(const flow_key& key) {
-    require(bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.flows), &key), "flows");
+    remove(skeleton_->maps.flows, &key);
 }
 
 void LoadedDatapath::clear_flows() {

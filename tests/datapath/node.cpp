@@ -20,6 +20,8 @@
 #include <thread>
 #include <utility>
 
+#include "tests/datapath/tick.hpp"
+
 namespace causeway::test {
 namespace {
 
@@ -175,6 +177,11 @@ Node::Node(Family family) {
         run_ip(addresses, family);
         set_sysctl("ipv6/conf/cw0/forwarding", "1");
     }
+}
+
+void Node::note_change() {
+    changed_ = true;
+    Tick::note_change();
 }
 
 const Node& Node::shared(Family family) {

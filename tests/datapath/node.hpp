@@ -41,7 +41,7 @@ public:
 
     // One for test after test, since making it takes longer than most of them, until one has changed it.
     static const Node& shared(Family family);
-    static void note_change() { changed_ = true; }
+    static void note_change();
 
     // The thread is at the devices' other ends (a, b, router, ...) while this lives.
     class Elsewhere {
