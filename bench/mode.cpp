@@ -40,6 +40,9 @@ std::string add_sandbox(test::World& world, const Plugin& plugin, const std::str
 }
 
 Network connect_two(test::World& world, const Plugin& plugin, bool publishes_ports) {
+    // Nobody else could have an address of the node's. Looking for one (RFC 4862 section 5.4) takes longer than a load
+    // waits, and the gateway's address answers nobody until then.
+    test::write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
     const std::string first = add_sandbox(world, plugin, "first", {});
     const std::string second = add_sandbox(world, plugin, "second", publishes_ports ? port_mappings() : json());
     Network network = network_of(world, first, second);

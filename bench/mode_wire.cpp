@@ -13,7 +13,9 @@ Network connect_two(test::World& world, const Addresses& addresses) {
     const std::string first = world.add_namespace("first"), second = world.add_namespace("second");
     const auto address = [&](const std::string& own) {
         const std::string family = own.contains(':') ? " nodad" : "";  // there is nobody whom it could meet
-        return "addr add " + own + addresses.prefix_length + " dev eth0" + family + "\nlink set eth0 up\n";
+        // In this order: on a device that comes up later, the kernel lays the route for multicast when it gets round to
+        // it, and does not hear until then that somebody asks for this address.
+        return "link set eth0 up\naddr add " + own + addresses.prefix_length + " dev eth0" + family + "\n";
     };
     test::must_run({"ip", "-batch", "-"},
                    {.stdin_text = "link set lo up\nlink add eth0 type veth peer name eth0 netns second\n" +

@@ -146,12 +146,14 @@ void name_namespace(const std::string& path) {
     }
 }
 
+// Up before it has addresses: on a device that comes up later, the kernel lays the route for multicast when it gets
+// round to it, and does not hear until then that somebody asks for its IPv6 address.
 constexpr const char* node_commands =
     "link set lo up\n"
     "link add up0 address 02:00:cb:00:71:01 type veth peer name dn0 address 02:00:cb:00:71:02 netns world\n"
+    "link set up0 up\n"
     "addr add 203.0.113.1/24 dev up0\n"
     "addr add 2001:db8:71::1/64 dev up0 nodad\n"
-    "link set up0 up\n"
     "route add default via 203.0.113.2\n"
     "route add default via 2001:db8:71::2\n";
 
@@ -159,9 +161,9 @@ constexpr const char* world_commands =
     "link set lo up\n"
     "addr add 198.51.100.1/32 dev lo\n"
     "addr add 2001:db8:64::1/128 dev lo nodad\n"
+    "link set dn0 up\n"
     "addr add 203.0.113.2/24 dev dn0\n"
-    "addr add 2001:db8:71::2/64 dev dn0 nodad\n"
-    "link set dn0 up\n";
+    "addr add 2001:db8:71::2/64 dev dn0 nodad\n";
 
 }  // namespace
 

@@ -186,6 +186,16 @@ TEST_F(Bench, MeasuresDatagramsAndStreamsOnTheOtherWaysToo) {
     }
 }
 
+// With nobody before it in the round, the first packet goes out at once: what connects the sandboxes has to be ready.
+TEST_F(Bench, MeasuresAnIpv6ModeThatIsAlone) {
+    for (const char* const mode : {"wire6", "bridge6", "causeway6"}) {
+        for (const char* const step : {"tcp_world", "tcp_host"}) {
+            const Output output = bench({"--quick", "--rounds", "1", "--modes", mode, "--only", step});
+            EXPECT_EQ(output.status, 0) << mode << ", " << step << ": " << output.err;
+        }
+    }
+}
+
 TEST_F(Bench, EndsBeforeTheLongWaitWhereAReportCannotBeWritten) {
     for (const char* const report : {"--json", "--html", "--markdown"}) {
         const auto begin = std::chrono::steady_clock::now();
