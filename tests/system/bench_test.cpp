@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -25,6 +27,7 @@ namespace {
 
 using nlohmann::json;
 using testing::AllOf;
+using testing::Each;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -329,6 +332,84 @@ TEST_F(Bench, SaysWhatCouldNotBeMeasuredAndFails) {
     const json written = json::parse(std::ifstream(file("out.json")));
     EXPECT_FALSE(written.at("figures").at("tcp_sandbox").contains("causeway"));
     EXPECT_TRUE(written.at("figures").at("tcp_sandbox").contains("bridge")) << "the others go on";
+}
+
+// The plugin, but that a script may change what comes in ($request) and, after an ADD, what is there.
+class BenchOfAnotherPlugin : public Bench {
+protected:
+    Output bench_with(const std::string& change_request, const std::string& after_add, const std::string& step) const {
+        const std::string plugin = file("causeway");
+        std::ofstream(plugin) << "#!/bin/sh -e\nrequest=$(cat)\n"
+                              << change_request << "\nreply=$(printf %s \"$request\" | " << CAUSEWAY_PLUGIN << ")\n"
+                              << "if [ $CNI_COMMAND = ADD ]; then " << after_add << "; fi >&2\nprintf %s \"$reply\"\n"
+                              << std::flush;
+        std::filesystem::permissions(plugin, std::filesystem::perms::owner_all);
+        return bench({"--quick", "--rounds", "1", "--modes", "causeway", "--only", step, "--plugin", plugin, "--json",
+                      file("out.json")});
+    }
+
+    // Nothing is translated, and the world knows the way back all the same.
+    Output bench_untranslated(const std::string& step) const {
+        return bench_with(R"(request=$(printf %s "$request" | jq -c '.ipMasq = false'))",
+                          "ip -n world route replace 10.0.0.0/20 via 203.0.113.1", step);
+    }
+
+    json figures() const { return json::parse(std::ifstream(file("out.json"))).at("figures"); }
+};
+
+// A figure of a way that is not what its name says would be a lie.
+TEST_F(BenchOfAnotherPlugin, IsNotMeasuredWhereTheWorldSeesTheSandboxesOwnAddress) {
+    for (const char* const step : {"tcp_world", "packets_world", "packets_spread", "stream_world"}) {
+        const Output output = bench_untranslated(step);
+        EXPECT_EQ(output.status, 1) << step;
+        EXPECT_THAT(output.err, HasSubstr("the server sees 10.0.0.2 instead of 203.0.113.1")) << step;
+        EXPECT_THAT(figures(), IsEmpty()) << step;
+    }
+    const Output unanswered = bench_untranslated("udp_world");
+    EXPECT_EQ(unanswered.status, 1);
+    EXPECT_THAT(unanswered.err, HasSubstr("causeway, udp_world: no reply"));
+    EXPECT_THAT(figures(), IsEmpty());
+    EXPECT_EQ(bench_untranslated("connections_world").status, 0);
+    const json connections = figures().at("connections_world").at("causeway");
+    EXPECT_EQ(connections.at("median"), 0);
+    EXPECT_GT(connections.at("failed"), 0);
+}
+
+TEST_F(BenchOfAnotherPlugin, HasNoLatencyUnderAFloodThatDoesNotArrive) {
+    const Output output = bench_with(
+        "", "nsenter --net=$CNI_NETNS iptables -A INPUT -p udp --dport 7001 -j DROP", "latency_p50");
+    EXPECT_EQ(output.status, 1);
+    EXPECT_THAT(output.err, HasSubstr("causeway, latency_p50: nothing of the flood arrived"));
+    EXPECT_THAT(figures(), IsEmpty());
+}
+
+// The local ports of connections that the client has closed.
+std::vector<int> closed_ports(const Child& bench) {
+    std::vector<int> ports;
+    for (const int candidate : all_pids()) {
+        const std::string client = "/proc/" + std::to_string(candidate) + "/root/run/netns/first";
+        if (parent_of(candidate) != bench.pid() || !std::filesystem::exists(client)) {
+            continue;
+        }
+        std::istringstream lines(must_run({"ss", "-tnH", "state", "time-wait"}, {.netns = client}));
+        for (std::string in, out, local, peer; lines >> in >> out >> local >> peer;) {
+            ports.push_back(std::stoi(local.substr(local.rfind(':') + 1)));
+        }
+    }
+    return ports;
+}
+
+// Whose port is in TIME_WAIT in the namespace of a server's keeps it from listening. The kernel gives one after the
+// other, so one of the lowest comes where all have had their turn.
+TEST_F(Bench, ItsClientsLeaveTheServersPortsAlone) {
+    const Child running =
+        start({CAUSEWAY_BENCH, "--quick", "--rounds", "1000", "--only", "connections_sandbox", "--modes", "wire"});
+    std::vector<int> ports;
+    ASSERT_TRUE(eventually([&] {
+        ports = closed_ports(running);
+        return std::ranges::any_of(ports, [](int port) { return port < 8100; });
+    })) << running.err();
+    EXPECT_THAT(ports, Each(testing::Ge(8000)));
 }
 
 class KilledBench : public Bench, public testing::WithParamInterface<int> {};
