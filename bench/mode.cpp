@@ -92,6 +92,7 @@ std::vector<Mode> all_modes(const std::string& causeway_plugin) {
                                causeway_ipv6(causeway_plugin),
                                bare(),
                                causeway_big_tcp(causeway_plugin),
+                               causeway_ipv6_big_tcp(causeway_plugin),
                                causeway_no_peer(causeway_plugin)};
     if (shared_device_hook() == Hook::tcx) {
         modes.push_back(causeway_tcx(causeway_plugin));

@@ -68,6 +68,7 @@ Mode bare();
 Mode causeway(const std::string& plugin);
 Mode causeway_ipv6(const std::string& plugin);
 Mode causeway_big_tcp(const std::string& plugin);  // TCP packets of up to 512 KiB on the sandboxes' links
+Mode causeway_ipv6_big_tcp(const std::string& plugin);
 Mode causeway_tcx(const std::string& plugin);      // from_sandbox attached by TCX in place of clsact
 Mode causeway_no_peer(const std::string& plugin);  // out of the host end, in place of a redirect to its peer
 

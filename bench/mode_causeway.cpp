@@ -95,16 +95,30 @@ Mode causeway(const std::string& plugin) {
     return mode;
 }
 
+namespace {
+
+constexpr const char* of_ipv6 = R"({"ipam": {"ranges": [[{"subnet": "fd00:1::/112"}]], "routes": [{"dst": "::/0"}]}})";
+
+}
+
 Mode causeway_ipv6(const std::string& plugin) {
-    return variant(plugin, {"causeway6", "causeway, IPv6", ipv6_set, {"wire6", "bridge6"}},
-                   R"({"ipam": {"ranges": [[{"subnet": "fd00:1::/112"}]], "routes": [{"dst": "::/0"}]}})");
+    return variant(plugin, {"causeway6", "causeway, IPv6", ipv6_set, {"wire6", "bridge6"}}, of_ipv6);
 }
 
 Mode causeway_big_tcp(const std::string& plugin) {
     Mode mode = variant(plugin, {"big-tcp", "causeway with \"gsoMaxSize\": 524280", variants_set, {"causeway"}},
                         R"({"gsoMaxSize": 524280})");
-    mode.steps = {"tcp_sandbox", "tcp_world", "packets",  "stream",   "stream_4",
-                  "stream_16",   "iperf3_1",  "iperf3_4", "iperf3_16"};
+    mode.steps = {"tcp_sandbox", "tcp_world",    "packets",  "stream",   "stream_4",
+                  "stream_16",   "stream_world", "iperf3_1", "iperf3_4", "iperf3_16"};
+    return mode;
+}
+
+Mode causeway_ipv6_big_tcp(const std::string& plugin) {
+    auto patch = nlohmann::json::parse(of_ipv6);
+    patch["gsoMaxSize"] = 524280;
+    Mode mode = variant(
+        plugin, {"big-tcp6", "causeway, IPv6, with \"gsoMaxSize\": 524280", variants_set, {"causeway6"}}, patch.dump());
+    mode.steps = {"stream", "stream_4", "stream_16", "stream_world", "iperf3_1", "iperf3_4", "iperf3_16"};
     return mode;
 }
 

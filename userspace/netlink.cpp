@@ -296,6 +296,8 @@ void put_veth_end(nlmsghdr& request, const VethEnd& end) {
         mnl_attr_put_u32(&request, IFLA_MTU, end.mtu);
     }
     if (end.gso_max_size != 0) {
+        mnl_attr_put_u32(&request, IFLA_GSO_MAX_SIZE, end.gso_max_size);
+        mnl_attr_put_u32(&request, IFLA_GRO_MAX_SIZE, end.gso_max_size);
         mnl_attr_put_u32(&request, gso_ipv4_max_size, end.gso_max_size);
         mnl_attr_put_u32(&request, gro_ipv4_max_size, end.gso_max_size);
     }

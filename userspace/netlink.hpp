@@ -68,7 +68,7 @@ struct VethEnd {
     std::string name;
     Mac mac;
     std::uint32_t mtu = 0;
-    std::uint32_t gso_max_size = 0;  // bytes of an IPv4 packet before it is segmented, and after it is merged; 0: 65536
+    std::uint32_t gso_max_size = 0;  // bytes of a packet before it is segmented, and after it is merged; 0: 65536
 };
 
 // What a batch may say about a link that exists. Nothing said, nothing changed.

@@ -376,8 +376,8 @@ TEST_F(BenchOfAnotherPlugin, IsNotMeasuredWhereTheWorldSeesTheSandboxesOwnAddres
 }
 
 TEST_F(BenchOfAnotherPlugin, HasNoLatencyUnderAFloodThatDoesNotArrive) {
-    const Output output = bench_with(
-        "", "nsenter --net=$CNI_NETNS iptables -A INPUT -p udp --dport 7001 -j DROP", "latency_p50");
+    const Output output =
+        bench_with("", "nsenter --net=$CNI_NETNS iptables -A INPUT -p udp --dport 7001 -j DROP", "latency_p50");
     EXPECT_EQ(output.status, 1);
     EXPECT_THAT(output.err, HasSubstr("causeway, latency_p50: nothing of the flood arrived"));
     EXPECT_THAT(figures(), IsEmpty());

@@ -139,13 +139,11 @@ TEST_P(Uplinks, GiveWayToTheLargestMtuThatAVethHas) {
 
 FOR_BOTH_FAMILIES(Uplinks);
 
-// Beyond what a packet's length field can say, which "gsoMaxSize" is about with IPv4 alone. The uplink takes no more
-// than 64 KiB at once.
-class LargeSegments : public OfFamily {
+// Beyond what a packet's length field can say, which "gsoMaxSize" is about. The uplink takes no more than 64 KiB at
+// once.
+class LargeSegments : public EachFamily {
 protected:
     static constexpr std::size_t size = 64U << 20;
-
-    LargeSegments() : OfFamily(Family::ipv4) {}
 
     // Bytes of a packet that the sandbox sends meanwhile, as it leaves before it is segmented; the mean.
     static double size_while(const std::string& netns, const std::function<void()>& sends) {
@@ -173,23 +171,26 @@ protected:
     Json conf_ = configuration({{"gsoMaxSize", 524280}});
 };
 
-TEST_F(LargeSegments, CrossBetweenSandboxes) {
+TEST_P(LargeSegments, CrossBetweenSandboxes) {
     const auto blue = connect("blue", conf_), red = connect("red", conf_);
     auto line = open_line({blue.netns}, {red.netns, {red.address, 80}});
     EXPECT_GT(largest_size(line, blue.netns), 65536);
 }
 
-TEST_F(LargeSegments, ReachAWorldWhoseUplinkCannotTakeThem) {
+TEST_P(LargeSegments, ReachAWorldWhoseUplinkCannotTakeThem) {
     const auto blue = connect("blue", conf_);
     auto line = open_line({blue.netns}, server(80));
     EXPECT_GT(largest_size(line, blue.netns), 65536);
+    EXPECT_EQ(count_of("drop-too-big"), 0U) << "what they are cut into fits";
 }
 
-TEST_F(LargeSegments, AreNoneUnlessTheyAreAskedFor) {
+TEST_P(LargeSegments, AreNoneUnlessTheyAreAskedFor) {
     const auto blue = connect("blue"), red = connect("red");
     auto line = open_line({blue.netns}, {red.netns, {red.address, 80}});
     EXPECT_LE(size_while(blue.netns, [&] { EXPECT_TRUE(carries(line.client, line.server, size)); }), 65536 + 14);
 }
+
+FOR_BOTH_FAMILIES(LargeSegments);
 
 }  // namespace
 }  // namespace causeway::test::mtu_test
