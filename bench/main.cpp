@@ -143,7 +143,7 @@ int report(const Options& options) {
     }
     const Record record = options.from.empty() ? measured(options) : Record::from_json(read_json(options.from));
     std::cout << table(record) << "\nWhat causeway ought to reach on a quiet machine:\n"
-              << verdict_on(bars, record.results) << std::flush;
+              << verdict_on(bars, record.results, options.check) << std::flush;
     for (const std::string& error : record.errors) {
         std::cerr << "causeway-bench: " << error << "\n";
     }

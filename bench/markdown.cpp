@@ -166,7 +166,7 @@ std::string missed(const Record& record, const std::vector<Bar>& bars) {
             rows += line_of({subject_of(bar), text_of(bar), text_of(bar, judgement)});
         }
     }
-    return table_of("docs/performance.md, Where it stands", {"figure", "bar", "measured"}, rows);
+    return table_of("docs/performance.md, Against the bars", {"figure", "bar", "measured"}, rows);
 }
 
 }  // namespace

@@ -127,7 +127,10 @@ std::string opening(const Record& record) {
                                    " of " + number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " +
                                    std::to_string(is.adds) + " ADDs, each" +
                                    (record.complete ? "" : "; not over, or ended early")) +
-                   fact("shown", "medians; the thin line goes from the smallest round to the largest"),
+                   fact("shown",
+                        "medians; the thin line goes from the smallest round to the largest. A ratio is the median of "
+                        "the rounds' "
+                        "ratios, which need not be that of the medians"),
                "facts") +
            element("ul", legend, "legend");
 }

@@ -88,6 +88,17 @@ std::string table_of(const Record& record, const Set& set) {
     return rows.empty() ? "" : "\n" + heading(set) + rows;
 }
 
+// What their names stand for.
+std::string explained(const std::vector<Column>& columns) {
+    std::string text;
+    for (const Column& column : columns) {
+        if (column.text != column.key) {
+            text += left(column.key + ":", 12) + column.text + "\n";
+        }
+    }
+    return text;
+}
+
 std::string failures(const Record& record) {
     std::string lines;
     for (const Failure& failure : failures_of(record)) {
@@ -104,31 +115,39 @@ std::string table(const Record& record) {
     for (const auto& [name, value] : is.setting) {
         setting += name + ": " + value + "\n";
     }
-    std::string text =
-        "causeway-bench (" + is.extent + "), " + is.date + "\n" + is.machine + "\n" + is.kernel + "\n" + setting +
-        (record.complete ? "" : "NOT COMPLETE: the run is not over, or was ended early\n") + "median of " +
-        std::to_string(is.rounds) + (is.rounds == 1 ? " round of " : " rounds of ") +
-        number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " + std::to_string(is.adds) +
-        " ADDs, each; ±: half the range of the rounds; ÷: median of the rounds' ratios; !: attempts failed\n";
+    std::string text = "causeway-bench (" + is.extent + "), " + is.date + "\n" + is.machine + "\n" + is.kernel + "\n" +
+                       setting + (record.complete ? "" : "NOT COMPLETE: the run is not over, or was ended early\n") +
+                       "median of " + std::to_string(is.rounds) + (is.rounds == 1 ? " round of " : " rounds of ") +
+                       number(static_cast<double>(is.milliseconds) / 1000, 1) + " s, or of " + std::to_string(is.adds) +
+                       " ADDs, each; ±: half the range of the rounds; !: attempts failed\n" +
+                       "÷: median of the rounds' ratios, which need not be that of the medians beside it\n" +
+                       "/s, kpps, Gbit/s: more is better; all else: less\n" + explained(record.columns);
     for (const Set& set : sets_of(record)) {
         text += table_of(record, set);
     }
     return text + failures(record);
 }
 
-std::string verdict_on(const std::vector<Bar>& bars, const Results& results) {
+std::string verdict_on(const std::vector<Bar>& bars, const Results& results, bool names_unmeasured) {
     std::string judged, unmeasured;
+    int count = 0;
     for (const Bar& bar : bars) {
         const Judgement judgement = judge(bar, results);
         const std::string about = subject_of(bar) + ": " + text_of(bar);
         if (judgement.outcome == Judgement::not_measured) {
             unmeasured += left("absent", 8) + about + "\n";
+            ++count;
         } else {
             judged += left(judgement.outcome == Judgement::meets ? "meets" : "MISSES", 8) + about + " (" +
                       text_of(bar, judgement) + ")\n";
         }
     }
-    return judged + (unmeasured.empty() ? "" : "Not measured:\n" + unmeasured);
+    if (count == 0) {
+        return judged;
+    }
+    return judged + (names_unmeasured ? "Not measured:\n" + unmeasured
+                                      : "Not measured: what " + std::to_string(count) + " of the " +
+                                            std::to_string(bars.size()) + " bars are about; --check names them\n");
 }
 
 }  // namespace causeway::bench

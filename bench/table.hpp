@@ -13,7 +13,8 @@ namespace causeway::bench {
 // Only figures that were measured have a line.
 std::string table(const Record& record);
 
-// A line for each bar of what was measured: whether it is met, and if not by how much.
-std::string verdict_on(const std::vector<Bar>& bars, const Results& results);
+// A line for each bar of what was measured: whether it is met, and if not by how much. The others are named or
+// counted.
+std::string verdict_on(const std::vector<Bar>& bars, const Results& results, bool names_unmeasured);
 
 }  // namespace causeway::bench

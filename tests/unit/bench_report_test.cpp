@@ -196,7 +196,9 @@ TEST(Verdict, SaysWhatFellAndByHowMuch) {
     const Bar met = {
         .sense = Bar::at_most, .of = {"tcp_world", "causeway"}, .to = {"tcp_world", "bridge"}, .limit = 0.85};
     const Bar absent = {.sense = Bar::at_most, .of = {"tcp_host", "causeway"}, .to = {"tcp_host", "wire"}, .limit = 1};
-    EXPECT_EQ(verdict_on({missed, met, absent}, measured().results),
+    EXPECT_THAT(verdict_on({missed, met, absent}, measured().results, false),
+                testing::EndsWith("Not measured: what 1 of the 3 bars are about; --check names them\n"));
+    EXPECT_EQ(verdict_on({missed, met, absent}, measured().results, true),
               "MISSES  TCP, sandbox → world (SNAT): ≤ 0.50 × bridge (0.80 × ±13%, 60 % above the bar)\n"
               "meets   TCP, sandbox → world (SNAT): ≤ 0.85 × bridge (0.80 × ±13%, within the spread)\n"
               "Not measured:\n"
