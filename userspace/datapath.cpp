@@ -17,8 +17,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdarg>
-#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -28,6 +26,7 @@
 #include <utility>
 
 #include "datapath.skel.h"
+#include "userspace/libbpf_log.hpp"
 
 namespace causeway {
 
@@ -243,23 +242,6 @@ std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> Datapath::open_depart
 
 namespace {
 
-// What libbpf and the verifier say while a load goes on; only the end is worth reporting.
-std::string load_log;
-
-int keep_log(libbpf_print_level level, const char* format, va_list arguments) {
-    if (level == LIBBPF_DEBUG) {
-        return 0;
-    }
-    std::array<char, 2048> line{};
-    const int length = std::vsnprintf(line.data(), line.size(), format, arguments);
-    load_log += line.data();
-    constexpr std::size_t kept = 4096;
-    if (load_log.size() > 2 * kept) {
-        load_log.erase(0, load_log.size() - kept);
-    }
-    return length;
-}
-
 std::expected<void, Error> make_directory(const std::string& path) {
     if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
         return std::unexpected(errno_error("create " + path));
@@ -354,21 +336,16 @@ void prefer_huge_pages() {
 }
 
 std::expected<void, Error> load_and_pin(const TableSpec& tables) {
-    load_log.clear();
+    forget_libbpf_log();
     prefer_huge_pages();
-    const auto previous = libbpf_set_print(keep_log);
     Skeleton skeleton(datapath_skeleton::open(), &datapath_skeleton::destroy);
     const int opened = skeleton ? 0 : errno;
     if (skeleton) {
         size_tables(*skeleton, tables);
     }
     const int loaded = skeleton ? -datapath_skeleton::load(skeleton.get()) : 0;
-    libbpf_set_print(previous);
     if (opened != 0 || loaded != 0) {
-        constexpr std::size_t shown = 2048;
-        const auto start = load_log.size() > shown ? load_log.size() - shown : 0;
-        return std::unexpected(
-            kernel_error(opened != 0 ? opened : loaded, "load the BPF programs", load_log.substr(start)));
+        return std::unexpected(kernel_error(opened != 0 ? opened : loaded, "load the BPF programs", libbpf_log()));
     }
     TRY(start_ageing(*skeleton));
     TRY(make_directory(home));
