@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
+
+#include "userspace/libbpf_log.hpp"
 
 namespace causeway {
 
@@ -15,6 +18,7 @@ namespace {
 // enum bpf_attach_type of Linux 6.6: newer than the headers that this is built with.
 constexpr auto tcx_ingress = static_cast<bpf_attach_type>(46);
 constexpr auto tcx_egress = static_cast<bpf_attach_type>(47);
+constexpr unsigned before_all = 1U << 3;  // BPF_F_BEFORE, likewise, where it names no other program
 
 bpf_attach_type tcx_type(Direction direction) {
     return direction == Direction::ingress ? tcx_ingress : tcx_egress;
@@ -36,8 +40,8 @@ bpf_tc_hook clsact_hook(std::uint32_t ifindex, Direction direction) {
 bpf_tc_opts filter() {
     bpf_tc_opts options{};
     options.sz = sizeof(options);
-    options.handle = own_filter;
-    options.priority = own_filter;
+    options.handle = own_filter.number;
+    options.priority = own_filter.priority;
     return options;
 }
 
@@ -48,6 +52,7 @@ std::uint32_t program_id(int program) {
 }
 
 int attach_clsact(std::uint32_t ifindex, Direction direction, int program) {
+    forget_libbpf_log();
     auto hook = clsact_hook(ifindex, direction);
     const int created = bpf_tc_hook_create(&hook);
     if (created != 0 && created != -EEXIST) {
@@ -106,7 +111,7 @@ std::expected<void, Error> attach(Hook hook, std::uint32_t ifindex, Direction di
                                   const std::string& device) {
     int result = 0;
     if (hook == Hook::tcx) {
-        result = bpf_prog_attach(program, static_cast<int>(ifindex), tcx_type(direction), 0) == 0 ? 0 : -errno;
+        result = bpf_prog_attach(program, static_cast<int>(ifindex), tcx_type(direction), before_all) == 0 ? 0 : -errno;
         if (result == 0) {
             detach_predecessors(ifindex, direction, program);
         }
@@ -114,7 +119,8 @@ std::expected<void, Error> attach(Hook hook, std::uint32_t ifindex, Direction di
         result = attach_clsact(ifindex, direction, program);
     }
     if (result != 0 && result != -EEXIST) {
-        return std::unexpected(kernel_error(-result, step_of("attach to", direction, device)));
+        return std::unexpected(kernel_error(-result, step_of("attach to", direction, device),
+                                            hook == Hook::clsact ? libbpf_log() : std::string()));
     }
     return {};
 }
@@ -190,6 +196,64 @@ std::expected<bool, Error> attached(Hook hook, std::uint32_t ifindex, Direction 
         return std::unexpected(kernel_error(-count, step_of("query", direction, device)));
     }
     return std::find(ids.begin(), ids.begin() + count, wanted) != ids.begin() + count;
+}
+
+namespace {
+
+std::string text_of_program(std::uint32_t id) {
+    const UniqueFd program(bpf_prog_get_fd_by_id(id));
+    const auto name = program ? name_of_program(program.get()) : "";
+    return (name.empty() ? "a program" : name) + " (id " + std::to_string(id) + ")";
+}
+
+std::string text_of_filter(const Filter& filter) {
+    return filter.program != 0 ? text_of_program(filter.program)
+                               : "a " + filter.kind + " filter of priority " + std::to_string(filter.priority);
+}
+
+void append(std::vector<std::string>& texts, const std::string& text) {
+    if (std::ranges::find(texts, text) == texts.end()) {  // a filter may be listed in parts
+        texts.push_back(text);
+    }
+}
+
+std::expected<std::vector<std::string>, Error> texts_of_those_before(Netlink& netlink, Hook hook, std::uint32_t ifindex,
+                                                                     Direction direction, std::uint32_t own) {
+    std::vector<std::string> texts;
+    ProgramIds ids{};
+    for (int i = 0, count = programs_of(ifindex, direction, ids); i < count; i++) {
+        const auto id = ids.at(static_cast<std::size_t>(i));
+        if (hook == Hook::tcx && id == own) {
+            return texts;
+        }
+        append(texts, text_of_program(id));
+    }
+    for (const auto& filter : TRY(netlink.filters(ifindex, direction == Direction::ingress))) {
+        if (filter.program == own) {
+            break;
+        }
+        append(texts, text_of_filter(filter));
+    }
+    return texts;
+}
+
+}  // namespace
+
+std::expected<void, Error> verify_first(Netlink& netlink, Hook hook, std::uint32_t ifindex, Direction direction,
+                                        int program, const std::string& device) {
+    const auto texts = TRY(texts_of_those_before(netlink, hook, ifindex, direction, program_id(program)));
+    if (texts.empty()) {
+        return {};
+    }
+    std::string all;
+    for (const auto& text : texts) {
+        all += (all.empty() ? "" : ", ") + text;
+    }
+    return fail(Code::check_failed,
+                all + (texts.size() == 1 ? " runs" : " run") + " before " + name_of_program(program) + " on the " +
+                    (direction == Direction::ingress ? "ingress" : "egress") + " hook of " + device +
+                    ", which sees only what is left to it",
+                "attach it behind causeway's program, or leave it out");
 }
 
 }  // namespace causeway

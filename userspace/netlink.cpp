@@ -246,6 +246,20 @@ std::expected<std::vector<Neighbour>, Error> Netlink::neighbours(int family, std
     });
 }
 
+std::expected<std::vector<Filter>, Error> Netlink::filters(std::uint32_t ifindex, bool ingress) {
+    Batch::Message message;
+    auto& request = message.start(RTM_GETTFILTER, NLM_F_DUMP);
+    auto* info = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(tcmsg)));
+    info->tcm_ifindex = static_cast<int>(ifindex);
+    info->tcm_parent = TC_H_MAKE(TC_H_CLSACT, ingress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+    const auto collect = [](const nlmsghdr& reply, std::vector<Filter>& found) {
+        if (auto filter = filter_in(reply)) {
+            found.push_back(std::move(*filter));
+        }
+    };
+    return list<Filter>(request, "list filters", collect);
+}
+
 std::expected<std::optional<Rate>, Error> Netlink::queue_at(std::uint32_t ifindex) {
     Batch::Message message;
     // To the asker too, not only to those who listen; and a queue of no kind is not told of at all.

@@ -87,6 +87,17 @@ struct Rate {
     bool operator==(const Rate&) const = default;
 };
 
+// Where a filter is among those of a hook: the lower its priority, the sooner it runs.
+struct FilterPlace {
+    std::uint32_t number = 0, priority = 0;
+};
+
+struct Filter {
+    std::uint32_t priority = 0;
+    std::string kind;           // "bpf", "u32", ...
+    std::uint32_t program = 0;  // id; 0: it has none
+};
+
 // Requests that go to the kernel in one system call. Each carries the step's name for its error.
 class Batch {
 public:
@@ -109,8 +120,8 @@ public:
     // all namespaces of a host together, and of which 1,024 are too many (net.ipv4.neigh.default.gc_thresh3, and
     // IPv6's).
     void add_neighbour(std::uint32_t ifindex, const Address& address, const Mac& mac, std::string step);
-    // A program on the ingress of a device of causeway's own, by cls_bpf; see attach.hpp for filter.
-    void attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step);
+    // A program on the ingress of a device of causeway's own, by cls_bpf; see attach.hpp for place.
+    void attach_ingress(std::uint32_t ifindex, int program, const FilterPlace& place, const std::string& step);
     // What leaves by the device waits for its turn (the kernel's tbf). It must have no queue that somebody has set up.
     // gso_max_size: of the device.
     void add_queue(std::uint32_t ifindex, const Rate& rate, std::uint32_t gso_max_size, const std::string& step);
@@ -144,6 +155,8 @@ public:
     // Of the queue that add_queue has made there; none where it has another one, or none. The kernel keeps a burst as
     // the time that it takes, so that it comes back rounded.
     std::expected<std::optional<Rate>, Error> queue_at(std::uint32_t ifindex);
+    // Of a device's ingress or egress, in the order in which they run; not those by TCX.
+    std::expected<std::vector<Filter>, Error> filters(std::uint32_t ifindex, bool ingress);
     // Those that are known for good.
     std::expected<std::vector<Neighbour>, Error> neighbours(int family, std::uint32_t ifindex);
 

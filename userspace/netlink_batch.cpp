@@ -170,7 +170,7 @@ void Batch::add_neighbour(std::uint32_t ifindex, const Address& address, const M
     mnl_attr_put(&request, NDA_LLADDR, mac.bytes.size(), mac.bytes.data());
 }
 
-void Batch::attach_ingress(std::uint32_t ifindex, int program, std::uint32_t filter, const std::string& step) {
+void Batch::attach_ingress(std::uint32_t ifindex, int program, const FilterPlace& place, const std::string& step) {
     const auto begin = [&](std::uint16_t type, std::uint16_t flags, std::uint32_t identifier, std::uint32_t parent,
                            std::uint32_t info, const char* kind) -> nlmsghdr& {
         auto& request =
@@ -186,8 +186,8 @@ void Batch::attach_ingress(std::uint32_t ifindex, int program, std::uint32_t fil
     // "ingress" and not "clsact": the kernel keeps one list of the blocks of all devices without offload and walks it
     // for each that comes or goes; clsact has two blocks a device.
     begin(RTM_NEWQDISC, NLM_F_EXCL, TC_H_MAKE(TC_H_INGRESS, 0), TC_H_INGRESS, 0, "ingress");
-    auto& request = begin(RTM_NEWTFILTER, NLM_F_EXCL, filter, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
-                          TC_H_MAKE(filter << 16, htons(ETH_P_ALL)), "bpf");
+    auto& request = begin(RTM_NEWTFILTER, NLM_F_EXCL, place.number, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+                          TC_H_MAKE(place.priority << 16, htons(ETH_P_ALL)), "bpf");
     auto* options = mnl_attr_nest_start(&request, TCA_OPTIONS);
     mnl_attr_put_u32(&request, TCA_BPF_FD, static_cast<std::uint32_t>(program));
     mnl_attr_put_strz(&request, TCA_BPF_NAME, "from_sandbox");

@@ -9,6 +9,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 
 #include <algorithm>
@@ -141,6 +142,27 @@ Neighbour neighbour_in(const nlmsghdr& message) {
             found.address = address_in(attribute);
         } else if (type == NDA_LLADDR && mnl_attr_get_payload_len(&attribute) == found.mac.bytes.size()) {
             std::memcpy(found.mac.bytes.data(), mnl_attr_get_payload(&attribute), found.mac.bytes.size());
+        }
+    });
+    return found;
+}
+
+std::optional<Filter> filter_in(const nlmsghdr& message) {
+    const auto* info = static_cast<const tcmsg*>(mnl_nlmsg_get_payload(&message));
+    if (info->tcm_handle == 0) {
+        return std::nullopt;
+    }
+    Filter found{.priority = TC_H_MAJ(info->tcm_info) >> 16};
+    const auto read_option = [&](const nlattr& option, int type) {
+        if (type == TCA_BPF_ID) {
+            found.program = mnl_attr_get_u32(&option);
+        }
+    };
+    for_each_attribute(message, sizeof(*info), [&](const nlattr& attribute, int type) {
+        if (type == TCA_KIND) {
+            found.kind = mnl_attr_get_str(&attribute);
+        } else if (type == TCA_OPTIONS && found.kind == "bpf") {
+            for_each_attribute_in(attribute, read_option);
         }
     });
     return found;

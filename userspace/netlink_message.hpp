@@ -64,6 +64,7 @@ Error refused(int number, std::string_view step, const nlmsghdr& reply);
 Link link_in(const nlmsghdr& message);
 LinkAddress link_address_in(const nlmsghdr& message);
 Neighbour neighbour_in(const nlmsghdr& message);
+std::optional<Filter> filter_in(const nlmsghdr& message);  // none: it only tells that there are some of that priority
 Route route_in(const nlmsghdr& message);
 std::vector<Route> routes_in(const nlmsghdr& message);  // of one that is shared out among several ways: each
 

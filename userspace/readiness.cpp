@@ -2,12 +2,10 @@
 #include "userspace/readiness.hpp"
 
 #include <sys/socket.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <map>
 
 #include "userspace/attachment.hpp"
@@ -25,11 +23,8 @@ std::unexpected<Error> unavailable(const Error& error) {
 
 // Only what loading needs, so that a datapath that runs is believed.
 std::expected<void, Error> check_kernel() {
-    utsname name{};
-    int major = 0, minor = 0;
-    if (uname(&name) == 0 && std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
-        (major < 6 || (major == 6 && minor < 1))) {
-        return fail(Code::unavailable, std::string("Linux ") + name.release + " is older than 6.1");
+    if (is_kernel_before(6, 1)) {
+        return fail(Code::unavailable, "Linux " + sysctl_value("kernel/osrelease").value_or("") + " is older than 6.1");
     }
     if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
         return fail(Code::unavailable, "this kernel has no BTF: /sys/kernel/btf/vmlinux can't be read",
@@ -95,7 +90,7 @@ Remarks remarks_on_advertisements(const std::vector<Link>& uplinks) {
     return remarks;
 }
 
-// What is found missing is worth a remark; what can't be asked is an error.
+// What is found missing is worth a remark; what can't be asked is an error. remedy: where the finding has none.
 template <typename Found>
 std::expected<void, Error> remark_on(const std::expected<Found, Error>& found, const std::string& remedy,
                                      Remarks& remarks) {
@@ -105,7 +100,7 @@ std::expected<void, Error> remark_on(const std::expected<Found, Error>& found, c
     if (found.error().code != Code::check_failed) {
         return std::unexpected(found.error());
     }
-    remarks.push_back(found.error().message + "; " + remedy);
+    remarks.push_back(found.error().message + "; " + (found.error().details.empty() ? remedy : found.error().details));
     return {};
 }
 

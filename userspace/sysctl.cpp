@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "userspace/unique_fd.hpp"
 
@@ -63,6 +65,13 @@ std::expected<void, Error> write_sysctls_in(const Netns& netns, std::span<const 
         return std::unexpected(kernel_error(error.code().value(), "start a thread that enters " + netns.path()));
     }
     return written;
+}
+
+bool is_kernel_before(int major, int minor) {
+    int its_major = 0, its_minor = 0;
+    const auto release = sysctl_value("kernel/osrelease").value_or("");
+    return std::sscanf(release.c_str(), "%d.%d", &its_major, &its_minor) == 2 &&
+           std::pair(its_major, its_minor) < std::pair(major, minor);
 }
 
 bool has_ipv6() {

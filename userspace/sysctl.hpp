@@ -25,6 +25,9 @@ std::optional<std::string> sysctl_value(const std::string& path);
 std::expected<void, Error> write_sysctls(std::span<const Sysctl> sysctls);
 std::expected<void, Error> write_sysctls_in(const Netns& netns, std::span<const Sysctl> sysctls);
 
+// Whether the kernel that runs is older than that version; where it can't be told, it isn't.
+bool is_kernel_before(int major, int minor);
+
 // Whether the kernel has IPv6 at all: not where it was started with ipv6.disable=1.
 bool has_ipv6();
 

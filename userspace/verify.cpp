@@ -76,14 +76,18 @@ std::expected<void, Error> verify_entries(const Datapath& datapath, const attach
     return require(datapath.slots.find(record.slot) == record.claim, host_end + " has no counters");
 }
 
-std::expected<void, Error> verify_publications(const Datapath& datapath, const attachment& record) {
+std::expected<void, Error> verify_publications(const Datapath& datapath, Netlink& netlink, const attachment& record) {
     if ((record.flags & ATTACHMENT_PUBLISHES) == 0) {
         return {};
     }
     for (const auto& mapping : TRY(publications_of(record.claim))) {
         TRY(verify_published(datapath, mapping, datapath.sandboxes.find(record.ifindex).value_or(sandbox{})));
     }
-    return verify_loopback(datapath);
+    TRY(verify_loopback(datapath));
+    const auto publishing = TRY(Datapath::open_publishing());
+    constexpr std::uint32_t loopback = 1;
+    return verify_first(netlink, datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(),
+                        "lo");
 }
 
 // end: of which the netlink socket's namespace has the device with that index.
@@ -122,9 +126,10 @@ std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& ne
     TRY(require(given || !identity || link.mtu == identity->mtu,
                 "the MTU of " + what + " is " + std::to_string(link.mtu)));
     TRY(verify_told(link, what, expected));
-    return require(
-        TRY(attached(own_device_hook, record.ifindex, Direction::ingress, datapath.from_sandbox.get(), host_end)),
-        "the program from_sandbox is not attached to " + host_end + ", or is not the one that is loaded");
+    const int program = datapath.from_sandbox.get();
+    TRY(require(TRY(attached(own_device_hook, record.ifindex, Direction::ingress, program, host_end)),
+                "the program from_sandbox is not attached to " + host_end + ", or is not the one that is loaded"));
+    return verify_first(netlink, own_device_hook, record.ifindex, Direction::ingress, program, host_end);
 }
 
 // What verify_device leaves out, since only CHECK needs to know by name.
@@ -132,6 +137,7 @@ std::expected<void, Error> verify_gateway(const Datapath& datapath, Netlink& net
                                           const Expected& expected) {
     const std::string device = network.device, inner = inner_end_of(device);
     TRY(verify_device(datapath, netlink, network));
+    TRY(verify_first(netlink, own_device_hook, network.ifindex, Direction::egress, datapath.from_host.get(), device));
     const auto link = TRY(must_find(netlink, device, "the gateway device " + device));
     TRY(verify_told(link, "the gateway device " + device, expected));
     TRY(require(link.mac == mac_of(network.mac), "the MAC of the gateway device " + device + " is " + link.mac.text()));
@@ -283,7 +289,7 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     TRY(verify_host_end(*datapath, netlink, *record, *network, expected));
     const Attachment attachment{key_of(id), *record};
     TRY(verify_entries(*datapath, *record, attachment.addresses(), *network));
-    TRY(verify_publications(*datapath, *record));
+    TRY(verify_publications(*datapath, netlink, *record));
     TRY(verify_queue(netlink, *record, &Queues::host_end, std::string("the host end ") + record->host_end));
     TRY(verify_gateway(*datapath, netlink, *network, expected));
     TRY(verify_uplinks(*datapath, netlink, uplinks, *network, NobodysUplinks::ignored));

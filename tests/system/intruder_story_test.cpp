@@ -9,7 +9,9 @@
 namespace causeway::test::intruder_story_test {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 // The world knows the way to the sandboxes, and the node forwards whatever it gets: causeway alone is in the way.
 class Intruder : public EachProtocol {
@@ -42,7 +44,16 @@ protected:
         EXPECT_GT(count_of("drop-unsolicited"), dropped);
     }
 };
-class OtherPrograms : public EachFamily {};
+class OtherPrograms : public EachFamily {
+protected:
+    Answer check(const Sandbox& sandbox) const {
+        return answer_to({.command = "CHECK",
+                          .id = sandbox.id,
+                          .netns = sandbox.netns,
+                          .conf = configuration({{"prevResult", sandbox.reply}})});
+    }
+    Answer status() const { return answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}); }
+};
 
 TEST_P(Intruder, DoesNotReachAMasqueradedSandbox) {
     const auto blue = connect("blue");
@@ -106,10 +117,41 @@ TEST_P(OtherPrograms, StayWhereTheyAre) {
     const ForeignProgram tcx("up0", Direction::ingress, ForeignProgram::Hook::tcx);
     const ForeignProgram clsact("up0", Direction::ingress, ForeignProgram::Hook::clsact);
     const auto blue = connect("blue");
-    EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("foreign", "from_uplink", "foreign"));
+    EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("from_uplink", "foreign", "foreign"));
     EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {here(world_address), 80}}));
     disconnect(blue);
     EXPECT_THAT(programs_on("up0", Direction::ingress), ElementsAre("foreign", "foreign"));
+}
+
+// As many do that only look at packets, or count them.
+TEST_P(OtherPrograms, ThatAcceptAllTakeNothingFromSandboxes) {
+    const Foreign all{.accepts = true};
+    const ForeignProgram in("up0", Direction::ingress, ForeignProgram::Hook::tcx, all);
+    const ForeignProgram out("up0", Direction::egress, ForeignProgram::Hook::tcx, all);
+    const auto blue = connect("blue");
+    EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server()));
+    EXPECT_TRUE(meet(Protocol::tcp, {world_.world()}, {"", {here(node_address), 8080}}));
+    EXPECT_GT(in.packets(), 0U);
+    EXPECT_GT(out.packets(), 0U);
+    EXPECT_TRUE(succeeded(check(blue)));
+}
+
+// What it accepts, sandboxes would wait for in vain.
+TEST_P(OtherPrograms, ThatComeFirstAreNamedByCheckAndStatus) {
+    const auto blue = connect("blue");
+    EXPECT_TRUE(succeeded(check(blue)));
+    EXPECT_EQ(status().text, "");
+    for (const auto& [direction, ours] :
+         {std::pair{Direction::ingress, "from_uplink"}, {Direction::egress, "from_stack"}}) {
+        const ForeignProgram theirs("up0", direction, ForeignProgram::Hook::tcx, {.accepts = true, .first = true});
+        const auto words = std::string(") runs before ") + ours;
+        EXPECT_TRUE(refused(check(blue), 103, {"foreign (id ", words, "up0"}));
+        EXPECT_THAT(status().text, AllOf(HasSubstr("foreign (id "), HasSubstr(words), HasSubstr("behind causeway's")));
+        const auto red = connect(std::string("red") + ours);
+        EXPECT_TRUE(refused(check(blue), 103, {words})) << "nobody is put elsewhere";
+        detach("up0", direction, "foreign");
+        EXPECT_TRUE(succeeded(check(blue)));
+    }
 }
 
 TEST_P(OtherPrograms, GetWhatIsNotCauseways) {

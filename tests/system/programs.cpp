@@ -65,8 +65,11 @@ Json filters_on(const std::string& device, Direction direction) {
     return text.empty() ? Json::array() : Json::parse(text);
 }
 
-// *map[0] += 1; return -1, which is TC_ACT_UNSPEC as well as TCX_NEXT.
-std::array<bpf_insn, 12> counting(int map) {
+constexpr int leave = -1, accept = 0;     // TC_ACT_UNSPEC, which is TCX_NEXT, and TC_ACT_OK, which is TCX_PASS
+constexpr unsigned before_all = 1U << 3;  // BPF_F_BEFORE, likewise
+
+// *map[0] += 1; return action.
+std::array<bpf_insn, 12> counting(int map, int action) {
     const auto insn = [](int code, std::uint8_t to, std::uint8_t from, int off, int imm) {
         bpf_insn one{};
         one.code = static_cast<std::uint8_t>(code);
@@ -86,7 +89,7 @@ std::array<bpf_insn, 12> counting(int map) {
             insn(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
             insn(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0, BPF_ADD),
             insn(BPF_JMP | BPF_JA, 0, 0, 0, 0),
-            insn(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1),
+            insn(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, action),
             insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
 }
 
@@ -151,14 +154,15 @@ std::string all_programs(const std::string& more_questions) {
     return lines + must_run({"tc", "-batch", "-"}, {.stdin_text = questions + more_questions});
 }
 
-ForeignProgram::ForeignProgram(const std::string& device, Direction direction, Hook hook)
+ForeignProgram::ForeignProgram(const std::string& device, Direction direction, Hook hook, const Foreign& foreign)
     : map_(bpf_map_create(BPF_MAP_TYPE_ARRAY, "foreign", sizeof(std::uint32_t), sizeof(std::uint64_t), 1, nullptr)) {
-    const auto code = counting(map_);
+    const auto code = counting(map_, foreign.accepts ? accept : leave);
     program_ = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "foreign", "GPL", code.data(), code.size(), nullptr);
     const auto ifindex = static_cast<int>(if_nametoindex(device.c_str()));
-    const int result = program_ < 0           ? -errno
-                       : hook == Hook::clsact ? attach_by_clsact(program_, ifindex, direction)
-                                              : bpf_prog_attach(program_, ifindex, hook_of(direction), 0);
+    const int result = program_ < 0 ? -errno
+                       : hook == Hook::clsact
+                           ? attach_by_clsact(program_, ifindex, direction)
+                           : bpf_prog_attach(program_, ifindex, hook_of(direction), foreign.first ? before_all : 0);
     if (result != 0) {
         throw std::runtime_error("attach a foreign program to " + device + ": " + std::strerror(errno));
     }

@@ -19,12 +19,18 @@ void detach(const std::string& device, Direction direction, const std::string& p
 // Every one of the namespace, a line each; empty where there is none. Behind them, what tc says to more questions.
 std::string all_programs(const std::string& more_questions = {});
 
-// Another tool's program, named "foreign": counts packets and leaves each to the next. It stays when this goes.
+// What another tool's program makes of each packet, and where it wants to be. By tc, its place is what tc gives it.
+struct Foreign {
+    bool accepts = false;  // so that nobody behind it on the hook sees the packet; else it is left to the next
+    bool first = false;    // by TCX, whoever is there
+};
+
+// Another tool's program, named "foreign": counts packets. It stays when this goes.
 class ForeignProgram {
 public:
     enum class Hook { tcx, clsact };
 
-    ForeignProgram(const std::string& device, Direction direction, Hook hook);
+    ForeignProgram(const std::string& device, Direction direction, Hook hook, const Foreign& foreign = {});
     ForeignProgram(const ForeignProgram&) = delete;
     ForeignProgram& operator=(const ForeignProgram&) = delete;
     ~ForeignProgram();
