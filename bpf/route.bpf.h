@@ -166,20 +166,6 @@ static __always_inline bool is_source(const struct address *address)
 	return !loopback && !is_link_local(address);
 }
 
-static __always_inline struct address source_of_fib(const struct packet *packet, const struct bpf_fib_lookup *fib,
-						    const struct uplink *uplink)
-{
-	struct address source;
-
-	if (packet->family == FAMILY_IPV4)
-		return fib->ipv4_src != packet->source.word[3] ? address_of_ipv4(fib->ipv4_src)
-							       : uplink->address[FAMILY_IPV4];
-	source = (struct address){{fib->ipv6_src[0], fib->ipv6_src[1], fib->ipv6_src[2], fib->ipv6_src[3]}};
-	if (same_address(&source, &packet->source) || uplink->flags & UPLINK_TEMPORARY)
-		return uplink->address[FAMILY_IPV6];
-	return is_source(&source) ? source : (struct address){};
-}
-
 /*
  * Whether a packet from source to that address would be the host's own, or at least not be forwarded by it. A function
  * of its own to the verifier, so the answer is an int.
@@ -220,6 +206,29 @@ __noinline int is_amid_routes(struct __sk_buff *skb, const struct address *addre
 			return 1;
 	}
 	return 0;
+}
+
+/*
+ * What the kernel names, or where it can't, or would name what lasts a day, the uplink's recorded address: if the host
+ * still has that, since only an ADD records it. It may have none.
+ */
+static __always_inline struct address source_of_fib(const struct packet *packet, const struct bpf_fib_lookup *fib,
+						    const struct uplink *uplink, __u32 gateway_ifindex)
+{
+	struct address named = {{fib->ipv6_src[0], fib->ipv6_src[1], fib->ipv6_src[2], fib->ipv6_src[3]}};
+	struct address recorded = uplink->address[FAMILY_IPV6];
+	bool temporary = uplink->flags & UPLINK_TEMPORARY, unnamed;
+
+	if (packet->family == FAMILY_IPV4) {
+		named = address_of_ipv4(fib->ipv4_src);
+		recorded = uplink->address[FAMILY_IPV4];
+		temporary = false;
+	}
+	unnamed = same_address(&named, &packet->source);
+	if ((unnamed || temporary) && !is_none(&recorded) &&
+	    is_hosts(packet->skb, &recorded, &recorded, gateway_ifindex))
+		return recorded;
+	return unnamed || !is_source(&named) ? (struct address){} : named;
 }
 
 /* A flow of that way needs no look-up while the generation lasts. */
@@ -279,7 +288,7 @@ static __noinline enum verdict find_route(const struct packet *packet, const str
 	if (!uplink)
 		return fib.ifindex == sandbox->gateway_ifindex ? VERDICT_DROP_NO_ENDPOINT : VERDICT_DROP_NO_UPLINK;
 	route->ifindex = fib.ifindex;
-	route->source = source_of_fib(packet, &fib, uplink);
+	route->source = source_of_fib(packet, &fib, uplink, sandbox->gateway_ifindex);
 	route->next_hop.nh_family = fib.family;
 	__builtin_memcpy(route->next_hop.ipv6_nh, fib.ipv6_dst, sizeof(fib.ipv6_dst));
 	return VERDICT_CONTINUE;

@@ -149,6 +149,19 @@ TEST_P(StaleSourceOfIPv6, IsNoneWhileTheHostHasTheAddress) {
     expect_verdict(From::sandbox_a, tcp(ack), VERDICT_DROP_STALE_SOURCE);
 }
 
+// use_tempaddr 2: the recorded address serves in place of what the kernel names, which only an ADD makes another.
+TEST_P(StaleSourceOfIPv6, IsNoneOfANewFlowWhenTheRecordedOneServes) {
+    uplink recorded = uplink_at(ip_uplink);
+    recorded.flags = UPLINK_TEMPORARY;
+    datapath_->set_uplink(uplink_device, recorded);
+    use_another();
+    expect_packet(From::sandbox_a, from_a / a_to(ip_server) / UDP{}, VERDICT_TO_WORLD,
+                  from_a / IPv4{.source = ip_uplink, .destination = ip_server, .ttl = 63} / UDP{});
+    run_ip("address del 203.0.113.1/24 dev up0\n");
+    expect_new_source(UDP{.source_port = own_port + 1});
+    expect_verdict(From::sandbox_a, from_a / a_to(ip_server) / UDP{}, VERDICT_DROP_STALE_SOURCE);
+}
+
 // RFC 6724, section 5, rule 3.
 TEST_P(StaleSourceOfIPv6, IsADeprecatedAddressForNoNewFlow) {
     run_ip("address add 203.0.113.7/24 dev up0 preferred_lft 0\n");
