@@ -359,7 +359,7 @@ std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, 
         TRY(free_slot(neighbours.staying));
     }
     TRY(wanted_record(spec, present != nullptr ? present->record : network{}, default_mtu));
-    const auto uplinks = TRY(find_uplinks(netlink, spec, neighbours.all));
+    const auto uplinks = TRY(find_uplinks(datapath, netlink, spec, neighbours.all));
     TRY(mtu_for(spec, uplinks));
     std::vector<Link> links;
     for (const auto& uplink : uplinks) {
@@ -380,7 +380,10 @@ std::expected<std::optional<Network>, Error> find_network(const Datapath& datapa
     if (!device || !wanted || !same_record(*wanted, present->record)) {
         return std::nullopt;
     }
-    const auto uplinks = TRY(find_uplinks(netlink, spec, networks));
+    const auto uplinks = TRY(find_uplinks(&datapath, netlink, spec, networks));
+    if (!are_recorded(uplinks, spec) || (spec.given && TRY(serves_as_uplink(datapath, *spec.given)))) {
+        return std::nullopt;
+    }
     TRY(attach_uplinks(datapath, netlink, uplinks, spec));
     Network network = *present;
     network.mtu = TRY(mtu_for(spec, uplinks));
@@ -394,7 +397,7 @@ std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netli
     const auto* present = on_device(neighbours.staying, spec.device);
     TRY(refuse_conflicts(&datapath, netlink, neighbours, spec,
                          TRY(recorded_device(datapath, netlink, neighbours, spec))));
-    const auto uplinks = TRY(find_uplinks(netlink, spec, neighbours.all));
+    const auto uplinks = TRY(find_uplinks(&datapath, netlink, spec, neighbours.all));
     NetworkChange change{.former = present != nullptr ? present->record : ::network{}};
     auto& network = change.network;
     network.id = present != nullptr ? present->id : TRY(free_slot(neighbours.staying));
@@ -416,6 +419,9 @@ std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netli
                    : create_network(datapath, netlink, network));
         if (spec.nat.mapping == Mapping::endpoint_independent) {
             TRY(datapath.publishing.put(0, 1, "that ports are open to the world"));
+        }
+        if (spec.given) {
+            TRY(forget_uplink(datapath, *spec.given));
         }
         TRY(attach_uplinks(datapath, netlink, uplinks, spec));
         network.device = TRY(netlink.link_named(spec.device));

@@ -49,6 +49,7 @@ struct NetworkSpec {
     std::uint32_t multicast_per_second = 100;  // packets of each sandbox, and as many in a burst
     NatSpec nat;
     TableSpec tables;
+    std::optional<Link> given{};  // the host end of the sandbox that is added now, of an earlier plugin: no uplink
 
     bool has(family family) const;  // whether its sandboxes have such addresses; before its ranges are known: yes
 };
@@ -73,7 +74,8 @@ bool has_subnets(const network& record, family family);
 Prefix link_local_gateway_of(const network& record);
 
 // The network if it is there, as the spec has it and complete, else nothing; so is it where the spec can't be had.
-// Changes nothing but uplinks that have come since, or have another address now. Needs the lock, shared.
+// Nothing, too, where an uplink has come since, or has another address now. Attaches programs that are missing, and
+// changes nothing else. Needs the lock, shared.
 std::expected<std::optional<Network>, Error> find_network(const Datapath& datapath, Netlink& netlink,
                                                           const NetworkSpec& spec);
 

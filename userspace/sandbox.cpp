@@ -447,12 +447,18 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     // Before the rollback that may need them, so that they outlive it whichever way this function is left.
     std::optional<Prepared> prepared;
     std::optional<Attachment> attachment;
+    Connection connection;
+    NetworkSpec wanted = network_spec;
+    if (spec.given) {
+        TRY(find_given(netlink, inside, spec, connection));
+        wanted.given = connection.given ? std::optional(connection.host_end) : std::nullopt;
+    }
     Rollback rollback;
     rollback.on_failure(
         [&] { return unload_unless_used(lock, netlink, prepared ? &prepared->datapath : nullptr, spec); });
     const auto undone = [&](const Error& error) { return std::unexpected(rollback.failed(error)); };
 
-    auto made = prepare(lock, netlink, network_spec);
+    auto made = prepare(lock, netlink, wanted);
     if (!made) {
         return undone(made.error());
     }
@@ -461,14 +467,9 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     if (change) {
         rollback.on_failure([&] { return undo_change(prepared->datapath, netlink, *prepared->change); });
     }
-    Connection connection;
     if (spec.given) {
-        auto found = find_given(netlink, inside, spec, connection);
-        if (found) {
-            found = refuse_device_in_use(datapath, netlink, spec, connection.host_end);
-        }
-        if (!found) {
-            return undone(found.error());
+        if (const auto free = refuse_device_in_use(datapath, netlink, spec, connection.host_end); !free) {
+            return undone(free.error());
         }
     }
     auto begun = begin(datapath, netlink, spec, network, connection);

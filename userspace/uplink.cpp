@@ -39,7 +39,21 @@ bool prefers_temporary(const Link& link, const NetworkSpec& spec) {
     return spec.has(FAMILY_IPV6) && sysctl_value("net/ipv6/conf/" + link.name + "/use_tempaddr") == "2";
 }
 
-std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const NetworkSpec& spec) {
+// A device that is on record as an uplink is no sandbox's: make_network sees to that.
+std::expected<bool, Error> is_host_end(const Datapath* datapath, const NetworkSpec& spec, const Uplink& device) {
+    if (spec.given && spec.given->ifindex == device.link.ifindex) {
+        return true;
+    }
+    return datapath != nullptr && !device.record && TRY(datapath->sandboxes.look_up(device.link.ifindex)).has_value();
+}
+
+std::expected<Uplink, Error> uplink_at(const Datapath* datapath, const Link& link) {
+    return Uplink{.link = link,
+                  .record = datapath != nullptr ? TRY(datapath->uplinks.look_up(link.ifindex)) : std::nullopt};
+}
+
+std::expected<std::vector<Uplink>, Error> named_uplinks(const Datapath* datapath, Netlink& netlink,
+                                                        const NetworkSpec& spec) {
     std::vector<Uplink> uplinks;
     for (const auto& name : spec.uplinks) {
         auto link = netlink.link_named(name);
@@ -49,31 +63,43 @@ std::expected<std::vector<Uplink>, Error> named_uplinks(Netlink& netlink, const 
         if (!link->ethernet) {
             return fail(Code::invalid_configuration, "uplinks: \"" + name + "\" is not an Ethernet device");
         }
-        uplinks.push_back({*link, TRY(sources_on(netlink, link->ifindex, spec)), prefers_temporary(*link, spec)});
+        auto& one = uplinks.emplace_back(TRY(uplink_at(datapath, *link)));
+        if (TRY(is_host_end(datapath, spec, one))) {
+            return fail(Code::invalid_configuration,
+                        "uplinks: \"" + name + "\" is the host end of a sandbox, and leads to no world");
+        }
+        one.addresses = TRY(sources_on(netlink, link->ifindex, spec));
+        one.temporary = prefers_temporary(*link, spec);
     }
     return uplinks;
 }
 
-// A request for each family, and one more and as many again for each device that has such an address and isn't
-// causeway's: however many others there are.
-std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const NetworkSpec& spec,
-                                                      const std::vector<Network>& networks) {
+// In the order in which the kernel lists them, each once.
+std::expected<std::vector<std::uint32_t>, Error> devices_with_addresses(Netlink& netlink, const NetworkSpec& spec,
+                                                                        const std::vector<Network>& networks) {
     constexpr std::uint32_t loopback = 1;
     std::set<std::uint32_t> seen{loopback};
     for (const auto& network : networks) {
         seen.insert(network.record.ifindex);
     }
-    std::vector<std::uint32_t> candidates;
+    std::vector<std::uint32_t> devices;
     for (const auto family : families) {
         for (const auto& local :
              spec.has(family) ? TRY(netlink.local_addresses(number_of(family))) : std::vector<LinkAddress>{}) {
             if (!local.prefix.address.is_link_local() && seen.insert(local.ifindex).second) {
-                candidates.push_back(local.ifindex);
+                devices.push_back(local.ifindex);
             }
         }
     }
+    return devices;
+}
+
+// A request for each family, and one more and as many again for each device that has such an address and isn't
+// causeway's: however many others there are.
+std::expected<std::vector<Uplink>, Error> all_uplinks(const Datapath* datapath, Netlink& netlink,
+                                                      const NetworkSpec& spec, const std::vector<Network>& networks) {
     std::vector<Uplink> uplinks;
-    for (const auto ifindex : candidates) {
+    for (const auto ifindex : TRY(devices_with_addresses(netlink, spec, networks))) {
         const auto link = netlink.link_at(ifindex);
         if (!link && link.error().number != ENODEV) {  // gone since: then it is no uplink
             return std::unexpected(link.error());
@@ -82,17 +108,46 @@ std::expected<std::vector<Uplink>, Error> all_uplinks(Netlink& netlink, const Ne
             std::ranges::any_of(networks, [&](const Network& n) { return link->name == n.record.device; })) {
             continue;
         }
-        const auto sources = TRY(sources_on(netlink, ifindex, spec));
-        if (!std::ranges::all_of(sources, &Address::is_none)) {
-            uplinks.push_back({*link, sources, prefers_temporary(*link, spec)});
+        auto one = TRY(uplink_at(datapath, *link));
+        if (TRY(is_host_end(datapath, spec, one))) {
+            continue;
+        }
+        one.addresses = TRY(sources_on(netlink, ifindex, spec));
+        one.temporary = prefers_temporary(*link, spec);
+        if (!std::ranges::all_of(one.addresses, &Address::is_none)) {
+            uplinks.push_back(std::move(one));
         }
     }
     return uplinks;
 }
 
-// Direction and program, of each that an uplink gets.
-std::array<std::pair<Direction, int>, 2> uplink_programs(const Datapath& datapath) {
-    return {{{Direction::ingress, datapath.from_uplink.get()}, {Direction::egress, datapath.from_stack.get()}}};
+struct UplinkProgram {
+    Direction direction;
+    const char* name;
+    int fd;
+};
+
+std::array<UplinkProgram, 2> uplink_programs(const Datapath& datapath) {
+    return {{{Direction::ingress, "from_uplink", datapath.from_uplink.get()},
+             {Direction::egress, "from_stack", datapath.from_stack.get()}}};
+}
+
+uplink wanted_record(const Uplink& one, const NetworkSpec& spec) {
+    uplink entry = one.record.value_or(uplink{});
+    for (const auto family : families) {
+        if (spec.has(family)) {
+            entry.address[family] = one.addresses[family].raw();
+        }
+    }
+    if (spec.has(FAMILY_IPV6)) {
+        entry.flags = one.temporary ? std::uint32_t{UPLINK_TEMPORARY} : 0U;
+    }
+    return entry;
+}
+
+bool is_recorded(const Uplink& one, const NetworkSpec& spec) {
+    const auto entry = wanted_record(one, spec);
+    return one.record && std::memcmp(&entry, &*one.record, sizeof(entry)) == 0;
 }
 
 std::expected<std::vector<std::uint32_t>, Error> recorded(const Datapath& datapath) {
@@ -151,33 +206,62 @@ std::expected<void, Error> record_uplink(const Datapath& datapath, Netlink& netl
 
 }  // namespace
 
-std::expected<std::vector<Uplink>, Error> find_uplinks(Netlink& netlink, const NetworkSpec& spec,
-                                                       const std::vector<Network>& networks) {
-    return spec.uplinks.empty() ? all_uplinks(netlink, spec, networks) : named_uplinks(netlink, spec);
+std::expected<std::vector<Uplink>, Error> find_uplinks(const Datapath* datapath, Netlink& netlink,
+                                                       const NetworkSpec& spec, const std::vector<Network>& networks) {
+    return spec.uplinks.empty() ? all_uplinks(datapath, netlink, spec, networks)
+                                : named_uplinks(datapath, netlink, spec);
 }
+
+bool are_recorded(const std::vector<Uplink>& uplinks, const NetworkSpec& spec) {
+    return std::ranges::all_of(uplinks, [&](const Uplink& one) { return is_recorded(one, spec); });
+}
+
+namespace {
+
+// ENODEV: it is gone, and was none.
+std::expected<void, Error> attach_programs(const Datapath& datapath, const Link& link) {
+    for (const auto& [direction, name, program] : uplink_programs(datapath)) {
+        TRY(attach(datapath.uplink_hook, link.ifindex, direction, program, link.name));
+    }
+    return {};
+}
+
+}  // namespace
 
 // The record before the program, so that whoever removes the networks finds all that was attached.
 std::expected<void, Error> attach_uplinks(const Datapath& datapath, Netlink& netlink,
                                           const std::vector<Uplink>& uplinks, const NetworkSpec& spec) {
-    for (const auto& [link, addresses, temporary] : uplinks) {
-        const auto present = datapath.uplinks.find(link.ifindex);
-        uplink entry = present.value_or(uplink{});
-        for (const auto family : families) {
-            if (spec.has(family)) {
-                entry.address[family] = addresses[family].raw();
-            }
+    for (const auto& one : uplinks) {
+        if (!is_recorded(one, spec)) {
+            TRY(record_uplink(datapath, netlink, one.link, wanted_record(one, spec)));
         }
-        if (spec.has(FAMILY_IPV6)) {
-            entry.flags = temporary ? std::uint32_t{UPLINK_TEMPORARY} : 0U;
+        const auto attached = attach_programs(datapath, one.link);
+        if (!attached && attached.error().number != ENODEV) {
+            return attached;
         }
-        if (!present || std::memcmp(&entry, &*present, sizeof(entry)) != 0) {
-            TRY(record_uplink(datapath, netlink, link, entry));
-        }
-        for (const auto& [direction, program] : uplink_programs(datapath)) {
-            TRY(attach(datapath.uplink_hook, link.ifindex, direction, program, link.name));
+        if (!attached) {
+            TRY(datapath.uplinks.erase(one.link.ifindex, "an uplink that is gone"));
         }
     }
     return {};
+}
+
+std::expected<bool, Error> serves_as_uplink(const Datapath& datapath, const Link& link) {
+    for (const auto& [direction, name, program] : uplink_programs(datapath)) {
+        if (!TRY(programs_named(name, datapath.uplink_hook, link.ifindex, direction, link.name)).empty()) {
+            return true;
+        }
+    }
+    return TRY(datapath.uplinks.look_up(link.ifindex)).has_value();
+}
+
+std::expected<void, Error> forget_uplink(const Datapath& datapath, const Link& link) {
+    for (const auto& [direction, name, program] : uplink_programs(datapath)) {
+        for (const auto& one : TRY(programs_named(name, datapath.uplink_hook, link.ifindex, direction, link.name))) {
+            TRY(detach(datapath.uplink_hook, link.ifindex, direction, one.get(), link.name));
+        }
+    }
+    return datapath.uplinks.erase(link.ifindex, "the uplink " + link.name);
 }
 
 std::expected<void, Error> refuse_too_many(const Datapath* datapath, Netlink& netlink,
@@ -210,34 +294,71 @@ std::expected<bool, Error> is_default_way(Netlink& netlink, std::uint32_t ifinde
     return false;
 }
 
+// The recorded address is the source of what leaves where the kernel names none, or one of IPv6 that lasts a day.
+std::expected<void, Error> verify_record(Netlink& netlink, const Uplink& one, const NetworkSpec& spec) {
+    const auto& link = one.link;
+    const bool temporary = (one.record->flags & UPLINK_TEMPORARY) != 0;
+    if (spec.has(FAMILY_IPV6) && temporary != one.temporary) {
+        return fail(Code::check_failed, "net.ipv6.conf." + link.name + ".use_tempaddr of the uplink " + link.name +
+                                            " has been changed since the last ADD");
+    }
+    static const bool names_sources = !is_kernel_before(6, 7);
+    for (const auto family : families) {
+        const bool serves = !names_sources || (family == FAMILY_IPV6 && temporary);
+        const Address recorded(one.record->address[family]);
+        if (!serves || !spec.has(family) || recorded == one.addresses[family]) {
+            continue;
+        }
+        const auto present = TRY(netlink.addresses(number_of(family), link.ifindex));
+        const auto is_that = [&](const LinkAddress& address) { return address.prefix.address == recorded; };
+        if (std::ranges::none_of(present, is_that)) {
+            return fail(Code::check_failed, "the uplink " + link.name + " has another address than at the last ADD" +
+                                                (recorded.is_none() ? "" : ", and " + recorded.text() + " no longer"));
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> verify_programs(const Datapath& datapath, Netlink& netlink, const Link& link) {
+    for (const auto& [direction, name, program] : uplink_programs(datapath)) {
+        const auto there = attached(datapath.uplink_hook, link.ifindex, direction, program, link.name);
+        if (!there && there.error().number == ENODEV) {  // gone since: then it is no uplink
+            return {};
+        }
+        if (!TRY(there)) {
+            return fail(Code::check_failed,
+                        std::string("the program ") + name + " is not attached to the uplink " + link.name);
+        }
+        TRY(verify_first(netlink, datapath.uplink_hook, link.ifindex, direction, program, link.name));
+    }
+    return {};
+}
+
 }  // namespace
 
 std::expected<void, Error> verify_uplinks(const Datapath& datapath, Netlink& netlink,
                                           const std::vector<std::string>& names, const network& record,
                                           NobodysUplinks nobodys) {
     const auto networks = TRY(list_networks(datapath));
-    for (const auto& [link, addresses, temporary] : TRY(find_uplinks(netlink, as_recorded(record, names), networks))) {
-        if (!TRY(datapath.uplinks.look_up(link.ifindex))) {
-            if (names.empty() && nobodys == NobodysUplinks::ignored && !TRY(is_default_way(netlink, link.ifindex))) {
+    const auto spec = as_recorded(record, names);
+    for (const auto& one : TRY(find_uplinks(&datapath, netlink, spec, networks))) {
+        if (!one.record) {
+            if (names.empty() && nobodys == NobodysUplinks::ignored &&
+                !TRY(is_default_way(netlink, one.link.ifindex))) {
                 continue;
             }
-            return fail(Code::check_failed,
-                        "the uplink " + link.name + " has come since the last ADD: it has no record and no programs");
+            return fail(Code::check_failed, "the uplink " + one.link.name +
+                                                " has come since the last ADD: it has no record and no programs");
         }
-        for (const auto& [direction, program] : uplink_programs(datapath)) {
-            if (!TRY(attached(datapath.uplink_hook, link.ifindex, direction, program, link.name))) {
-                return fail(Code::check_failed, std::string("the program ") +
-                                                    (direction == Direction::ingress ? "from_uplink" : "from_stack") +
-                                                    " is not attached to the uplink " + link.name);
-            }
-        }
+        TRY(verify_record(netlink, one, spec));
+        TRY(verify_programs(datapath, netlink, one.link));
     }
     return {};
 }
 
 std::expected<void, Error> detach_uplinks(const Datapath& datapath) {
     for (const auto ifindex : TRY(recorded(datapath))) {
-        for (const auto& [direction, program] : uplink_programs(datapath)) {
+        for (const auto& [direction, name, program] : uplink_programs(datapath)) {
             TRY(detach(datapath.uplink_hook, ifindex, direction, program,
                        "the uplink with index " + std::to_string(ifindex)));
         }

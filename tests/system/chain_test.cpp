@@ -13,6 +13,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
 #include "tests/system/host_local.hpp"
 #include "tests/system/of_family.hpp"
@@ -192,6 +193,114 @@ TEST_P(ChainOnce, LeavesTheInterfaceToTheNextSandboxWhenALeaseIsGivenBackLate) {
     EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {keeper.netns, {keeper.address, 80}}));
 }
 
+// A forged packet of the sandbox's on its interface, to the host end's own MAC: as from the world, if that were an
+// uplink.
+class GivenWithAnAddress : public Chain {
+protected:
+    void SetUp() override {
+        Chain::SetUp();
+        ip_here({"addr", "add", "10.9.0.1/24", "dev", "given0", "nodad"});
+    }
+
+    Sandbox connect_published(const std::string& id) {
+        const Json port{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "udp"}};
+        return connect(id, configuration({{"runtimeConfig", {{"portMappings", {port}}}}}));
+    }
+
+    void expect_guarded(const Sandbox& published) {
+        EXPECT_THAT(programs_on("given0", Direction::ingress), ElementsAre("from_sandbox"));
+        EXPECT_THAT(programs_on("given0", Direction::egress), IsEmpty());
+        auto service = Socket::udp(published.netns, {published.address, 80});
+        Tap tap(netns_, "eth0");
+        const auto spoofed = count_of("drop-spoofed-address");
+        const Frame forged = Ethernet{.source = "02:00:00:00:00:02"_mac, .destination = "02:00:00:00:00:01"_mac} /
+                             IPv4{.source = ip_of(here(world_address)), .destination = ip_of(here(node_address))} /
+                             UDP{4444, 8080} / Payload{"forged"};
+        tap.send(in_family(forged, family()).bytes());
+        EXPECT_FALSE(service.receive(silence));
+        EXPECT_EQ(count_of("drop-spoofed-address"), spoofed + 1);
+        EXPECT_EQ(keys_of("uplinks"), std::set{key_of_device("up0")});
+    }
+};
+
+// As ptp's host ends have, and taps of a VMM's.
+TEST_P(GivenWithAnAddress, IsNoUplink) {
+    ASSERT_TRUE(succeeded(ask("ADD", before_)));
+    const auto red = connect_published("red");
+    expect_guarded(red);
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, server()));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, {red.netns, {red.address, 80}}));
+}
+
+TEST_P(GivenWithAnAddress, IsNoUplinkAnyMore) {
+    const auto keeper = connect("keeper");
+    ASSERT_THAT(programs_on("given0", Direction::ingress), ElementsAre("from_uplink")) << "it was nobody's";
+    const auto added = ask("ADD", before_);
+    ASSERT_TRUE(succeeded(added));
+    const auto red = connect_published("red");
+    const auto other = connect("other", second_configuration());
+    expect_guarded(red);
+    EXPECT_TRUE(succeeded(ask("CHECK", added.json)));
+    EXPECT_TRUE(succeeded(ask("DEL", before_)));
+    const auto green = connect("green");
+    EXPECT_THAT(programs_on("given0", Direction::ingress), ElementsAre("from_uplink")) << "it is nobody's again";
+}
+
+TEST_P(GivenWithAnAddress, SetsNoMtu) {
+    ip({"link", "set", "given0", "mtu", "1300"});
+    ASSERT_TRUE(succeeded(ask("ADD", before_)));
+    const auto red = connect("red");
+    EXPECT_EQ(ip_json({"link", "show", "cw0"}).at(0).at("mtu"), 1500);
+    EXPECT_EQ(ip_json({"link", "show", "eth0"}, red.netns).at(0).at("mtu"), 1500);
+}
+
+TEST_P(GivenWithAnAddress, CannotBeNamedAsAnUplink) {
+    const Json named{{"uplinks", {"up0", "given0"}}};
+    auto conf = configuration(named);
+    conf["prevResult"] = before_;
+    EXPECT_TRUE(refused(add("blue", netns_, conf), 7, {"uplinks", "given0"}));
+    ASSERT_TRUE(succeeded(ask("ADD", before_)));
+    EXPECT_TRUE(refused(add("red", world_.add_namespace("red"), configuration(named)), 7, {"uplinks", "given0"}));
+}
+
+// Which would decide for from_sandbox what a sandbox may send.
+TEST_P(GivenWithAnAddress, IsGuardedBeforeAnybodyElsesProgram) {
+    const Foreign all{.accepts = true};
+    const ForeignProgram there("given0", Direction::ingress, ForeignProgram::Hook::clsact, all);
+    const auto added = ask("ADD", before_);
+    ASSERT_TRUE(succeeded(added));
+    const ForeignProgram later("given0", Direction::ingress, ForeignProgram::Hook::clsact, all);
+    EXPECT_THAT(programs_on("given0", Direction::ingress), ElementsAre("from_sandbox", "foreign", "foreign"));
+    EXPECT_TRUE(meet(Protocol::tcp, {netns_}, server()));
+    EXPECT_TRUE(succeeded(ask("CHECK", added.json)));
+    const ForeignProgram tcx("given0", Direction::ingress, ForeignProgram::Hook::tcx, all);
+    EXPECT_TRUE(refused(ask("CHECK", added.json), 103, {"foreign (id ", "before from_sandbox", "given0"}));
+    EXPECT_TRUE(succeeded(ask("DEL", before_)));
+    EXPECT_THAT(programs_on("given0", Direction::ingress), ElementsAre("foreign", "foreign", "foreign"));
+}
+
+// A filter that has causeway's priority and is of another kind: the kernel's own words.
+TEST_P(ChainOnce, SaysWhyTheProgramCannotBeTheFirst) {
+    must_run({"tc", "qdisc", "add", "dev", "given0", "clsact"});
+    must_run({"tc", "filter", "add", "dev", "given0", "ingress", "pref", "1", "u32", "match", "u32", "0", "0", "flowid",
+              "1:1"});
+    const auto answer = ask("ADD", before_);
+    EXPECT_TRUE(refused(answer, 100, {"ingress hook of given0"}));
+    EXPECT_THAT(answer.json.value("details", ""), testing::HasSubstr("filter kind"));
+}
+
+TEST_P(ChainOnce, SaysNothingBesideItsAnswers) {
+    const auto keeper = connect("keeper");
+    for (const std::string command : {"ADD", "DEL", "DEL"}) {
+        const auto output = run(
+            {plugin()},
+            Call{.command = command, .id = "blue", .netns = netns_, .conf = configuration({{"prevResult", before_}})}
+                .options());
+        EXPECT_TRUE(output.ok()) << output.out;
+        EXPECT_EQ(output.err, "") << command;
+    }
+}
+
 TEST_P(ChainOnce, RefusesAnInterfaceWhoseOtherEndIsNotNamed) {
     const auto before = Snapshot::take({netns_});
     auto said = before_;
@@ -294,6 +403,7 @@ TEST_P(ChainOnce, RefusesATapThatItCouldNotDeliverTo) {
 }
 
 FOR_BOTH_FAMILIES(Chain);
+FOR_BOTH_FAMILIES(GivenWithAnAddress);
 INSTANTIATE_TEST_SUITE_P(Of, ChainOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
 }  // namespace

@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator breaks by accident, and a kill leaves behind, is whole again after the next ADD.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/bpf.h>
 #include <net/if.h>
+#include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <future>
 #include <numeric>
 
 #include <causeway/abi.h>
 
 #include "tests/system/entries.hpp"
+#include "tests/system/fault.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -176,6 +184,25 @@ TEST_P(Repair, FollowsAnUplinkThatHasAnotherAddress) {
     }
 }
 
+// Between the look at what there is and the attachment, which fails as for a device that is gone.
+TEST_P(Repair, PassesOverAnUplinkThatVanishesMeanwhile) {
+    const auto keeper = connect("keeper");
+    add_bridge();
+    const auto netns = world_.add_namespace("blue");
+    const Fault gone{
+        .kind = Fault::Kind::error, .nth = 3, .error = ENODEV, .calls = {SYS_bpf}, .bpf_commands = {BPF_PROG_ATTACH}};
+    const auto faulted =
+        run_with(gone, {plugin()}, call_here({.command = "ADD", .id = "blue", .netns = netns}).options());
+    EXPECT_NE(faulted.call, "");
+    EXPECT_TRUE(succeeded(answer_of(faulted.output)));
+    EXPECT_EQ(keys_of("uplinks").size(), 1U) << "whichever of the two came first";
+    EXPECT_TRUE(succeeded(del("blue", netns)));
+    const auto red = connect("red");
+    EXPECT_EQ(keys_of("uplinks").size(), 2U) << "it is there after all";
+    expect_connected(keeper);
+    expect_connected(red);
+}
+
 // As on a host that makes a bridge for each job, and removes it afterwards.
 TEST_P(Repair, ForgetsUplinksThatAreGoneWhenThereIsNoRoomForAnother) {
     const auto blue = connect("blue");
@@ -335,7 +362,17 @@ TEST_P(Repair, ConnectsASandboxAnewWhoseNamespaceHasGoneWithoutADel) {
 FOR_BOTH_FAMILIES(Repair);
 INSTANTIATE_TEST_SUITE_P(Of, RepairOnce, testing::Values(Family::ipv4), testing::PrintToStringParamName());
 
-class RepairOfBothFamilies : public Host {};
+class RepairOfBothFamilies : public Host {
+protected:
+    Answer check(const Sandbox& sandbox) const {
+        auto conf = dual_configuration();
+        conf["prevResult"] = sandbox.reply;
+        return answer_to({.command = "CHECK", .id = sandbox.id, .netns = sandbox.netns, .conf = conf});
+    }
+    Answer status() const {
+        return answer_to({.command = "STATUS", .id = "", .netns = "", .conf = dual_configuration(), .interface = ""});
+    }
+};
 
 TEST_F(RepairOfBothFamilies, FollowsAnUplinkThatHasAnotherAddress) {
     const auto blue = connect("blue", dual_configuration());
@@ -348,6 +385,51 @@ TEST_F(RepairOfBothFamilies, FollowsAnUplinkThatHasAnotherAddress) {
         EXPECT_EQ(meeting.seen.address, "2001:db8:71::77");
         EXPECT_TRUE(meet(Protocol::tcp, {sandbox.netns}, {world_.world(), {service_address, 80}}));
     }
+}
+
+// Where the kernel would name a temporary address (RFC 8981), the recorded one serves: as long as the host has it.
+TEST_F(RepairOfBothFamilies, LeavesTheAddressThatTheUplinkNoLongerHas) {
+    set_sysctl("net/ipv6/conf/up0/use_tempaddr", "2");
+    const auto blue = connect("blue", dual_configuration());
+    EXPECT_TRUE(succeeded(check(blue)));
+    EXPECT_EQ(status().text, "");
+    ip({"addr", "add", "2001:db8:71::77/64", "dev", "up0", "nodad"});
+    EXPECT_TRUE(succeeded(check(blue))) << "it has both";
+    ip({"addr", "del", std::string(node_ipv6) + "/64", "dev", "up0"});
+    const auto meeting = meet(Protocol::tcp, {blue.netns}, {world_.world(), {service_ipv6, 80}});
+    EXPECT_TRUE(meeting);
+    EXPECT_EQ(meeting.seen.address, "2001:db8:71::77");
+    EXPECT_TRUE(refused(check(blue), 103, {"uplink up0", std::string(node_ipv6) + " no longer"}));
+    EXPECT_THAT(status().text, HasSubstr("the uplink up0 has another address than at the last ADD"));
+    const auto red = connect("red", dual_configuration());
+    EXPECT_TRUE(succeeded(check(blue)));
+    EXPECT_EQ(status().text, "");
+}
+
+TEST_F(RepairOfBothFamilies, TakesTheAddressThatLastsFromTheNextAddOn) {
+    const auto blue = connect("blue", dual_configuration());
+    set_sysctl("net/ipv6/conf/up0/use_tempaddr", "2");
+    EXPECT_TRUE(refused(check(blue), 103, {"net.ipv6.conf.up0.use_tempaddr"}));
+    EXPECT_THAT(status().text, HasSubstr("net.ipv6.conf.up0.use_tempaddr"));
+    const auto red = connect("red", dual_configuration());
+    EXPECT_TRUE(succeeded(check(blue)));
+    EXPECT_EQ(status().text, "");
+}
+
+// One record is of all networks: an ADD of another one at the same time would write back what this one has read.
+TEST_F(RepairOfBothFamilies, WaitsForOthersUntilItRecordsAnUplinksAddress) {
+    const auto keeper = connect("keeper");
+    const auto netns = world_.add_namespace("blue");
+    const int held = ::open("/sys/fs/bpf", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ASSERT_EQ(flock(held, LOCK_SH), 0) << "as an ADD under way does";
+    EXPECT_TRUE(succeeded(add("blue", netns))) << "nothing is to be recorded";
+    EXPECT_TRUE(succeeded(del("blue", netns)));
+    ip({"addr", "flush", "dev", "up0", "scope", "global"});
+    ip({"addr", "add", "203.0.113.77/24", "dev", "up0"});
+    auto adding = std::async(std::launch::async, [&] { return add("blue", netns); });
+    EXPECT_EQ(adding.wait_for(std::chrono::milliseconds(500)), std::future_status::timeout);
+    close(held);
+    EXPECT_TRUE(succeeded(adding.get()));
 }
 
 TEST_F(RepairOfBothFamilies, GivesANetworkOfIPv4ItsIPv6) {
