@@ -12,6 +12,7 @@
 #include "answer.bpf.h"
 #include "arp.bpf.h"
 #include "deliver.bpf.h"
+#include "dhcp.bpf.h"
 #include "endpoint.bpf.h"
 #include "group.bpf.h"
 #include "guard.bpf.h"
@@ -182,6 +183,16 @@ __noinline int leave_sandbox(struct __sk_buff *skb)
 	return verdict;
 }
 
+/* The same, but for what no client of DHCP may send. */
+static __always_inline __u32 leave_in_own_name(struct __sk_buff *skb, const struct sandbox *sandbox)
+{
+	enum verdict verdict = VERDICT_CONTINUE;
+
+	if (sandbox->link.flags & LINK_DHCP)
+		verdict = refuse_dhcp_for_another(skb);
+	return verdict ? verdict : leave_sandbox(skb);
+}
+
 static __always_inline enum verdict follow(const struct packet *packet, const struct flow *flow)
 {
 	enum verdict verdict = translate_sent(packet, flow);
@@ -237,6 +248,11 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	if (verdict && verdict != VERDICT_DROP_EXTENSION_HEADER) /* which its sender is told, the long way */
 		return verdict;
 	guarded = guard_network(&packet, sandbox);
+	if (guarded && !verdict && sandbox->link.flags & LINK_DHCP) {
+		verdict = to_dhcp_server(skb, &packet);
+		if (verdict)
+			return verdict;
+	}
 	if (guarded == VERDICT_DROP_MULTICAST && !verdict)
 		return to_group(skb, &packet);
 	if (guarded == VERDICT_DROP_SPOOFED_ADDRESS && !verdict && is_link_local(&packet.source))
@@ -252,7 +268,8 @@ static __noinline enum verdict leave_sandbox_shortly(struct __sk_buff *skb, cons
 	if (!is_checksum_its_own(skb, packet.transport_offset, packet.protocol))
 		return VERDICT_DROP_BAD_CHECKSUM;
 	if (endpoint && endpoint->kind == ENDPOINT_GATEWAY && !is_link_local(&packet.destination) &&
-	    !is_fragment(&packet) && !anything_published()) /* else it may be for a sandbox */
+	    !is_fragment(&packet) && !(sandbox->link.flags & LINK_DHCP) &&
+	    !anything_published()) /* else it may be for a sandbox */
 		return deliver_to_host(sandbox->gateway_ifindex);
 	if (endpoint || is_fragment(&packet) || parse_transport_here(skb, &packet))
 		return VERDICT_CONTINUE;
@@ -275,7 +292,7 @@ static __always_inline __u32 decide(struct __sk_buff *skb)
 	if (!outcome && is_ip(skb)) {
 		outcome = leave_sandbox_shortly(skb, sandbox);
 		if (!outcome)
-			outcome = leave_sandbox(skb);
+			outcome = leave_in_own_name(skb, sandbox);
 	} else if (!outcome) {
 		outcome = skb->protocol == bpf_htons(ETH_P_ARP) ? answer_arp(skb, sandbox) : VERDICT_DROP_ETHERTYPE;
 	}
@@ -303,6 +320,16 @@ int from_sandbox(struct __sk_buff *skb)
 	return finish(outcome ? outcome : decide(skb));
 }
 
+/* What the host sends to all, or to an address that no sandbox has. */
+static __always_inline enum verdict to_no_endpoint(struct __sk_buff *skb, struct packet *packet, enum verdict group)
+{
+	enum verdict verdict = from_dhcp_server(skb, packet);
+
+	if (verdict)
+		return verdict;
+	return group ? group : from_gateway_to_link(skb, packet);
+}
+
 /* TC egress of the gateway device: which sandbox does the host mean? Only what the host itself sends is let in. */
 SEC("tc")
 int from_host(struct __sk_buff *skb)
@@ -319,11 +346,11 @@ int from_host(struct __sk_buff *skb)
 	verdict = parse_ip_here(&packet);
 	if (!verdict)
 		verdict = guard_host(&packet);
-	if (verdict)
+	if (verdict && verdict != VERDICT_DROP_MULTICAST)
 		return finish(verdict);
-	endpoint = sandbox_endpoint_at(&packet.destination);
+	endpoint = verdict ? NULL : sandbox_endpoint_at(&packet.destination);
 	if (!endpoint)
-		return finish(from_gateway_to_link(skb, &packet));
+		return finish(to_no_endpoint(skb, &packet, verdict));
 	note_peer(&packet, CAUSEWAY_WORLD_SLOT, &endpoint->link);
 	return finish(deliver_through_link(skb, &endpoint->link));
 }

@@ -7,19 +7,12 @@
 #ifndef CAUSEWAY_GROUP_BPF_H
 #define CAUSEWAY_GROUP_BPF_H
 
+#include "dhcp.bpf.h"
 #include "guard.bpf.h"
 #include "link_local.bpf.h"
 #include "parse.bpf.h"
 #include "rewrite.bpf.h"
 #include "verdict.bpf.h"
-
-/* Ports of servers and clients: RFC 2131, section 4.1; RFC 8415, section 7.2. */
-enum dhcp_port {
-	DHCP_SERVER = 67,
-	DHCP_CLIENT = 68,
-	DHCPV6_CLIENT = 546,
-	DHCPV6_SERVER = 547,
-};
 
 /*
  * Groups that a bridge could not keep on one link without being one: of IPv6 by scope, link and realm (RFC 4291,
@@ -57,13 +50,6 @@ static __always_inline bool is_broadcast_of(const struct address *address, const
 static __always_inline bool is_senders(const struct address *address, const struct sandbox *sandbox)
 {
 	return is_own_address(address, sandbox) || is_link_local_of(address, sandbox->link.mac);
-}
-
-static __always_inline bool is_dhcp(__be16 port)
-{
-	__u16 number = bpf_ntohs(port);
-
-	return number == DHCP_SERVER || number == DHCP_CLIENT || number == DHCPV6_CLIENT || number == DHCPV6_SERVER;
 }
 
 /*

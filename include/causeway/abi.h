@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 7
+#define CAUSEWAY_ABI_VERSION 8
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -86,6 +86,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
 	X(DROP_SHAPED, "the sandbox sends faster than its bandwidth, past the queue at its end")                       \
 	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
+	X(DROP_BAD_DHCP, "malformed DHCP message to a server on the host, or in another one's name")                   \
 	X(DROP_MULTICAST_RATE, "the sandbox sends multicast and broadcast faster than it may")                         \
 	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
 	X(DROP_ISOLATED, "to another sandbox of a network whose sandboxes are isolated")                               \
@@ -169,6 +170,7 @@ enum link_flag {
 	LINK_QUEUED = 1 << 1,    /* what goes there has to pass the host end's own queue: no peer redirect */
 	LINK_POLICED = 1 << 2,   /* has a rate in `shapers` that what it sends must not exceed */
 	LINK_MULTICAST = 1 << 3, /* is of a network with NETWORK_MULTICAST */
+	LINK_DHCP = 1 << 4,      /* has its address of a DHCP server on the host, which it asks for it and hears */
 };
 
 /* The way to a sandbox: through which host end, and how a frame for it begins. */
@@ -401,6 +403,8 @@ enum attachment_flag {
 	ATTACHMENT_SHAPED = 1 << 2, /* has an entry in `shapers`, or is about to */
 	ATTACHMENT_PUBLISHES = 1 << 1, /* has ports in `publications`, or is about to */
 	ATTACHMENT_LEASED = 1 << 4,    /* its addresses are somebody else's, to whom they have to be given back */
+	ATTACHMENT_ASKS =
+		1 << 5, /* LEASED, by its own link: which is to be up before, and there when they are given back */
 };
 
 struct attachment {
