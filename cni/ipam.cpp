@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <ranges>
 #include <sstream>
 
 #include "cni/route_conf.hpp"
@@ -121,8 +122,8 @@ std::expected<std::string, Error> output_of(const char* command, const std::stri
     return finished.output;
 }
 
-std::unexpected<Error> unusable(const Delegate& delegate, const std::string& why) {
-    return fail(Code::decode_failure, "the answer of the IPAM plugin \"" + delegate.type + "\" " + why);
+std::unexpected<Error> unusable(const Delegate& delegate, const std::string& why, const std::string& remedy = {}) {
+    return fail(Code::decode_failure, "the answer of the IPAM plugin \"" + delegate.type + "\" " + why, remedy);
 }
 
 std::vector<std::string> texts(const Json& object, const char* key) {
@@ -165,6 +166,28 @@ std::expected<void, Error> add_address(const Json& ip, const Delegate& delegate,
     return {};
 }
 
+std::expected<void, Error> refuse_other_subnets(const IpamResult& result, const Delegate& delegate) {
+    const std::string remedy = "its addresses and router have to be of ipam.subnet and ipam.gateway";
+    for (const auto& [address, gateway] : result.assignments) {
+        std::string subnets;
+        const Range* own = nullptr;
+        for (const auto& range : delegate.subnets | std::views::join) {
+            subnets += (subnets.empty() ? "" : ", ") + range.subnet.text();
+            own = range.subnet == Prefix{address.first(), address.length} ? &range : own;
+        }
+        if (!subnets.empty() && own == nullptr) {
+            return unusable(delegate, "has the address " + address.text() + ", which is not in " + subnets, remedy);
+        }
+        if (own != nullptr && gateway != own->gateway) {
+            return unusable(delegate,
+                            "has the gateway " + gateway.text() + ", and that of " + own->subnet.text() + " is " +
+                                own->gateway.text(),
+                            remedy);
+        }
+    }
+    return {};
+}
+
 std::expected<IpamResult, Error> result_in(const Json& json, const Delegate& delegate) {
     const auto ips = json.value("ips", Json::array());
     if (ips.empty() || ips.size() > CAUSEWAY_ADDRESSES_MAX) {
@@ -172,9 +195,13 @@ std::expected<IpamResult, Error> result_in(const Json& json, const Delegate& del
                                       std::to_string(CAUSEWAY_ADDRESSES_MAX));
     }
     IpamResult result;
+    for (const auto& range : delegate.subnets | std::views::join) {
+        result.ranges.push_back({range});
+    }
     for (const auto& ip : ips) {
         TRY(add_address(ip, delegate, result));
     }
+    TRY(refuse_other_subnets(result, delegate));
     for (const auto& item : json.value("routes", Json::array())) {
         const auto route = read_route(item, "routes");
         if (!route) {
@@ -196,9 +223,6 @@ std::expected<IpamResult, Error> try_add(const std::string& path, const Request&
         const auto add_detail = [&](const std::string& text) {
             error.details += (error.details.empty() ? "" : "; ") + text;
         };
-        if (delegate.type == "dhcp" && !delegate.conf.contains("prevResult")) {
-            add_detail("dhcp asks by the sandbox's interface, which causeway makes only when its address is known");
-        }
         if (const auto released = output_of("DEL", path, request, delegate); !released) {
             add_detail("not undone: " + released.error().message);
         }

@@ -147,6 +147,20 @@ std::expected<std::vector<RangeSet>, Error> read_ranges(const Json& conf, const 
     return sets;
 }
 
+// Of the network that is served by DHCP; the plugin does not know them.
+std::expected<std::vector<RangeSet>, Error> read_dhcp_subnets(const Json& conf, const Json& ipam) {
+    if (!ipam.contains("subnet") && !ipam.contains("ranges")) {
+        return std::vector<RangeSet>{};
+    }
+    auto sets = TRY(read_ranges(conf, ipam));
+    for (const auto& range : sets | std::views::join) {
+        if (!range.subnet.address.is_ipv4()) {
+            return invalid("ipam.ranges.subnet", range.subnet.text(), "is of IPv6, and dhcp gives IPv4 addresses");
+        }
+    }
+    return sets;
+}
+
 std::expected<std::vector<Route>, Error> read_routes(const Json& ipam) {
     std::vector<Route> routes;
     const auto array = TRY(optional_value<Json>(ipam, "routes", &Json::is_array, "a list of routes", "ipam."));
@@ -222,6 +236,9 @@ std::expected<IpamConf, Error> read_ipam_conf(const Json& conf) {
     result.resolv_conf = TRY(text_at(ipam, "resolvConf", "ipam."));
     result.dns = TRY(read_dns(conf));
     if (result.delegate) {
+        if (result.delegate->asks_by_link()) {
+            result.delegate->subnets = result.ranges = TRY(read_dhcp_subnets(conf, ipam));
+        }
         return result;
     }
     constexpr std::uint64_t week = 7ULL * 24 * 3600;

@@ -24,10 +24,15 @@ struct Dns {
 struct Delegate {
     std::string type;
     Json conf;
+    std::vector<RangeSet> subnets{};  // that its addresses have to be in, with those gateways; none: any
+
+    // Whether it asks for them by the sandbox's own interface, which has to be up for that. Where an earlier plugin of
+    // the chain has made that, it is.
+    bool asks_by_link() const { return type == "dhcp" && !conf.contains("prevResult"); }
 };
 
 struct IpamConf {
-    std::optional<Delegate> delegate;  // then ranges and routes are its business
+    std::optional<Delegate> delegate;  // then ranges and routes are its business, but for dhcp's: see below
     std::vector<RangeSet> ranges;      // none: the runtime gives them at ADD
     std::uint32_t rest = 0;            // seconds
     std::vector<Route> routes;
@@ -35,7 +40,8 @@ struct IpamConf {
     Dns dns;
 };
 
-// conf: the whole network configuration. Code::invalid_configuration.
+// conf: the whole network configuration. What dhcp gives is in the subnets that the configuration names, since the
+// gateway device, by which it is asked for, has its addresses first. Code::invalid_configuration.
 std::expected<IpamConf, Error> read_ipam_conf(const Json& conf);
 
 // Of that alone, whether another plugin gives the addresses. Code::invalid_configuration.

@@ -26,9 +26,32 @@ SandboxId id_of(const Request& request) {
     return {request.container_id, request.interface};
 }
 
+// What it gives once the sandbox's interface is up. request, conf and dns outlive it.
+std::expected<LinkLease, Error> lease_by_link(const Request& request, const NetConf& conf, std::optional<Dns>& dns) {
+    const auto& delegate = *conf.delegate;
+    if (delegate.subnets.empty()) {
+        return fail(Code::invalid_configuration,
+                    "ipam.subnet: missing: the IPAM plugin \"" + delegate.type +
+                        "\" asks by the gateway device, which has its address in that subnet before",
+                    "name it, and where it is not the first of the subnet ipam.gateway, as the server does");
+    }
+    TRY(find_delegate(request, delegate));
+    const auto id = id_of(request);
+    if (!is_connected(id).value_or(false) && is_on_record(id).value_or(false)) {
+        TRY(call_delegate("DEL", request, delegate));  // of what a killed ADD has left, by that one's link
+    }
+    return LinkLease{.take = [&]() -> std::expected<LinkLease::Given, Error> {
+                         auto lease = TRY(add_by_delegate(request, delegate));
+                         dns = std::move(lease.dns);
+                         return LinkLease::Given{std::move(lease.assignments), std::move(lease.routes)};
+                     },
+                     .give_back = [&] { return call_delegate("DEL", request, delegate); }};
+}
+
 std::expected<Json, Error> add(const Request& request, NetConf conf) {
     auto asked = TRY(read_runtime_conf(conf.raw, request.arguments));
-    auto dns = asked.dns ? std::move(*asked.dns) : TRY(dns_of(conf));
+    const bool asked_dns = asked.dns.has_value();
+    auto dns = asked_dns ? std::move(*asked.dns) : TRY(dns_of(conf));
     SandboxSpec sandbox{.id = id_of(request),
                         .netns = request.netns,
                         .mac = asked.mac,
@@ -40,7 +63,10 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
         sandbox.given = TRY(given_in(*conf.previous_result, request.interface, request.netns));
     }
     Rollback rollback;
-    if (conf.delegate) {  // it reads the same request, and so knows which address was asked for
+    std::optional<Dns> leased_dns;
+    if (conf.delegate && conf.delegate->asks_by_link()) {
+        sandbox.lease = TRY(lease_by_link(request, conf, leased_dns));
+    } else if (conf.delegate) {  // it reads the same request, and so knows which address was asked for
         // Before it is asked: what is given back after the failure would be the lease that the sandbox has.
         if (is_connected(sandbox.id).value_or(false)) {
             return connected_already(sandbox.id);
@@ -50,7 +76,7 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
         conf.network.ranges = std::move(lease.ranges);
         sandbox.assignments = std::move(lease.assignments);
         sandbox.routes = std::move(lease.routes);
-        if (!lease.dns.empty() && !asked.dns) {
+        if (!lease.dns.empty() && !asked_dns) {
             dns = std::move(lease.dns);
         }
     } else if (conf.network.ranges.empty()) {
@@ -63,6 +89,9 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
         return std::unexpected(rollback.failed(connection.error()));
     }
     rollback.commit();
+    if (leased_dns && !leased_dns->empty() && !asked_dns) {
+        dns = std::move(*leased_dns);
+    }
     return add_result(conf, request.netns, *connection, dns);
 }
 

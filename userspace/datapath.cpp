@@ -45,10 +45,10 @@ std::expected<UniqueFd, Error> open_bpffs() {
     return fd;
 }
 
-std::expected<void, Error> lock_file(const UniqueFd& fd, int operation) {
+std::expected<void, Error> lock_file(const UniqueFd& fd, int operation, const std::string& path = bpffs) {
     while (flock(fd.get(), operation) != 0) {
         if (errno != EINTR) {
-            return std::unexpected(errno_error("lock " + bpffs));
+            return std::unexpected(errno_error("lock " + path));
         }
     }
     return {};
@@ -96,6 +96,32 @@ std::expected<void, Error> DatapathLock::change_to_exclusive_if_free() {
     }
     mode_ = Mode::exclusive;
     return {};
+}
+
+namespace {
+
+std::expected<UniqueFd, Error> open_home() {
+    UniqueFd fd(open(home.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) {
+        return std::unexpected(errno_error("open " + home));
+    }
+    return fd;
+}
+
+}  // namespace
+
+std::expected<AskingLock, Error> AskingLock::take() {
+    AskingLock lock(TRY(open_home()));
+    TRY(lock_file(lock.fd_, LOCK_SH, home));
+    return lock;
+}
+
+std::expected<bool, Error> AskingLock::is_held() {
+    const auto fd = TRY(open_home());
+    if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
+        return false;
+    }
+    return errno == EWOULDBLOCK ? std::expected<bool, Error>(true) : std::unexpected(errno_error("lock " + home));
 }
 
 const std::string& Datapath::directory() {

@@ -47,6 +47,20 @@ private:
     Mode mode_;
 };
 
+// Held by a connect while it has let go of DatapathLock to ask another program: so one can tell what it has on record
+// as begun from what a killed one has left. The kernel drops it likewise. It is of causeway's directory in bpffs, which
+// stays as long as anything is on record.
+class AskingLock {
+public:
+    static std::expected<AskingLock, Error> take();
+    static std::expected<bool, Error> is_held();  // by anybody
+
+private:
+    explicit AskingLock(UniqueFd fd) : fd_(std::move(fd)) {}
+
+    UniqueFd fd_;
+};
+
 // What only those need who publish ports, or have published some.
 struct Publishing {
     BpfMap<publication_key, publication> publications;

@@ -10,7 +10,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <map>
 #include <set>
+#include <string_view>
 
 #include "userspace/assignment.hpp"
 #include "userspace/failures.hpp"
@@ -172,6 +175,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
     if (!spec.assignments.empty()) {
         attachment.record.flags |= ATTACHMENT_LEASED;
     }
+    if (spec.lease) {
+        attachment.record.flags |= ATTACHMENT_LEASED | ATTACHMENT_ASKS;
+    }
     if (connection.given) {
         attachment.record.flags |=
             static_cast<std::uint16_t>(ATTACHMENT_GIVEN | (connection.bare ? ATTACHMENT_BARE : 0));
@@ -184,7 +190,7 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
         if (present && TRY(stands(datapath, netlink, *present))) {
             return connected_already(spec.id);
         }
-        if (present && (present->flags & ATTACHMENT_LEASED) != 0 && spec.assignments.empty()) {
+        if (present && (present->flags & ATTACHMENT_LEASED) != 0 && spec.assignments.empty() && !spec.lease) {
             return fail(Code::conflict,
                         name_of(spec.id) +
                             " is on record with addresses of an IPAM plugin that this configuration "
@@ -208,6 +214,15 @@ std::uint32_t mtu_of(const Connection& connection, const Network& network) {
     return connection.given ? connection.sandbox_end.mtu : network.mtu;
 }
 
+void give_addresses(sandbox& identity, const std::vector<Assignment>& assignments) {
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        if (const auto* const own = first_of(assignments, family)) {
+            identity.address[family] = own->address.address.raw();
+            identity.gateway[family] = own->gateway.raw();
+        }
+    }
+}
+
 sandbox identity_of(const Connection& connection, const sandbox_link& link, const Network& network) {
     sandbox identity{.link = link,
                      .network = network.id,
@@ -215,39 +230,55 @@ sandbox identity_of(const Connection& connection, const sandbox_link& link, cons
                      .mtu = mtu_of(connection, network),
                      .port_min = connection.ports.first,
                      .port_max = connection.ports.last};
-    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
-        if (const auto* const own = first_of(connection.assignments, family)) {
-            identity.address[family] = own->address.address.raw();
-            identity.gateway[family] = own->gateway.raw();
-        }
-    }
+    give_addresses(identity, connection.assignments);
     return identity;
 }
 
 // What is held up at the host end must pass it, and so must what has no peer; what is held up at the sandbox's, the
 // programs watch.
-std::uint16_t flags_of(const Bandwidth& bandwidth, bool bare) {
-    const unsigned queued = bandwidth.to_sandbox || bare ? LINK_QUEUED : 0,
-                   policed = bandwidth.from_sandbox ? LINK_POLICED : 0;
-    return static_cast<std::uint16_t>(queued | policed);
+std::uint16_t flags_of(const SandboxSpec& spec, bool bare) {
+    const unsigned queued = spec.bandwidth.to_sandbox || bare ? LINK_QUEUED : 0,
+                   policed = spec.bandwidth.from_sandbox ? LINK_POLICED : 0, dhcp = spec.lease ? LINK_DHCP : 0;
+    return static_cast<std::uint16_t>(queued | policed | dhcp);
 }
 
-// Both ends and their places in the maps: all of it before either end is up.
-std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
-                                const SandboxSpec& spec, const Network& network, Attachment& attachment,
-                                Connection& connection) {
-    const auto& record = network.record;
+// Where none is asked for: of its address, or as random as its claim where it has none yet.
+Mac mac_for(const Connection& connection, const Attachment& attachment) {
     const auto& assignments = connection.assignments;
+    if (assignments.empty()) {
+        Mac mac;
+        std::memcpy(mac.bytes.data(), &attachment.record.claim, mac.bytes.size());
+        constexpr std::uint8_t group = 1, local = 2;  // IEEE 802, section 8.2
+        mac.bytes[0] = static_cast<std::uint8_t>((mac.bytes[0] & ~group) | local);
+        return mac;
+    }
     const auto* const ipv4 = first_of(assignments, FAMILY_IPV4);
-    const auto& named_after = ipv4 != nullptr ? *ipv4 : assignments.front();
+    return Mac::of_address((ipv4 != nullptr ? *ipv4 : assignments.front()).address.address);
+}
+
+// A slot, and a block of ports where the network has them.
+std::expected<void, Error> claim_places(const Datapath& datapath, const NatSpec& nat, Attachment& attachment,
+                                        Connection& connection) {
+    TRY(claim_slot(datapath, attachment));
+    if (nat.port_block != 0) {
+        TRY(claim_port_block(datapath, attachment, blocks_of(nat)));
+        connection.ports = PortRange{static_cast<std::uint16_t>(attachment.record.block),
+                                     static_cast<std::uint16_t>(attachment.record.block + nat.port_block - 1)};
+    }
+    return {};
+}
+
+// Both ends, and who the sandbox is, before either end is up.
+std::expected<sandbox, Error> wire(const Datapath& datapath, Netlink& netlink, Netlink& inside, const Netns& netns,
+                                   const SandboxSpec& spec, const Network& network, Attachment& attachment,
+                                   Connection& connection) {
+    const auto& record = network.record;
     Mac gateway_mac;
     std::ranges::copy(record.mac, gateway_mac.bytes.begin());
     if (connection.bare) {
-        connection.sandbox_end.mac =
-            spec.mac ? *spec.mac : spec.given->mac.value_or(Mac::of_address(named_after.address.address));
+        connection.sandbox_end.mac = spec.mac ? *spec.mac : spec.given->mac.value_or(mac_for(connection, attachment));
     }
-    const Mac mac =
-        connection.given ? connection.sandbox_end.mac : spec.mac.value_or(Mac::of_address(named_after.address.address));
+    const Mac mac = connection.given ? connection.sandbox_end.mac : spec.mac.value_or(mac_for(connection, attachment));
     const std::string host_end = attachment.record.host_end;
     if (!connection.given) {
         TRY(netlink.create_veth({host_end, gateway_mac, network.mtu, network.gso_max_size},
@@ -261,14 +292,12 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
 
     sandbox_link link{.ifindex = ifindex,
                       .slot = static_cast<std::uint16_t>(attachment.record.slot),
-                      .flags = with_neighbourhood(flags_of(spec.bandwidth, connection.bare), record)};
+                      .flags = with_neighbourhood(flags_of(spec, connection.bare), record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
-    const endpoint place{
-        .claim = attachment.record.claim, .link = link, .network = network.id, .kind = ENDPOINT_SANDBOX};
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));
-    const auto now = Datapath::now();  // what the slot's flows were before is of somebody who is gone
-    TRY(datapath.usage_of.put(link.slot, {.since = now}, "the usage of " + name_of(spec.id)));
+    // What the slot's flows were before is of somebody who is gone.
+    TRY(datapath.usage_of.put(link.slot, {.since = Datapath::now()}, "the usage of " + name_of(spec.id)));
     auto identity = identity_of(connection, link, network);
     apply(spec.quota, identity);
     // A device that is given may be given to another one at the same time.
@@ -278,10 +307,18 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
         TRY(record_bandwidth(datapath, attachment, spec.bandwidth, mtu_of(connection, network)));
         connection.queues = TRY(queues_of(link.slot));
     }
+    return identity;
+}
+
+// What leads to it: published ports, and its addresses.
+std::expected<void, Error> give_places(const Datapath& datapath, const SandboxSpec& spec, const sandbox& identity,
+                                       Attachment& attachment, const Connection& connection) {
+    const endpoint place{
+        .claim = attachment.record.claim, .link = identity.link, .network = identity.network, .kind = ENDPOINT_SANDBOX};
     if (!spec.ports.empty()) {
         const auto publishing = TRY(Datapath::open_publishing());
         TRY(record_publications(datapath, publishing, attachment.record.claim, spec.ports));
-        const auto own = TRY(publish(datapath, publishing, spec.ports, {spec.id.container, identity, now}));
+        const auto own = TRY(publish(datapath, publishing, spec.ports, {spec.id.container, identity, Datapath::now()}));
         if (own != spec.ports) {
             TRY(keep_publications(publishing, attachment.record.claim, own, spec.ports.size()));
         }
@@ -289,7 +326,7 @@ std::expected<void, Error> wire(const Datapath& datapath, Netlink& netlink, Netl
             attachment.record.flags &= static_cast<std::uint16_t>(~ATTACHMENT_PUBLISHES);
         }
     }
-    for (const auto& [prefix, gateway] : assignments) {
+    for (const auto& [prefix, gateway] : connection.assignments) {
         TRY(datapath.endpoints.put(prefix.address.raw(), place, "the address " + prefix.address.text()));
     }
     return {};
@@ -403,17 +440,22 @@ std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, cons
     if (first_of(assignments, FAMILY_IPV6) != nullptr) {
         TRY(enable_ipv6(netns, sandbox_end.name));
     }
+    const bool asking = assignments.empty(), up = spec.lease && !asking;  // the latter since it has asked
     Batch batch;
-    batch.change_link(loopback, {.up = true}, "set up lo" + where);
+    if (!asking) {
+        batch.change_link(loopback, {.up = true}, "set up lo" + where);
+    }
     for (const auto& [prefix, gateway] : assignments) {
         batch.add_address(sandbox_end.ifindex, prefix,
                           "add the address " + prefix.text() + " to " + sandbox_end.name + where);
     }
-    if (queues.sandbox_end) {
+    if (queues.sandbox_end && !up) {
         batch.add_queue(sandbox_end.ifindex, *queues.sandbox_end, sandbox_end.gso_max_size,
                         "add a queue to " + sandbox_end.name + where);
     }
-    batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
+    if (!up) {
+        batch.change_link(sandbox_end.ifindex, {.up = true}, "set up the device " + sandbox_end.name + where);
+    }
     if (!given) {
         for (const auto& [prefix, gateway] : assignments) {
             batch.add_neighbour(sandbox_end.ifindex, gateway, host_end.mac,
@@ -422,6 +464,155 @@ std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, cons
     }
     TRY(add_with_routes(inside, batch, where, connection));
     return let_settle(netlink, inside, connection);
+}
+
+// A DHCP server's answers find their sandbox by it.
+std::expected<void, Error> refuse_taken_mac(const Datapath& datapath, const sandbox& identity) {
+    std::optional<sandbox> other;
+    TRY(datapath.sandboxes.for_each([&](const std::uint32_t& ifindex, const sandbox& one) {
+        if (one.network == identity.network && (one.link.flags & LINK_DHCP) != 0 && ifindex != identity.link.ifindex &&
+            std::ranges::equal(one.link.mac, identity.link.mac)) {
+            other = one;
+        }
+    }));
+    if (!other) {
+        return {};
+    }
+    std::string holder = "another sandbox";
+    TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
+        if (record.slot == other->link.slot && record.ifindex == other->link.ifindex) {
+            holder = name_of(id_of(key));
+        }
+    }));
+    Mac mac;
+    std::ranges::copy(identity.link.mac, mac.bytes.begin());
+    return fail(Code::conflict, "the MAC " + mac.text() + " is asked for, but " + holder + " has it in this network",
+                "to a DHCP server, who has one MAC is one client");
+}
+
+// One connect: what it is made by, and what it has made so far.
+struct Connecting {
+    const NetworkSpec& network_spec;
+    const SandboxSpec& spec;
+    const Netns& netns;
+    Netlink &inside, &netlink;
+    DatapathLock& lock;
+    std::optional<AskingLock> asking;  // from when on the lock was let go
+    std::optional<Prepared> prepared;
+    std::optional<Attachment> attachment;
+    Connection connection;
+};
+
+// Whoever had the lock meanwhile may have undone it.
+std::expected<bool, Error> is_still_there(Connecting& connecting) {
+    auto datapath = Datapath::open();
+    if (!datapath) {
+        return datapath.error().number == ENOENT ? std::expected<bool, Error>(false)
+                                                 : std::unexpected(datapath.error());
+    }
+    const auto& [key, ours] = *connecting.attachment;
+    const auto record = TRY(datapath->attachments.look_up(key));
+    connecting.prepared->datapath = std::move(*datapath);
+    return record && record->claim == ours.claim && record->state == ATTACHMENT_CONNECTING;
+}
+
+std::expected<void, Error> undo_begun(Connecting& connecting) {
+    if (connecting.asking && !TRY(is_still_there(connecting))) {
+        return {};
+    }
+    return undo(connecting.prepared->datapath, connecting.netlink, std::array{*connecting.attachment});
+}
+
+// Others may have come to use it while the lock was let go: then it is theirs.
+std::expected<void, Error> undo_network(Connecting& connecting) {
+    const auto& change = *connecting.prepared->change;
+    if (!connecting.asking) {
+        return undo_change(connecting.prepared->datapath, connecting.netlink, change);
+    }
+    TRY(connecting.lock.change_to(DatapathLock::Mode::exclusive));
+    const auto datapath = Datapath::open();
+    if (!datapath) {
+        return datapath.error().number == ENOENT ? std::expected<void, Error>{} : std::unexpected(datapath.error());
+    }
+    const bool is_new = change.former.name[0] == '\0';
+    const auto now = TRY(datapath->networks.look_up(change.network.id));
+    if (!is_new || !now || std::string_view(now->name) != change.network.record.name ||
+        TRY(networks_in_use(*datapath)).contains(change.network.id)) {
+        return {};
+    }
+    return remove_network(*datapath, connecting.netlink, {.id = change.network.id, .record = *now});
+}
+
+// Asks another program, which may take its time, or hang: the lock is let go meanwhile, and shared afterwards.
+std::expected<LinkLease::Given, Error> take_lease(Connecting& connecting, Rollback& rollback) {
+    auto& lock = connecting.lock;
+    const auto& [take, give_back] = *connecting.spec.lease;
+    connecting.asking = TRY(AskingLock::take());
+    TRY(lock.change_to(DatapathLock::Mode::none));
+    auto given = take();
+    if (given) {
+        rollback.on_failure([&lock, &give_back]() -> std::expected<void, Error> {
+            TRY(lock.change_to(DatapathLock::Mode::none));
+            const auto given_back = give_back();
+            TRY(lock.change_to(DatapathLock::Mode::shared));
+            return given_back;
+        });
+    }
+    TRY(lock.change_to(DatapathLock::Mode::shared));
+    if (!given) {
+        return given;
+    }
+    const std::string who = name_of(connecting.spec.id);
+    if (!TRY(is_still_there(connecting))) {
+        return fail(Code::try_again_later, who + " was disconnected while its IPAM plugin was asked");
+    }
+    const auto network = TRY(find_network(connecting.prepared->datapath, connecting.netlink, connecting.network_spec));
+    if (!network || network->id != connecting.attachment->record.network) {
+        return fail(Code::try_again_later, "the network of " + who + " was changed while its IPAM plugin was asked");
+    }
+    connecting.prepared->network = *network;
+    return given;
+}
+
+// Its link first, by which its addresses are asked for; then all else.
+std::expected<void, Error> connect_by_lease(Connecting& connecting, Rollback& rollback) {
+    auto& [network_spec, spec, netns, inside, netlink, lock, asking, prepared, attachment, connection] = connecting;
+    const auto& [datapath, network, change] = *prepared;
+    TRY(claim_places(datapath, network_spec.nat, *attachment, connection));
+    auto identity = TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
+    TRY(refuse_taken_mac(datapath, identity));
+    TRY(set_up_outside(datapath, netlink, network.record, connection));
+    TRY(set_up_inside(netlink, inside, netns, spec, connection));
+
+    auto lease = TRY(take_lease(connecting, rollback));
+    auto leased = spec;
+    leased.assignments = std::move(lease.assignments);
+    connection.gateway_device = network.device;
+    connection.assignments = TRY(assign(datapath, *attachment, leased, network_spec));
+    connection.routes = TRY(complete_routes(std::move(lease.routes), connection.assignments));
+    give_addresses(identity, connection.assignments);
+    identity.gateway_ifindex = network.record.ifindex;  // as all else that they repeat of their network
+    identity.link.flags = with_neighbourhood(identity.link.flags, network.record);
+    TRY(datapath.sandboxes.put(identity.link.ifindex, identity, name_of(spec.id)));
+    TRY(give_places(datapath, spec, identity, *attachment, connection));
+    return set_up_inside(netlink, inside, netns, spec, connection);
+}
+
+// What gives it its addresses is known before its link is.
+std::expected<void, Error> connect_with_addresses(Connecting& connecting) {
+    auto& [network_spec, spec, netns, inside, netlink, lock, asking, prepared, attachment, connection] = connecting;
+    const auto& [datapath, network, change] = *prepared;
+    connection.assignments = TRY(assign(datapath, *attachment, spec, network_spec));
+    connection.routes = TRY(complete_routes(spec.routes, connection.assignments));
+    TRY(claim_places(datapath, network_spec.nat, *attachment, connection));
+    const auto identity = TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
+    TRY(give_places(datapath, spec, identity, *attachment, connection));
+    if (network_spec.rest != 0 && spec.assignments.empty()) {  // what a sandbox could not have used need not rest
+        attachment->record.rest = network_spec.rest;
+        TRY(save(datapath, *attachment));
+    }
+    TRY(set_up_outside(datapath, netlink, network.record, connection));
+    return set_up_inside(netlink, inside, netns, spec, connection);
 }
 
 // After a connect that failed: where others are on record there is nothing to unload, and nobody has to wait for the
@@ -444,11 +635,21 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     auto inside = TRY(Netlink::open_in(netns, home));
     auto netlink = TRY(Netlink::open());
     auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
-    // Before the rollback that may need them, so that they outlive it whichever way this function is left.
-    std::optional<Prepared> prepared;
-    std::optional<Attachment> attachment;
-    Connection connection;
     NetworkSpec wanted = network_spec;
+    // Before the rollback that may need it, so that it outlives it whichever way this function is left.
+    Connecting connecting{.network_spec = wanted,
+                          .spec = spec,
+                          .netns = netns,
+                          .inside = inside,
+                          .netlink = netlink,
+                          .lock = lock,
+                          .asking = {},
+                          .prepared = {},
+                          .attachment = {},
+                          .connection = {}};
+    auto& prepared = connecting.prepared;
+    auto& attachment = connecting.attachment;
+    auto& connection = connecting.connection;
     if (spec.given) {
         TRY(find_given(netlink, inside, spec, connection));
         wanted.given = connection.given ? std::optional(connection.host_end) : std::nullopt;
@@ -465,7 +666,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     prepared = std::move(*made);
     const auto& [datapath, network, change] = *prepared;
     if (change) {
-        rollback.on_failure([&] { return undo_change(prepared->datapath, netlink, *prepared->change); });
+        rollback.on_failure([&] { return undo_network(connecting); });
     }
     if (spec.given) {
         if (const auto free = refuse_device_in_use(datapath, netlink, spec, connection.host_end); !free) {
@@ -477,26 +678,12 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         return undone(begun.error());
     }
     attachment = *begun;
-    rollback.on_failure([&] { return undo(prepared->datapath, netlink, std::array{*attachment}); });
+    rollback.on_failure([&] { return undo_begun(connecting); });
 
     auto connected = [&]() -> std::expected<void, Error> {
         TRY(refresh_reserved_ports(datapath));
         connection.gateway_device = network.device;
-        connection.assignments = TRY(assign(datapath, *attachment, spec, network_spec));
-        connection.routes = TRY(complete_routes(spec.routes, connection.assignments));
-        TRY(claim_slot(datapath, *attachment));
-        if (const auto& nat = network_spec.nat; nat.port_block != 0) {
-            TRY(claim_port_block(datapath, *attachment, blocks_of(nat)));
-            connection.ports = PortRange{static_cast<std::uint16_t>(attachment->record.block),
-                                         static_cast<std::uint16_t>(attachment->record.block + nat.port_block - 1)};
-        }
-        TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
-        if (network_spec.rest != 0 && spec.assignments.empty()) {  // what a sandbox could not have used need not rest
-            attachment->record.rest = network_spec.rest;
-            TRY(save(datapath, *attachment));
-        }
-        TRY(set_up_outside(datapath, netlink, network.record, connection));
-        TRY(set_up_inside(netlink, inside, netns, spec, connection));
+        TRY(spec.lease ? connect_by_lease(connecting, rollback) : connect_with_addresses(connecting));
         attachment->record.state = ATTACHMENT_CONNECTED;
         return save(datapath, *attachment);
     }();
@@ -522,25 +709,53 @@ std::expected<bool, Error> nobody_is_left(const Datapath& datapath, const std::v
     return published ? nothing_is_published() : false;
 }
 
+using Choice = std::function<std::expected<std::vector<Attachment>, Error>(const Datapath&)>;
+using Results = std::map<std::uint64_t, std::expected<void, Error>>;  // by claim
+
+// What was asked for by links that are still there is given back by them, before anything is undone; likewise without
+// the lock, which is not had afterwards.
+std::expected<Results, Error> give_back_by_links(DatapathLock& lock, const std::vector<Attachment>& chosen,
+                                                 const GiveBack& give_back) {
+    Results results;
+    for (const auto& one : chosen) {
+        if (give_back && (one.record.flags & ATTACHMENT_ASKS) != 0 && one.record.state != ATTACHMENT_CLEARED) {
+            TRY(lock.change_to(DatapathLock::Mode::none));
+            results.emplace(one.record.claim, give_back(one));
+        }
+    }
+    return results;
+}
+
 // One or all: what to disconnect is chosen from the records, under the lock.
-std::expected<void, Error> disconnect_chosen(
-    DatapathLock::Mode mode,
-    const std::function<std::expected<std::vector<Attachment>, Error>(const Datapath&)>& choose,
-    const GiveBack& give_back = {}) {
+std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choice& choose,
+                                             const GiveBack& give_back = {}) {
     auto lock = TRY(DatapathLock::take(mode));
     auto netlink = TRY(Netlink::open());
-    const auto datapath = Datapath::open();
+    auto datapath = Datapath::open();
+    auto chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
+    const auto results = TRY(give_back_by_links(lock, chosen, give_back));
+    if (!results.empty()) {  // the same ones, if they are still there
+        std::set<std::uint64_t> before;
+        std::ranges::transform(chosen, std::inserter(before, before.end()),
+                               [](const Attachment& a) { return a.record.claim; });
+        TRY(lock.change_to(mode));
+        datapath = Datapath::open();
+        chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
+        std::erase_if(chosen, [&](const Attachment& a) { return !before.contains(a.record.claim); });
+    }
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }
     Failures failures;
     std::expected<bool, Error> last = true;
     if (datapath) {
-        const auto chosen = TRY(choose(*datapath));
         const auto is_leased = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_LEASED) != 0; };
-        failures.note(give_back && std::ranges::any_of(chosen, is_leased)
-                          ? undo(lock, *datapath, netlink, chosen, give_back)
-                          : undo(*datapath, netlink, chosen));
+        const auto once = [&](const Attachment& a) {
+            const auto result = results.find(a.record.claim);
+            return result != results.end() ? result->second : give_back(a);
+        };
+        failures.note(give_back && std::ranges::any_of(chosen, is_leased) ? undo(lock, *datapath, netlink, chosen, once)
+                                                                          : undo(*datapath, netlink, chosen));
         last = nobody_is_left(*datapath, chosen);
     }
     if (!last) {
@@ -581,6 +796,18 @@ std::expected<bool, Error> is_connected(const SandboxId& id) {
     auto netlink = TRY(Netlink::open());
     const auto record = TRY(datapath->attachments.look_up(key_of(id)));
     return record && TRY(stands(*datapath, netlink, *record));
+}
+
+std::expected<bool, Error> is_on_record(const SandboxId& id) {
+    if (!can_be_on_record(id)) {
+        return false;
+    }
+    const auto datapath = Datapath::open();
+    if (!datapath) {
+        return datapath.error().number == ENOENT ? std::expected<bool, Error>(false)
+                                                 : std::unexpected(datapath.error());
+    }
+    return TRY(datapath->attachments.look_up(key_of(id))).has_value();
 }
 
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name, const GiveBack& give_back) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,10 +29,21 @@ struct GivenDevices {
     std::optional<Mac> mac;            // of what is behind a tap
 };
 
+// Another program that gives the addresses, and asks for them by the sandbox's own interface: so it is called when that
+// is up, without the lock. give_back is called, while the interface is still there, when the connect fails afterwards.
+struct LinkLease {
+    struct Given {
+        std::vector<Assignment> assignments;  // at least one, of the network's ranges
+        std::vector<Route> routes;
+    };
+    std::function<std::expected<Given, Error>()> take;
+    std::function<std::expected<void, Error>()> give_back;
+};
+
 struct SandboxSpec {
     SandboxId id;
     std::string netns;                    // path, shorter than CAUSEWAY_NETNS_LEN
-    std::optional<Mac> mac;               // none: derived from an address
+    std::optional<Mac> mac;               // none: derived from an address, or random where there is none yet
     std::vector<Address> addresses;       // of the network's ranges; of a set of which it has none: any of that
     std::vector<Assignment> assignments;  // by somebody else; none: of the network's ranges
     std::vector<Route> routes;            // in the sandbox; without a gateway: through the network's of that family
@@ -39,6 +51,7 @@ struct SandboxSpec {
     Quota quota;                          // what it does not say is the network's
     Bandwidth bandwidth;
     std::optional<GivenDevices> given;  // none: the pair is to be made
+    std::optional<LinkLease> lease;     // in place of assignments and routes; not beside given
 };
 
 struct PortRange {
@@ -62,10 +75,14 @@ std::expected<Connection, Error> connect(const NetworkSpec& network, const Sandb
 // not. Takes no lock: nobody calls two at once for one sandbox (CNI 1.1.0, section 3, "Lifecycle & Ordering").
 std::expected<bool, Error> is_connected(const SandboxId& id);
 
+// Whether anything of it is on record, whole or not. Likewise.
+std::expected<bool, Error> is_on_record(const SandboxId& id);
+
 // Idempotent; never connected: no error. Goes on after a failure and reports all; what could not be undone is still
 // recorded, so that a later call can. The last sandbox takes the networks and the datapath with it: the host is then
 // as it was before the first. Another network's sandbox (not empty, and not its name): left alone. give_back is called
-// if the sandbox is on record with a lease; what it can't give back stays on record, and keeps networks and datapath.
+// if the sandbox is on record with a lease, before anything is undone where that was taken by its link; what it can't
+// give back stays on record, and keeps networks and datapath.
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name,
                                       const GiveBack& give_back = {});
 

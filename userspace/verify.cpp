@@ -62,6 +62,8 @@ std::expected<void, Error> verify_entries(const Datapath& datapath, const attach
     const auto identity = datapath.sandboxes.find(record.ifindex);
     TRY(require(identity && has_first_of(*identity, addresses) && identity->network == record.network,
                 host_end + " has no identity in the datapath"));
+    TRY(require(((record.flags & ATTACHMENT_ASKS) != 0) == ((identity->link.flags & LINK_DHCP) != 0),
+                "the identity of " + host_end + " does not say whether it is a DHCP client"));
     TRY(require(identity->gateway_ifindex == network.ifindex,
                 "the identity of " + host_end + " names another gateway device than " + network.device));
     for (const auto& address : addresses) {

@@ -28,7 +28,6 @@ Json fixed(const std::string& address) {
 
 class HostLocal : public EachFamily {};
 class Static : public EachFamily {};
-class Dhcp : public Host {};  // which is of IPv4 alone
 
 TEST_P(HostLocal, GivesAnAddressThatWorksAndTakesItBack) {
     const auto before = Snapshot::take();
@@ -163,20 +162,6 @@ TEST_P(Static, CannotGiveOneAddressTwice) {
     EXPECT_TRUE(refused(add("red", netns, fixed("10.0.0.1/24")), 102, {"10.0.0.1"}));
     EXPECT_TRUE(before.holds());
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
-}
-
-// It would ask by an interface that is made only when its address is known.
-TEST_F(Dhcp, SaysWhyItCannotServe) {
-    const auto netns = world_.add_namespace("blue");
-    const auto daemon = start({"/usr/lib/cni/dhcp", "daemon", "-socketpath", "/run/dhcp.sock"});
-    ASSERT_TRUE(eventually([] { return std::filesystem::exists("/run/dhcp.sock"); }));
-    auto conf = configuration({{"cniVersion", "1.0.0"}});
-    conf["ipam"] = {{"type", "dhcp"}, {"daemonSocketPath", "/run/dhcp.sock"}};
-    const auto before = Snapshot::take({netns});
-    const auto answer = add("blue", netns, conf);
-    EXPECT_TRUE(refused(answer, answer.code(), {"dhcp", "Link not found"}));
-    EXPECT_THAT(answer.json.value("details", ""), HasSubstr("makes only when its address is known"));
-    EXPECT_TRUE(before.holds());
 }
 
 // A plugin that writes what it is asked to /run/asked, and answers as /run/cni/answer says.
