@@ -98,6 +98,23 @@ __noinline int refuse_dhcp_for_another(struct __sk_buff *skb)
 	return message && is_dhcp_of(message, sandbox) ? VERDICT_CONTINUE : VERDICT_DROP_BAD_DHCP;
 }
 
+#define DHCP_BROADCAST bpf_htons(0x8000) /* of the message's flags */
+
+/*
+ * Asks, in the name of a client that has no address yet, to be answered by broadcast: RFC 2131, section 4.1. Else a
+ * server may tell the kernel a neighbour's MAC for the address that it offers (dnsmasq), and that the kernel forgets
+ * after some seconds, without asking anew: the gateway device has no ARP. Nor may anybody hear it who has the address.
+ */
+static __always_inline enum verdict ask_for_broadcast(struct __sk_buff *skb, __u32 udp_offset,
+						      const struct dhcp_message *message)
+{
+	struct change change = {.from = message->flags, .to = message->flags | DHCP_BROADCAST};
+
+	if (message->client || change.from == change.to)
+		return VERDICT_CONTINUE;
+	return rewrite_payload(skb, udp_offset, udp_offset + OFFSET_OF(struct dhcp_message, flags), change);
+}
+
 /*
  * What a client says to all, before it has its address and afterwards, goes to the host alone, as the gateway device's.
  * CONTINUE: it is no client's message. A function of its own to the verifier; the answer is an enum verdict.
@@ -106,6 +123,7 @@ __noinline int to_dhcp_server(struct __sk_buff *skb, struct packet *packet)
 {
 	const struct sandbox *sandbox = sandbox_behind(skb->ifindex);
 	const struct dhcp_message *message;
+	enum verdict verdict;
 
 	if (!sandbox || !packet || !is_ipv4_mapped(&packet->destination) ||
 	    packet->destination.word[3] != bpf_htonl(0xffffffff))
@@ -119,7 +137,8 @@ __noinline int to_dhcp_server(struct __sk_buff *skb, struct packet *packet)
 		return VERDICT_DROP_SPOOFED_ADDRESS;
 	if (!within_group_rate(sandbox, 1))
 		return VERDICT_DROP_MULTICAST_RATE;
-	return deliver_to_host(sandbox->gateway_ifindex);
+	verdict = ask_for_broadcast(skb, packet->transport_offset, message);
+	return verdict ? verdict : deliver_to_host(sandbox->gateway_ifindex);
 }
 
 struct client_search {

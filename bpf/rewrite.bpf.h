@@ -412,4 +412,20 @@ static __always_inline void rewrite_arp_to_answer(struct ethhdr *ethernet, struc
 	__builtin_memcpy(ethernet->h_source, mac, ETH_ALEN);
 }
 
+struct change {
+	__be16 from, to;
+};
+
+/* Two bytes of what a UDP datagram carries, both offsets from the frame's start; and its checksum, where it has one. */
+static __always_inline enum verdict rewrite_payload(struct __sk_buff *skb, __u32 udp_offset, __u32 place,
+						    struct change change)
+{
+	__u32 checksum = udp_offset + OFFSET_OF(struct udphdr, check);
+
+	if (bpf_l4_csum_replace(skb, checksum, change.from, change.to, sizeof(change.to) | BPF_F_MARK_MANGLED_0) ||
+	    bpf_skb_store_bytes(skb, place, &change.to, sizeof(change.to), 0))
+		return VERDICT_DROP_REWRITE;
+	return VERDICT_CONTINUE;
+}
+
 #endif

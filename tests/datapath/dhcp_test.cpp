@@ -17,12 +17,14 @@ struct Message {
     Mac mac = mac_a;
     Ip client = ip_none, relay = ip_none;
     std::uint8_t operation = 1, hardware = 1, length = 6;
+    bool broadcast = false;  // how it is to be answered
 
     Payload payload() const {
         std::string text(300, '\0');
         text[0] = static_cast<char>(operation);
         text[1] = static_cast<char>(hardware);
         text[2] = static_cast<char>(length);
+        text[10] = static_cast<char>(broadcast ? 0x80 : 0);
         for (std::size_t i = 0; i < 4; i++) {
             text[12 + i] = static_cast<char>(client.value >> (24 - 8 * i));
             text[24 + i] = static_cast<char>(relay.value >> (24 - 8 * i));
@@ -33,6 +35,9 @@ struct Message {
 };
 
 constexpr Ethernet to_all_from_a{.source = mac_a, .destination = mac_broadcast};
+
+// As the server is to hear it of one that has no address.
+const Message heard{.broadcast = true};
 
 Frame asked(const Message& message = {}, Ip source = ip_none) {
     return to_all_from_a / IPv4{.source = source, .destination = ip_all} / asks / message.payload();
@@ -66,8 +71,13 @@ protected:
 };
 
 TEST_F(Dhcp, ClientIsHeardByTheHostBeforeItHasAnAddress) {
-    expect(VERDICT_TO_HOST, asked());
-    EXPECT_EQ(datapath_->traffic_of(host_a).sent_packets, 1U);
+    expect_packet(From::sandbox_a, asked(), VERDICT_TO_HOST, asked(heard));
+    expect(VERDICT_TO_HOST, asked(heard));
+    const Frame without_checksum =
+        to_all_from_a / IPv4{.source = ip_none, .destination = ip_all} / UDP{client_port, server_port, {}, 0};
+    expect_packet(From::sandbox_a, without_checksum / Message{}.payload(), VERDICT_TO_HOST,
+                  without_checksum / heard.payload());
+    EXPECT_EQ(datapath_->traffic_of(host_a).sent_packets, 3U);
     EXPECT_EQ(datapath_->traffic_of(host_a).dropped_packets, 0U);
 }
 
@@ -212,13 +222,13 @@ protected:
 TEST_P(LiveDhcp, IsBetweenTheClientAndTheGatewayDeviceAlone) {
     Wire a = far_end("a"), b = far_end("b"), router = far_end("router"), gateway("cw0");
     expect_end(a, asked(), VERDICT_TO_HOST);
-    EXPECT_EQ(difference(bytes_of(asked()), gateway.receive()), "");
+    EXPECT_EQ(difference(bytes_of(asked(heard)), gateway.receive()), "");
     EXPECT_TRUE(b.receive(50).empty());
     EXPECT_TRUE(router.receive(0).empty());
     expect_end(gateway, answered(ip_all, mac_a), VERDICT_TO_SANDBOX);
-    const Frame heard =
+    const Frame answer =
         at_a / IPv4{.source = ip_gateway, .destination = ip_all} / answers / Message{.operation = 2}.payload();
-    EXPECT_EQ(difference(bytes_of(heard), a.receive()), "");
+    EXPECT_EQ(difference(bytes_of(answer), a.receive()), "");
     EXPECT_TRUE(b.receive(50).empty());
 }
 

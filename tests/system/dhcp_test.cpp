@@ -38,8 +38,10 @@ std::string text_of(const std::string& path) {
     return text.str();
 }
 
-// DHCPDISCOVER (1), DHCPREQUEST (3) or DHCPRELEASE (7) of a client: RFC 2131, section 2; RFC 2132, section 9.6.
-std::string message_of(char type, const std::string& mac, const std::string& own = "0.0.0.0") {
+// DHCPDISCOVER (1), DHCPREQUEST (3) or DHCPRELEASE (7) of a client, which may call itself something: RFC 2131, section
+// 2; RFC 2132, sections 9.6 and 9.14.
+std::string message_of(char type, const std::string& mac, const std::string& own = "0.0.0.0",
+                       const std::string& identifier = {}) {
     std::string text(240, '\0');
     text[0] = text[1] = 1;
     text[2] = 6;
@@ -54,7 +56,11 @@ std::string message_of(char type, const std::string& mac, const std::string& own
     }
     constexpr std::array<unsigned char, 4> cookie{99, 130, 83, 99};
     std::ranges::copy(cookie, text.begin() + 236);
-    return text + std::string{53, 1, type, static_cast<char>(255)};
+    text += {53, 1, type};
+    if (!identifier.empty()) {
+        text += std::string{61, static_cast<char>(identifier.size())} + identifier;
+    }
+    return text + static_cast<char>(255);
 }
 
 // A node with a server that listens at the gateway device, and the plugin's daemon.
@@ -65,12 +71,11 @@ protected:
         serve();
     }
 
-    // broadcast: whether it asks to be answered so.
-    void start_daemon(bool broadcast = false) {
+    void start_daemon() {
         daemon_.clear();
         std::filesystem::remove(daemons_socket);
-        daemon_.push_back(start({"/usr/lib/cni/dhcp", "daemon", "-socketpath", daemons_socket, "-timeout", "1s",
-                                 "-resendmax", "1s", broadcast ? "-broadcast=true" : "-broadcast=false"}));
+        daemon_.push_back(start(
+            {"/usr/lib/cni/dhcp", "daemon", "-socketpath", daemons_socket, "-timeout", "1s", "-resendmax", "1s"}));
         EXPECT_TRUE(eventually([] { return std::filesystem::exists(daemons_socket); }));
     }
 
@@ -86,6 +91,7 @@ protected:
                                          "--pid-file=",
                                          "--interface=cw0",
                                          "--dhcp-authoritative",
+                                         "--dhcp-ignore-clid",
                                          "--no-ping",
                                          "--dhcp-leasefile=/run/dnsmasq.leases",
                                          "--log-facility=" + log,
@@ -119,7 +125,7 @@ protected:
     Child begin_asking(const std::string& netns) {
         server_.clear();
         auto adding = start({plugin()}, call("ADD", netns).options());
-        EXPECT_TRUE(eventually([&] { return !children_of(adding.pid()).empty(); }));
+        EXPECT_TRUE(eventually([&] { return !children_of(adding.pid()).empty(); }, std::chrono::seconds(30)));
         return adding;
     }
 
@@ -140,6 +146,7 @@ TEST_F(Dhcp, GivesAnAddressThatWorksAndTakesItBack) {
     EXPECT_THAT(blue.address, StartsWith("10.0.0.5"));
     EXPECT_EQ(blue.reply.at("ips")[0].at("gateway"), "10.0.0.1");
     EXPECT_TRUE(logs("DHCPACK(cw0) " + blue.address + " " + blue.mac));
+    EXPECT_EQ(ip({"neigh", "show", "dev", "cw0"}), "") << "which would be forgotten, and not asked for anew";
     EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {"", {"10.0.0.1", 80}}));
     EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {world_.world(), {world_address, 80}}));
     disconnect(blue, dhcp_configuration());
@@ -149,6 +156,7 @@ TEST_F(Dhcp, GivesAnAddressThatWorksAndTakesItBack) {
 }
 
 TEST_F(Dhcp, ServesSeveralAtOnce) {
+    set_sysctl("net/ipv4/conf/all/rp_filter", "1");  // strict
     const auto before = Snapshot::take();
     std::vector<Call> calls;
     for (const auto* id : {"blue", "red", "green", "grey"}) {
@@ -239,10 +247,9 @@ TEST_F(Dhcp, LeavesNothingOfALeaseThatIsNotOfTheSubnet) {
     EXPECT_TRUE(before.comes_back());
 }
 
-// The server does not know what others have. It answers to all, else whoever has the address would hear it; and it is
-// not told that it has it back, since that would name another's address.
+// The server does not know what others have. It is not told that it has it back, since that would name another's
+// address.
 TEST_F(Dhcp, LeavesNothingOfALeaseThatAnotherSandboxHas) {
-    start_daemon(true);
     for (int last = 50; last < 60; last++) {
         const auto address = "10.0.0." + std::to_string(last);
         connect("other" + std::to_string(last), configuration({{"runtimeConfig", {{"ips", {address}}}}}));
@@ -303,7 +310,19 @@ TEST_F(Dhcp, HearsASandboxInItsOwnNameAlone) {
     EXPECT_TRUE(ping(red.netns, "10.0.0.1"));
 }
 
-TEST_F(Dhcp, GoesItsLinkThoughItCannotBeGivenBack) {
+// Whatever it calls itself, to a server that goes by MACs.
+TEST_F(Dhcp, GivesOneSandboxOneAddress) {
+    const auto blue = connect("blue", dhcp_configuration());
+    auto socket = Socket::udp(blue.netns, {"0.0.0.0", 68});
+    socket.set(SOL_SOCKET, SO_BROADCAST, 1);
+    serve();
+    for (const auto* identifier : {"one", "two", "three"}) {
+        EXPECT_TRUE(socket.send_to({"255.255.255.255", 67}, message_of(1, blue.mac, "0.0.0.0", identifier)));
+    }
+    EXPECT_TRUE(logs("DHCPOFFER(cw0) " + blue.address, 3));
+}
+
+TEST_F(Dhcp, LosesItsLinkThoughItCannotBeGivenBack) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue", dhcp_configuration());
     daemon_.clear();
