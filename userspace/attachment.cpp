@@ -130,14 +130,16 @@ std::expected<void, Error> forget_flows(const Datapath& datapath, std::uint32_t 
 }
 
 // They are nobody's from now on, and the timer ends them soon: a DEL costs the same however many flows there are. But a
-// host end that stays may be another sandbox's next, and what is sent from it must find none of them.
+// host end that stays may be another sandbox's next, and what is sent from it must find none of them. How many there
+// are stays written until the slot has its next holder, so that a DEL that was killed here is ended by the next.
 std::expected<void, Error> leave_flows(const Datapath& datapath, const attachment& record, std::uint32_t ifindex,
                                        const std::string& who) {
     const auto taken = TRY(datapath.usage_of.look_up(record.slot));
     if (!taken || taken->flows == 0) {
         return {};
     }
-    TRY(datapath.usage_of.put(record.slot, {.since = CAUSEWAY_NOBODY_SINCE}, "the usage of " + who));
+    const usage nobodys{.since = CAUSEWAY_NOBODY_SINCE, .flows = taken->flows};
+    TRY(datapath.usage_of.put(record.slot, nobodys, "the usage of " + who));
     if ((record.flags & ATTACHMENT_GIVEN) != 0) {
         TRY(forget_flows(datapath, ifindex, record.slot));
     }

@@ -8,6 +8,7 @@
 #include <array>
 #include <tuple>
 
+#include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
 #include "tests/system/host.hpp"
 #include "tests/system/snapshot.hpp"
@@ -63,6 +64,16 @@ enum class Next { del, gc, add };
 std::string name_of(Next next) {
     return std::array{"DEL", "GC", "ADD"}.at(static_cast<std::size_t>(next));
 }
+
+class KilledWithAGivenPair : public Host {
+protected:
+    void SetUp() override {
+        netns_ = world_.add_namespace("blue");
+        ip({"link", "set", "lo", "up"}, netns_);
+    }
+
+    std::string netns_;
+};
 
 class Killed : public Host, public testing::WithParamInterface<std::tuple<Setting, int>> {
 protected:
@@ -192,6 +203,33 @@ TEST_P(KilledBesideAnother, LaterAddIsUndoneByWhateverComesNext) {
 TEST_P(KilledBesideAnother, EarlierDelIsEndedByWhateverComesNext) {
     connect_keeper();
     kill_at_each("DEL", Fault::Kind::kill, setting().everything);
+}
+
+// The pair of a plugin before stays, and may be another sandbox's next: whoever that is, it finds none of the flows.
+TEST_F(KilledWithAGivenPair, DelThatIsCalledAgainLeavesNoFlow) {
+    const auto keeper = connect("keeper", configuration(small_tables));
+    ip({"link", "add", "given0", "type", "veth", "peer", "name", "eth0", "netns", "blue"});
+    const Json previous = Json::parse(R"({"cniVersion": "1.1.0", "interfaces": [
+        {"name": "given0"}, {"name": "eth0", "sandbox": ")" +
+                                      netns_ + R"("}]})");
+    auto conf = configuration(small_tables);
+    conf["prevResult"] = previous;
+    const Call call{.command = "DEL", .id = "blue", .netns = netns_, .conf = conf};
+    bool outlived = false;
+    for (int nth = 1; !outlived && !HasFailure(); ++nth) {
+        ip({"link", "set", "given0", "up"});
+        ASSERT_TRUE(succeeded(add("blue", netns_, conf)));
+        ASSERT_TRUE(meet(Protocol::udp, {netns_}, {world_.world(), {world_address, 53}}));
+        ASSERT_EQ(keys_of("flows").size(), 2U);
+        const auto faulted = run_with({.kind = Fault::Kind::kill,
+                                       .nth = nth,
+                                       .calls = with_effect.numbers,
+                                       .bpf_commands = with_effect.bpf_commands},
+                                      {plugin()}, call.options());
+        outlived = faulted.call.empty();
+        EXPECT_TRUE(succeeded(del("blue", netns_, conf)));
+        EXPECT_TRUE(keys_of("flows").empty()) << "killed before call " << nth << ", " << faulted.call;
+    }
 }
 
 constexpr auto name_of_case = [](const auto& param) {
