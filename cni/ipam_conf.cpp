@@ -2,8 +2,8 @@
 #include "cni/ipam_conf.hpp"
 
 #include <fstream>
-#include <ranges>
 #include <sstream>
+#include <utility>
 
 #include "cni/route_conf.hpp"
 #include "cni/runtime_conf.hpp"
@@ -105,15 +105,33 @@ std::expected<RangeSet, Error> read_set(const Json& json) {
     return set;
 }
 
-std::expected<void, Error> refuse_overlap(const std::vector<RangeSet>& sets) {
-    std::vector<Prefix> seen;
-    for (const auto& range : sets | std::views::join) {
-        for (const auto& other : seen) {
-            if (other.overlaps(range.subnet)) {
-                return invalid("ipam.ranges.subnet", range.subnet.text(), "overlaps " + other.text());
+// Parts of one subnet are alternatives, each apart from the others. The gateway is the subnet's, and so the same.
+std::expected<void, Error> refuse_overlap(const Range& range, const Range& other, bool alternatives) {
+    if (!other.subnet.overlaps(range.subnet)) {
+        return {};
+    }
+    if (!alternatives || other.subnet != range.subnet) {
+        return invalid("ipam.ranges.subnet", range.subnet.text(), "overlaps " + other.subnet.text());
+    }
+    if (other.gateway != range.gateway) {
+        return invalid("ipam.ranges.gateway", range.gateway.text(),
+                       "is not " + other.gateway.text() + ", the other gateway of " + range.subnet.text());
+    }
+    if (range.first <= other.last && other.first <= range.last) {
+        return invalid("ipam.ranges", text_of({&range, 1}), "overlaps " + text_of({&other, 1}));
+    }
+    return {};
+}
+
+std::expected<void, Error> refuse_overlaps(const std::vector<RangeSet>& sets) {
+    std::vector<std::pair<const RangeSet*, const Range*>> seen;
+    for (const auto& set : sets) {
+        for (const auto& range : set) {
+            for (const auto& [others, other] : seen) {
+                TRY(refuse_overlap(range, *other, others == &set));
             }
+            seen.emplace_back(&set, &range);
         }
-        seen.push_back(range.subnet);
     }
     return {};
 }
@@ -143,7 +161,7 @@ std::expected<std::vector<RangeSet>, Error> read_ranges(const Json& conf, const 
             "ipam.ranges", json,
             "has more than " + std::to_string(CAUSEWAY_ADDRESSES_MAX) + " sets: so many addresses a sandbox");
     }
-    TRY(refuse_overlap(sets));
+    TRY(refuse_overlaps(sets));
     return sets;
 }
 

@@ -204,6 +204,31 @@ TEST_P(Pool, GivesTheLastAddressToOneOfThoseWhoRaceForIt) {
     EXPECT_EQ(ctl_json({"endpoints"}).size(), 3U);
 }
 
+// As with host-local.
+TEST_P(Pool, GivesOutTwoPartsOfOneSubnet) {
+    auto conf = with_range({{"rangeStart", "10.0.0.10"}, {"rangeEnd", "10.0.0.11"}});
+    conf["ipam"]["rest"] = 600;
+    conf["ipam"]["ranges"][0].push_back(
+        {{"subnet", "10.0.0.0/24"}, {"rangeStart", "10.0.0.30"}, {"rangeEnd", "10.0.0.31"}});
+    std::vector<std::string> given;
+    for (const auto* id : {"one", "two", "three", "four"}) {
+        world_.add_namespace(id);
+        given.push_back(address_of_add(id, conf));
+    }
+    EXPECT_EQ(given, all_here({"10.0.0.10/24", "10.0.0.11/24", "10.0.0.30/24", "10.0.0.31/24"}));
+    EXPECT_TRUE(ping(world_.path("one"), "10.0.0.31"));
+    const auto netns = world_.add_namespace("five");
+    EXPECT_TRUE(
+        refused(add("five", netns, conf), 101, {"10.0.0.10-10.0.0.11", "10.0.0.30-10.0.0.31", "4 taken, 0 resting"}));
+    EXPECT_TRUE(succeeded(del("three", world_.path("three"), conf)));
+    EXPECT_TRUE(refused(add("five", netns, conf), 101, {"4 addresses: 3 taken, 1 resting"}));
+    auto asking = conf;
+    asking["runtimeConfig"] = {{"ips", {"10.0.0.30"}}};
+    EXPECT_EQ(address_of_add("five", asking), here("10.0.0.30/24"));
+    asking["runtimeConfig"] = {{"ips", {"10.0.0.20"}}};
+    EXPECT_TRUE(refused(add("six", world_.add_namespace("six"), asking), 7, {"10.0.0.20"}));
+}
+
 // Between claim and use: nobody else gets the address until it is told that nobody uses it, and then somebody does.
 TEST_P(Pool, GivesTheAddressOfAKilledAddAgainAfterGc) {
     const auto conf = with_range({{"rangeStart", "10.0.0.10"}, {"rangeEnd", "10.0.0.11"}});
