@@ -237,10 +237,11 @@ std::expected<void, Error> complete_network(const Datapath& datapath, Netlink& n
     return update_sandboxes(datapath, network);
 }
 
-std::vector<Prefix> gateways_gained(const NetworkChange& change) {
-    auto gateways = gateways_of(change.network.record);
-    const auto before = gateways_of(change.former);
-    std::erase_if(gateways, [&](const Prefix& g) { return std::ranges::find(before, g) != before.end(); });
+// Those of the one that the other has not.
+std::vector<Prefix> gateways_beyond(const network& one, const network& other) {
+    auto gateways = gateways_of(one);
+    const auto others = gateways_of(other);
+    std::erase_if(gateways, [&](const Prefix& g) { return std::ranges::find(others, g) != others.end(); });
     return gateways;
 }
 
@@ -259,18 +260,32 @@ std::expected<void, Error> remove_gateways(const Datapath& datapath, Netlink& ne
     return netlink.commit(batch);
 }
 
+// Nothing where it is gone, or another one of that name is there.
+std::optional<Link> device_of(Netlink& netlink, const network& record) {
+    const auto link = netlink.link_named(record.device);
+    return link && link->ifindex == record.ifindex ? std::optional(*link) : std::nullopt;
+}
+
+// The record last: what a kill has left of them, it still names.
+std::expected<void, Error> give_up_subnets(const Datapath& datapath, Netlink& netlink, const Network& network,
+                                           const ::network& without) {
+    const auto gateways = gateways_beyond(network.record, without);
+    if (device_of(netlink, network.record)) {
+        TRY(remove_gateways(datapath, netlink, network, gateways));
+    } else {
+        for (const auto& gateway : gateways) {
+            TRY(erase_gateway(datapath, network, gateway.address));
+        }
+    }
+    return datapath.networks.put(network.id, without, entry_of(without));
+}
+
 // That of the network on the spec's device, also of one that is to go.
 std::expected<std::optional<Link>, Error> recorded_device(const Datapath& datapath, Netlink& netlink,
                                                           const Neighbours& neighbours, const NetworkSpec& spec) {
     const auto* const on_record = on_device(neighbours.all, spec.device);
     return on_record != nullptr ? own_device(datapath, netlink, on_record->record)
                                 : std::expected<std::optional<Link>, Error>(std::nullopt);
-}
-
-// Nothing where it is gone, or another one of that name is there.
-std::optional<Link> device_of(Netlink& netlink, const network& record) {
-    const auto link = netlink.link_named(record.device);
-    return link && link->ifindex == record.ifindex ? std::optional(*link) : std::nullopt;
 }
 
 }  // namespace
@@ -358,7 +373,11 @@ std::expected<std::vector<Link>, Error> check_network(const Datapath* datapath, 
     if (present == nullptr) {
         TRY(free_slot(neighbours.staying));
     }
-    TRY(wanted_record(spec, present != nullptr ? present->record : network{}, default_mtu));
+    network former{};
+    if (datapath != nullptr && present != nullptr) {
+        former = TRY(make_room_for(spec, *datapath, *present));
+    }
+    TRY(wanted_record(spec, former, default_mtu));
     const auto uplinks = TRY(find_uplinks(datapath, netlink, spec, neighbours.all));
     TRY(mtu_for(spec, uplinks));
     std::vector<Link> links;
@@ -398,7 +417,10 @@ std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netli
     TRY(refuse_conflicts(&datapath, netlink, neighbours, spec,
                          TRY(recorded_device(datapath, netlink, neighbours, spec))));
     const auto uplinks = TRY(find_uplinks(&datapath, netlink, spec, neighbours.all));
-    NetworkChange change{.former = present != nullptr ? present->record : ::network{}};
+    NetworkChange change;
+    if (present != nullptr) {
+        change.former = TRY(make_room_for(spec, datapath, *present));
+    }
     auto& network = change.network;
     network.id = present != nullptr ? present->id : TRY(free_slot(neighbours.staying));
     network.mtu = TRY(mtu_for(spec, uplinks));
@@ -406,6 +428,9 @@ std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netli
     network.record = TRY(wanted_record(spec, change.former, network.mtu));
     for (const auto& idle : neighbours.going) {
         TRY(remove_network(datapath, netlink, idle));
+    }
+    if (present != nullptr && !same_record(change.former, present->record)) {
+        TRY(give_up_subnets(datapath, netlink, *present, change.former));
     }
     auto device = device_of(netlink, change.former);
     if (device && device->peer_netns) {  // somebody has moved the inner end: both are made anew
@@ -443,7 +468,7 @@ std::expected<void, Error> undo_change(const Datapath& datapath, Netlink& netlin
     Failures failures;
     if (device_of(netlink, now.record)) {
         before.record.ifindex = now.record.ifindex;
-        failures.note(remove_gateways(datapath, netlink, now, gateways_gained(change)));
+        failures.note(remove_gateways(datapath, netlink, now, gateways_beyond(now.record, former)));
         if (!has_subnets(former, FAMILY_IPV6) && has_subnets(now.record, FAMILY_IPV6) && !forwarded_ipv6) {
             failures.note(
                 write_sysctls(std::array{Sysctl{"net/ipv6/conf/" + std::string(former.device) + "/forwarding", "0"}}));

@@ -87,7 +87,8 @@ struct NetworkChange {
 };
 
 // Makes what find_network found missing, or undoes what it made. A network that nobody uses and that has the device, a
-// subnet, or the last place, goes first, and does not come back. Needs the lock, exclusive.
+// subnet, or the last place, goes first, and does not come back; so do this one's own subnets, where they have the last
+// place for one. Needs the lock, exclusive.
 // Code::invalid_configuration: the device is somebody else's, a subnet overlaps another network's or has
 // an address of the host's, no such uplink.
 std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec);

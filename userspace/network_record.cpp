@@ -112,8 +112,10 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
         TRY(refuse_other_length(present, range));
         auto* const place = std::ranges::find_if(record.subnets, [](const subnet& s) { return !is_used(s); });
         if (place == std::end(record.subnets)) {
-            return fail(Code::invalid_configuration, "ipam.ranges: the network \"" + spec.name + "\" has " +
-                                                         std::to_string(CAUSEWAY_SUBNETS_MAX) + " subnets already");
+            return fail(Code::invalid_configuration,
+                        "ipam.ranges: the network \"" + spec.name + "\" has " + std::to_string(CAUSEWAY_SUBNETS_MAX) +
+                            " subnets already, and sandboxes in all of them",
+                        "DEL those that are in subnets that the configuration has no more");
         }
         *place = {range.gateway.raw(), static_cast<std::uint32_t>(range.subnet.length)};
     }
@@ -125,6 +127,28 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
 
 bool same_record(const network& a, const network& b) {
     return std::memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+std::expected<network, Error> make_room_for(const NetworkSpec& spec, const Datapath& datapath, const Network& present) {
+    network record = present.record;
+    if (wanted_record(spec, record, record.mtu)) {
+        return record;
+    }
+    std::vector<Address> held;
+    TRY(datapath.endpoints.for_each([&](const address& place, const endpoint& entry) {
+        if (entry.kind != ENDPOINT_GATEWAY && entry.network == present.id) {
+            held.emplace_back(place);
+        }
+    }));
+    const auto is_idle = [&](const subnet& subnet) {
+        const auto prefix = prefix_of(subnet);
+        const auto names_it = [&](const Range& r) { return prefix == Prefix{r.gateway, r.subnet.length}; };
+        const auto is_in_it = [&](const Address& address) { return prefix.contains(address); };
+        return std::ranges::none_of(spec.ranges | std::views::join, names_it) && std::ranges::none_of(held, is_in_it) &&
+               !std::ranges::equal(Mac::of_address(prefix.address).bytes, record.mac);
+    };
+    std::ranges::fill(std::ranges::remove_if(record.subnets, is_idle), subnet{});
+    return record;
 }
 
 }  // namespace causeway

@@ -121,6 +121,34 @@ TEST_F(Upkeep, LeavesNoGatewayOfAKilledAddThatBroughtASubnet) {
     }
 }
 
+// Which a network has eight of: those that its configuration has no more, and no sandbox, make room.
+TEST_F(Upkeep, LetsSubnetsGoInWhichNobodyIs) {
+    const auto in_subnet = [](int number) {
+        auto conf = configuration();
+        conf["ipam"]["ranges"][0][0]["subnet"] = "10.0." + std::to_string(number) + ".0/24";
+        return conf;
+    };
+    const auto keeper = connect("keeper", in_subnet(0)), other = connect("other", in_subnet(1));
+    const auto netns = world_.add_namespace("blue");
+    for (int number = 2; number < 20; ++number) {
+        EXPECT_TRUE(succeeded(status(in_subnet(number)))) << number;
+        ASSERT_TRUE(succeeded(add("blue", netns, in_subnet(number)))) << number;
+        EXPECT_TRUE(ping(netns, keeper.address));
+        EXPECT_TRUE(ping(netns, other.address));
+        EXPECT_TRUE(succeeded(del("blue", netns, in_subnet(number))));
+    }
+    EXPECT_EQ(ip_json({"addr", "show", "dev", "cw0"}).at(0).at("addr_info").size(), 8U);
+    EXPECT_EQ(ip({"route", "show", "10.0.2.0/24"}), "");
+    for (int number = 20; number < 26; ++number) {
+        connect("sandbox" + std::to_string(number), in_subnet(number));
+    }
+    const auto before = Snapshot::take({netns, keeper.netns});
+    EXPECT_TRUE(refused(add("blue", netns, in_subnet(26)), 7, {"8 subnets", "sandboxes in all of them"}));
+    EXPECT_TRUE(refused(status(in_subnet(26)), 51, {"8 subnets"}));
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(ping(keeper.netns, other.address));
+}
+
 TEST_F(Upkeep, KeepsALeaseWhosePluginTheConfigurationNamesNoMore) {
     const auto leasing = host_local_configuration();
     const auto blue = connect("blue", leasing);
