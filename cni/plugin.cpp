@@ -68,7 +68,7 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
         sandbox.lease = TRY(lease_by_link(request, conf, leased_dns));
     } else if (conf.delegate) {  // it reads the same request, and so knows which address was asked for
         // Before it is asked: what is given back after the failure would be the lease that the sandbox has.
-        if (is_connected(sandbox.id).value_or(false)) {
+        if (TRY(is_connected(sandbox.id))) {
             return connected_already(sandbox.id);
         }
         auto lease = TRY(add_by_delegate(request, *conf.delegate));

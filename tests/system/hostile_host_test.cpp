@@ -171,6 +171,7 @@ TEST_F(HostileHost, LeavesAllSandboxesAloneWhenAPinIsLost) {
         const auto before = Snapshot::take({netns_, keeper.netns, leaser.netns});
         const std::vector<std::string> told{"not complete", home + name};
         EXPECT_TRUE(refused(add("blue", netns_), 102, told));
+        EXPECT_TRUE(refused(add("leaser", leaser.netns, host_local_configuration()), 102, told));
         EXPECT_TRUE(refused(del("blue", netns_), 102, told));
         EXPECT_TRUE(refused(del("keeper", keeper.netns), 102, told));
         EXPECT_TRUE(refused(del("leaser", leaser.netns, host_local_configuration()), 102, told));
