@@ -169,10 +169,11 @@ std::expected<Json, Error> collect_garbage(const Request& request, const Removal
         of_it.interface = id.interface;
         return delete_by_delegate(of_it, *conf.delegate, one.record.state == ATTACHMENT_CONNECTED);
     };
+    TRY(see_records());  // else leases of sandboxes that are at work would be given back, too
     Failures failures;
     failures.note(disconnect_all_but(conf.name, valid_attachments,
                                      conf.delegate ? GiveBack(give_back) : GiveBack(refuse_to_forget_lease_of_nobody)));
-    if (const auto strays = collect_orphans(false, false); !strays) {
+    if (const auto strays = collect_orphans({.records_too = false}); !strays) {
         failures.note(std::unexpected(strays.error()));
     }
     if (conf.delegate) {

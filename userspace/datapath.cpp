@@ -221,9 +221,10 @@ std::expected<Datapath, Error> open_whole(const std::function<std::expected<void
             return datapath;
         }
         if (again) {
-            return fail(Code::conflict,
-                        "the pins in " + Datapath::directory() + " are not complete: " + datapath.error().message,
-                        "remove " + Datapath::directory() + " and then \"causewayctl gc\" what it had");
+            return fail(
+                Code::conflict,
+                "the pins in " + Datapath::directory() + " are not complete: " + datapath.error().message,
+                "remove " + Datapath::directory() + " and then \"causewayctl gc --without-datapath\" what it had");
         }
     }
     std::unreachable();
@@ -237,6 +238,10 @@ std::expected<Datapath, Error> Datapath::open() {
 
 std::expected<Datapath, Error> Datapath::open_of_any_netns() {
     return open_whole([] { return std::expected<void, Error>{}; });
+}
+
+bool Datapath::is_pinned() {
+    return !is_absent(directory());
 }
 
 std::uint64_t Datapath::now() {
@@ -427,9 +432,10 @@ std::expected<std::vector<std::string>, Error> Datapath::other_versions() {
 // Two versions side by side would both translate, and each take ports that the other has given out.
 std::expected<void, Error> Datapath::check_loadable() {
     if (const auto others = TRY(other_versions()); !others.empty()) {
-        return fail(
-            Code::conflict, "another version of causeway has sandboxes on this host: its pins are in " + others[0],
-            "DEL them with that version, or remove " + others[0] + " and then \"causewayctl gc\" their devices");
+        return fail(Code::conflict,
+                    "another version of causeway has sandboxes on this host: its pins are in " + others[0],
+                    "DEL them with that version, or remove " + others[0] +
+                        " and then \"causewayctl gc --without-datapath\" their devices");
     }
     return {};
 }

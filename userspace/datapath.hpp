@@ -101,6 +101,9 @@ struct Datapath {
     // The same for those who only look at what is in the maps, wherever it was loaded.
     static std::expected<Datapath, Error> open_of_any_netns();
 
+    // Whether there is a directory of pins; whether they can be opened, open() says.
+    static bool is_pinned();
+
     // Opened by those alone who need them: addresses that rest; DELs that have left flows; ports that are published.
     static std::expected<BpfMap<address, rest>, Error> open_resting();
     static std::expected<BpfMap<std::uint32_t, std::uint32_t>, Error> open_departures();

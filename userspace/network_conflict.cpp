@@ -129,8 +129,7 @@ std::expected<void, Error> refuse_foreign_device(Netlink& netlink, const std::st
         if (link) {
             return fail(Code::invalid_configuration, "device: \"" + name + "\" exists and is not causeway's",
                         "choose another name for the gateway device, or remove that device; one that causeway lost the "
-                        "record of, "
-                        "because its pins are gone, \"causewayctl gc\" removes");
+                        "record of, \"causewayctl gc\" removes");
         }
         if (link.error().number != ENODEV) {
             return std::unexpected(link.error());

@@ -204,7 +204,7 @@ std::expected<void, Error> find_stray_programs(const Links& links, std::vector<O
             if (!TRY(programs_named(program, hook, link.ifindex, direction, name)).empty()) {
                 found.push_back({.kind = Orphan::Kind::program,
                                  .what = std::string("the program ") + program + " on " + name,
-                                 .why = "the datapath that it was of is not loaded any more",
+                                 .why = "the pins of the datapath that it is of are lost",
                                  .device = name,
                                  .index = link.ifindex,
                                  .program = program,
@@ -342,7 +342,55 @@ std::expected<void, Error> remove_all(const Datapath* datapath, Netlink& netlink
     return failures.result();
 }
 
+std::expected<void, Error> find_stray_devices(const Records& records, const std::vector<Network>& networks,
+                                              const Links& links, std::vector<Orphan>& found) {
+    find_stray_host_ends(records, links, found);
+    return find_stray_gateways(networks, links, found);
+}
+
+std::expected<std::vector<Orphan>, Error> find_without_datapath(const Links& links) {
+    std::vector<Orphan> found;
+    TRY(find_stray_devices({}, {}, links, found));
+    TRY(find_stray_programs(links, found));
+    return found;
+}
+
+std::string list_of(const std::vector<Orphan>& orphans) {
+    constexpr std::size_t named = 3;
+    std::string list;
+    for (std::size_t i = 0; i < orphans.size() && i < named; i++) {
+        list += (list.empty() ? "" : ", ") + orphans[i].what;
+    }
+    return list + (orphans.size() > named ? " and " + std::to_string(orphans.size() - named) + " more" : "");
+}
+
 }  // namespace
+
+std::expected<void, Error> refuse_unseen(Netlink& netlink) {
+    if (Datapath::is_pinned()) {
+        return {};
+    }
+    TRY(Datapath::check_loadable());
+    const auto found = TRY(find_without_datapath(TRY(links_by_name(netlink))));
+    if (found.empty()) {
+        return {};
+    }
+    return fail(Code::conflict,
+                list_of(found) + (found.size() == 1 ? " is" : " are") +
+                    " in this network namespace, but no datapath is in " + Datapath::directory(),
+                "where the host's bpffs is another one than is mounted here, call causeway there; where the pins are "
+                "lost, \"causewayctl gc --without-datapath\" removes all that is left, with what sandboxes still use");
+}
+
+std::expected<void, Error> see_records() {
+    const auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
+    auto netlink = TRY(Netlink::open());
+    const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
+    return refuse_unseen(netlink);
+}
 
 std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& netlink) {
     const auto datapath = Datapath::open();
@@ -362,10 +410,10 @@ std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& 
     }
     if (nobody_connects &&
         TRY(Datapath::other_versions()).empty()) {  // else devices may be on another version's record
-        find_stray_host_ends(records, links, found);
-        TRY(find_stray_gateways(networks, links, found));
-        if (!datapath) {
-            TRY(find_stray_programs(links, found));
+        if (datapath) {
+            TRY(find_stray_devices(records, networks, links, found));
+        } else {
+            found = TRY(find_without_datapath(links));
         }
     }
     if (datapath && nobody_connects) {
@@ -377,23 +425,26 @@ std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& 
     return left;
 }
 
-std::expected<Leftovers, Error> collect_orphans(bool dry_run, bool records_too) {
+std::expected<Leftovers, Error> collect_orphans(const Collection& collection) {
     auto lock = TRY(DatapathLock::take(DatapathLock::Mode::exclusive));
     auto netlink = TRY(Netlink::open());
+    if (!collection.without_datapath) {
+        TRY(refuse_unseen(netlink));
+    }
     const auto datapath = Datapath::open();
     auto left = TRY(find_orphans(lock, netlink));
-    if (!records_too) {
+    if (!collection.records_too) {
         std::erase_if(left.orphans, [](const Orphan& orphan) { return orphan.kind == Orphan::Kind::attachment; });
     }
     if (datapath) {
         TRY(find_idle_networks(*datapath, left.orphans));
     }
-    if (dry_run || left.orphans.empty()) {
-        return left;
-    }
     Failures failures;
-    failures.note(remove_all(datapath ? &*datapath : nullptr, netlink, left.orphans));
-    failures.note(unload_if_unused(lock, netlink));
+    if (!collection.dry_run && !left.orphans.empty()) {
+        failures.note(remove_all(datapath ? &*datapath : nullptr, netlink, left.orphans));
+        failures.note(unload_if_unused(lock, netlink));
+    }
+    failures.note(Datapath::check_loadable());
     TRY(failures.result());
     return left;
 }

@@ -24,7 +24,7 @@ struct Orphan {
         endpoint,    // an address that no record's claim holds
         identity,    // a sandbox's identity, of no host end on record
         slot,        // of the per-sandbox counters, that no record's claim holds
-        program,     // on an uplink or lo, of a datapath whose pins are lost
+        program,     // on an uplink or lo, of a datapath whose pins can't be seen
         network,     // with its gateway device, beside networks that are used
         datapath,    // loaded, with its networks, and no record; or half loaded, or half unloaded
     };
@@ -44,13 +44,27 @@ struct Leftovers {
     std::vector<std::string> remarks;  // for people: what may be left over, and why nobody can tell
 };
 
+// A host end, a gateway device or a program of causeway's, and no pins: they are lost, or in a bpffs that is not
+// mounted here, and then sandboxes may be at work on a record that nobody sees from here. So nothing is anybody's to
+// remove or to make anew, until somebody says that the pins are lost. Code::conflict, with what there is and what to
+// do: that, or pins of another version of causeway. Needs the lock, shared.
+std::expected<void, Error> refuse_unseen(Netlink& netlink);
+
+// Whether the records of sandboxes can be read, where there are any. Takes the lock, shared.
+std::expected<void, Error> see_records();
+
 // Nothing is changed. What is half made or half gone is among them only under the exclusive lock: else its connect or
 // disconnect may be going on. Networks are not: one that nobody uses may be somebody's again at any time.
 std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& netlink);
 
-// Finds and removes, and returns what was found. Goes on after a failure and reports all; with dry_run nothing is
-// removed. Without records_too only what is on no record, and networks that no record has. When no sandbox is left,
-// networks and datapath go too.
-std::expected<Leftovers, Error> collect_orphans(bool dry_run, bool records_too = true);
+struct Collection {
+    bool dry_run = false;           // nothing is removed
+    bool records_too = true;        // else only what is on no record, and networks that no record has
+    bool without_datapath = false;  // the pins are lost: what refuse_unseen refuses is nobody's
+};
+
+// Finds and removes, and returns what was found. Goes on after a failure and reports all; that another version's pins
+// are there is one. When no sandbox is left, networks and datapath go too.
+std::expected<Leftovers, Error> collect_orphans(const Collection& collection);
 
 }  // namespace causeway

@@ -147,7 +147,7 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
     }
     if (!datapath) {
         TRY(check_kernel());
-        TRY(Datapath::check_loadable());
+        TRY(refuse_unseen(netlink));
     }
     if (datapath) {
         TRY(datapath->check_sizes(spec.tables));

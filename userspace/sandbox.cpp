@@ -18,6 +18,7 @@
 #include "userspace/assignment.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
+#include "userspace/orphan.hpp"
 #include "userspace/publication.hpp"
 #include "userspace/rollback.hpp"
 #include "userspace/sysctl.hpp"
@@ -79,6 +80,7 @@ std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, con
         }
     }
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
+    TRY(refuse_unseen(netlink));
     auto datapath = TRY(Datapath::open_or_load(lock, spec.tables));
     TRY(datapath.check_sizes(spec.tables));  // another one may have loaded it meanwhile
     const auto change = TRY(make_network(datapath, netlink, spec));
@@ -766,15 +768,17 @@ std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choi
     return failures.result();
 }
 
-// To say that it is gone would leave it for ever: its record may be in maps that this version does not read.
+// To say that it is gone would leave it for ever: its record may be in maps that this version does not read, or in a
+// bpffs that is not mounted here.
 std::expected<void, Error> refuse_when_elsewhere(const SandboxId& id) {
-    const auto others = TRY(Datapath::other_versions());
-    if (!others.empty()) {
-        return fail(Code::conflict,
-                    name_of(id) + " may be on record with another version of causeway, whose pins are in " + others[0],
-                    "DEL it with that version, or remove " + others[0] + " and then \"causewayctl gc\" its devices");
+    auto seen = Datapath::check_loadable();
+    if (seen && !Datapath::is_pinned()) {
+        seen = see_records();
     }
-    return {};
+    if (!seen) {
+        seen.error().message = name_of(id) + " may be on record elsewhere: " + seen.error().message;
+    }
+    return seen;
 }
 
 // Longer names connect refuses.
@@ -789,9 +793,12 @@ std::expected<bool, Error> is_connected(const SandboxId& id) {
         return false;
     }
     const auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number != ENOENT) {
+        return std::unexpected(datapath.error());
+    }
     if (!datapath) {
-        return datapath.error().number == ENOENT ? std::expected<bool, Error>(false)
-                                                 : std::unexpected(datapath.error());
+        TRY(refuse_when_elsewhere(id));
+        return false;
     }
     auto netlink = TRY(Netlink::open());
     const auto record = TRY(datapath->attachments.look_up(key_of(id)));

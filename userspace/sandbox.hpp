@@ -72,17 +72,18 @@ struct Connection {
 std::expected<Connection, Error> connect(const NetworkSpec& network, const SandboxSpec& sandbox);
 
 // Whether a connect would be refused because it is connected already. What a killed connect or disconnect has left is
-// not. Takes no lock: nobody calls two at once for one sandbox (CNI 1.1.0, section 3, "Lifecycle & Ordering").
+// not. Code::conflict where its record may be where it can't be seen (refuse_unseen). Where there is a datapath it
+// takes no lock: nobody calls two at once for one sandbox (CNI 1.1.0, section 3, "Lifecycle & Ordering").
 std::expected<bool, Error> is_connected(const SandboxId& id);
 
 // Whether anything of it is on record, whole or not. Likewise.
 std::expected<bool, Error> is_on_record(const SandboxId& id);
 
-// Idempotent; never connected: no error. Goes on after a failure and reports all; what could not be undone is still
-// recorded, so that a later call can. The last sandbox takes the networks and the datapath with it: the host is then
-// as it was before the first. Another network's sandbox (not empty, and not its name): left alone. give_back is called
-// if the sandbox is on record with a lease, before anything is undone where that was taken by its link; what it can't
-// give back stays on record, and keeps networks and datapath.
+// Idempotent; never connected: no error, unless its record may be where it can't be seen. Goes on after a failure and
+// reports all; what could not be undone is still recorded, so that a later call can. The last sandbox takes the
+// networks and the datapath with it: the host is then as it was before the first. Another network's sandbox (not empty,
+// and not its name): left alone. give_back is called if the sandbox is on record with a lease, before anything is undone
+// where that was taken by its link; what it can't give back stays on record, and keeps networks and datapath.
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name,
                                       const GiveBack& give_back = {});
 

@@ -12,6 +12,7 @@
 #include "userspace/bandwidth.hpp"
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
+#include "userspace/orphan.hpp"
 #include "userspace/publication.hpp"
 #include "userspace/uplink.hpp"
 
@@ -279,6 +280,7 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     auto netlink = TRY(Netlink::open());
     const auto datapath = Datapath::open();
     if (!datapath && datapath.error().number == ENOENT) {
+        TRY(refuse_unseen(netlink));
         return fail(Code::check_failed, name_of(id) + " is not connected: the datapath is not loaded");
     }
     if (!datapath) {

@@ -12,6 +12,7 @@
 
 #include "tests/system/entries.hpp"
 #include "tests/system/fault.hpp"
+#include "tests/system/host_local.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -181,8 +182,8 @@ TEST_P(Gc, RemovesAllThatIsLeftWhenThePinsAreLost) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue"), red = connect("red");
     std::filesystem::remove_all("/sys/fs/bpf/causeway");
-    EXPECT_TRUE(refused(add("blue", blue.netns), 7, {"cw0", "not causeway's"}));
-    const auto found = ctl_json({"gc"});
+    EXPECT_TRUE(refused(add("blue", blue.netns), 102, {"cw0", "no datapath"}));
+    const auto found = ctl_json({"gc", "--without-datapath"});
     EXPECT_EQ(found.size(), 5U) << found;  // devices, and the uplink's programs
     EXPECT_EQ(ip({"-o", "link", "show", "type", "veth"}).find("cw"), std::string::npos);
     EXPECT_TRUE(succeeded(add("blue", blue.netns)));
@@ -301,18 +302,46 @@ TEST_P(GcOnce, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
     EXPECT_TRUE(before.holds());
 }
 
+// As after an upgrade: all say so, and what they are asked for.
 TEST_P(GcOnce, LeavesWhatAnotherVersionMayHaveOnRecord) {
-    const auto blue = connect("blue");
+    const auto blue = connect("blue"), leaser = connect("leaser", host_local_configuration());
+    const auto of_leaser = leases();
     const std::string home = "/sys/fs/bpf/causeway/";
     std::filesystem::rename(home + "v" + std::to_string(CAUSEWAY_ABI_VERSION), home + "v0");
-    const auto before = Snapshot::take({blue.netns});
-    EXPECT_EQ(ctl_json({"gc"}), Json::array());
-    EXPECT_TRUE(refused(add("red", world_.add_namespace("red")), 102, {"another version", home + "v0"}));
-    EXPECT_TRUE(refused(del("blue", blue.netns), 102, {"blue", "another version", home + "v0"}));
+    const auto before = Snapshot::take({blue.netns, leaser.netns});
+    const std::vector<std::string> told{"another version", home + "v0"};
+    for (const std::vector<std::string>& options :
+         {std::vector<std::string>{"gc"}, {"gc", "--dry-run"}, {"gc", "--without-datapath"}}) {
+        const auto gc = ctl(options);
+        EXPECT_EQ(gc.status, 1) << gc.out;
+        EXPECT_THAT(gc.err, AllOf(HasSubstr(told[0]), HasSubstr(told[1])));
+    }
+    EXPECT_TRUE(refused(add("red", world_.add_namespace("red")), 102, told));
+    EXPECT_TRUE(refused(del("blue", blue.netns), 102, {"blue", told[0], told[1]}));
+    EXPECT_TRUE(refused(del("leaser", leaser.netns, host_local_configuration()), 102, told));
+    EXPECT_EQ(leases(), of_leaser);
+    EXPECT_TRUE(refused(answer_to({.command = "CHECK",
+                                   .id = "blue",
+                                   .netns = blue.netns,
+                                   .conf = configuration({{"prevResult", blue.reply}})}),
+                        102, told));
+    EXPECT_TRUE(refused(answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}), 50, told));
+    EXPECT_TRUE(refused(answer_to({.command = "GC", .id = "", .netns = "", .interface = ""}), 102, told));
     world_.remove_namespace("red");
     EXPECT_TRUE(before.holds());
     std::filesystem::remove_all(home + "v0");
-    EXPECT_EQ(ctl_json({"gc"}).size(), 4U);  // devices, and the uplink's programs
+    EXPECT_EQ(ctl_json({"gc", "--without-datapath"}).size(), 5U);  // devices, and the uplink's programs
+}
+
+// What this version has loaded is collected all the same.
+TEST_P(GcOnce, SaysThatAnotherVersionIsThereBesideItsOwn) {
+    const auto keeper = connect("keeper");
+    end_namespace(connect("blue"));
+    std::filesystem::create_directory("/sys/fs/bpf/causeway/v0");
+    EXPECT_THAT(ctl({"gc"}).err, HasSubstr("/sys/fs/bpf/causeway/v0"));
+    EXPECT_EQ(ctl_json({"endpoints"}).size(), 1U);
+    std::filesystem::remove("/sys/fs/bpf/causeway/v0");
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
 }
 
 FOR_BOTH_FAMILIES(Gc);

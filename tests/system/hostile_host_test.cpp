@@ -146,17 +146,71 @@ TEST_F(HostileHost, SaysThatTheDiskOfAnotherPluginsLeasesIsFull) {
     expect_well();
 }
 
-// The pins go with the mount, and with them what was on record: the devices of then are somebody else's until gc.
-TEST_F(HostileHost, TellsOfGcWhenBpffsWasUnmounted) {
+// The pins go with the mount, and with them what was on record: nobody knows whose the devices of then are, and only an
+// operator can say that they are nobody's. From then on DEL has nothing to say no to.
+TEST_F(HostileHost, WantsAnOperatorsWordWhenBpffsWasUnmounted) {
     const auto keeper = connect("keeper");
     ASSERT_EQ(umount2("/sys/fs/bpf", MNT_DETACH), 0);
+    const std::vector<std::string> told{"host end " + keeper.host_end, "no datapath"};
     const auto answer = add("blue", netns_);
-    EXPECT_TRUE(refused(answer, 7, {"cw0", "not causeway's"}));
-    EXPECT_THAT(answer.json.value("details", ""), testing::HasSubstr("causewayctl gc"));
-    EXPECT_TRUE(succeeded(del("blue", netns_)));
-    EXPECT_EQ(ctl({"gc"}).status, 0);
+    EXPECT_TRUE(refused(answer, 102, told));
+    EXPECT_THAT(answer.json.value("details", ""), testing::HasSubstr("causewayctl gc --without-datapath"));
+    EXPECT_TRUE(refused(del("keeper", keeper.netns), 102, told));
+    EXPECT_EQ(ctl({"gc"}).status, 1);
+    EXPECT_EQ(ctl_json({"gc", "--without-datapath", "--dry-run"}).size(), 4U) << "devices, and the uplink's programs";
+    EXPECT_TRUE(ping(keeper.netns, "10.0.0.1"));
+    EXPECT_EQ(ctl_json({"gc", "--without-datapath"}).size(), 4U);
     EXPECT_EQ(ip({"-o", "link", "show", "type", "veth"}).find("cw"), std::string::npos);
+    EXPECT_TRUE(succeeded(del("keeper", keeper.netns)));
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
     expect_well();
+}
+
+// As "ip netns exec" of the host's own namespace, or a container of the host's network, sees it.
+TEST_F(HostileHost, ChangesNothingOfADatapathWhosePinsAreInAnotherBpffs) {
+    const auto keeper = connect("keeper"), leaser = connect("leaser", host_local_configuration());
+    const auto of_leaser = leases();
+    const std::vector<std::string> elsewhere{
+        "unshare", "--mount", "sh", "-c", "mount -t bpf none /sys/fs/bpf && exec \"$@\"", "sh"};
+    const auto there = [&](std::vector<std::string> program, const RunOptions& options = {}) {
+        program.insert(program.begin(), elsewhere.begin(), elsewhere.end());
+        return run(program, options);
+    };
+    const auto ask_there = [&](const Call& call) { return answer_of(there({plugin()}, call.options())); };
+    const auto before = Snapshot::take({netns_, keeper.netns, leaser.netns});
+    const std::vector<std::string> told{"host end cw", "no datapath is in /sys/fs/bpf/causeway/"};
+    for (const auto& conf : {configuration(), second_configuration(), host_local_configuration()}) {
+        EXPECT_TRUE(refused(ask_there({.command = "ADD", .id = "blue", .netns = netns_, .conf = conf}), 102, told));
+    }
+    EXPECT_TRUE(refused(ask_there({.command = "DEL", .id = "keeper", .netns = keeper.netns}), 102, told));
+    EXPECT_TRUE(refused(ask_there({.command = "DEL", .id = "blue", .netns = ""}), 102, told));
+    const auto leasing = host_local_configuration();
+    for (const auto* command : {"ADD", "DEL"}) {
+        const auto answer = ask_there({.command = command, .id = "leaser", .netns = leaser.netns, .conf = leasing});
+        EXPECT_TRUE(refused(answer, 102, told)) << command;
+    }
+    for (auto listing : {configuration(), host_local_configuration({{"cniVersion", "1.1.0"}})}) {
+        listing["cni.dev/valid-attachments"] = Json::array();
+        EXPECT_TRUE(
+            refused(ask_there({.command = "GC", .id = "", .netns = "", .conf = listing, .interface = ""}), 102, told));
+    }
+    const auto checking = configuration({{"prevResult", keeper.reply}});
+    EXPECT_TRUE(
+        refused(ask_there({.command = "CHECK", .id = "keeper", .netns = keeper.netns, .conf = checking}), 102, told));
+    EXPECT_TRUE(refused(ask_there({.command = "STATUS", .id = "", .netns = "", .interface = ""}), 50, told));
+    for (const std::vector<std::string>& arguments :
+         {std::vector<std::string>{"gc"}, {"gc", "--dry-run"}, {"sandbox", "add", "red"}, {"sandbox", "del", "blue"}}) {
+        auto command = arguments;
+        command.insert(command.begin(), ctl_program());
+        const auto output = there(command);
+        EXPECT_EQ(output.status, 1) << output.out;
+        EXPECT_THAT(output.err, testing::HasSubstr(told[1]));
+    }
+    EXPECT_THAT(there({ctl_program(), "stats", "-i", "0"}).err, testing::HasSubstr(told[1]));
+    EXPECT_EQ(leases(), of_leaser);
+    EXPECT_TRUE(before.holds());
+    EXPECT_TRUE(meet(Protocol::tcp, {keeper.netns}, {world_.world(), {world_address, 80}}));
+    EXPECT_TRUE(ping(keeper.netns, leaser.address));
 }
 
 // Whichever pin it is: it stands for no unload, so that nothing is taken for nobody's.

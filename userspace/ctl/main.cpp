@@ -9,11 +9,15 @@
 #include <vector>
 
 #include "userspace/ctl/command.hpp"
+#include "userspace/orphan.hpp"
 
 namespace causeway::ctl {
 
 int tell_not_loaded() {
-    std::fprintf(stderr, "causewayctl: the datapath is not loaded: no sandbox is connected\n");
+    auto netlink = Netlink::open();
+    const auto seen = netlink ? refuse_unseen(*netlink) : std::expected<void, Error>{};  // to say it needs no lock
+    std::fprintf(stderr, "causewayctl: the datapath is not loaded: %s\n",
+                 seen ? "no sandbox is connected" : seen.error().message.c_str());
     return not_loaded;
 }
 

@@ -14,6 +14,7 @@
 #include "userspace/ctl/command.hpp"
 #include "userspace/netns.hpp"
 #include "userspace/network_spec.hpp"
+#include "userspace/orphan.hpp"
 #include "userspace/rollback.hpp"
 
 namespace causeway::ctl {
@@ -189,6 +190,9 @@ std::expected<int, Error> delete_one(const SandboxOptions& options) {
     }
     const auto record = datapath ? TRY(datapath->attachments.look_up(key_of(id))) : std::nullopt;
     const bool connected = record && path == record->netns;
+    if (!connected) {
+        TRY(see_records());
+    }
     if (!connected && access(path.c_str(), F_OK) == 0) {
         return fail(Code::unknown_container, "the namespace " + path + " is no sandbox's that causeway has connected",
                     "\"ip netns del " + options.name + "\" removes it");
