@@ -44,6 +44,24 @@ TEST(IpamResult, HasAllThatIsGiven) {
     EXPECT_EQ(result->dns.domain, "example.org");
 }
 
+TEST(IpamResult, IsOfTheSubnetsThatItHasToBeIn) {
+    auto delegate = delegated();
+    auto range = Range::of_subnet(Prefix::parse("10.7.0.0/24").value()).value();
+    range.gateway = Address::parse("10.7.0.254").value();
+    delegate.subnets = {{range}};
+    const auto read = [&](const std::string& ip) { return read_ipam_result(R"({"ips": [)" + ip + "]}", delegate); };
+    for (const auto* ip : {R"({"address": "10.7.0.5/24", "gateway": "10.7.0.254"})", R"({"address": "10.7.0.5/24"})"}) {
+        const auto result = read(ip);
+        ASSERT_TRUE(succeeds(result)) << ip;
+        EXPECT_EQ(result->assignments[0].gateway.text(), "10.7.0.254");
+    }
+    for (const auto* ip : {R"({"address": "10.7.0.5/16"})", R"({"address": "10.8.0.5/24", "gateway": "10.8.0.1"})"}) {
+        EXPECT_TRUE(fails_with(read(ip), Code::decode_failure, {"\"leases\"", "is not in 10.7.0.0/24"})) << ip;
+    }
+    EXPECT_TRUE(fails_with(read(R"({"address": "10.7.0.5/24", "gateway": "10.7.0.1"})"), Code::decode_failure,
+                           {"the gateway 10.7.0.1", "10.7.0.254"}));
+}
+
 TEST(IpamResult, HasTheSubnetsFirstAddressForAGatewayWhenNoneIsGiven) {
     const auto result = result_in(R"({"ips": [{"version": "4", "address": "10.7.0.5/24"}]})");
     ASSERT_TRUE(succeeds(result));

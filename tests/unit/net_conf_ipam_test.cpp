@@ -272,7 +272,7 @@ TEST(NetConfIpam, IsRefusedWhenThereIsNoSubnetAnywhere) {
 }
 
 TEST(NetConfIpam, LeavesAllToAnotherPluginWhenTheTypeIsAnothers) {
-    for (const auto* const type : {"host-local", "static", "dhcp"}) {
+    for (const auto* const type : {"host-local", "static"}) {
         auto json = example_with("/ipam", {{"type", type}, {"ranges", "its own affair"}, {"routes", 5}});
         const auto conf = read(json);
         ASSERT_TRUE(succeeds(conf));
@@ -281,6 +281,27 @@ TEST(NetConfIpam, LeavesAllToAnotherPluginWhenTheTypeIsAnothers) {
         EXPECT_THAT(conf->routes, IsEmpty());
         EXPECT_EQ(conf->raw, json);
     }
+}
+
+// For the gateway device, by which the plugin dhcp is asked for; where another plugin has made the interface, it is
+// not.
+TEST(NetConfIpam, HasTheSubnetOfDhcp) {
+    auto json = example_with("/ipam", {{"type", "dhcp"}, {"subnet", "10.5.0.0/24"}, {"gateway", "10.5.0.9"}});
+    const auto conf = read(json);
+    ASSERT_TRUE(succeeds(conf));
+    EXPECT_TRUE(conf->delegate.value().asks_by_link());
+    ASSERT_THAT(conf->network.ranges, SizeIs(1));
+    EXPECT_EQ(conf->network.ranges[0][0].subnet.text(), "10.5.0.0/24");
+    EXPECT_EQ(conf->network.ranges[0][0].gateway.text(), "10.5.0.9");
+    EXPECT_THAT(conf->delegate->subnets, SizeIs(1));
+    json["ipam"]["subnet"] = "fd00:1::/64";
+    json["ipam"].erase("gateway");
+    EXPECT_TRUE(fails_with(read(json), Code::invalid_configuration, {"ipam.ranges.subnet", "fd00:1::/64", "IPv4"}));
+    json["prevResult"] = Json::object();
+    const auto chained = read(json);
+    ASSERT_TRUE(succeeds(chained));
+    EXPECT_FALSE(chained->delegate.value().asks_by_link());
+    EXPECT_THAT(chained->network.ranges, IsEmpty());
 }
 
 TEST(NetConfIpam, HasRoutesWithAndWithoutAGateway) {
