@@ -37,7 +37,7 @@ std::expected<LinkLease, Error> lease_by_link(const Request& request, const NetC
     }
     TRY(find_delegate(request, delegate));
     const auto id = id_of(request);
-    if (!is_connected(id).value_or(false) && is_on_record(id).value_or(false)) {
+    if (!TRY(is_connected(id)) && TRY(is_on_record(id))) {
         TRY(call_delegate("DEL", request, delegate));  // of what a killed ADD has left, by that one's link
     }
     return LinkLease{.take = [&]() -> std::expected<LinkLease::Given, Error> {
