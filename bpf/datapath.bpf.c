@@ -412,14 +412,14 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 	const struct flow *recent;
 	struct flow *flow;
 
-	if (!work || packet->ttl <= 1 || packet->seen == SEEN_SYN || !has_ports(packet->protocol) ||
+	if (!work || packet->ttl <= 1 || !has_ports(packet->protocol) ||
 	    !packet->ports.source) /* as the entries without a peer have */
 		return VERDICT_CONTINUE;
 	set_key_as_replied(&work->reply, packet);
 	recent = recent_flow(packet, &work->reply);
 	if (recent)
 		return deliver_answer(packet, recent);
-	flow = bpf_map_lookup_elem(&flows, &work->reply);
+	flow = packet->seen == SEEN_SYN ? NULL : bpf_map_lookup_elem(&flows, &work->reply);
 	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_quiet(flow) ||
 	    is_departed(flow->link.slot, flow->created))
 		return VERDICT_CONTINUE;

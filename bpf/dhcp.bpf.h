@@ -45,12 +45,15 @@ static __always_inline bool is_dhcp(__be16 port)
 	return number == DHCP_SERVER || number == DHCP_CLIENT || number == DHCPV6_CLIENT || number == DHCPV6_SERVER;
 }
 
-/* NULL: it is none, or not all in one packet. Whoever asks has parsed the IP headers. */
+/*
+ * NULL: it is none, or not all of one packet and no other: what is still to be cut up (UDP's segmentation offload) has
+ * more of them. Whoever asks has parsed the IP headers.
+ */
 static __always_inline struct dhcp_message *dhcp_message_in(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct dhcp_message *message;
 
-	if (packet->family != FAMILY_IPV4 || packet->protocol != IPPROTO_UDP || is_fragment(packet) ||
+	if (packet->family != FAMILY_IPV4 || packet->protocol != IPPROTO_UDP || is_fragment(packet) || skb->gso_size ||
 	    packet->transport_length < sizeof(*message))
 		return NULL;
 	message = bytes_at(skb, packet->transport_offset, sizeof(*message));
@@ -77,10 +80,28 @@ static __always_inline bool is_dhcp_of(const struct dhcp_message *message, const
 	       same_mac(message->client_mac, sandbox->link.mac) && !is_anothers_address(message->client, sandbox);
 }
 
+#define DHCP_BROADCAST bpf_htons(0x8000) /* of the message's flags */
+
 /*
- * What one sends to a server that has no business to: see is_dhcp_of. Of what goes the long way: all that is for the
- * host, and what opens a flow to the world. CONTINUE: it is something else. A function of its own to the verifier, so
- * it reads the packet anew; the answer is an enum verdict.
+ * Has a server answer by broadcast whom it does not take to have an address yet: RFC 2131, section 4.1. Else it may
+ * tell the kernel a neighbour's MAC first (dnsmasq, also where a client that renews names its server), and that the
+ * kernel forgets after some seconds, without asking anew: the gateway device has no ARP. Nor may anybody hear an offer
+ * who has that address.
+ */
+static __always_inline enum verdict ask_for_broadcast(struct __sk_buff *skb, __u32 udp_offset,
+						      const struct dhcp_message *message)
+{
+	struct change change = {.from = message->flags, .to = message->flags | DHCP_BROADCAST};
+
+	if (change.from == change.to)
+		return VERDICT_CONTINUE;
+	return rewrite_payload(skb, udp_offset, udp_offset + OFFSET_OF(struct dhcp_message, flags), change);
+}
+
+/*
+ * What one sends to a server's port by unicast is its own message, as to_dhcp_server has it, or is dropped. Of
+ * what goes the long way: all that is for the host, and what opens a flow to the world. CONTINUE: it may go on. A
+ * function of its own to the verifier, so it reads the packet anew; the answer is an enum verdict.
  */
 __noinline int refuse_dhcp_for_another(struct __sk_buff *skb)
 {
@@ -95,24 +116,11 @@ __noinline int refuse_dhcp_for_another(struct __sk_buff *skb)
 	if (!udp || udp->dest != bpf_htons(DHCP_SERVER))
 		return VERDICT_CONTINUE;
 	message = dhcp_message_in(skb, &packet);
-	return message && is_dhcp_of(message, sandbox) ? VERDICT_CONTINUE : VERDICT_DROP_BAD_DHCP;
-}
-
-#define DHCP_BROADCAST bpf_htons(0x8000) /* of the message's flags */
-
-/*
- * Asks, in the name of a client that has no address yet, to be answered by broadcast: RFC 2131, section 4.1. Else a
- * server may tell the kernel a neighbour's MAC for the address that it offers (dnsmasq), and that the kernel forgets
- * after some seconds, without asking anew: the gateway device has no ARP. Nor may anybody hear it who has the address.
- */
-static __always_inline enum verdict ask_for_broadcast(struct __sk_buff *skb, __u32 udp_offset,
-						      const struct dhcp_message *message)
-{
-	struct change change = {.from = message->flags, .to = message->flags | DHCP_BROADCAST};
-
-	if (message->client || change.from == change.to)
-		return VERDICT_CONTINUE;
-	return rewrite_payload(skb, udp_offset, udp_offset + OFFSET_OF(struct dhcp_message, flags), change);
+	if (!message || !is_dhcp_of(message, sandbox))
+		return VERDICT_DROP_BAD_DHCP;
+	if (!within_group_rate(sandbox, 1))
+		return VERDICT_DROP_MULTICAST_RATE;
+	return ask_for_broadcast(skb, packet.transport_offset, message);
 }
 
 /*

@@ -113,12 +113,15 @@ static __always_inline __u16 segment_length_of(const struct packet *packet, __u3
  * Bytes of the header that says how long a packet of IPv6 beyond 64 KiB is (RFC 2675). Linux puts it before a sender's
  * TCP segments and takes it away where it cuts them up, so that none of what the link sees has it.
  */
-static __always_inline __u32 jumbo_header_of(const struct packet *packet)
+static __always_inline __u32 jumbo_header_of(struct __sk_buff *skb, const struct packet *packet)
 {
 	__u32 extensions = packet->transport_offset - ETH_HLEN - sizeof(struct ipv6hdr);
-	bool is_jumbo = packet->family == FAMILY_IPV6 && extensions + packet->transport_length > 0xffff;
+	struct ipv6hdr *ip;
 
-	return is_jumbo && extensions >= EXTENSION_UNIT ? EXTENSION_UNIT : 0;
+	if (packet->family != FAMILY_IPV6 || extensions + packet->transport_length <= 0xffff)
+		return 0;
+	ip = bytes_at(skb, ETH_HLEN, sizeof(*ip));
+	return ip && ip->nexthdr == IPPROTO_HOPOPTS ? EXTENSION_UNIT : 0;
 }
 
 /*
@@ -158,8 +161,8 @@ static __always_inline enum verdict parse_transport_here(struct __sk_buff *skb, 
 		return VERDICT_DROP_PROTOCOL;
 	verdict = parse_ports(skb, offset, packet->protocol, &packet->ports);
 	if (skb->gso_size)
-		packet->segment_length =
-			segment_length_of(packet, offset - ETH_HLEN - jumbo_header_of(packet) + header_length, skb);
+		packet->segment_length = segment_length_of(
+			packet, offset - ETH_HLEN - jumbo_header_of(skb, packet) + header_length, skb);
 	return verdict;
 }
 

@@ -158,7 +158,8 @@ std::expected<std::uint32_t, Error> clsact_program(std::uint32_t ifindex, Direct
 }  // namespace
 
 std::expected<bool, Error> has_filter(std::uint32_t ifindex, Direction direction, const std::string& device) {
-    return TRY(clsact_program(ifindex, direction, device)) != 0;
+    const auto program = clsact_program(ifindex, direction, device);
+    return !program && program.error().number == ENODEV ? false : TRY(program) != 0;
 }
 
 std::expected<std::vector<UniqueFd>, Error> programs_named(const std::string& name, Hook hook, std::uint32_t ifindex,
@@ -166,7 +167,8 @@ std::expected<std::vector<UniqueFd>, Error> programs_named(const std::string& na
     ProgramIds ids{};
     int count = 1;
     if (hook == Hook::clsact) {
-        ids[0] = TRY(clsact_program(ifindex, direction, device));
+        const auto program = clsact_program(ifindex, direction, device);
+        ids[0] = !program && program.error().number == ENODEV ? 0 : TRY(program);
     } else {
         count = programs_of(ifindex, direction, ids);
     }

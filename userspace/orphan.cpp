@@ -371,7 +371,9 @@ std::expected<void, Error> refuse_unseen(Netlink& netlink) {
         return {};
     }
     TRY(Datapath::check_loadable());
-    const auto found = TRY(find_without_datapath(TRY(links_by_name(netlink))));
+    // Where sandboxes are, their devices are, too. Programs alone are of an uplink that was elsewhere for a while.
+    std::vector<Orphan> found;
+    TRY(find_stray_devices({}, {}, TRY(links_by_name(netlink)), found));
     if (found.empty()) {
         return {};
     }

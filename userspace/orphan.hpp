@@ -44,7 +44,7 @@ struct Leftovers {
     std::vector<std::string> remarks;  // for people: what may be left over, and why nobody can tell
 };
 
-// A host end, a gateway device or a program of causeway's, and no pins: they are lost, or in a bpffs that is not
+// A host end or a gateway device of causeway's, and no pins: they are lost, or in a bpffs that is not
 // mounted here, and then sandboxes may be at work on a record that nobody sees from here. So nothing is anybody's to
 // remove or to make anew, until somebody says that the pins are lost. Code::conflict, with what there is and what to
 // do: that, or pins of another version of causeway. Needs the lock, shared.

@@ -568,11 +568,12 @@ std::expected<LinkLease::Given, Error> take_lease(Connecting& connecting, Rollba
     if (!TRY(is_still_there(connecting))) {
         return fail(Code::try_again_later, who + " was disconnected while its IPAM plugin was asked");
     }
-    const auto network = TRY(find_network(connecting.prepared->datapath, connecting.netlink, connecting.network_spec));
-    if (!network || network->id != connecting.attachment->record.network) {
+    auto& network = connecting.prepared->network;
+    const auto record = TRY(connecting.prepared->datapath.networks.look_up(network.id));
+    if (!record || std::string_view(record->name) != network.record.name || record->ifindex != network.record.ifindex) {
         return fail(Code::try_again_later, "the network of " + who + " was changed while its IPAM plugin was asked");
     }
-    connecting.prepared->network = *network;
+    network.record = *record;
     return given;
 }
 
@@ -593,7 +594,7 @@ std::expected<void, Error> connect_by_lease(Connecting& connecting, Rollback& ro
     connection.assignments = TRY(assign(datapath, *attachment, leased, network_spec));
     connection.routes = TRY(complete_routes(std::move(lease.routes), connection.assignments));
     give_addresses(identity, connection.assignments);
-    identity.gateway_ifindex = network.record.ifindex;  // as all else that they repeat of their network
+    // As all that they repeat of their network, which others may have changed meanwhile.
     identity.link.flags = with_neighbourhood(identity.link.flags, network.record);
     TRY(datapath.sandboxes.put(identity.link.ifindex, identity, name_of(spec.id)));
     TRY(give_places(datapath, spec, identity, *attachment, connection));

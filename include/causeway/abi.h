@@ -86,7 +86,7 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_NOT_GATEWAY_MAC, "unicast to a MAC that is not the gateway's")                                          \
 	X(DROP_SHAPED, "the sandbox sends faster than its bandwidth, past the queue at its end")                       \
 	X(DROP_MULTICAST, "multicast or broadcast")                                                                    \
-	X(DROP_BAD_DHCP, "malformed DHCP message to a server on the host, or in another one's name")                   \
+	X(DROP_BAD_DHCP, "malformed DHCP message to a server, or in another one's name")                               \
 	X(DROP_MULTICAST_RATE, "the sandbox sends multicast and broadcast faster than it may")                         \
 	X(DROP_NO_ENDPOINT, "to an address of a sandbox network that nobody has")                                      \
 	X(DROP_ISOLATED, "to another sandbox of a network whose sandboxes are isolated")                               \

@@ -36,7 +36,7 @@ struct Message {
 
 constexpr Ethernet to_all_from_a{.source = mac_a, .destination = mac_broadcast};
 
-// As the server is to hear it of one that has no address.
+// As the server is to hear what is said to all.
 const Message heard{.broadcast = true};
 
 Frame asked(const Message& message = {}, Ip source = ip_none) {
@@ -84,14 +84,17 @@ TEST_F(Dhcp, ClientIsHeardByTheHostBeforeItHasAnAddress) {
 TEST_F(Dhcp, ClientIsHeardUnderItsOwnAddressToo) {
     serve(host_a, mac_a, ip_b);  // an address of its own
     serve(host_b, mac_b, ip_unused);
-    expect(VERDICT_TO_HOST, asked({.client = ip_b}, ip_b));
-    expect(VERDICT_TO_HOST, asked({.client = ip_b}));
+    for (const Ip source : {ip_b, ip_none}) {
+        expect_packet(From::sandbox_a, asked({.client = ip_b}, source), VERDICT_TO_HOST,
+                      asked({.client = ip_b, .broadcast = true}, source));
+    }
     const Frame to_gateway = from_a / IPv4{.source = ip_b, .destination = ip_gateway} / asks;
-    expect(VERDICT_TO_HOST, to_gateway / Message{.client = ip_b}.payload());
+    expect_packet(From::sandbox_a, to_gateway / Message{.client = ip_b}.payload(), VERDICT_TO_HOST,
+                  to_gateway / Message{.client = ip_b, .broadcast = true}.payload());
 }
 
 TEST_F(Dhcp, ClientMayGiveBackWhatItHasNotTakenYet) {
-    expect(VERDICT_TO_HOST, asked({.client = ip_unused}));
+    expect(VERDICT_TO_HOST, asked({.client = ip_unused, .broadcast = true}));
 }
 
 TEST_F(Dhcp, ClientSpeaksInItsOwnNameAlone) {
@@ -147,6 +150,18 @@ TEST_F(Dhcp, ServerIsNotToldInAnothersNameByUnicastEither) {
     expect(VERDICT_TO_HOST, to_gateway / UDP{40000, 53} / Payload{"x"});
 }
 
+// The kernel cuts it up behind the programs, at the server's socket: all but the first message they would not have
+// seen.
+TEST_F(Dhcp, MessagesThatAreStillToBeCutUpReachNobody) {
+    serve(host_a, mac_a, ip_b);
+    const std::string both = Message{.client = ip_b}.payload().text + Message{.mac = mac_b}.payload().text;
+    expect_verdict(From::sandbox_a, from_a / IPv4{.source = ip_b, .destination = ip_gateway} / asks / Payload{both},
+                   VERDICT_DROP_BAD_DHCP, {.gso_size = 300, .gso_segs = 2});
+    expect_verdict(From::sandbox_a,
+                   to_all_from_a / IPv4{.source = ip_none, .destination = ip_all} / asks / Payload{both},
+                   VERDICT_DROP_SPOOFED_ADDRESS, {.gso_size = 300, .gso_segs = 2});
+}
+
 TEST_F(Dhcp, OfOtherSandboxesIsDroppedAsEver) {
     serve(host_a, mac_a, {}, 0);
     expect(VERDICT_DROP_SPOOFED_ADDRESS, asked());
@@ -165,6 +180,9 @@ TEST_F(Dhcp, ClientIsHeardNoMoreOftenThanItMayTalkToAll) {
     taken.grouping = ~0ULL >> 2;  // as if it had sent for long
     datapath_->set_usage(host_a, taken);
     expect(VERDICT_DROP_MULTICAST_RATE, asked());
+    serve(host_a, mac_a, ip_b);
+    expect(VERDICT_DROP_MULTICAST_RATE,
+           from_a / IPv4{.source = ip_b, .destination = ip_gateway} / asks / Message{.client = ip_b}.payload());
 }
 
 TEST_F(Dhcp, AnswerIsForTheClientThatItNames) {

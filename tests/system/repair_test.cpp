@@ -48,7 +48,7 @@ protected:
     }
     void add_bridge() const {
         ip({"link", "add", "job0", "type", "bridge"});
-        ip_here({"addr", "add", "192.0.2.1/24", "dev", "job0", "nodad"});
+        ip_here({"addr", "add", "10.98.0.1/24", "dev", "job0", "nodad"});
     }
     static std::vector<std::uint32_t> indexes_from(std::uint32_t first) {
         std::vector<std::uint32_t> indexes(CAUSEWAY_UPLINKS_MAX);
@@ -342,6 +342,24 @@ TEST_P(RepairOnce, LeavesThePinsOfOthersAlone) {
     disconnect(blue);
     world_.remove_namespace("blue");
     EXPECT_TRUE(before.holds());
+}
+
+// As a network card that is lent to a container for a while: its program stays on it, and is nobody's.
+TEST_P(RepairOnce, TakesBackAnUplinkThatWasElsewhereWhenTheLastSandboxWent) {
+    ip({"link", "add", "card0", "type", "veth", "peer", "name", "cable0"});
+    ip({"addr", "add", "10.98.0.1/24", "dev", "card0"});
+    ip({"link", "set", "card0", "up"});
+    const auto blue = connect("blue");
+    ASSERT_THAT(programs_on("card0", Direction::ingress), ElementsAre("from_uplink"));
+    const auto elsewhere = world_.add_namespace("elsewhere");
+    ip({"link", "set", "card0", "netns", elsewhere});
+    disconnect(blue);
+    must_run({"nsenter", "--net=" + elsewhere, "ip", "link", "set", "card0", "netns", std::to_string(getpid())});
+    ASSERT_THAT(programs_on("card0", Direction::ingress), ElementsAre("from_uplink"));
+    EXPECT_TRUE(succeeded(del("never", "")));
+    const auto red = connect("red");
+    expect_connected(red);
+    disconnect(red);
 }
 
 // As podman(1) starts a container again that was killed with all that looked after it.
