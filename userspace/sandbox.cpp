@@ -10,13 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <iterator>
-#include <map>
-#include <set>
 #include <string_view>
 
 #include "userspace/assignment.hpp"
-#include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/publication.hpp"
@@ -34,16 +30,6 @@ std::expected<std::uint64_t, Error> random_number() {
     }
     return number | 1;  // 0 stands for no claim
 }
-
-bool belongs_to(const Datapath& datapath, const attachment& record, const std::string& network_name) {
-    if (network_name.empty()) {
-        return true;
-    }
-    const auto network = datapath.networks.find(record.network);
-    return !network || network_name == network->name || network->name[0] == '\0';
-}
-
-// --- connect ---
 
 std::expected<void, Error> refuse_bad_spec(const SandboxSpec& spec, const Netns& netns, const Netns& home) {
     if (spec.id.container.size() >= CAUSEWAY_CONTAINER_LEN) {
@@ -695,164 +681,6 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     }
     rollback.commit();
     return connection;
-}
-
-namespace {
-
-// Whether nobody is left who needs the datapath, or the program on lo. Others may have unloaded it while the lock was
-// let go: then its maps are empty, and who unloads looks anew.
-std::expected<bool, Error> nobody_is_left(const Datapath& datapath, const std::vector<Attachment>& disconnected) {
-    if (TRY(datapath.attachments.empty())) {
-        return true;
-    }
-    // Where there was nothing to disconnect, a disconnect that was killed may have left its program on lo.
-    const auto publishes = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_PUBLISHES) != 0; };
-    const bool published =
-        disconnected.empty() ? verify_loopback(datapath).has_value() : std::ranges::any_of(disconnected, publishes);
-    return published ? nothing_is_published() : false;
-}
-
-using Choice = std::function<std::expected<std::vector<Attachment>, Error>(const Datapath&)>;
-using Results = std::map<std::uint64_t, std::expected<void, Error>>;  // by claim
-
-// What was asked for by links that are still there is given back by them, before anything is undone; likewise without
-// the lock, which is not had afterwards.
-std::expected<Results, Error> give_back_by_links(DatapathLock& lock, const std::vector<Attachment>& chosen,
-                                                 const GiveBack& give_back) {
-    Results results;
-    for (const auto& one : chosen) {
-        if (give_back && (one.record.flags & ATTACHMENT_ASKS) != 0 && one.record.state != ATTACHMENT_CLEARED) {
-            TRY(lock.change_to(DatapathLock::Mode::none));
-            results.emplace(one.record.claim, give_back(one));
-        }
-    }
-    return results;
-}
-
-// One or all: what to disconnect is chosen from the records, under the lock.
-std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choice& choose,
-                                             const GiveBack& give_back = {}) {
-    auto lock = TRY(DatapathLock::take(mode));
-    auto netlink = TRY(Netlink::open());
-    auto datapath = Datapath::open();
-    auto chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
-    const auto results = TRY(give_back_by_links(lock, chosen, give_back));
-    if (!results.empty()) {  // the same ones, if they are still there
-        std::set<std::uint64_t> before;
-        std::ranges::transform(chosen, std::inserter(before, before.end()),
-                               [](const Attachment& a) { return a.record.claim; });
-        TRY(lock.change_to(mode));
-        datapath = Datapath::open();
-        chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
-        std::erase_if(chosen, [&](const Attachment& a) { return !before.contains(a.record.claim); });
-    }
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
-    Failures failures;
-    std::expected<bool, Error> last = true;
-    if (datapath) {
-        const auto is_leased = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_LEASED) != 0; };
-        const auto once = [&](const Attachment& a) {
-            const auto result = results.find(a.record.claim);
-            return result != results.end() ? result->second : give_back(a);
-        };
-        failures.note(give_back && std::ranges::any_of(chosen, is_leased) ? undo(lock, *datapath, netlink, chosen, once)
-                                                                          : undo(*datapath, netlink, chosen));
-        last = nobody_is_left(*datapath, chosen);
-    }
-    if (!last) {
-        failures.note(std::unexpected(last.error()));
-    } else if (*last) {
-        failures.note(unload_if_unused(lock, netlink));
-    }
-    return failures.result();
-}
-
-// To say that it is gone would leave it for ever: its record may be in maps that this version does not read, or in a
-// bpffs that is not mounted here.
-std::expected<void, Error> refuse_when_elsewhere(const SandboxId& id) {
-    auto seen = Datapath::check_loadable();
-    if (seen && !Datapath::is_pinned()) {
-        seen = see_records();
-    }
-    if (!seen) {
-        seen.error().message = name_of(id) + " may be on record elsewhere: " + seen.error().message;
-    }
-    return seen;
-}
-
-// Longer names connect refuses.
-bool can_be_on_record(const SandboxId& id) {
-    return id.container.size() < CAUSEWAY_CONTAINER_LEN && id.interface.size() < CAUSEWAY_DEVICE_LEN;
-}
-
-}  // namespace
-
-std::expected<bool, Error> is_connected(const SandboxId& id) {
-    if (!can_be_on_record(id)) {
-        return false;
-    }
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
-    if (!datapath) {
-        TRY(refuse_when_elsewhere(id));
-        return false;
-    }
-    auto netlink = TRY(Netlink::open());
-    const auto record = TRY(datapath->attachments.look_up(key_of(id)));
-    return record && TRY(stands(*datapath, netlink, *record));
-}
-
-std::expected<bool, Error> is_on_record(const SandboxId& id) {
-    if (!can_be_on_record(id)) {
-        return false;
-    }
-    const auto datapath = Datapath::open();
-    if (!datapath) {
-        return datapath.error().number == ENOENT ? std::expected<bool, Error>(false)
-                                                 : std::unexpected(datapath.error());
-    }
-    return TRY(datapath->attachments.look_up(key_of(id))).has_value();
-}
-
-std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name, const GiveBack& give_back) {
-    if (!can_be_on_record(id)) {
-        return {};
-    }
-    bool on_record = false;
-    const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
-        const auto key = key_of(id);
-        const auto record = TRY(datapath.attachments.look_up(key));
-        on_record = record.has_value();
-        if (!record || !belongs_to(datapath, *record, network_name)) {
-            return {};
-        }
-        return std::vector{Attachment{key, *record}};
-    };
-    TRY(disconnect_chosen(DatapathLock::Mode::shared, choose, give_back));
-    if (!on_record) {
-        return refuse_when_elsewhere(id);
-    }
-    return {};
-}
-
-// Exclusively, so that no connect is half done meanwhile.
-std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept,
-                                              const GiveBack& give_back) {
-    const std::set<SandboxId> keep(kept.begin(), kept.end());
-    const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
-        std::vector<Attachment> chosen;
-        TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
-            if (!keep.contains(id_of(key)) && belongs_to(datapath, record, network_name)) {
-                chosen.push_back({key, record});
-            }
-        }));
-        return chosen;
-    };
-    return disconnect_chosen(DatapathLock::Mode::exclusive, choose, give_back);
 }
 
 }  // namespace causeway
