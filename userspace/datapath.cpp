@@ -37,10 +37,10 @@ const std::string home = bpffs + "/causeway";
 const std::string loading = home + "/loading";  // becomes directory() when all is pinned
 const std::string retiring = home + "/retiring";
 
-std::expected<UniqueFd, Error> open_bpffs() {
-    UniqueFd fd(open(bpffs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+std::expected<UniqueFd, Error> open_directory(const std::string& path) {
+    UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd) {
-        return std::unexpected(errno_error("open " + bpffs));
+        return std::unexpected(errno_error("open " + path));
     }
     return fd;
 }
@@ -61,19 +61,19 @@ bool is_bpffs(const UniqueFd& fd) {
 
 // The directory below the mount is locked meanwhile, so that two who find it bare mount once.
 std::expected<UniqueFd, Error> mounted_bpffs() {
-    auto fd = TRY(open_bpffs());
+    auto fd = TRY(open_directory(bpffs));
     if (is_bpffs(fd)) {
         return fd;
     }
     TRY(lock_file(fd, LOCK_EX));
-    auto again = TRY(open_bpffs());
+    auto again = TRY(open_directory(bpffs));
     if (is_bpffs(again)) {
         return again;
     }
     if (mount("bpf", bpffs.c_str(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0) {
         return std::unexpected(errno_error("mount bpffs on " + bpffs));
     }
-    return open_bpffs();
+    return open_directory(bpffs);
 }
 
 }  // namespace
@@ -98,26 +98,14 @@ std::expected<void, Error> DatapathLock::change_to_exclusive_if_free() {
     return {};
 }
 
-namespace {
-
-std::expected<UniqueFd, Error> open_home() {
-    UniqueFd fd(open(home.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) {
-        return std::unexpected(errno_error("open " + home));
-    }
-    return fd;
-}
-
-}  // namespace
-
 std::expected<AskingLock, Error> AskingLock::take() {
-    AskingLock lock(TRY(open_home()));
+    AskingLock lock(TRY(open_directory(home)));
     TRY(lock_file(lock.fd_, LOCK_SH, home));
     return lock;
 }
 
 std::expected<bool, Error> AskingLock::is_held() {
-    const auto fd = TRY(open_home());
+    const auto fd = TRY(open_directory(home));
     if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
         return false;
     }
@@ -127,6 +115,12 @@ std::expected<bool, Error> AskingLock::is_held() {
 const std::string& Datapath::directory() {
     static const std::string path = home + "/v" + std::to_string(CAUSEWAY_ABI_VERSION);
     return path;
+}
+
+std::expected<PublishingLock, Error> PublishingLock::take() {
+    PublishingLock lock(TRY(open_directory(Datapath::directory())));
+    TRY(lock_file(lock.fd_, LOCK_EX, Datapath::directory()));
+    return lock;
 }
 
 namespace {

@@ -61,6 +61,18 @@ private:
     UniqueFd fd_;
 };
 
+// Held by one at a time who looks whether ports are free and publishes them: those who connect share DatapathLock, and
+// a port on all addresses and the same on one of them are different entries, of which no insertion refuses the second.
+class PublishingLock {
+public:
+    static std::expected<PublishingLock, Error> take();
+
+private:
+    explicit PublishingLock(UniqueFd fd) : fd_(std::move(fd)) {}
+
+    UniqueFd fd_;
+};
+
 // What only those need who publish ports, or have published some.
 struct Publishing {
     BpfMap<publication_key, publication> publications;

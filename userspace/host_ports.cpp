@@ -89,130 +89,100 @@ std::expected<void, Error> refuse_others(const Datapath& datapath, const PortMap
                                     (owner ? name_of(*owner) : "another sandbox") + " has it already");
 }
 
-// What is published on all addresses of a family, and whose place somebody has marked.
-struct OnAll {
+bool is_published_in(const PortMapping& mapping, family family) {
+    return !mapping.host || mapping.host->family() == family;
+}
+
+Address host_in(const PortMapping& mapping, family family) {
+    return mapping.host.value_or(Address::unspecified(family));
+}
+
+bool is_of_all(const Address& host) {
+    return host == Address::unspecified(host.family());
+}
+
+// False: another interface of the publisher's container has it.
+std::expected<bool, Error> is_free(const Datapath& datapath, const PortMapping& mapping, const Address& host,
+                                   const Publisher& publisher) {
+    for (const auto& address : {host, Address::unspecified(host.family())}) {
+        if (const auto other = TRY(datapath.flows.look_up(key_of(mapping, address)))) {
+            TRY(refuse_others(datapath, mapping, other->link.ifindex, publisher));
+            return false;
+        }
+    }
+    return true;
+}
+
+// An entry that leads to the publisher's sandbox.
+struct Lead {
     PortMapping mapping;
-    int family;
+    Address host;
+    flow entry;
 };
 
-// Whether somebody else has one of these ports on one address: one walk, however many they are. Who publishes on one
-// address marks the place, and has it on record, before the entry that is looked for.
+// Whether somebody else has one of the ports on one address that are to be published on all: one walk, however many
+// they are, and only where their places are marked, as everybody's are who has published.
 std::expected<void, Error> refuse_split(const Datapath& datapath, const Publishing& publishing,
-                                        const std::vector<OnAll>& published, const Publisher& publisher) {
-    std::map<std::tuple<std::uint16_t, std::uint8_t, int>, const OnAll*> wanted;
-    for (const auto& one : published) {
-        wanted[{one.mapping.host_port, one.mapping.protocol, one.family}] = &one;
+                                        const std::vector<Lead>& leads, const Publisher& publisher) {
+    std::map<std::tuple<std::uint16_t, std::uint8_t, int>, const Lead*> wanted;
+    for (const auto& lead : leads) {
+        if (is_of_all(lead.host) && TRY(publishing.places.look_up(place_of(lead.mapping))).value_or(0) != 0) {
+            wanted[{lead.mapping.host_port, lead.mapping.protocol, lead.host.family()}] = &lead;
+        }
     }
-    std::vector<std::pair<const OnAll*, Address>> found;
+    std::vector<std::pair<const Lead*, Address>> found;
     if (!wanted.empty()) {
         TRY(publishing.publications.for_each([&](const publication_key&, const publication& record) {
             const Address host(record.host);
             const auto same = wanted.find({record.host_port, record.protocol, host.family()});
-            if (!host.is_none() && host != Address::unspecified(host.family()) && same != wanted.end()) {
+            if (!host.is_none() && !is_of_all(host) && same != wanted.end()) {
                 found.emplace_back(same->second, host);
             }
         }));
     }
-    for (const auto& [one, host] : found) {
-        const auto other = TRY(datapath.flows.look_up(key_of(one->mapping, host)));
-        if (other && other->link.ifindex != publisher.identity.link.ifindex) {
-            TRY(refuse_others(datapath, one->mapping, other->link.ifindex, publisher));
+    for (const auto& [lead, host] : found) {
+        if (const auto other = TRY(datapath.flows.look_up(key_of(lead->mapping, host)))) {
+            TRY(refuse_others(datapath, lead->mapping, other->link.ifindex, publisher));
         }
     }
     return {};
 }
 
-std::expected<std::optional<std::uint32_t>, Error> owner_on_all_addresses(const Datapath& datapath,
-                                                                          const PortMapping& mapping,
-                                                                          const Address& host) {
-    const auto other = TRY(datapath.flows.look_up(key_of(mapping, Address::unspecified(host.family()))));
-    return other ? std::optional(std::uint32_t{other->link.ifindex}) : std::nullopt;
-}
-
-// False: another interface of the container's has it.
-std::expected<bool, Error> insert(const Datapath& datapath, const PortMapping& mapping, const Address& host,
-                                  const flow& entry, const Publisher& publisher) {
-    const auto key = key_of(mapping, host);
-    const auto inserted = datapath.flows.insert(key, entry, "the published port " + text_of(mapping));
-    if (!inserted && inserted.error().number == EEXIST) {
-        TRY(refuse_others(datapath, mapping, datapath.flows.find(key).value_or(flow{}).link.ifindex, publisher));
-        return false;
-    }
-    return inserted ? std::expected<bool, Error>(true) : std::unexpected(inserted.error());
-}
-
-// The look before the entry as well, so that not one packet is taken from who has had it all along. The place is marked
-// before the entry, which a walk is to find. False: as above.
-std::expected<bool, Error> publish_on_one(const Datapath& datapath, const Publishing& publishing,
-                                          const PortMapping& mapping, const Address& host, const flow& entry,
-                                          const Publisher& publisher) {
-    if (const auto owner = TRY(owner_on_all_addresses(datapath, mapping, host))) {
-        TRY(refuse_others(datapath, mapping, *owner, publisher));
-        return false;
-    }
-    TRY(publishing.places.put(place_of(mapping), 1, "the published port " + text_of(mapping)));
-    const bool inserted = TRY(insert(datapath, mapping, host, entry, publisher));
-    if (const auto owner = TRY(owner_on_all_addresses(datapath, mapping, host))) {
-        TRY(refuse_others(datapath, mapping, *owner, publisher));
-    }
-    return inserted;
-}
-
-bool is_published_in(const PortMapping& mapping, family family) {
-    return !mapping.host || mapping.host->family() == family;
-}
-
-flow_key key_in(const PortMapping& mapping, family family) {
-    return key_of(mapping, mapping.host.value_or(Address::unspecified(family)));
-}
-
-// What of the mapping is the publisher's own now: all, nothing, or one family of it.
-std::expected<std::optional<PortMapping>, Error> publish_one(const Datapath& datapath, const Publishing& publishing,
-                                                             const PortMapping& mapping, const Publisher& publisher,
-                                                             std::vector<OnAll>& on_all) {
+// What of the mapping can be the publisher's own: all, nothing, or one family of it; and by which entries.
+std::expected<std::optional<PortMapping>, Error> plan(const Datapath& datapath, const PortMapping& mapping,
+                                                      const Publisher& publisher, std::vector<Lead>& leads) {
     const auto& identity = publisher.identity;
-    flow entry{.created = publisher.created,
-               .port = htons(mapping.sandbox_port),
-               .flags = FLOW_OPEN,
-               .link = identity.link,
-               .network = static_cast<__u16>(identity.network)};
     auto own = mapping;
     bool of_others = false;
-    std::optional<Address> made;
+    std::optional<Address> planned;
     for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
-        if (!is_published_in(mapping, family)) {
+        const auto host = host_in(mapping, family);
+        const bool absent = Address(identity.address[family]).is_none();
+        if (!is_published_in(mapping, family) || (absent && !mapping.host)) {
             continue;
         }
-        entry.address = identity.address[family];
-        const auto all = Address::unspecified(family), host = mapping.host.value_or(all);
-        if (Address(entry.address).is_none()) {
-            const auto present = mapping.host ? TRY(datapath.flows.look_up(key_of(mapping, host))) : std::nullopt;
-            if (present) {  // the container's other interface may have the family
-                TRY(refuse_others(datapath, mapping, present->link.ifindex, publisher));
-                of_others = true;
-                continue;
-            }
-            if (mapping.host) {
-                return fail(Code::invalid_configuration, "publish port " + text_of(mapping) + ": the sandbox has no " +
-                                                             name_of(family) + " address");
-            }
-            continue;
-        }
-        const bool inserted = TRY(host != all ? publish_on_one(datapath, publishing, mapping, host, entry, publisher)
-                                              : insert(datapath, mapping, host, entry, publisher));
-        if (!inserted) {
+        if (!TRY(is_free(datapath, mapping, host, publisher))) {
             of_others = true;
             continue;
         }
-        made = host;
-        if (host == all) {
-            on_all.push_back({mapping, host.family()});
+        if (absent) {  // and no other interface of the container has the family
+            return fail(Code::invalid_configuration,
+                        "publish port " + text_of(mapping) + ": the sandbox has no " + name_of(family) + " address");
         }
+        leads.push_back({mapping,
+                         host,
+                         {.created = publisher.created,
+                          .address = identity.address[family],
+                          .port = htons(mapping.sandbox_port),
+                          .flags = FLOW_OPEN,
+                          .link = identity.link,
+                          .network = static_cast<__u16>(identity.network)}});
+        planned = host;
     }
     if (of_others) {
-        own.host = made;
+        own.host = planned;
     }
-    return made ? std::optional(own) : std::nullopt;
+    return planned ? std::optional(own) : std::nullopt;
 }
 
 }  // namespace
@@ -223,7 +193,7 @@ std::expected<void, Error> verify_published(const Datapath& datapath, const Port
         if (!is_published_in(mapping, family) || Address(identity.address[family]).is_none()) {
             continue;
         }
-        const auto entry = datapath.flows.find(key_in(mapping, family));
+        const auto entry = datapath.flows.find(key_of(mapping, host_in(mapping, family)));
         if (!entry || entry->link.ifindex != identity.link.ifindex || entry->port != htons(mapping.sandbox_port)) {
             return fail(Code::check_failed, "the published port " + text_of(mapping) + " is gone");
         }
@@ -257,27 +227,23 @@ std::expected<void, Error> refresh_reserved_ports(const Datapath& datapath) {
     return datapath.ports.put(0, now, "the reserved ports");
 }
 
-// First the entries and then the look for whom they would split a port with: so of two at once, one on all addresses
-// and one on one of them, at least one finds the other's; what has been made, the failed ADD takes back. The places of
-// what is published on all addresses are marked behind the look, which would find its own marks.
+// All looks before the first entry, so that who is refused has taken no packet from who has had the port all along.
 std::expected<std::vector<PortMapping>, Error> publish(const Datapath& datapath, const Publishing& publishing,
                                                        const std::vector<PortMapping>& ports,
                                                        const Publisher& publisher) {
+    const auto lock = TRY(PublishingLock::take());
     std::vector<PortMapping> own;
-    std::vector<OnAll> on_all, suspected;
+    std::vector<Lead> leads;
     for (const auto& mapping : ports) {
-        if (const auto one = TRY(publish_one(datapath, publishing, mapping, publisher, on_all))) {
+        if (const auto one = TRY(plan(datapath, mapping, publisher, leads))) {
             own.push_back(*one);
         }
     }
-    for (const auto& one : on_all) {
-        if (TRY(publishing.places.look_up(place_of(one.mapping))).value_or(0) != 0) {
-            suspected.push_back(one);
-        }
-    }
-    TRY(refuse_split(datapath, publishing, suspected, publisher));
-    for (const auto& one : on_all) {
-        TRY(publishing.places.put(place_of(one.mapping), 1, "the published port " + text_of(one.mapping)));
+    TRY(refuse_split(datapath, publishing, leads, publisher));
+    for (const auto& lead : leads) {
+        const std::string what = "the published port " + text_of(lead.mapping);
+        TRY(publishing.places.put(place_of(lead.mapping), 1, what));
+        TRY(datapath.flows.insert(key_of(lead.mapping, lead.host), lead.entry, what));
     }
     TRY(datapath.publishing.put(0, 1, "that ports are published"));
     return own;
@@ -295,7 +261,8 @@ std::expected<void, Error> unpublish(const Datapath& datapath, const std::vector
     Failures failures;
     for (const auto& mapping : ports) {
         for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
-            failures.note(unpublish_one(key_in(mapping, family), "the published port " + text_of(mapping)));
+            failures.note(
+                unpublish_one(key_of(mapping, host_in(mapping, family)), "the published port " + text_of(mapping)));
         }
     }
     return failures.result();

@@ -39,8 +39,9 @@ struct Publisher {
 
 // What is about to be published is on record. Returns what is this interface's now, in that order: runtimes ask every
 // network of a container for the same ports, and each is the first one's. Code::conflict names the other sandbox that
-// has the port already, on that address, on all, or where it is for all on one of them; of two that publish at once at
-// least one is told so. Code::invalid_configuration: on an address of a family that the sandbox has none of.
+// has the port already, on that address, on all, or where it is for all on one of them; of two that publish at once the
+// second. Then nothing is published. Code::invalid_configuration: on an address of a family that the sandbox has none
+// of.
 std::expected<std::vector<PortMapping>, Error> publish(const Datapath& datapath, const Publishing& publishing,
                                                        const std::vector<PortMapping>& ports,
                                                        const Publisher& publisher);
