@@ -206,6 +206,19 @@ std::expected<std::vector<Route>, Error> Netlink::routes(int family, std::uint32
     return nothing_where(ENODEV, list<Route>(request, "list routes", collect));
 }
 
+std::expected<std::uint32_t, Error> Netlink::way_to(const Address& address) {
+    Batch::Message message;
+    auto& request = message.start(RTM_GETROUTE, 0);
+    auto* info = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(rtmsg)));
+    info->rtm_family = static_cast<std::uint8_t>(family_of(address));
+    info->rtm_dst_len = address.is_ipv4() ? 32 : 128;
+    put_address(request, RTA_DST, address);
+    std::uint32_t ifindex = 0;
+    TRY(exchange(request, "look up the route to " + address.text(),
+                 [&](const nlmsghdr& reply) { ifindex = route_in(reply).ifindex; }));
+    return ifindex;
+}
+
 std::expected<std::vector<Link>, Error> Netlink::links() {
     Batch::Message message;
     auto& request = message.start(RTM_GETLINK, NLM_F_DUMP);

@@ -77,6 +77,7 @@ struct LinkChange {
     bool no_arp = false;
     bool forward_ipv4 = false;        // net.ipv4.conf.<link>.forwarding
     bool no_ipv6_link_local = false;  // addr_gen_mode none: no link-local address, so no DAD and no MLD
+    std::optional<Mac> mac;
 };
 
 // Of a queue that makes packets wait, as the kernel counts them: with their Ethernet headers.
@@ -149,6 +150,9 @@ public:
     std::expected<std::vector<LinkAddress>, Error> local_addresses(int family);
     // Unicast, of every table; by that device, or by any (0).
     std::expected<std::vector<Route>, Error> routes(int family, std::uint32_t ifindex = 0);
+    // The device by which this namespace sends to it now, by its rules and routes of all kinds: lo for an address of
+    // its own. number: the kernel's where it doesn't (ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL).
+    std::expected<std::uint32_t, Error> way_to(const Address& address);
     std::expected<std::vector<Link>, Error> links();
     // How this namespace numbers another one; none where it never had to.
     std::expected<std::optional<std::int32_t>, Error> number_of(const Netns& netns);

@@ -19,14 +19,6 @@ namespace causeway {
 
 namespace {
 
-int family_of(const Address& address) {
-    return address.is_ipv4() ? AF_INET : AF_INET6;
-}
-
-void put_address(nlmsghdr& request, std::uint16_t type, const Address& address) {
-    mnl_attr_put(&request, type, address.size(), address.bytes());
-}
-
 void put_metrics(nlmsghdr& request, const Route& route) {
     if (!route.mtu && !route.advmss) {
         return;
@@ -82,28 +74,33 @@ void Batch::change_link(std::uint32_t ifindex, const LinkChange& change, std::st
         return request;
     };
     // Before the link goes up, and apart from it: the kernel takes a link's flags before its per-family settings.
-    if (change.forward_ipv4 || change.no_ipv6_link_local) {
-        auto& request = begin(step + " (family settings)");
+    if (change.forward_ipv4) {
+        auto& request = begin(step + " (IPv4)");
         auto* families = mnl_attr_nest_start(&request, IFLA_AF_SPEC);
-        if (change.forward_ipv4) {
-            auto* ipv4 = mnl_attr_nest_start(&request, AF_INET);
-            auto* settings = mnl_attr_nest_start(&request, IFLA_INET_CONF);
-            mnl_attr_put_u32(&request, IPV4_DEVCONF_FORWARDING, 1);
-            mnl_attr_nest_end(&request, settings);
-            mnl_attr_nest_end(&request, ipv4);
-        }
-        if (change.no_ipv6_link_local) {
-            auto* ipv6 = mnl_attr_nest_start(&request, AF_INET6);
-            mnl_attr_put_u8(&request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-            mnl_attr_nest_end(&request, ipv6);
-        }
+        auto* ipv4 = mnl_attr_nest_start(&request, AF_INET);
+        auto* settings = mnl_attr_nest_start(&request, IFLA_INET_CONF);
+        mnl_attr_put_u32(&request, IPV4_DEVCONF_FORWARDING, 1);
+        mnl_attr_nest_end(&request, settings);
+        mnl_attr_nest_end(&request, ipv4);
         mnl_attr_nest_end(&request, families);
     }
-    if (change.up || change.no_arp) {
+    if (change.no_ipv6_link_local) {
+        auto& request = begin(step + " (IPv6)");
+        auto* families = mnl_attr_nest_start(&request, IFLA_AF_SPEC);
+        auto* ipv6 = mnl_attr_nest_start(&request, AF_INET6);
+        mnl_attr_put_u8(&request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+        mnl_attr_nest_end(&request, ipv6);
+        mnl_attr_nest_end(&request, families);
+        messages_.back().expected = EAFNOSUPPORT;  // with an MTU below 1280, or without IPv6, a link has none anyway
+    }
+    if (change.up || change.no_arp || change.mac) {
         auto& request = begin(step);
         auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_get_payload(&request));
         info->ifi_flags = (change.up ? unsigned{IFF_UP} : 0U) | (change.no_arp ? unsigned{IFF_NOARP} : 0U);
         info->ifi_change = info->ifi_flags;
+        if (change.mac) {
+            mnl_attr_put(&request, IFLA_ADDRESS, change.mac->bytes.size(), change.mac->bytes.data());
+        }
     }
 }
 

@@ -237,6 +237,14 @@ std::vector<Route> routes_in(const nlmsghdr& message) {
     return routes.empty() ? std::vector{route} : routes;
 }
 
+int family_of(const Address& address) {
+    return address.is_ipv4() ? AF_INET : AF_INET6;
+}
+
+void put_address(nlmsghdr& request, std::uint16_t type, const Address& address) {
+    mnl_attr_put(&request, type, address.size(), address.bytes());
+}
+
 tcmsg& put_queue(nlmsghdr& request, std::uint32_t ifindex) {
     auto* message = static_cast<tcmsg*>(mnl_nlmsg_put_extra_header(&request, sizeof(tcmsg)));
     message->tcm_ifindex = static_cast<int>(ifindex);

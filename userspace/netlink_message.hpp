@@ -68,6 +68,9 @@ std::optional<Filter> filter_in(const nlmsghdr& message);  // none: it only tell
 Route route_in(const nlmsghdr& message);
 std::vector<Route> routes_in(const nlmsghdr& message);  // of one that is shared out among several ways: each
 
+int family_of(const Address& address);  // AF_INET, AF_INET6
+void put_address(nlmsghdr& request, std::uint16_t type, const Address& address);
+
 // Of the queue that a bandwidth has at a device.
 inline constexpr std::uint32_t own_queue = 0x63770000;  // handle of causeway's own
 tcmsg& put_queue(nlmsghdr& request, std::uint32_t ifindex);

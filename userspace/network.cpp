@@ -143,8 +143,10 @@ std::expected<void, Error> complete_device(const Datapath& datapath, Netlink& ne
     TRY(attach(own_device_hook, record.ifindex, Direction::egress, datapath.from_host.get(), device));
     Batch batch;
     batch.change_link(inner, {.up = true}, "set up the device " + inner_end_of(device));
-    batch.change_link(record.ifindex, {.up = true, .no_arp = true, .forward_ipv4 = true, .no_ipv6_link_local = true},
-                      "set up the device " + device);
+    batch.change_link(
+        record.ifindex,
+        {.up = true, .no_arp = true, .forward_ipv4 = true, .no_ipv6_link_local = true, .mac = mac_of(record)},
+        "set up the device " + device);
     for (const auto& gateway : gateways_of(record)) {
         if (!has_address(addresses, record.ifindex, gateway)) {
             batch.add_address(record.ifindex, gateway, "add the gateway address " + gateway.text() + " to " + device);
@@ -316,6 +318,9 @@ std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netl
     if (!link || !link->up) {
         return fail(Code::check_failed, "the gateway device " + device + " is gone or not up");
     }
+    if (link->mac != mac_of(record)) {
+        return fail(Code::check_failed, "the MAC of the gateway device " + device + " is " + link->mac.text());
+    }
     if (!link->carrier) {
         return fail(Code::check_failed, "the gateway device's inner end " + inner_end_of(device) + " is not up");
     }
@@ -337,6 +342,19 @@ std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netl
     return *link;
 }
 
+std::expected<void, Error> verify_way(Netlink& netlink, const Address& address, const network& record) {
+    const auto way = netlink.way_to(address);
+    if (way && *way == record.ifindex) {
+        return {};
+    }
+    const auto other = way ? netlink.link_at(*way) : std::unexpected(way.error());
+    return fail(Code::check_failed,
+                "what the host sends to " + address.text() + " does not leave by " + record.device + " but " +
+                    (other ? "by " + other->name : "not at all (" + other.error().message + ")"),
+                "a route or rule of the host's own comes before that of " + std::string(record.device) +
+                    ": \"ip route get " + address.text() + "\" shows it");
+}
+
 std::expected<void, Error> verify_host_routes(Netlink& netlink, const network& record) {
     std::vector<Route> routes;
     for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
@@ -345,11 +363,17 @@ std::expected<void, Error> verify_host_routes(Netlink& netlink, const network& r
                               std::back_inserter(routes));
         }
     }
+    const std::string device = record.device;
     for (const auto& gateway : gateways_of(record)) {
         const Prefix whole{gateway.first(), gateway.length};
         if (std::ranges::find(routes, whole, &Route::destination) == routes.end()) {
-            return fail(Code::check_failed,
-                        "the host's route to " + whole.text() + " by " + std::string(record.device) + " is gone");
+            return fail(Code::check_failed, "the host's route to " + whole.text() + " by " + device + " is gone");
+        }
+        // Whoever has taken all of the subnet, or half of it, has one of these.
+        for (const auto& address : {gateway.address.plus(1), whole.last()}) {
+            if (whole.contains(address) && address != gateway.address && !whole.address.is_link_local()) {
+                TRY(verify_way(netlink, address, record));
+            }
         }
     }
     return {};

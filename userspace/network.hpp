@@ -101,8 +101,12 @@ std::expected<void, Error> undo_change(const Datapath& datapath, Netlink& netlin
 // The gateway device, with all that belongs to it but the routes. Code::check_failed names what is missing.
 std::expected<Link, Error> verify_device(const Datapath& datapath, Netlink& netlink, const network& record);
 
-// The host's routes to its subnets by the gateway device. The kernel makes them; find_network does not ask, since each
-// ADD makes again what is missing: with what it asks for anyway, so that it costs no request.
+// Whether what the host sends there leaves by the gateway device. Code::check_failed names what else it leaves by.
+std::expected<void, Error> verify_way(Netlink& netlink, const Address& address, const network& record);
+
+// The host's routes to its subnets by the gateway device, and that no others come before them. The kernel makes them;
+// find_network does not ask, since each ADD makes again what is missing: with what it asks for anyway, so that it costs
+// no request.
 std::expected<void, Error> verify_host_routes(Netlink& netlink, const network& record);
 void restore_host_routes(const network& record, Batch& batch);
 

@@ -59,6 +59,14 @@ std::unexpected<Error> is_not_for_sandboxes(const Range& range, const std::strin
                 "give the network a subnet that no other device of the host has a part of");
 }
 
+// Before the host's own route by the gateway device, whose metric is the kernel's for an interface's subnet.
+bool comes_first(const Route& route, const Prefix& subnet) {
+    constexpr std::uint32_t ipv4_metric = 0, ipv6_metric = 256;  // IP6_RT_PRIO_ADDRCONF
+    return route.in_main_table() &&
+           (route.destination.length > subnet.length ||
+            route.priority.value_or(0) <= (subnet.address.is_ipv4() ? ipv4_metric : ipv6_metric));
+}
+
 bool is_reached_on_link(const Route& route) {
     return route.in_main_table() && route.gateway.is_none() &&
            (!route.destination.address.is_ipv4() || route.on_link());
@@ -82,8 +90,16 @@ std::expected<void, Error> refuse_part_of_host(Netlink& netlink, const std::vect
         }
     }
     for (const auto& route : TRY(netlink.routes(family))) {
-        if (is_reached_on_link(route) && is_elsewhere(route.ifindex, route.destination)) {
+        if (!is_elsewhere(route.ifindex, route.destination)) {
+            continue;
+        }
+        if (is_reached_on_link(route)) {
             return is_not_for_sandboxes(range, route.destination.text() + ", which the host reaches on the link of " +
+                                                   TRY(name_of_device(netlink, route.ifindex)));
+        }
+        if (!route.gateway.is_none() && comes_first(route, range.subnet)) {
+            return is_not_for_sandboxes(range, route.destination.text() + ", which the host reaches by " +
+                                                   route.gateway.text() + " on " +
                                                    TRY(name_of_device(netlink, route.ifindex)));
         }
     }

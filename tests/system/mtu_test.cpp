@@ -139,6 +139,25 @@ TEST_P(Uplinks, GiveWayToTheLargestMtuThatAVethHas) {
 
 FOR_BOTH_FAMILIES(Uplinks);
 
+// A device of an MTU below 1280 has no IPv6 at all (RFC 8200, section 5).
+class OfIPv4Alone : public Uplinks {};
+
+TEST_P(OfIPv4Alone, AnMtuMayBeLessThanIPv6Needs) {
+    for (const int mtu : {68, 1279, 1280}) {
+        const auto conf = configuration({{"mtu", mtu}});
+        const auto blue = connect("blue", conf), red = connect("red", conf);
+        EXPECT_EQ(mtu_of("eth0", blue.netns), mtu);
+        EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, server(80))) << mtu;
+        EXPECT_TRUE(meet(Protocol::tcp, {blue.netns}, {red.netns, {red.address, 80}})) << mtu;
+        disconnect(blue, conf);
+        disconnect(red, conf);
+        world_.remove_namespace("blue");
+        world_.remove_namespace("red");
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, OfIPv4Alone, testing::Values(Family::ipv4), testing::PrintToStringParamName());
+
 // Beyond what a packet's length field can say, which "gsoMaxSize" is about. The uplink takes no more than 64 KiB at
 // once.
 class LargeSegments : public EachFamily {

@@ -229,6 +229,14 @@ TEST_P(RefusalOfFamily, NamesWhatTheHostReachesOnAnotherLinkInTheSubnet) {
     connect("blue");  // what is narrower has its own route
 }
 
+TEST_P(RefusalOfFamily, NamesWhatTheHostReachesByARouterInTheSubnet) {
+    ip_here({"route", "add", "10.0.0.128/25", "via", "203.0.113.2"});
+    expect_refused(configuration(), 7, {"10.0.0.0/24", "10.0.0.128/25", here("203.0.113.2"), "up0"});
+    ip_here({"route", "del", "10.0.0.128/25"});
+    ip_here({"route", "add", "10.0.0.0/16", "via", "203.0.113.2"});
+    connect("blue");  // what is narrower has its own route
+}
+
 TEST_P(RefusalOfFamily, IsOfASubnetThatIsNewToTheNetworkToo) {
     const auto blue = connect("blue");
     auto conf = configuration();

@@ -129,6 +129,34 @@ TEST_P(RepairOnce, PutsTheHostsRouteBeforeOneThatHasTakenItsPlace) {
     expect_connected(red);
 }
 
+TEST_P(Repair, NamesTheRouteThatComesBeforeTheHostsOwnToItsSandboxes) {
+    const auto blue = connect("blue");
+    const std::string first = family() == Family::ipv4 ? "0" : "1";
+    for (const std::string& other : std::vector<std::string>{"10.0.0.0/25 via 203.0.113.2", "blackhole 10.0.0.0/25",
+                                                             "10.0.0.0/24 via 203.0.113.2 metric " + first}) {
+        std::istringstream words(other);
+        std::vector<std::string> command{"route", "prepend"};
+        std::copy(std::istream_iterator<std::string>(words), {}, std::back_inserter(command));
+        ip_here(command);
+        EXPECT_TRUE(refused(check(blue), 103, {"what the host sends to " + blue.address + " does not leave by cw0"}));
+        EXPECT_THAT(status().text, HasSubstr("does not leave by cw0"));
+        command[1] = "del";
+        ip_here(command);
+        EXPECT_TRUE(succeeded(check(blue)));
+        EXPECT_EQ(status().text, "");
+    }
+}
+
+TEST_P(Repair, GivesTheGatewayDeviceItsMacAgain) {
+    const auto blue = connect("blue");
+    ip({"link", "set", "cw0", "address", "02:00:00:00:00:99"});
+    EXPECT_THAT(status().text, HasSubstr("the MAC of the gateway device cw0 is 02:00:00:00:00:99"));
+    const auto red = connect("red");
+    EXPECT_TRUE(succeeded(check(blue)));
+    expect_connected(blue);
+    expect_connected(red);
+}
+
 TEST_P(Repair, LetsTheGatewayDeviceForwardAgain) {
     const auto blue = connect("blue");
     set_sysctl(setting("cw0", "forwarding"), "0");
