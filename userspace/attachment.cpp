@@ -413,7 +413,7 @@ std::expected<void, Error> forget_if_there(const Datapath& datapath, const Attac
 std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments) {
     Failures failures;
     for (const auto& attachment : clear_all(datapath, netlink, attachments, failures)) {
-        failures.note(datapath.attachments.erase(attachment.key, name_of(id_of(attachment.key))));
+        failures.note(forget_if_there(datapath, attachment));
     }
     return failures.result();
 }

@@ -145,9 +145,10 @@ std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const S
 }
 
 // What a connect or a disconnect that was killed has left, or one whose sandbox has gone, is undone; one that stands is
-// an error.
-std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlink, const SandboxSpec& spec,
-                                       const Network& network, const Connection& connection) {
+// an error. None: whether it was killed, or is at work, only who has the exclusive lock can tell.
+std::expected<std::optional<Attachment>, Error> begin(const Datapath& datapath, Netlink& netlink,
+                                                      DatapathLock::Mode mode, const SandboxSpec& spec,
+                                                      const Network& network, const Connection& connection) {
     Attachment attachment{key_of(spec.id), {}};
     attachment.record.claim = TRY(random_number());
     attachment.record.state = ATTACHMENT_CONNECTING;
@@ -177,6 +178,9 @@ std::expected<Attachment, Error> begin(const Datapath& datapath, Netlink& netlin
         const auto present = TRY(datapath.attachments.look_up(attachment.key));
         if (present && TRY(stands(datapath, netlink, *present))) {
             return connected_already(spec.id);
+        }
+        if (mode != DatapathLock::Mode::exclusive) {
+            return std::nullopt;
         }
         if (present && (present->flags & ATTACHMENT_LEASED) != 0 && spec.assignments.empty() && !spec.lease) {
             return fail(Code::conflict,
@@ -648,25 +652,27 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         [&] { return unload_unless_used(lock, netlink, prepared ? &prepared->datapath : nullptr, spec); });
     const auto undone = [&](const Error& error) { return std::unexpected(rollback.failed(error)); };
 
-    auto made = prepare(lock, netlink, wanted);
-    if (!made) {
-        return undone(made.error());
-    }
-    prepared = std::move(*made);
-    const auto& [datapath, network, change] = *prepared;
-    if (change) {
-        rollback.on_failure([&] { return undo_network(connecting); });
-    }
-    if (spec.given) {
-        if (const auto free = refuse_device_in_use(datapath, netlink, spec, connection.host_end); !free) {
-            return undone(free.error());
+    const auto prepare_and_begin = [&]() -> std::expected<std::optional<Attachment>, Error> {
+        prepared = TRY(prepare(lock, netlink, wanted));
+        const auto& [datapath, network, change] = *prepared;
+        if (change) {
+            rollback.on_failure([&] { return undo_network(connecting); });
         }
+        if (spec.given) {
+            TRY(refuse_device_in_use(datapath, netlink, spec, connection.host_end));
+        }
+        return begin(datapath, netlink, lock.mode(), spec, network, connection);
+    };
+    auto begun = prepare_and_begin();
+    if (begun && !*begun) {
+        const auto alone = lock.change_to(DatapathLock::Mode::exclusive);
+        begun = alone ? prepare_and_begin() : std::unexpected(alone.error());
     }
-    auto begun = begin(datapath, netlink, spec, network, connection);
     if (!begun) {
         return undone(begun.error());
     }
-    attachment = *begun;
+    attachment = std::move(*begun);
+    const auto& [datapath, network, change] = *prepared;
     rollback.on_failure([&] { return undo_begun(connecting); });
 
     auto connected = [&]() -> std::expected<void, Error> {

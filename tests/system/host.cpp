@@ -182,7 +182,7 @@ bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds ti
         if (holds()) {
             return true;
         }
-        if (Clock::now() > deadline) {
+        if (began > deadline) {  // however long a look takes, the last one begins behind it
             return false;
         }
         std::this_thread::sleep_for(std::clamp(4 * (Clock::now() - began), shortest, longest));
