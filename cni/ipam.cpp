@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
+#include <limits>
 #include <ranges>
 #include <sstream>
 
@@ -105,12 +107,13 @@ Error error_of(const std::string& type, const Finished& finished) {
     const auto text = [&](const char* key, const char* otherwise) {
         return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : otherwise;
     };
-    if (json.is_object() && json.contains("code") && json["code"].is_number_integer()) {
-        return {static_cast<Code>(json["code"].get<int>()),
-                "IPAM plugin \"" + type + "\": " + text("msg", "no message"), text("details", "")};
+    const auto code = json.is_object() ? json.value("code", Json()) : Json();
+    if (code.is_number_unsigned() && code > 0 && code <= std::numeric_limits<int>::max()) {
+        return {static_cast<Code>(code.get<int>()), "IPAM plugin \"" + type + "\": " + text("msg", "no message"),
+                text("details", "")};
     }
-    return {Code::io_failure,
-            "IPAM plugin \"" + type + "\" failed and said: " + (finished.output.empty() ? "nothing" : finished.output)};
+    return {Code::io_failure, "IPAM plugin \"" + type + "\" failed and said: " +
+                                  (finished.output.empty() ? "nothing" : shown(finished.output))};
 }
 
 std::expected<std::string, Error> output_of(const char* command, const std::string& path, const Request& request,
@@ -126,9 +129,15 @@ std::unexpected<Error> unusable(const Delegate& delegate, const std::string& why
     return fail(Code::decode_failure, "the answer of the IPAM plugin \"" + delegate.type + "\" " + why, remedy);
 }
 
+// What plugins in Go leave unset comes as null too, and as "".
+std::string text_or_none(const Json& object, const char* key) {
+    const auto value = object.is_null() ? Json() : object.value(key, Json());
+    return value.is_null() ? "" : value.get<std::string>();
+}
+
 std::vector<std::string> texts(const Json& object, const char* key) {
     std::vector<std::string> found;
-    for (const auto& item : object.value(key, Json::array())) {
+    for (const auto& item : object.is_null() ? Json() : object.value(key, Json())) {
         found.push_back(item.get<std::string>());
     }
     return found;
@@ -154,8 +163,8 @@ std::expected<void, Error> add_address(const Json& ip, const Delegate& delegate,
     if (same != result.ranges.end()) {
         range = same->front();
     }
-    if (ip.contains("gateway")) {
-        const auto gateway = Address::parse(ip["gateway"].get<std::string>());
+    if (const auto told = text_or_none(ip, "gateway"); !told.empty()) {
+        const auto gateway = Address::parse(told);
         if (!gateway || !range->subnet.contains(*gateway)) {
             return unusable(delegate, "has a gateway outside the address's subnet: " + ip.dump());
         }
@@ -202,15 +211,15 @@ std::expected<IpamResult, Error> result_in(const Json& json, const Delegate& del
         TRY(add_address(ip, delegate, result));
     }
     TRY(refuse_other_subnets(result, delegate));
-    for (const auto& item : json.value("routes", Json::array())) {
+    for (const auto& item : json.value("routes", Json())) {
         const auto route = read_route(item, "routes");
         if (!route) {
             return unusable(delegate, "has a malformed route: " + route.error().message);
         }
         result.routes.push_back(*route);
     }
-    const auto dns = json.value("dns", Json::object());
-    result.dns = {texts(dns, "nameservers"), texts(dns, "search"), texts(dns, "options"), dns.value("domain", "")};
+    const auto dns = json.value("dns", Json());
+    result.dns = {texts(dns, "nameservers"), texts(dns, "search"), texts(dns, "options"), text_or_none(dns, "domain")};
     return result;
 }
 
@@ -237,7 +246,8 @@ std::expected<std::string, Error> find_delegate(const Request& request, const De
     std::istringstream directories(request.path);
     for (std::string directory; std::getline(directories, directory, ':');) {
         std::string path = directory + "/" + delegate.type;
-        if (access(path.c_str(), X_OK) == 0) {
+        std::error_code error;
+        if (!directory.empty() && std::filesystem::is_regular_file(path, error) && access(path.c_str(), X_OK) == 0) {
             return path;
         }
     }

@@ -244,6 +244,18 @@ std::expected<std::optional<Delegate>, Error> read_delegate(const Json& conf) {
     return type == "causeway" ? std::nullopt : std::optional(Delegate{type, conf});
 }
 
+bool Delegate::asks_by_link() const {
+    const auto previous = conf.find("prevResult");
+    if (type != "dhcp" || previous == conf.end() || !previous->is_object()) {
+        return type == "dhcp";
+    }
+    const auto interfaces = previous->find("interfaces");
+    const auto is_loopback = [](const Json& one) {
+        return one.is_object() && one.contains("name") && one["name"] == "lo";
+    };
+    return interfaces == previous->end() || std::ranges::all_of(*interfaces, is_loopback);
+}
+
 std::expected<IpamConf, Error> read_ipam_conf(const Json& conf) {
     IpamConf result;
     auto ipam = TRY(ipam_in(conf));

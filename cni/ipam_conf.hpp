@@ -28,7 +28,7 @@ struct Delegate {
 
     // Whether it asks for them by the sandbox's own interface, which has to be up for that. Where an earlier plugin of
     // the chain has made that, it is.
-    bool asks_by_link() const { return type == "dhcp" && !conf.contains("prevResult"); }
+    bool asks_by_link() const;
 };
 
 struct IpamConf {

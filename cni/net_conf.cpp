@@ -84,7 +84,7 @@ std::expected<void, Error> read_network(const Json& conf, NetworkSpec& network) 
 // 1.2.2 have it under another name alone.
 std::expected<std::vector<SandboxId>, Error> read_attachments(const Json& conf) {
     std::string key = "cni.dev/valid-attachments";
-    if (!conf.contains(key)) {
+    if (conf.value(key, Json()).is_null()) {
         key = "cni.dev/attachments";
     }
     std::vector<SandboxId> ids;
@@ -114,6 +114,9 @@ std::expected<std::string, Error> read_version(const Json& conf) {
 
 std::expected<Json, Error> read_object(std::string_view text) {
     auto json = parse_json(text);
+    if (text.empty()) {
+        return fail(Code::decode_failure, "the network configuration on stdin is not JSON: it is empty");
+    }
     if (json.is_discarded()) {
         return fail(Code::decode_failure, "the network configuration on stdin is not JSON, or is nested too deeply");
     }

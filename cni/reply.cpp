@@ -127,11 +127,10 @@ namespace {
 
 std::expected<Expected::Device, Error> device_in(const Json& json) {
     Expected::Device device{.name = json.value("name", "")};
-    if (json.contains("mac")) {
-        device.mac = TRY(Mac::parse(json["mac"].get<std::string>()));
+    if (const auto mac = json.value("mac", Json("")); !mac.is_null() && mac != "") {  // others may leave it empty
+        device.mac = TRY(Mac::parse(mac.get<std::string>()));
     }
-    if (json.contains("mtu")) {
-        const auto& mtu = json["mtu"];
+    if (const auto mtu = json.value("mtu", Json(0)); !mtu.is_null() && mtu != 0) {
         if (!mtu.is_number_unsigned() || mtu.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
             return fail(Code::invalid_configuration, "prevResult.interfaces: the mtu " + mtu.dump() + " is not one");
         }
@@ -159,7 +158,10 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
         }
     }
     for (const auto& ip : previous.value("ips", Json::array())) {
-        const auto place = ip.value("interface", Json(index));
+        auto place = ip.value("interface", Json());
+        if (place.is_null()) {
+            place = index;
+        }
         if (!place.is_number_integer()) {
             return fail(Code::invalid_configuration, "prevResult.ips: the interface " + place.dump() + " is no index");
         }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <string_view>
 
 #include <causeway/abi.h>
 
@@ -41,7 +42,8 @@ bool valid_interface(const std::string& name) {
     const auto forbidden = [](char c) {
         return c == '/' || c == ':' || c == '%' || std::isspace(static_cast<unsigned char>(c));
     };
-    return !name.empty() && name.size() < CAUSEWAY_DEVICE_LEN && name != "." && name != ".." &&
+    static constexpr std::array<std::string_view, 4> reserved{".", "..", "all", "default"};  // the latter for sysctls
+    return !name.empty() && name.size() < CAUSEWAY_DEVICE_LEN && std::ranges::find(reserved, name) == reserved.end() &&
            std::ranges::none_of(name, forbidden);
 }
 
@@ -69,9 +71,10 @@ std::expected<void, Error> refuse_invalid(const Request& request, const CommandR
                                                    std::to_string(CAUSEWAY_NETNS_LEN - 1) + " characters");
     }
     if (row.container_and_interface && !valid_interface(request.interface)) {
-        return fail(Code::invalid_environment,
-                    "CNI_IFNAME \"" + shown(request.interface) +
-                        "\" is not a device name: 1 to 15 characters, no '/', ':', '%' or space");
+        return fail(
+            Code::invalid_environment,
+            "CNI_IFNAME \"" + shown(request.interface) +
+                "\" is not a device name: 1 to 15 characters, no '/', ':', '%' or space, not \"all\" or \"default\"");
     }
     return {};
 }

@@ -22,7 +22,7 @@ constexpr const char* named_directory = "/run/netns";
 }  // namespace
 
 std::expected<Netns, Error> Netns::open(const std::string& path) {
-    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // it may be a FIFO, which nobody writes to
     if (!fd) {
         Error error = errno_error("open the network namespace " + path);
         error.code = Code::invalid_namespace;

@@ -195,6 +195,22 @@ TEST_F(Dhcp, ServesThoseWithABandwidthAndOfANetworkWithMulticast) {
     EXPECT_TRUE(logs("DHCPRELEASE(cw0)", 2));
 }
 
+TEST_F(Dhcp, IsAskedByTheLinkBehindThePluginLoopbackToo) {
+    auto conf = dhcp_configuration();
+    const auto netns = world_.add_namespace("blue");
+    conf["prevResult"] = {{"cniVersion", conf.at("cniVersion")},
+                          {"interfaces", {{{"name", "lo"}, {"mac", "00:00:00:00:00:00"}, {"sandbox", netns}}}}};
+    auto add = call("ADD", netns);
+    add.conf = conf;
+    const auto connected = answer_to(add);
+    EXPECT_TRUE(succeeded(connected));
+    EXPECT_TRUE(ping(netns, "10.0.0.1"));
+    auto del = call("DEL", netns);
+    del.conf["prevResult"] = connected.json;
+    EXPECT_TRUE(succeeded(answer_to(del)));
+    EXPECT_TRUE(logs("DHCPRELEASE(cw0)"));
+}
+
 TEST_F(Dhcp, IsCheckedAndGivenBackByGc) {
     const auto before = Snapshot::take();
     const auto blue = connect("blue", dhcp_configuration());

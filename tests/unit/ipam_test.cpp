@@ -70,6 +70,15 @@ TEST(IpamResult, HasTheSubnetsFirstAddressForAGatewayWhenNoneIsGiven) {
     EXPECT_TRUE(result->dns.empty());
 }
 
+TEST(IpamResult, TakesWhatIsNullOrEmptyForUnset) {
+    const auto result = result_in(
+        R"({"ips": [{"address": "10.7.0.5/24", "gateway": ""}], "routes": null, "dns": {"nameservers": null, "domain": null}})");
+    ASSERT_TRUE(succeeds(result));
+    EXPECT_EQ(result->assignments.at(0).gateway.text(), "10.7.0.1");
+    EXPECT_TRUE(result->dns.empty());
+    EXPECT_TRUE(succeeds(result_in(R"({"ips": [{"address": "10.7.0.5/24", "gateway": null}], "dns": null})")));
+}
+
 TEST(IpamResult, HasAddressesOfBothFamiliesEachWithItsGateway) {
     const auto result = result_in(R"({"ips": [{"address": "2001:db8::5/64", "gateway": "2001:db8::fe"},
         {"address": "10.7.0.5/24"}, {"address": "2001:db8::6/64"}]})");
@@ -198,6 +207,15 @@ TEST_F(IpamPlugin, IsRefusedByNameWhenItCanNotBeRun) {
     EXPECT_TRUE(fails_with(add(), Code::invalid_environment, {"\"leases\""}));
 }
 
+TEST_F(IpamPlugin, IsNoDirectoryOfItsName) {
+    causeway::test::PluginDirectory before;
+    std::filesystem::create_directory(before.path() + "/leases");
+    plugins_.add("leases", "echo '" + good_result + "'");
+    auto request = this->request();
+    request.path = before.path() + ":" + request.path;
+    EXPECT_TRUE(succeeds(add_by_delegate(request, delegated())));
+}
+
 TEST_F(IpamPlugin, HasItsOwnErrorReturnedWhenItGivesOne) {
     plugins_.add("leases",
                  "[ $CNI_COMMAND = ADD ] || exit 0\n"
@@ -221,6 +239,20 @@ TEST_F(IpamPlugin, FailsTheCallWhenItSaysNothing) {
 TEST_F(IpamPlugin, FailsTheCallWhenItIsKilled) {
     plugins_.add("leases", "kill -9 $$");
     EXPECT_TRUE(fails_with(call("STATUS"), Code::io_failure, {"\"leases\""}));
+}
+
+TEST_F(IpamPlugin, FailsTheCallWithoutACodeOfItsOwnWhenThatIsNone) {
+    for (const auto* const code : {"0", "-3", "4294967307", "1.5"}) {
+        plugins_.add("leases", R"(echo '{"code": )" + std::string(code) + R"(, "msg": "busy"}'; exit 1)");
+        EXPECT_TRUE(fails_with(call("DEL"), Code::io_failure, {"\"leases\"", "busy"})) << code;
+    }
+}
+
+TEST_F(IpamPlugin, FailsTheCallShortlyHoweverMuchItSays) {
+    plugins_.add("leases", "head -c 300000 /dev/zero | tr '\\0' x; exit 1");
+    const auto result = call("DEL");
+    EXPECT_TRUE(fails_with(result, Code::io_failure, {"xxx"}));
+    EXPECT_LT(result.error().message.size(), 1000U);
 }
 
 TEST_F(IpamPlugin, FailsTheCallWhenTheTextsOfItsErrorAreNone) {

@@ -297,11 +297,23 @@ TEST(NetConfIpam, HasTheSubnetOfDhcp) {
     json["ipam"]["subnet"] = "fd00:1::/64";
     json["ipam"].erase("gateway");
     EXPECT_TRUE(fails_with(read(json), Code::invalid_configuration, {"ipam.ranges.subnet", "fd00:1::/64", "IPv4"}));
-    json["prevResult"] = Json::object();
+    json["prevResult"] = {{"interfaces", {{{"name", "eth0"}, {"sandbox", "/run/netns/one"}}}}};
     const auto chained = read(json);
     ASSERT_TRUE(succeeds(chained));
     EXPECT_FALSE(chained->delegate.value().asks_by_link());
     EXPECT_THAT(chained->network.ranges, IsEmpty());
+}
+
+// The plugin loopback, for one.
+TEST(NetConfIpam, AsksDhcpByTheLinkWhereEarlierPluginsHaveMadeNone) {
+    auto json = example_with("/ipam", {{"type", "dhcp"}, {"subnet", "10.5.0.0/24"}});
+    const Json loopback{{"name", "lo"}, {"sandbox", "/run/netns/one"}};
+    for (const auto& earlier : {Json::object(), Json{{"interfaces", {loopback}}}}) {
+        json["prevResult"] = earlier;
+        const auto conf = read(json);
+        ASSERT_TRUE(succeeds(conf));
+        EXPECT_TRUE(conf->delegate.value().asks_by_link()) << earlier;
+    }
 }
 
 TEST(NetConfIpam, HasRoutesWithAndWithoutAGateway) {

@@ -176,7 +176,9 @@ INSTANTIATE_TEST_SUITE_P(, RequestInterface,
                                          Value{"ItIsTwoDots", ".."}, Value{"ASlashIsInIt", "eth/0"},
                                          Value{"AColonIsInIt", "eth:0"}, Value{"ASpaceIsInIt", "eth 0"},
                                          Value{"ATabIsInIt", "eth\t0"}, Value{"ANewlineFollows", "eth0\n"},
-                                         Value{"TheKernelWouldNumberIt", "eth%d"}),
+                                         Value{"TheKernelWouldNumberIt", "eth%d"},
+                                         Value{"ItIsTheNameOfSettingsOfAll", "all"},
+                                         Value{"ItIsTheNameOfSettingsByDefault", "default"}),
                          name_of_row);
 
 TEST(Request, TakesAnInterfaceOfFifteenCharacters) {
