@@ -3,6 +3,8 @@
 
 #include <cerrno>
 
+#include "userspace/orphan.hpp"
+
 namespace causeway {
 
 void apply(const Quota& quota, sandbox& identity) {
@@ -29,6 +31,10 @@ std::expected<void, Error> change_quota(const SandboxId& id, const Quota& quota,
     const auto datapath = Datapath::open();
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
+    }
+    if (!datapath) {
+        auto netlink = TRY(Netlink::open());
+        TRY(refuse_unseen(netlink));
     }
     const auto record = datapath ? datapath->attachments.find(key_of(id)) : std::nullopt;
     auto identity = record ? datapath->sandboxes.find(record->ifindex) : std::nullopt;

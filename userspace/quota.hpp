@@ -25,7 +25,7 @@ void apply(const Quota& quota, sandbox& identity);
 Quota quota_of(const sandbox& identity, const network& network);
 
 // Of a sandbox that is connected; the flows that it has stay. from_network: what the quota does not say is the
-// network's again. Takes the lock. Code::unknown_container.
+// network's again. Takes the lock. Code::unknown_container; Code::conflict as refuse_unseen says.
 std::expected<void, Error> change_quota(const SandboxId& id, const Quota& quota, bool from_network);
 
 }  // namespace causeway

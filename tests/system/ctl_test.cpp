@@ -4,6 +4,8 @@
 
 #include <sys/socket.h>
 
+#include <filesystem>
+
 #include "tests/system/entries.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
@@ -304,6 +306,34 @@ TEST_F(Ctl, TellsThatNothingIsLoaded) {
     EXPECT_EQ(ctl_json({"endpoints"}), Json::array());
     EXPECT_EQ(ctl_json({"flows"}), Json::array());
     EXPECT_TRUE(before.holds());
+}
+
+// Pins in another bpffs, as "ip netns exec" mounts one, or lost: what can't be seen is not nothing.
+TEST_F(Ctl, DoesNotSayThatThereIsNothingWhereItCannotSee) {
+    const auto blue = connect("blue");
+    const auto tells = [&](const std::vector<std::string>& starter, const std::vector<std::string>& arguments,
+                           int status) {
+        auto command = starter;
+        command.push_back(ctl_program());
+        command.insert(command.end(), arguments.begin(), arguments.end());
+        const auto output = run(command);
+        EXPECT_EQ(output.status, status) << testing::PrintToString(arguments);
+        EXPECT_THAT(output.out, IsEmpty());
+        EXPECT_THAT(output.err, AllOf(HasSubstr("host end " + blue.host_end), HasSubstr("--without-datapath")));
+    };
+    const auto tells_all = [&](const std::vector<std::string>& starter) {
+        for (const auto* table : {"endpoints", "flows", "stats"}) {
+            tells(starter, {table}, 3);
+            tells(starter, {table, "-o", "json"}, 3);
+        }
+        tells(starter, {"flows", "delete", "--all"}, 3);
+        tells(starter, {"sandbox", "quota", "blue", "--flows", "5"}, 1);
+    };
+    tells_all({"unshare", "--mount", "sh", "-c", "mount -t bpf none /sys/fs/bpf && exec \"$@\"", "sh"});
+    EXPECT_EQ(row_of("blue").at("address"), blue.address);
+    std::filesystem::remove_all("/sys/fs/bpf/causeway");
+    tells_all({});
+    expect_ok(ctl({"gc", "--without-datapath"}));
 }
 
 TEST_F(Ctl, ShowsAPathThatIsNoText) {

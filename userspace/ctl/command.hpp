@@ -19,6 +19,10 @@ using Action = std::function<std::expected<int, Error>()>;
 // Says so on stderr, and returns not_loaded.
 int tell_not_loaded();
 
+// The same where a listing of nothing would not be the truth: devices of causeway's are here, so its records are
+// elsewhere or lost. Else done: nothing is connected.
+int tell_unseen();
+
 // Each adds its subcommand and says through chosen what to run when it was given.
 void add_sandbox(CLI::App& app, Action& chosen);
 void add_endpoints(CLI::App& app, Action& chosen);

@@ -34,7 +34,11 @@ std::expected<int, Error> list_endpoints(bool as_json) {
                  {"A SECOND", "flowsPerSecond", true},
                  {"PORTS", "ports"},
                  {"NAMESPACE", "namespace"}});
-    for (const auto& one : TRY(list_sandboxes())) {
+    const auto sandboxes = TRY(list_sandboxes());
+    if (const auto status = sandboxes.empty() ? tell_unseen() : done; status != done) {
+        return status;
+    }
+    for (const auto& one : sandboxes) {
         const auto& count = one.counters;
         std::vector<nlohmann::ordered_json> counts{count.sent_packets,   count.sent_bytes,      count.received_packets,
                                                    count.received_bytes, count.dropped_packets, one.flows};

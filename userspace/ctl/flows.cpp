@@ -144,6 +144,9 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }
+    if (const auto status = datapath ? done : tell_unseen(); status != done) {
+        return status;
+    }
     const auto time = Datapath::now();
     for (const auto& flow : datapath ? TRY(find_flows(*datapath, filter)) : std::vector<Listed>{}) {
         const auto& [key, sent, replied] = flow.pair;

@@ -13,11 +13,35 @@
 
 namespace causeway::ctl {
 
+namespace {
+
+std::expected<void, Error> see() {
+    auto netlink = TRY(Netlink::open());
+    return refuse_unseen(netlink);  // to say it needs no lock
+}
+
+void tell(const std::string& step, const Error& error) {
+    std::fprintf(stderr, "causewayctl: %s%s\n", step.c_str(), error.message.c_str());
+    if (!error.details.empty()) {
+        std::fprintf(stderr, "  %s\n", error.details.c_str());
+    }
+}
+
+}  // namespace
+
+int tell_unseen() {
+    const auto seen = see();
+    if (seen) {
+        return done;
+    }
+    tell("the datapath is not loaded: ", seen.error());
+    return not_loaded;
+}
+
 int tell_not_loaded() {
-    auto netlink = Netlink::open();
-    const auto seen = netlink ? refuse_unseen(*netlink) : std::expected<void, Error>{};  // to say it needs no lock
-    std::fprintf(stderr, "causewayctl: the datapath is not loaded: %s\n",
-                 seen ? "no sandbox is connected" : seen.error().message.c_str());
+    if (tell_unseen() == done) {
+        std::fputs("causewayctl: the datapath is not loaded: no sandbox is connected\n", stderr);
+    }
     return not_loaded;
 }
 
@@ -38,6 +62,8 @@ int run(int argc, char** argv) {
     app.require_subcommand(1);
     app.footer(
         "Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 3 the datapath is not loaded.\n"
+        "Where nothing is connected, endpoints and flows are empty, which is no failure; they have 3 where devices of\n"
+        "causeway's show that its records are elsewhere or lost.\n"
         "\"causewayctl COMMAND --help\" tells more of each. Needs root.");
     Action chosen;
     add_sandbox(app, chosen);
@@ -52,10 +78,7 @@ int run(int argc, char** argv) {
     }
     const auto result = chosen();
     if (!result) {
-        std::fprintf(stderr, "causewayctl: %s\n", result.error().message.c_str());
-        if (!result.error().details.empty()) {
-            std::fprintf(stderr, "  %s\n", result.error().details.c_str());
-        }
+        tell("", result.error());
         return failed;
     }
     return *result;
