@@ -352,6 +352,21 @@ TEST_F(Ctl, ShowsAFlowThatBeganAfterItLookedAsNew) {
     }
 }
 
+TEST_F(Ctl, FailsWhereItsAnswerCannotBeWritten) {
+    connect("blue");
+    const std::vector<std::string> to_full{"sh", "-c", "exec \"$@\" >/dev/full", "sh", ctl_program()};
+    for (const std::vector<std::string>& arguments : {std::vector<std::string>{"endpoints"},
+                                                      {"flows", "-o", "json"},
+                                                      {"stats", "-i", "0", "--all"},
+                                                      {"gc", "--dry-run"},
+                                                      {"flows", "delete", "--all"},
+                                                      {"--help"}}) {
+        auto command = to_full;
+        command.insert(command.end(), arguments.begin(), arguments.end());
+        expect_failure(run(command), 1, "write the answer: No space left on device");
+    }
+}
+
 TEST_F(Ctl, TeachesItsUse) {
     const std::vector<std::pair<std::vector<std::string>, std::string>> pages{
         {{"--help"}, "Exit status"},

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -84,13 +85,23 @@ int run(int argc, char** argv) {
     return *result;
 }
 
+// What was not written has not been said: a full disk is a failure too.
+int finish(int status) {
+    errno = 0;
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+        return status;
+    }
+    tell("", errno_error("write the answer"));
+    return failed;
+}
+
 }  // namespace
 
 }  // namespace causeway::ctl
 
 int main(int argc, char** argv) {
     try {
-        return causeway::ctl::run(argc, argv);
+        return causeway::ctl::finish(causeway::ctl::run(argc, argv));
     } catch (const std::exception& exception) {
         std::fputs("causewayctl: unexpected: ", stderr);
         std::fputs(exception.what(), stderr);
