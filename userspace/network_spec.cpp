@@ -7,13 +7,24 @@
 
 namespace causeway {
 
-std::string why_no_network_name(const std::string& name) {
+namespace {
+
+std::string why_no_name(const std::string& name, std::size_t room) {
     const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; };
     if (name.empty() || std::isalnum(static_cast<unsigned char>(name[0])) == 0 || !std::ranges::all_of(name, allowed)) {
-        return "may only hold letters, digits, '_', '.' and '-'";
+        return "may only hold letters, digits, '_', '.' and '-', and must begin with a letter or digit";
     }
-    return name.size() < CAUSEWAY_NAME_LEN ? ""
-                                           : "is longer than " + std::to_string(CAUSEWAY_NAME_LEN - 1) + " characters";
+    return name.size() < room ? "" : "is longer than " + std::to_string(room - 1) + " characters";
+}
+
+}  // namespace
+
+std::string why_no_network_name(const std::string& name) {
+    return why_no_name(name, CAUSEWAY_NAME_LEN);
+}
+
+std::string why_no_container_id(const std::string& id) {
+    return why_no_name(id, CAUSEWAY_CONTAINER_LEN);
 }
 
 std::string why_no_device_name(const std::string& name) {

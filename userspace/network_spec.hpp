@@ -8,9 +8,10 @@
 
 namespace causeway {
 
-// Why it can't be the network's name (CNI 1.1.0, section 1), its gateway device or a subnet of it, as in "is longer
-// than 63 characters". Empty: it can.
+// Why it can't be the network's name (CNI 1.1.0, section 1), a sandbox's, the network's gateway device or a subnet of
+// it, as in "is longer than 63 characters". Empty: it can.
 std::string why_no_network_name(const std::string& name);
+std::string why_no_container_id(const std::string& id);  // section 2 of the same: of the same letters
 std::string why_no_device_name(const std::string& name);
 std::string why_no_subnet(const Prefix& subnet);
 

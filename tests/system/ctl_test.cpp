@@ -120,7 +120,10 @@ TEST_F(Ctl, LeavesNothingWhenASandboxCannotBeAdded) {
     const auto before = Snapshot::take();
     expect_failure(ctl({"sandbox", "add", "blue", "--uplink", "up9"}), 1, "up9");
     expect_failure(ctl({"sandbox", "add", "blue", "--subnet", "10.0.0.0/31"}), 1, "10.0.0.0/31");
-    expect_failure(ctl({"sandbox", "add", "../blue"}), 1, "../blue");
+    for (const std::string name : {"../blue", "bl ue", "blue\n", "*", ".", "_blue"}) {
+        expect_failure(ctl({"sandbox", "add", name}), 1, "\"" + name + "\" can't name a sandbox");
+    }
+    expect_failure(ctl({"sandbox", "add", "--", "-blue"}), 1, "begin with a letter or digit");
     const std::string long_name(64, 'n');
     const std::vector<std::pair<std::vector<std::string>, std::string>> invalid{
         {{"--subnet", "0.0.0.0/0"}, "every address"},

@@ -37,13 +37,11 @@ struct SandboxOptions {
     bool from_network = false;
 };
 
+// It becomes a container id, and a file in /run/netns.
 std::expected<void, Error> refuse_bad_name(const std::string& name) {
-    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos ||
-        name.size() >= CAUSEWAY_CONTAINER_LEN) {
-        return fail(Code::invalid_environment,
-                    "\"" + name + "\" can't name a sandbox: it becomes a file in /run/netns");
-    }
-    return {};
+    const auto why = why_no_container_id(name);
+    return why.empty() ? std::expected<void, Error>{}
+                       : fail(Code::invalid_environment, "\"" + name + "\" can't name a sandbox: it " + why);
 }
 
 std::unexpected<Error> refused(const std::string& option, const std::string& value, const std::string& why) {
