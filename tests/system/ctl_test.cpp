@@ -102,7 +102,9 @@ TEST_F(Ctl, LeavesTheFirstWhenTheNameIsTaken) {
 TEST_F(Ctl, LeavesANamespaceOfSomebodyElse) {
     const auto netns = world_.add_namespace("theirs");
     const auto before = Snapshot::take({netns});
-    expect_failure(ctl({"sandbox", "add", "theirs"}), 1, "theirs");
+    const auto taken = ctl({"sandbox", "add", "theirs"});
+    expect_failure(taken, 1, "theirs");
+    EXPECT_THAT(taken.err, Not(HasSubstr("sandbox del"))) << "which would refuse";
     expect_failure(ctl({"sandbox", "del", "theirs"}), 1, "ip netns del theirs");
     connect("keeper");
     const auto elsewhere = world_.add_namespace("elsewhere");
@@ -114,6 +116,19 @@ TEST_F(Ctl, LeavesANamespaceOfSomebodyElse) {
     world_.remove_namespace("elsewhere");
     world_.remove_namespace("keeper");
     EXPECT_TRUE(before.holds());
+}
+
+// To remove it as nobody's would cut that container off.
+TEST_F(Ctl, NamesWhoIsConnectedInANamespaceThatIsNotItsOwn) {
+    const auto theirs = world_.add_namespace("theirs");
+    ASSERT_TRUE(succeeded(add("a1", theirs, configuration(), "net1")));
+    const auto before = Snapshot::take({theirs});
+    const auto refusal = ctl({"sandbox", "del", "theirs"});
+    expect_failure(refusal, 1, "net1 of container a1");
+    EXPECT_THAT(refusal.err, Not(HasSubstr("ip netns del")));
+    EXPECT_TRUE(before.holds());
+    ASSERT_TRUE(succeeded(del("a1", theirs, configuration(), "net1")));
+    expect_failure(ctl({"sandbox", "del", "theirs"}), 1, "ip netns del theirs");
 }
 
 TEST_F(Ctl, LeavesNothingWhenASandboxCannotBeAdded) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -147,6 +148,25 @@ std::expected<NetworkSpec, Error> network_of(const SandboxOptions& options) {
     return new_network(options, std::move(subnets));
 }
 
+// The sandbox that "sandbox add" has made of the namespace.
+std::expected<bool, Error> is_made_by_hand(const Datapath& datapath, const std::string& name) {
+    const auto record = TRY(datapath.attachments.look_up(key_of({name, interface_name})));
+    return record && named_netns_path(name) == record->netns;
+}
+
+// Whoever else's they are, by whatever path: "net1 of container 4f6f...".
+std::expected<std::string, Error> connected_in(const Datapath& datapath, const std::string& netns) {
+    std::string list;
+    TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
+        std::error_code unreadable;
+        if (std::filesystem::equivalent(netns, record.netns, unreadable)) {
+            const auto id = id_of(key);
+            list += (list.empty() ? "" : ", ") + id.interface + " of container " + id.container;
+        }
+    }));
+    return list;
+}
+
 std::expected<int, Error> add_one(const SandboxOptions& options) {
     TRY(refuse_bad_name(options.name));
     const auto network = TRY(network_of(options));
@@ -160,7 +180,8 @@ std::expected<int, Error> add_one(const SandboxOptions& options) {
     }
     Rollback rollback;
     if (auto added = add_named_netns(options.name); !added) {
-        if (added.error().number == EEXIST) {
+        const auto datapath = Datapath::open();
+        if (added.error().number == EEXIST && datapath && is_made_by_hand(*datapath, options.name).value_or(false)) {
             added.error().details = "\"causewayctl sandbox del " + options.name + "\" removes the sandbox of that name";
         }
         return std::unexpected(added.error());
@@ -186,10 +207,13 @@ std::expected<int, Error> delete_one(const SandboxOptions& options) {
     if (!datapath && datapath.error().number != ENOENT) {
         return std::unexpected(datapath.error());
     }
-    const auto record = datapath ? TRY(datapath->attachments.look_up(key_of(id))) : std::nullopt;
-    const bool connected = record && path == record->netns;
+    const bool connected = datapath && TRY(is_made_by_hand(*datapath, options.name));
     if (!connected) {
         TRY(see_records());
+    }
+    if (const auto others = !connected && datapath ? TRY(connected_in(*datapath, path)) : ""; !others.empty()) {
+        return fail(Code::unknown_container, "the namespace " + path + " is not of \"sandbox add\": in it is " + others,
+                    "whoever has connected it disconnects it: the runtime, by a DEL");
     }
     if (!connected && access(path.c_str(), F_OK) == 0) {
         return fail(Code::unknown_container, "the namespace " + path + " is no sandbox's that causeway has connected",
