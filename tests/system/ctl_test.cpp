@@ -6,6 +6,8 @@
 
 #include <filesystem>
 
+#include <causeway/abi.h>
+
 #include "tests/system/entries.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
@@ -86,6 +88,8 @@ TEST_F(Ctl, RunsACommandInASandbox) {
     EXPECT_THAT(shown.out, HasSubstr("10.0.0.2/24"));
     EXPECT_EQ(ctl({"sandbox", "exec", "blue", "sh", "-c", "exit 42"}).status, 42);
     EXPECT_EQ(ctl({"sandbox", "exec", "blue", "--", "sh", "-c", "exit 43"}).status, 43);
+    EXPECT_EQ(ctl({"sandbox", "exec", "--", "blue", "sh", "-c", "exit 44"}).status, 44);
+    EXPECT_EQ(ctl({"sandbox", "exec", "--", "blue", "--", "sh", "-c", "exit 45"}).status, 45);
     expect_failure(ctl({"sandbox", "exec", "blue", "/no/such/command"}), 1, "/no/such/command");
     expect_failure(ctl({"sandbox", "exec", "green", "true"}), 1, "green");
     EXPECT_EQ(ctl({"sandbox", "exec", "blue"}).status, 2);
@@ -340,7 +344,7 @@ TEST_F(Ctl, DoesNotSayThatThereIsNothingWhereItCannotSee) {
         EXPECT_THAT(output.err, AllOf(HasSubstr("host end " + blue.host_end), HasSubstr("--without-datapath")));
     };
     const auto tells_all = [&](const std::vector<std::string>& starter) {
-        for (const auto* table : {"endpoints", "flows", "stats"}) {
+        for (const std::string table : {"endpoints", "flows", "stats"}) {
             tells(starter, {table}, 3);
             tells(starter, {table, "-o", "json"}, 3);
         }
@@ -388,6 +392,7 @@ TEST_F(Ctl, FailsWhereItsAnswerCannotBeWritten) {
 TEST_F(Ctl, TeachesItsUse) {
     const std::vector<std::pair<std::vector<std::string>, std::string>> pages{
         {{"--help"}, "Exit status"},
+        {{"--version"}, "causewayctl 0.1.0, datapath ABI " + std::to_string(CAUSEWAY_ABI_VERSION)},
         {{"sandbox", "--help"}, "exec"},
         {{"sandbox", "add", "--help"}, "--subnet"},
         {{"sandbox", "del", "--help"}, "NAME"},
@@ -409,6 +414,8 @@ TEST_F(Ctl, TeachesItsUse) {
                                                          {"flows", "--frobnicate"},
                                                          {"flows", "--protocol", "tpc"},
                                                          {"flows", "--state", "open"},
+                                                         {"flows", "--peer", "nonsense"},
+                                                         {"flows", "delete", "--peer", ""},
                                                          {"flows", "delete", "--protocol", "256"}};
     for (const auto& arguments : mistakes) {
         const auto output = ctl(arguments);
@@ -416,6 +423,9 @@ TEST_F(Ctl, TeachesItsUse) {
         EXPECT_THAT(output.out, IsEmpty());
         EXPECT_THAT(output.err, Not(IsEmpty()));
     }
+    EXPECT_THAT(ctl({"dance"}).err, HasSubstr("\"dance\" is no command"));
+    EXPECT_THAT(ctl({"sandbox", "dance", "blue"}).err, HasSubstr("\"dance\" is no command"));
+    EXPECT_THAT(ctl({"flows", "--peer", "nonsense"}).err, HasSubstr("\"nonsense\""));
 }
 
 }  // namespace

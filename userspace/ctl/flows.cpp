@@ -203,7 +203,10 @@ void add_filter_options(CLI::App& command, FlowOptions& options) {
         ->check([](const std::string& name) {
             return is_protocol_name(name) ? "" : "\"" + name + "\" is no protocol's name or number";
         });
-    command.add_option("--peer", options.peer, "only towards this address")->check(no_filter);
+    command.add_option("--peer", options.peer, "only towards this address")->check([](const std::string& text) {
+        const auto address = Address::parse(text);
+        return address ? "" : address.error().message;
+    });
     command.add_option("--port", options.filter.port, "only with this port, at either end or as the world sees it")
         ->check(CLI::Range(1, 65535));
     std::vector<std::string> states(state_names.begin(), state_names.end());

@@ -48,18 +48,31 @@ int tell_not_loaded() {
 
 namespace {
 
-// "sandbox exec NAME -- COMMAND": what follows is the command's all the same, so the separator goes.
+// "sandbox exec -- NAME -- COMMAND": what follows is the command's all the same, so the separators go.
 std::vector<std::string> arguments_of(int argc, char** argv) {
     std::vector<std::string> arguments(argv + 1, argv + argc);
-    if (arguments.size() > 3 && arguments[0] == "sandbox" && arguments[1] == "exec" && arguments[3] == "--") {
-        arguments.erase(arguments.begin() + 3);
+    for (const std::size_t place : {2, 3}) {
+        if (arguments.size() > place && arguments[0] == "sandbox" && arguments[1] == "exec" &&
+            arguments[place] == "--") {
+            arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(place));
+        }
     }
     std::ranges::reverse(arguments);  // as CLI11 wants them
     return arguments;
 }
 
+// CLI11 says what is missing, though it is a word that nobody knows which should have been that.
+std::string usage_error(const CLI::App* app, const CLI::Error& error) {
+    const auto unknown = app->remaining(true);
+    const bool is_named = unknown.empty() || error.get_name() == "ExtrasError";
+    return (is_named ? "" : "\"" + unknown.front() + "\" is no command\n") + CLI::FailureMessage::simple(app, error);
+}
+
 int run(int argc, char** argv) {
     CLI::App app("Look into causeway's datapath, and connect sandboxes by hand.", "causewayctl");
+    app.failure_message(usage_error);
+    app.set_version_flag("--version",
+                         "causewayctl " CAUSEWAY_VERSION ", datapath ABI " + std::to_string(CAUSEWAY_ABI_VERSION));
     app.require_subcommand(1);
     app.footer(
         "Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 3 the datapath is not loaded.\n"
