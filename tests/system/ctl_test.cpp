@@ -389,6 +389,18 @@ TEST_F(Ctl, FailsWhereItsAnswerCannotBeWritten) {
     }
 }
 
+// By a copy, since the tree need not be open to others.
+TEST_F(Ctl, SaysThatItNeedsRoot) {
+    connect("blue");
+    const std::string copy = "/run/causewayctl";
+    must_run({"install", "-m", "755", ctl_program(), copy});
+    for (const auto* command : {"endpoints", "flows", "stats", "gc"}) {
+        const auto output = run({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, command});
+        expect_failure(output, 1, "Permission denied");
+        EXPECT_THAT(output.err, HasSubstr("run it as root")) << command;
+    }
+}
+
 TEST_F(Ctl, TeachesItsUse) {
     const std::vector<std::pair<std::vector<std::string>, std::string>> pages{
         {{"--help"}, "Exit status"},

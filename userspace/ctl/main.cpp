@@ -2,6 +2,8 @@
 // causewayctl: what the operator asks of the datapath.
 #include <CLI/CLI.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -25,6 +27,9 @@ void tell(const std::string& step, const Error& error) {
     std::fprintf(stderr, "causewayctl: %s%s\n", step.c_str(), error.message.c_str());
     if (!error.details.empty()) {
         std::fprintf(stderr, "  %s\n", error.details.c_str());
+    }
+    if ((error.number == EPERM || error.number == EACCES) && geteuid() != 0) {
+        std::fputs("  run it as root\n", stderr);
     }
 }
 
