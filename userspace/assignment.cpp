@@ -18,14 +18,15 @@ std::expected<std::vector<std::optional<Address>>, Error> asked_of(const std::ve
             i++;
         }
         if (i == sets.size()) {
-            std::string all;
+            RangeSet all;
             for (const auto& set : sets) {
-                all += all.empty() ? "" : "; ";
-                all += text_of(set);
+                all.insert(all.end(), set.begin(), set.end());
             }
-            return fail(Code::invalid_configuration, "take the address " + address.text() +
-                                                         " that the runtime asks for: " + all +
-                                                         " does not give it out, or not beside the others");
+            const auto why = why_not_given_out(all, address);
+            return fail(Code::invalid_configuration,
+                        "take the address " + address.text() + " that the runtime asks for: it " +
+                            (why.empty() ? "is the second of one set of ranges, of which a sandbox has one" : why) +
+                            "; given out is " + text_of(all));
         }
         asked[i] = address;
     }

@@ -29,6 +29,18 @@ bool is_inside(const Range& range, const Address& address) {
     return address >= range.first && address <= range.last;
 }
 
+// What no range of the subnet gives out, as in "is the gateway's". Empty: it is none of that.
+std::string why_never_given(const Range& range, const Address& address) {
+    if (address == range.gateway) {
+        return "is the gateway's";
+    }
+    if (address == range.subnet.first()) {
+        return "is the own address of the subnet " + range.subnet.text();
+    }
+    const bool broadcast = address == range.subnet.last() && address.is_ipv4();
+    return broadcast ? "is the broadcast address of the subnet " + range.subnet.text() : "";
+}
+
 // The last of the addresses from this one on that the range does not give out; nothing: it gives this one out.
 std::optional<Address> withheld_until(const Range& range, const Address& address) {
     for (const auto& prefix : range.excluded) {
@@ -36,9 +48,7 @@ std::optional<Address> withheld_until(const Range& range, const Address& address
             return prefix.last();
         }
     }
-    const bool withheld = address == range.gateway || address == range.subnet.first() ||
-                          (address == range.subnet.last() && address.is_ipv4());
-    return withheld ? std::optional(address) : std::nullopt;
+    return why_never_given(range, address).empty() ? std::nullopt : std::optional(address);
 }
 
 std::uint64_t saturated(std::uint64_t a, std::uint64_t b) {
@@ -202,12 +212,34 @@ std::expected<std::string, Error> owner_of(const Datapath& datapath, const Addre
 }  // namespace
 
 std::string text_of(std::span<const Range> ranges) {
+    constexpr std::uint64_t back_by_one = 0xffffffff;  // of IPv4, where it wraps
     std::string text;
     for (const auto& range : ranges) {
+        Address first = range.first, last = range.last;
+        while (first < last && !why_never_given(range, first).empty()) {
+            first = first.plus(1);
+        }
+        while (first < last && last.is_ipv4() && !why_never_given(range, last).empty()) {
+            last = last.plus(back_by_one);
+        }
         text += text.empty() ? "" : ", ";
-        text += range.first.text() + "-" + range.last.text();
+        text += first.text() + "-" + last.text();
     }
     return text;
+}
+
+std::string why_not_given_out(std::span<const Range> ranges, const Address& address) {
+    if (gives_out(ranges, address)) {
+        return "";
+    }
+    std::string why = "is outside of what is given out";
+    for (const auto& range : ranges) {
+        if (const auto never = why_never_given(range, address); !never.empty()) {
+            return never;
+        }
+        why = is_inside(range, address) ? "is excluded (ipam.ranges.exclude)" : why;
+    }
+    return why;
 }
 
 std::uint64_t size_of(const Range& range) {
@@ -286,8 +318,9 @@ std::expected<Assignment, Error> claim_wanted_address(const Datapath& datapath, 
                                                       const Address& address, const Claimant& claimant) {
     const auto range = std::ranges::find_if(ranges, [&](const Range& r) { return is_inside(r, address); });
     if (range == ranges.end() || withheld_until(*range, address)) {
-        return fail(Code::invalid_configuration, "take the address " + address.text() + " that the runtime asks for: " +
-                                                     text_of(ranges) + " does not give it out");
+        return fail(Code::invalid_configuration, "take the address " + address.text() +
+                                                     " that the runtime asks for: it " +
+                                                     why_not_given_out(ranges, address));
     }
     TRY(claim_given_address(datapath, address, claimant));
     return Assignment{{address, range->subnet.length}, range->gateway};

@@ -30,7 +30,7 @@ struct Range {
 // Alternatives, tried in order, all of one family. A sandbox takes one address of each set.
 using RangeSet = std::vector<Range>;
 
-// "10.0.0.2-10.0.0.254, …", for messages.
+// "10.0.0.2-10.0.0.254, …", for messages: without what is never given out at their ends, with what is excluded.
 std::string text_of(std::span<const Range> ranges);
 
 // How many addresses it gives out. The largest number where it is more.
@@ -38,6 +38,9 @@ std::uint64_t size_of(const Range& range);
 
 // Whether one of them gives it out.
 bool gives_out(std::span<const Range> ranges, const Address& address);
+
+// Why none of them does, as in "is the gateway's". Empty: one does.
+std::string why_not_given_out(std::span<const Range> ranges, const Address& address);
 
 struct Assignment {
     Prefix address;  // with the subnet's length

@@ -61,7 +61,8 @@ TEST_P(Pool, LeavesOutWhatIsExcluded) {
                                         "10.0.0.16/24"}));
     auto asked = conf;
     asked["runtimeConfig"] = {{"ips", {"10.0.0.13"}}};
-    EXPECT_TRUE(refused(add("blue", world_.add_namespace("blue"), asked), 7, {"10.0.0.13", "10.0.0.10-10.0.0.20"}));
+    EXPECT_TRUE(refused(add("blue", world_.add_namespace("blue"), asked), 7,
+                        {"10.0.0.13", "is excluded", "10.0.0.10-10.0.0.20"}));
 }
 
 TEST_P(Pool, GivesTheAddressThatTheRuntimeAsksFor) {
@@ -76,12 +77,17 @@ TEST_P(Pool, GivesTheAddressThatTheRuntimeAsksFor) {
     const auto before = Snapshot::take({netns});
     EXPECT_TRUE(
         refused(add("green", netns, asking_for("10.0.0.77")), 102, {"10.0.0.77", "container blue, interface eth0"}));
-    EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.1")), 7, {"10.0.0.1"}));
-    EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.0")), 7, {"10.0.0.0"}));
+    const std::string all = family() == Family::ipv4 ? "10.0.0.2-10.0.0.254" : "10.0.0.2-10.0.0.255";
+    EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.1")), 7, {"10.0.0.1", "is the gateway's", all}));
+    EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.0")), 7, {"10.0.0.0", "is the own address", all}));
     if (family() == Family::ipv4) {
-        EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.255")), 7, {"10.0.0.255"})) << "to all of them";
+        EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.0.255")), 7,
+                            {"10.0.0.255", "is the broadcast address of the subnet 10.0.0.0/24", all}));
     }
-    EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.1.5")), 7, {"10.0.1.5", "10.0.0.1-10.0.0.255"}));
+    EXPECT_TRUE(refused(add("green", netns, asking_for("10.0.1.5")), 7, {"10.0.1.5", "is outside", all}));
+    auto of_one_set = asking_for("10.0.0.78");
+    of_one_set["runtimeConfig"]["ips"].push_back("10.0.0.79");
+    EXPECT_TRUE(refused(add("green", netns, of_one_set), 7, {"10.0.0.79", "is the second of one set"}));
     EXPECT_TRUE(before.holds());
     disconnect(blue);
     EXPECT_TRUE(succeeded(add("green", netns, asking_for("10.0.0.77"))));

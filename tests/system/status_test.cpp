@@ -67,7 +67,7 @@ TEST_P(StatusOfFamily, TellsThatNoAddressIsLeft) {
     auto conf = configuration();
     conf["ipam"]["ranges"][0][0].update({{"subnet", "10.0.0.0/30"}, {"rangeEnd", "10.0.0.2"}});
     const auto blue = connect("blue", conf);
-    EXPECT_TRUE(refused(status(conf), 50, {"10.0.0.1-10.0.0.2"}));
+    EXPECT_TRUE(refused(status(conf), 50, {"10.0.0.2-10.0.0.2"}));
     world_.remove_namespace("blue");
     ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(blue.host_end) == std::string::npos; }));
     const auto answer = status(conf);

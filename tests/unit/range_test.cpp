@@ -104,5 +104,50 @@ INSTANTIATE_TEST_SUITE_P(
                          54}),
     name_of_row);
 
+// Two parts of one subnet and one of another, which give out 10.0.0.2-10.0.0.20 and so on.
+std::vector<Range> parts() {
+    auto low = Range::of_subnet(Prefix::parse("10.0.0.0/24").value()).value(), high = low;
+    low.last = Address::parse("10.0.0.20").value();
+    low.excluded.push_back(Prefix::parse("10.0.0.8/30").value());
+    high.first = Address::parse("10.0.0.100").value();
+    return {low, high, Range::of_subnet(Prefix::parse("fd00::/120").value()).value()};
+}
+
+TEST(Ranges, AreToldByWhatTheyGiveOut) {
+    EXPECT_EQ(text_of(parts()), "10.0.0.2-10.0.0.20, 10.0.0.100-10.0.0.254, fd00::2-fd00::ff");
+    auto behind = Range::of_subnet(Prefix::parse("10.0.0.0/24").value()).value();
+    behind.gateway = Address::parse("10.0.0.254").value();
+    EXPECT_EQ(text_of({&behind, 1}), "10.0.0.1-10.0.0.253");
+}
+
+struct Wish {
+    const char* name;
+    std::string_view address, why;
+};
+
+void PrintTo(const Wish& row, std::ostream* out) {
+    *out << row.address;
+}
+
+class AddressInRanges : public testing::TestWithParam<Wish> {};
+
+TEST_P(AddressInRanges, IsGivenOutOrNotBecauseIt) {
+    const auto address = Address::parse(GetParam().address).value();
+    EXPECT_EQ(why_not_given_out(parts(), address), GetParam().why);
+    EXPECT_EQ(gives_out(parts(), address), GetParam().why.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , AddressInRanges,
+    testing::Values(Wish{"IsInTheFirst", "10.0.0.2", ""}, Wish{"IsInTheSecond", "10.0.0.100", ""},
+                    Wish{"IsTheLastOfIPv6", "fd00::ff", ""}, Wish{"IsTheGateway", "10.0.0.1", "is the gateway's"},
+                    Wish{"IsTheGatewayOfIPv6", "fd00::1", "is the gateway's"},
+                    Wish{"IsTheNetwork", "10.0.0.0", "is the own address of the subnet 10.0.0.0/24"},
+                    Wish{"IsForAll", "10.0.0.255", "is the broadcast address of the subnet 10.0.0.0/24"},
+                    Wish{"IsExcluded", "10.0.0.9", "is excluded (ipam.ranges.exclude)"},
+                    Wish{"IsBetween", "10.0.0.21", "is outside of what is given out"},
+                    Wish{"IsElsewhere", "10.0.1.2", "is outside of what is given out"}),
+    name_of_row);
+
 }  // namespace
 }  // namespace causeway::test::range_test
