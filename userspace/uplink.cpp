@@ -47,15 +47,26 @@ std::expected<bool, Error> is_host_end(const Datapath* datapath, const NetworkSp
     return datapath != nullptr && !device.record && TRY(datapath->sandboxes.look_up(device.link.ifindex)).has_value();
 }
 
+// This network's, before it is there, and those of the others; and their inner ends.
+bool is_gateway_device(const std::string& name, const NetworkSpec& spec, const std::vector<Network>& networks) {
+    const auto is_of = [&](const std::string& device) { return name == device || name == inner_end_of(device); };
+    return is_of(spec.device) ||
+           std::ranges::any_of(networks, [&](const Network& n) { return is_of(n.record.device); });
+}
+
 std::expected<Uplink, Error> uplink_at(const Datapath* datapath, const Link& link) {
     return Uplink{.link = link,
                   .record = datapath != nullptr ? TRY(datapath->uplinks.look_up(link.ifindex)) : std::nullopt};
 }
 
 std::expected<std::vector<Uplink>, Error> named_uplinks(const Datapath* datapath, Netlink& netlink,
-                                                        const NetworkSpec& spec) {
+                                                        const NetworkSpec& spec, const std::vector<Network>& networks) {
     std::vector<Uplink> uplinks;
     for (const auto& name : spec.uplinks) {
+        if (is_gateway_device(name, spec, networks)) {
+            return fail(Code::invalid_configuration,
+                        "uplinks: \"" + name + "\" is a gateway device of causeway's, and leads to no world");
+        }
         auto link = netlink.link_named(name);
         if (!link) {
             return fail(Code::invalid_configuration, "uplinks: " + link.error().message);
@@ -172,7 +183,7 @@ std::expected<std::vector<std::uint32_t>, Error> recorded_of_devices_gone(const 
 
 // Its families are those that the network has: a configuration whose addresses another plugin gives names none.
 NetworkSpec as_recorded(const network& record, const std::vector<std::string>& names) {
-    NetworkSpec spec{.uplinks = names};
+    NetworkSpec spec{.device = record.device, .uplinks = names};
     for (const auto& subnet : record.subnets) {
         if (subnet.prefix_length != 0) {
             spec.ranges.push_back({Range{.gateway = Address(subnet.gateway)}});
@@ -209,7 +220,7 @@ std::expected<void, Error> record_uplink(const Datapath& datapath, Netlink& netl
 std::expected<std::vector<Uplink>, Error> find_uplinks(const Datapath* datapath, Netlink& netlink,
                                                        const NetworkSpec& spec, const std::vector<Network>& networks) {
     return spec.uplinks.empty() ? all_uplinks(datapath, netlink, spec, networks)
-                                : named_uplinks(datapath, netlink, spec);
+                                : named_uplinks(datapath, netlink, spec, networks);
 }
 
 bool are_recorded(const std::vector<Uplink>& uplinks, const NetworkSpec& spec) {

@@ -22,8 +22,8 @@ struct Uplink {
 
 // Those that the spec names, or every Ethernet device with a global address of one of the spec's families that is none
 // of the networks' gateway devices and no sandbox's host end: what comes from a sandbox must not pass for the world's.
-// Code::invalid_configuration: a name that is none of an Ethernet device, or is of such a host end. datapath: null when
-// none is loaded.
+// Code::invalid_configuration: a name that is none of an Ethernet device, or is of such a host end or of a gateway
+// device, this network's or another's. datapath: null when none is loaded.
 std::expected<std::vector<Uplink>, Error> find_uplinks(const Datapath* datapath, Netlink& netlink,
                                                        const NetworkSpec& spec, const std::vector<Network>& networks);
 

@@ -169,6 +169,23 @@ TEST_F(Refusal, NamesTheUplinkThatIsNoEthernet) {
     expect_refused(configuration({{"uplinks", {"lo"}}}), 7, {"uplinks", "lo"});
 }
 
+TEST_F(Refusal, NamesTheUplinkThatIsAGatewayDevice) {
+    const auto with_uplinks = [](const std::vector<std::string>& names) { return Json{{"uplinks", names}}; };
+    expect_refused(configuration(with_uplinks({"up0", "cw0"})), 7, {"\"cw0\" is a gateway device"});
+    const auto blue = connect("blue");
+    const auto netns = world_.add_namespace("red");
+    const auto before = Snapshot::take({netns});
+    for (const std::string name : {"cw0", "cw0-in"}) {
+        const std::vector<std::string> words{"\"" + name + "\" is a gateway device"};
+        const auto own = configuration(with_uplinks({name})), other = second_configuration(with_uplinks({name}));
+        EXPECT_TRUE(refused(add("red", netns, own), 7, words));
+        EXPECT_TRUE(refused(status(own), 51, words)) << "it has a sandbox";
+        EXPECT_TRUE(refused(add("red", netns, other), 7, words));
+        EXPECT_TRUE(refused(status(other), 50, words));
+    }
+    EXPECT_TRUE(before.holds());
+}
+
 TEST_F(Refusal, NamesTheDeviceThatIsSomebodyElsesBridge) {
     ip({"link", "add", "cw0", "type", "bridge"});
     expect_refused(configuration(), 7, {"device", "cw0"});

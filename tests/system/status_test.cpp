@@ -119,7 +119,8 @@ TEST_P(StatusOfFamily, ExplainsARouteThatLeavesByADeviceThatIsNoUplink) {
     expect_remark("198.18.0.0/15 leaves by tun7, which is no uplink (it has no Ethernet header)");
     ip({"link", "del", "tun7"});
     EXPECT_THAT(status().text, IsEmpty());
-    expect_remark("0.0.0.0/0 leaves by up0", second_configuration({{"uplinks", {"cw0"}}}));
+    ip({"link", "add", "up7", "up", "type", "bridge"});
+    expect_remark("0.0.0.0/0 leaves by up0", second_configuration({{"uplinks", {"up7"}}}));
 }
 
 TEST_P(StatusOfFamily, MentionsWhatTheNextAddWillRepair) {
