@@ -2,6 +2,7 @@
 #include "cni/port_conf.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "userspace/protocol.hpp"
 
@@ -28,6 +29,14 @@ std::expected<std::uint16_t, Error> port_of(const Json& mapping, const std::stri
     return static_cast<std::uint16_t>(port);
 }
 
+// One that is the host's at another time is not among them.
+bool is_no_hosts(const Address& address) {
+    constexpr std::array of_none{"0.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "ff00::/8"};
+    return address != Address::unspecified(address.family()) && std::ranges::any_of(of_none, [&](const char* text) {
+               return Prefix::parse(text).value().contains(address);
+           });
+}
+
 std::expected<std::optional<Address>, Error> host_of(const Json& mapping) {
     const auto text = TRY(text_at(mapping, "hostIP", port_mappings + "."));
     if (!text) {
@@ -36,6 +45,9 @@ std::expected<std::optional<Address>, Error> host_of(const Json& mapping) {
     const auto address = Address::parse(*text);
     if (!address) {
         return invalid(port_mappings, mapping, "has a hostIP that is no IP address");
+    }
+    if (is_no_hosts(*address)) {
+        return invalid(port_mappings, mapping, "has a hostIP that no host can have");
     }
     return *address;
 }

@@ -81,6 +81,11 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"ProtocolUnknown", R"([{"hostPort": 80, "containerPort": 80, "protocol": "icmp"}])", "icmp"},
         Wrong{"ProtocolANumber", R"([{"hostPort": 80, "containerPort": 80, "protocol": 6}])", "protocol: 6"},
         Wrong{"HostIpMalformed", R"([{"hostPort": 80, "containerPort": 80, "hostIP": "here"}])", "here"},
+        Wrong{"HostIpAGroup", R"([{"hostPort": 80, "containerPort": 80, "hostIP": "224.0.0.1"}])", "no host"},
+        Wrong{"HostIpAnIPv6Group", R"([{"hostPort": 80, "containerPort": 80, "hostIP": "ff02::1"}])", "no host"},
+        Wrong{"HostIpTheBroadcastAddress", R"([{"hostPort": 80, "containerPort": 80, "hostIP": "255.255.255.255"}])",
+              "no host"},
+        Wrong{"HostIpOfThisNetwork", R"([{"hostPort": 80, "containerPort": 80, "hostIP": "0.0.0.7"}])", "no host"},
         Wrong{"TwiceTheSame", R"([{"hostPort": 80, "containerPort": 80}, {"hostPort": 80, "containerPort": 81}])",
               R"(claims the same port as {"containerPort":80,"hostPort":80})"},
         Wrong{
