@@ -2,6 +2,7 @@
 #include "userspace/network_spec.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cctype>
 
@@ -46,9 +47,10 @@ std::string why_no_subnet(const Prefix& subnet) {
 }
 
 bool can_be_given(const Prefix& subnet) {
-    const auto overlaps = [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); };
-    return subnet.address.is_ipv4() ||
-           !(overlaps("::/127") || overlaps("::fffe:0:0/95") || overlaps("fe80::/10") || overlaps("ff00::/8"));
+    constexpr std::array of_none{"0.0.0.0/8", "127.0.0.0/8",   "224.0.0.0/4", "255.255.255.255/32",
+                                 "::/127",    "::fffe:0:0/95", "fe80::/10",   "ff00::/8"};
+    return std::ranges::none_of(of_none,
+                                [&](const char* text) { return subnet.overlaps(Prefix::parse(text).value()); });
 }
 
 namespace {

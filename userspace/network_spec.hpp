@@ -15,8 +15,9 @@ std::string why_no_container_id(const std::string& id);  // section 2 of the sam
 std::string why_no_device_name(const std::string& name);
 std::string why_no_subnet(const Prefix& subnet);
 
-// Whether an interface may have its addresses: RFC 4291, section 2.4. Not the unspecified and the loopback address,
-// IPv4's in IPv6's form, link-local ones, which every link has, nor groups.
+// Whether an interface may have its addresses: RFC 1122, section 3.2.1.3; RFC 4291, section 2.4. Not the unspecified
+// and the loopback addresses, groups, IPv4's limited broadcast, IPv4's in IPv6's form, nor IPv6's link-local ones,
+// which every link has.
 bool can_be_given(const Prefix& subnet);
 
 // Makes nothing of the record another. Its ranges are the subnets, whole, one set of each family: what a configuration

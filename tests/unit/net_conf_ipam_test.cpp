@@ -196,10 +196,19 @@ TEST(NetConfIpam, TakesSetsInTheirOrderAnAddressOfEach) {
 
 TEST(NetConfIpam, TellsWhatNoInterfaceMayBeGiven) {
     for (const auto* const subnet :
-         {"fe80::/64", "fe80:0:0:1::/64", "ff02::/64", "::/64", "::/120", "fe00::/7", "8000::/1"}) {
+         {"fe80::/64", "fe80:0:0:1::/64", "ff02::/64", "::/64", "::/120", "fe00::/7", "8000::/1", "0.0.0.0/8",
+          "0.0.0.0/30", "127.0.0.0/24", "127.0.0.0/8", "126.0.0.0/7", "224.0.0.0/24", "239.255.255.252/30",
+          "255.255.255.0/24", "240.0.0.0/4", "128.0.0.0/1"}) {
         EXPECT_TRUE(fails_with(read(example_with(first_range + "/subnet", subnet)), Code::invalid_configuration,
                                {"ipam.ranges.subnet", subnet, "no interface"}))
             << subnet;
+    }
+}
+
+TEST(NetConfIpam, TakesWhatIsNextToThat) {
+    for (const auto* const subnet : {"1.0.0.0/8", "126.0.0.0/8", "128.0.0.0/8", "223.255.255.0/24", "240.0.0.0/24",
+                                     "255.255.254.0/24", "169.254.0.0/16"}) {
+        EXPECT_TRUE(succeeds(read(example_with(first_range + "/subnet", subnet)))) << subnet;
     }
 }
 
