@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni/ipam_conf.hpp"
 
+#include <algorithm>
 #include <fstream>
+#include <ranges>
+#include <span>
 #include <sstream>
 #include <utility>
 
@@ -188,6 +191,65 @@ std::expected<std::vector<Route>, Error> read_routes(const Json& ipam) {
     return routes;
 }
 
+// By the subnets, of whose ranges nobody knows which one gives the address, or by a route of the link, which has to be
+// there before: the kernel looks in the main table, and in that of the route itself.
+bool is_on_link(const Route& route, std::span<const Route> before, const std::vector<RangeSet>& sets) {
+    const auto is_in = [&](const Range& range) { return range.subnet.contains(route.gateway); };
+    const auto leads_there = [&](const Route& other) {
+        return other.on_link() && other.destination.contains(route.gateway) &&
+               (other.in_main_table() || other.table == route.table);
+    };
+    return route.gateway.is_link_local() || std::ranges::any_of(sets | std::views::join, is_in) ||
+           std::ranges::any_of(before, leads_there);
+}
+
+// The one that a route has or, where it names none, gets: struct SandboxSpec. None: that depends on the range.
+Address gateway_of(const Route& route, const RangeSet& own) {
+    return !route.gateway.is_none() || route.on_link() || own.size() > 1 ? route.gateway : own.front().gateway;
+}
+
+// Whether the kernel refuses the later one. One without a priority goes behind another gateway's.
+bool are_one(const Route& route, const Route& later, const RangeSet& own) {
+    const auto priority = [](const Route& one) {
+        constexpr std::uint32_t of_ipv6 = 1024;  // IP6_RT_PRIO_USER
+        return one.priority.value_or(one.destination.address.is_ipv4() ? 0 : of_ipv6);
+    };
+    return route.destination.first() == later.destination.first() &&
+           route.destination.length == later.destination.length && priority(route) == priority(later) &&
+           route.table.value_or(Route::main_table) == later.table.value_or(Route::main_table) &&
+           (later.priority || (gateway_of(route, own) == gateway_of(later, own) && route.on_link() == later.on_link()));
+}
+
+// What every ADD would fail of, told before. given: an earlier plugin of the chain has set up the interface.
+std::expected<void, Error> refuse_unusable(std::span<const Route> routes, const std::vector<RangeSet>& sets,
+                                           bool given) {
+    for (std::size_t i = 0; i < routes.size(); i++) {
+        const auto& route = routes[i];
+        const auto before = routes.first(i);
+        const auto family = route.destination.address.family();
+        const auto own =
+            std::ranges::find_if(sets, [&](const RangeSet& set) { return set.front().gateway.family() == family; });
+        if (route.gateway.is_none() && own == sets.end()) {
+            return invalid("ipam.routes.dst", route.destination.text(),
+                           std::string("has no gateway: the sandbox has no ") + name_of(family) + " address");
+        }
+        if (!route.gateway.is_none() && !given && !is_on_link(route, before, sets)) {
+            return invalid(
+                "ipam.routes.gw", route.gateway.text(),
+                "of the route to " + route.destination.text() +
+                    " is in no subnet of the network, and no route before it with \"scope\": 253 leads there");
+        }
+        const auto is_this = [&](const Route& other) {
+            return are_one(other, route, own == sets.end() ? RangeSet{} : *own);
+        };
+        if (std::ranges::any_of(before, is_this)) {
+            return invalid("ipam.routes", route.destination.text(),
+                           "is there twice: routes to the same destination differ by table, priority or gateway");
+        }
+    }
+    return {};
+}
+
 std::expected<Dns, Error> read_dns(const Json& conf) {
     Dns dns;
     const auto json = TRY(optional_value<Json>(conf, "dns", &Json::is_object, "an object"));
@@ -275,6 +337,9 @@ std::expected<IpamConf, Error> read_ipam_conf(const Json& conf) {
     result.ranges = TRY(read_ranges(conf, ipam));
     result.rest = static_cast<std::uint32_t>(TRY(number_at(ipam, "rest", 0, week, "ipam.")).value_or(0));
     result.routes = TRY(read_routes(ipam));
+    if (!awaits_runtime_ranges(conf)) {
+        TRY(refuse_unusable(result.routes, result.ranges, conf.contains("prevResult")));
+    }
     return result;
 }
 

@@ -33,6 +33,9 @@ std::string why_no_device_name(const std::string& name) {
     if (name.empty() || name == "." || name == ".." || std::ranges::any_of(name, refused)) {
         return "is not a device name";
     }
+    if (name == "all" || name == "default") {  // the kernel's sysctl_dev_name_is_allowed
+        return "stands for devices in net.ipv4.conf, and so can't be the name of one";
+    }
     return name.size() <= device_name_max ? "" : "is longer than " + std::to_string(device_name_max) + " characters";
 }
 

@@ -156,6 +156,20 @@ TEST_F(Status, TellsThatTheMtuIsTooSmallForIPv6) {
     EXPECT_TRUE(succeeded(status(dual_configuration({{"mtu", 1280}, {"uplinks", {"up0"}}}))));
 }
 
+// As ADD refuses it, before anything is there.
+TEST_P(StatusOfFamily, TellsOfRoutesThatNoSandboxCanHave) {
+    const auto with_routes = [](const char* routes) {
+        auto conf = configuration();
+        conf["ipam"]["routes"] = Json::parse(routes);
+        return conf;
+    };
+    EXPECT_TRUE(refused(status(with_routes(R"([{"dst": "10.9.0.0/16"}, {"dst": "10.9.0.0/16"}])")), 7,
+                        {"ipam.routes", "10.9.0.0/16"}));
+    EXPECT_TRUE(refused(status(with_routes(R"([{"dst": "10.9.0.0/16", "gw": "10.8.0.1"}])")), 7,
+                        {"ipam.routes.gw", "10.8.0.1"}));
+    EXPECT_TRUE(succeeded(status(with_routes(R"([{"dst": "10.9.0.0/16", "gw": "10.0.0.9"}])"))));
+}
+
 TEST_F(Status, MentionsThatThereIsNoUplink) {
     ip({"link", "del", "up0"});
     expect_remark("no uplink");

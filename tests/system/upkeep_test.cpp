@@ -70,7 +70,7 @@ TEST_F(Upkeep, OfAFailedAddWaitsForNobodyWhereOthersAreConnected) {
     const auto netns = world_.add_namespace("red");
     const int held = ::open("/sys/fs/bpf", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ASSERT_EQ(flock(held, LOCK_SH), 0);
-    auto conf = configuration();
+    auto conf = configuration({{"capabilities", {{"ipRanges", true}}}});  // so that the route is left to the kernel
     conf["ipam"]["routes"] = Json::parse(R"([{"dst": "0.0.0.0/0", "gw": "192.0.2.1"}])");
     const auto begun = std::chrono::steady_clock::now();
     const auto answer = answer_of(run({plugin()}, [&] {

@@ -160,6 +160,77 @@ INSTANTIATE_TEST_SUITE_P(
                             "253"}),
     name_of_row);
 
+// Beside 10.0.0.0/24, by its gateway 10.0.0.1.
+INSTANTIATE_TEST_SUITE_P(RoutesThatNoSandboxCanHave, NetConfIpam,
+                         testing::Values(Refused{"OneIsOfAFamilyWithoutAddresses",
+                                                 "/ipam/routes",
+                                                 {{{"dst", "0.0.0.0/0"}}, {{"dst", "::/0"}}},
+                                                 "ipam.routes.dst",
+                                                 R"("::/0" has no gateway: the sandbox has no IPv6 address)"},
+                                         Refused{"AGatewayIsInNoSubnet",
+                                                 "/ipam/routes",
+                                                 {{{"dst", "0.0.0.0/0"}, {"gw", "10.0.1.1"}}},
+                                                 "ipam.routes.gw",
+                                                 "10.0.1.1"},
+                                         Refused{"AGatewayIsBehindAnotherGateway",
+                                                 "/ipam/routes",
+                                                 {{{"dst", "10.0.1.0/24"}}, {{"dst", "0.0.0.0/0"}, {"gw", "10.0.1.1"}}},
+                                                 "ipam.routes.gw",
+                                                 "10.0.1.1"},
+                                         Refused{"AGatewayComesBeforeItsLink",
+                                                 "/ipam/routes",
+                                                 {{{"dst", "0.0.0.0/0"}, {"gw", "10.0.1.1"}},
+                                                  {{"dst", "10.0.1.0/24"}, {"scope", 253U}}},
+                                                 "ipam.routes.gw",
+                                                 "10.0.1.1"},
+                                         Refused{"AGatewayIsOnTheLinkInAnotherTable",
+                                                 "/ipam/routes",
+                                                 {{{"dst", "10.0.1.0/24"}, {"scope", 253U}, {"table", 100U}},
+                                                  {{"dst", "0.0.0.0/0"}, {"gw", "10.0.1.1"}}},
+                                                 "ipam.routes.gw",
+                                                 "10.0.1.1"},
+                                         Refused{"OneIsThereTwice",
+                                                 "/ipam/routes",
+                                                 {{{"dst", "0.0.0.0/0"}}, {{"dst", "0.0.0.0/0"}, {"mtu", 1400U}}},
+                                                 "ipam.routes",
+                                                 "same"},
+                                         Refused{"OneIsThereTwiceWithTheGatewaysNameOnce",
+                                                 "/ipam/routes",
+                                                 {{{"dst", "0.0.0.0/0"}}, {{"dst", "0.0.0.0/0"}, {"gw", "10.0.0.1"}}},
+                                                 "ipam.routes",
+                                                 "same"},
+                                         Refused{"TwoHaveOnePriority",
+                                                 "/ipam/routes",
+                                                 {{{"dst", "0.0.0.0/0"}, {"priority", 5U}},
+                                                  {{"dst", "0.0.0.0/0"}, {"gw", "10.0.0.7"}, {"priority", 5U}}},
+                                                 "ipam.routes",
+                                                 "same"}),
+                         name_of_row);
+
+TEST(NetConfIpam, TakesRoutesThatASandboxCanHave) {
+    for (const auto* const routes :
+         {R"([{"dst": "10.0.1.0/24", "scope": 253}, {"dst": "0.0.0.0/0", "gw": "10.0.1.1"}])",
+          R"([{"dst": "10.0.1.0/24", "scope": 253}, {"dst": "0.0.0.0/0", "gw": "10.0.1.1", "table": 100}])",
+          R"([{"dst": "10.0.1.0/24", "scope": 253, "table": 9}, {"dst": "10.2.0.0/16", "gw": "10.0.1.1", "table": 9}])",
+          R"([{"dst": "0.0.0.0/0"}, {"dst": "0.0.0.0/0", "gw": "10.0.0.7"}])",
+          R"([{"dst": "0.0.0.0/0"}, {"dst": "0.0.0.0/0", "priority": 7}])",
+          R"([{"dst": "0.0.0.0/0"}, {"dst": "0.0.0.0/0", "table": 100}])",
+          R"([{"dst": "0.0.0.0/0"}, {"dst": "0.0.0.0/0", "scope": 253}])", R"([{"dst": "::/0", "gw": "fe80::1"}])"}) {
+        EXPECT_TRUE(succeeds(read(example_with("/ipam/routes", Json::parse(routes))))) << routes;
+    }
+}
+
+// It says at ADD what is still missing, and what the interface has already.
+TEST(NetConfIpam, LeavesRoutesToWhoMayMakeThemRight) {
+    const auto routes = Json::parse(R"([{"dst": "::/0"}, {"dst": "10.9.0.0/16", "gw": "10.0.1.1"}])");
+    auto json = example_with("/ipam/routes", routes);
+    json["capabilities"] = {{"ipRanges", true}};
+    EXPECT_TRUE(succeeds(read(json))) << "the runtime";
+    json = example_with("/ipam/routes", Json::array({routes[1]}));
+    json["prevResult"] = Json::object();
+    EXPECT_TRUE(succeeds(read(json))) << "an earlier plugin of the chain";
+}
+
 TEST(NetConfIpam, TellsTheSubnetThatWasMeantWhenHostBitsAreSet) {
     EXPECT_TRUE(fails_with(read(example_with(first_range + "/subnet", "10.0.0.5/24")), Code::invalid_configuration,
                            {"host bits", "10.0.0.0/24"}));
@@ -167,7 +238,7 @@ TEST(NetConfIpam, TellsTheSubnetThatWasMeantWhenHostBitsAreSet) {
 
 TEST(NetConfIpam, TakesIPv6AsItTakesIPv4) {
     const auto conf = read(example_with(
-        first_range,
+        "/ipam",
         range("fd00::/64", {{"rangeStart", "fd00::100"}, {"rangeEnd", "fd00::1ff"}, {"exclude", {"fd00::180/121"}}})));
     ASSERT_TRUE(succeeds(conf));
     const auto& read_range = conf->network.ranges.at(0).at(0);
@@ -180,7 +251,7 @@ TEST(NetConfIpam, TakesIPv6AsItTakesIPv4) {
 }
 
 TEST(NetConfIpam, TakesTheLastAddressOfAnIPv6SubnetForAGatewayWhichIsNoBroadcastAddressThere) {
-    EXPECT_TRUE(succeeds(read(example_with(first_range, range("fd00::/126", {{"gateway", "fd00::3"}})))));
+    EXPECT_TRUE(succeeds(read(example_with("/ipam", range("fd00::/126", {{"gateway", "fd00::3"}})))));
 }
 
 TEST(NetConfIpam, TakesSetsInTheirOrderAnAddressOfEach) {

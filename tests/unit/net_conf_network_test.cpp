@@ -45,6 +45,8 @@ INSTANTIATE_TEST_SUITE_P(Device, NetConfKey,
                                          Refused{"DeviceHasATab", "/device", "cw\t0", "device"},
                                          Refused{"DeviceHasANul", "/device", "cw0\0"s, "device"},
                                          Refused{"DeviceWouldBeNumberedByTheKernel", "/device", "cw%d", "device"},
+                                         Refused{"DeviceStandsForAll", "/device", "all", "device"},
+                                         Refused{"DeviceStandsForThoseToCome", "/device", "default", "device"},
                                          Refused{"DeviceHasThirteenCharacters", "/device", "abcdefghijklm", "device"},
                                          Refused{"DeviceIsVeryLong", "/device", std::string(300, 'd'), "device"}),
                          name_of_row);
