@@ -671,7 +671,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     if (!begun) {
         return undone(begun.error());
     }
-    attachment = std::move(*begun);
+    attachment = *begun;
     const auto& [datapath, network, change] = *prepared;
     rollback.on_failure([&] { return undo_begun(connecting); });
 

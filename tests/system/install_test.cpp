@@ -2,7 +2,9 @@
 // What `./run install` puts where, and when it does not.
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <filesystem>
+#include <thread>
 
 #include "tests/system/host.hpp"
 
@@ -36,6 +38,27 @@ TEST_F(Install, DoesNotReplaceThePluginThatAnotherVersionsSandboxesNeed) {
     EXPECT_TRUE(install("/run/causeway").ok());
     EXPECT_GT(std::filesystem::file_size(plugin), std::filesystem::file_size(theirs));
     EXPECT_TRUE(std::filesystem::exists("/run/causeway/sbin/causewayctl"));
+}
+
+// A file that is unlinked, created and filled is none, or none that may be executed, in between.
+TEST_F(Install, LeavesAPluginThatCanBeCalledAtAnyTime) {
+    const std::string directory = "/run/causeway/cni/bin", plugin = directory + "/causeway";
+    ASSERT_TRUE(install("/run/causeway").ok());
+    std::atomic<bool> done = false;
+    std::jthread installing([&] {
+        for (int i = 0; i < 20; ++i) {
+            std::filesystem::last_write_time(plugin, {});  // else it is left as it is
+            EXPECT_TRUE(install("/run/causeway").ok());
+        }
+        done = true;
+    });
+    while (!done) {
+        const auto answer = run({"env", "CNI_COMMAND=VERSION", plugin});
+        ASSERT_TRUE(answer.ok()) << answer.err;
+    }
+    installing.join();
+    const std::filesystem::directory_iterator files(directory);
+    EXPECT_EQ(std::distance(begin(files), end(files)), 1);
 }
 
 }  // namespace
