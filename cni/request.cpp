@@ -9,6 +9,7 @@
 #include <causeway/abi.h>
 
 #include "cni/shown.hpp"
+#include "userspace/network_spec.hpp"
 
 namespace causeway::cni {
 
@@ -28,14 +29,6 @@ constexpr std::array commands{
     CommandRow{"STATUS", Command::status, false, false, false},
     CommandRow{"VERSION", Command::version, false, false, false},
 };
-
-// Section 2: "[CNI_CONTAINERID] must start with an alphanumeric character, optionally followed by ... _ . -".
-bool valid_container_id(const std::string& id) {
-    const auto allowed = [](char c) {
-        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-';
-    };
-    return !id.empty() && std::isalnum(static_cast<unsigned char>(id[0])) != 0 && std::ranges::all_of(id, allowed);
-}
 
 // What the kernel takes as a device name (dev_valid_name), and as it is: "eth%d" would become eth0.
 bool valid_interface(const std::string& name) {
@@ -61,7 +54,7 @@ std::expected<void, Error> refuse_invalid(const Request& request, const CommandR
     if (!missing.empty()) {
         return fail(Code::invalid_environment, "required for " + std::string(row.name) + " but not set: " + missing);
     }
-    if (row.container_and_interface && !valid_container_id(request.container_id)) {
+    if (row.container_and_interface && !is_name(request.container_id)) {
         return fail(Code::invalid_environment, "CNI_CONTAINERID \"" + shown(request.container_id) +
                                                    "\" may only hold letters, digits, '_', '.' and '-', and must "
                                                    "begin with a letter or digit");

@@ -8,11 +8,16 @@
 
 namespace causeway {
 
+bool is_name(const std::string& text) {
+    const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; };
+    return !text.empty() && std::isalnum(static_cast<unsigned char>(text[0])) != 0 &&
+           std::ranges::all_of(text, allowed);
+}
+
 namespace {
 
 std::string why_no_name(const std::string& name, std::size_t room) {
-    const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; };
-    if (name.empty() || std::isalnum(static_cast<unsigned char>(name[0])) == 0 || !std::ranges::all_of(name, allowed)) {
+    if (!is_name(name)) {
         return "may only hold letters, digits, '_', '.' and '-', and must begin with a letter or digit";
     }
     return name.size() < room ? "" : "is longer than " + std::to_string(room - 1) + " characters";

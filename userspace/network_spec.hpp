@@ -8,6 +8,10 @@
 
 namespace causeway {
 
+// Letters, digits, '_', '.' and '-', a letter or digit first: CNI 1.1 of a network's name (section 1) and of a
+// container id (section 2).
+bool is_name(const std::string& text);
+
 // Why it can't be the network's name (CNI 1.1.0, section 1), a sandbox's, the network's gateway device or a subnet of
 // it, as in "is longer than 63 characters". Empty: it can.
 std::string why_no_network_name(const std::string& name);

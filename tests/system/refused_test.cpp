@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ADD refuses: with the specification's code, words that name what is wrong, and nothing changed.
+#include <sys/stat.h>
+
 #include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
 
@@ -303,6 +305,12 @@ TEST_P(RefusalOfFamily, NamesThePortThatIsToBePublishedInAFamilyThatTheSandboxHa
 }
 
 FOR_BOTH_FAMILIES(RefusalOfFamily);
+
+// To open one for reading waits for somebody to write.
+TEST_F(Refusal, DoesNotWaitForANamespaceThatIsAFifo) {
+    ASSERT_EQ(mkfifo("/run/fifo", 0600), 0);
+    EXPECT_TRUE(refused(add("blue", "/run/fifo", configuration()), 8, {"/run/fifo is not a network namespace"}));
+}
 
 }  // namespace
 }  // namespace causeway::test::refused_test
