@@ -9,7 +9,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -21,6 +20,7 @@
 #include <utility>
 
 #include "tests/datapath/tick.hpp"
+#include "tests/support/world.hpp"
 
 namespace causeway::test {
 namespace {
@@ -40,6 +40,13 @@ link set dev b up
 link set dev inner up
 link set dev router up
 link set dev lan up
+)";
+
+constexpr char no_groups[] = R"(
+link set dev lo multicast off
+link set dev cw0 multicast off
+link set dev up0 multicast off
+link set dev lan0 multicast off
 )";
 
 constexpr char links_up[] = R"(
@@ -122,10 +129,10 @@ std::string without_probes(const std::string& commands, Family family) {
 
 // Neither probes for duplicates, nor solicitations, nor reports of listeners.
 void let_ipv6_be() {
+    run_ip(no_groups);
     set_sysctl("ipv6/conf/all/accept_dad", "0");
     for (const std::string device : {"lo", "cw0", "up0", "lan0"}) {
         const std::string conf = "ipv6/conf/" + device;
-        run_ip("link set dev " + device + " multicast off\n");
         set_sysctl(conf + "/accept_dad", "0");
         set_sysctl(conf + "/router_solicitations", "0");
         set_sysctl(conf + "/disable_ipv6", "0");
@@ -136,12 +143,10 @@ void let_ipv6_be() {
 
 void run_ip(const std::string& commands, Family family) {
     Node::note_change();
-    FILE* pipe = popen(family == Family::ipv6 ? "ip -6 -batch -" : "ip -batch -", "w");
     const std::string translated = without_probes(in_family(commands, family), family);
-    require(pipe != nullptr, "run ip");
-    std::fputs(translated.c_str(), pipe);
-    if (pclose(pipe) != 0) {
-        throw std::runtime_error("ip failed in:\n" + translated);
+    const Output ended = run({"ip", family == Family::ipv6 ? "-6" : "-4", "-batch", "-"}, {.stdin_text = translated});
+    if (!ended.ok()) {
+        throw std::runtime_error("ip failed in:\n" + translated + ended.err);
     }
     if (family == Family::ipv6) {
         await_local_routes();
@@ -170,8 +175,7 @@ Node::Node(Family family) {
     if (family == Family::ipv6) {
         let_ipv6_be();
     }
-    run_ip(links_up);
-    run_ip(addresses);
+    run_ip(std::string(links_up) + addresses);
     set_sysctl("ipv4/conf/cw0/forwarding", "1");
     if (family == Family::ipv6) {
         run_ip(addresses, family);
