@@ -11,7 +11,6 @@
 #include "userspace/failures.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/readiness.hpp"
-#include "userspace/rollback.hpp"
 #include "userspace/verify.hpp"
 
 namespace causeway::cni {
@@ -26,26 +25,34 @@ SandboxId id_of(const Request& request) {
     return {request.container_id, request.interface};
 }
 
-// What it gives once the sandbox's interface is up. request, conf and dns outlive it.
-std::expected<LinkLease, Error> lease_by_link(const Request& request, const NetConf& conf, std::optional<Dns>& dns) {
+// By the delegated plugin. request, conf and dns outlive it.
+std::expected<Lease, Error> lease_for(const Request& request, const NetConf& conf, std::optional<Dns>& dns) {
     const auto& delegate = *conf.delegate;
-    if (delegate.subnets.empty()) {
+    const bool by_link = delegate.asks_by_link();
+    if (by_link && delegate.subnets.empty()) {
         return fail(Code::invalid_configuration,
                     "ipam.subnet: missing: the IPAM plugin \"" + delegate.type +
                         "\" asks by the gateway device, which has its address in that subnet before",
                     "name it, and where it is not the first of the subnet ipam.gateway, as the server does");
     }
     TRY(find_delegate(request, delegate));
+    return Lease{.by_link = by_link,
+                 .take = [&]() -> std::expected<Lease::Given, Error> {
+                     auto lease = TRY(add_by_delegate(request, delegate));
+                     dns = std::move(lease.dns);
+                     return Lease::Given{std::move(lease.ranges), std::move(lease.assignments),
+                                         std::move(lease.routes)};
+                 },
+                 .give_back = [&] { return call_delegate("DEL", request, delegate); }};
+}
+
+// Of an ADD that was killed, say: it has to be given back, by that one's link where it is there, before one is taken.
+std::expected<void, Error> give_back_what_is_left(const Request& request, const Delegate& delegate) {
     const auto id = id_of(request);
-    if (!TRY(is_connected(id)) && TRY(is_on_record(id))) {
-        TRY(call_delegate("DEL", request, delegate));  // of what a killed ADD has left, by that one's link
+    if (!TRY(has_lease_left(id))) {
+        return {};
     }
-    return LinkLease{.take = [&]() -> std::expected<LinkLease::Given, Error> {
-                         auto lease = TRY(add_by_delegate(request, delegate));
-                         dns = std::move(lease.dns);
-                         return LinkLease::Given{std::move(lease.assignments), std::move(lease.routes)};
-                     },
-                     .give_back = [&] { return call_delegate("DEL", request, delegate); }};
+    return disconnect(id, "", [&](const Attachment&) { return delete_by_delegate(request, delegate, false); });
 }
 
 std::expected<Json, Error> add(const Request& request, NetConf conf) {
@@ -62,37 +69,20 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
     if (conf.previous_result) {
         sandbox.given = TRY(given_in(*conf.previous_result, request.interface, request.netns));
     }
-    Rollback rollback;
     std::optional<Dns> leased_dns;
-    if (conf.delegate && conf.delegate->asks_by_link()) {
-        sandbox.lease = TRY(lease_by_link(request, conf, leased_dns));
-    } else if (conf.delegate) {  // it reads the same request, and so knows which address was asked for
-        // Before it is asked: what is given back after the failure would be the lease that the sandbox has.
-        if (TRY(is_connected(sandbox.id))) {
-            return connected_already(sandbox.id);
-        }
-        auto lease = TRY(add_by_delegate(request, *conf.delegate));
-        rollback.on_failure([&] { return call_delegate("DEL", request, *conf.delegate); });
-        conf.network.ranges = std::move(lease.ranges);
-        sandbox.assignments = std::move(lease.assignments);
-        sandbox.routes = std::move(lease.routes);
-        if (!lease.dns.empty() && !asked_dns) {
-            dns = std::move(lease.dns);
-        }
+    if (conf.delegate) {  // it reads the same request, and so knows which address was asked for
+        sandbox.lease = TRY(lease_for(request, conf, leased_dns));
+        TRY(give_back_what_is_left(request, *conf.delegate));
     } else if (conf.network.ranges.empty()) {
         return fail(Code::invalid_configuration, "runtimeConfig.ipRanges: missing, and ipam has no ranges of its own");
     } else {
         sandbox.addresses = std::move(asked.addresses);
     }
-    const auto connection = connect(conf.network, sandbox);
-    if (!connection) {
-        return std::unexpected(rollback.failed(connection.error()));
-    }
-    rollback.commit();
+    const auto connection = TRY(connect(conf.network, sandbox));
     if (leased_dns && !leased_dns->empty() && !asked_dns) {
         dns = std::move(*leased_dns);
     }
-    return add_result(conf, request.netns, *connection, dns);
+    return add_result(conf, request.netns, connection, dns);
 }
 
 // Whose plugin cannot be asked, since no configuration that can be read names it.

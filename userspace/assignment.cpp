@@ -33,35 +33,47 @@ std::expected<std::vector<std::optional<Address>>, Error> asked_of(const std::ve
     return asked;
 }
 
-}  // namespace
-
-std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, Attachment& attachment,
-                                                     const SandboxSpec& spec, const NetworkSpec& network) {
-    auto& record = attachment.record;
-    std::vector<Assignment> assignments;
-    const auto about_to = [&](const Address& address) -> std::expected<void, Error> {
-        record.addresses[assignments.size()] = address.raw();
-        return save(datapath, attachment);
-    };
-    const Claimant claimant{record.claim, record.network, about_to};
-    if (std::max(spec.assignments.size(), network.ranges.size()) > CAUSEWAY_ADDRESSES_MAX) {
+std::expected<void, Error> refuse_too_many(std::size_t addresses) {
+    if (addresses > CAUSEWAY_ADDRESSES_MAX) {
         return fail(Code::invalid_configuration,
                     "ipam.ranges: more than " + std::to_string(CAUSEWAY_ADDRESSES_MAX) + " addresses a sandbox");
     }
-    for (const auto& assignment : spec.assignments) {
-        TRY(claim_given_address(datapath, assignment.address.address, claimant));
-        assignments.push_back(assignment);
-    }
-    if (!assignments.empty()) {
-        return assignments;
-    }
-    const auto asked = TRY(asked_of(network.ranges, spec.addresses));
-    for (std::size_t i = 0; i < asked.size(); i++) {
+    return {};
+}
+
+// Who is about to claim the one of that number.
+Claimant claimant_of(const Datapath& datapath, Attachment& attachment, std::size_t number) {
+    auto& record = attachment.record;
+    return {record.claim, record.network,
+            [&datapath, &attachment, number](const Address& address) -> std::expected<void, Error> {
+                attachment.record.addresses[number] = address.raw();
+                return save(datapath, attachment);
+            }};
+}
+
+}  // namespace
+
+std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, Attachment& attachment,
+                                                     const NetworkSpec& network, const std::vector<Address>& asked) {
+    TRY(refuse_too_many(network.ranges.size()));
+    const auto wanted = TRY(asked_of(network.ranges, asked));
+    std::vector<Assignment> assignments;
+    for (std::size_t i = 0; i < wanted.size(); i++) {
         const auto& set = network.ranges[i];
-        assignments.push_back(TRY(asked[i] ? claim_wanted_address(datapath, set, *asked[i], claimant)
-                                           : claim_address(datapath, set, claimant, network.rest != 0)));
+        const auto claimant = claimant_of(datapath, attachment, i);
+        assignments.push_back(TRY(wanted[i] ? claim_wanted_address(datapath, set, *wanted[i], claimant)
+                                            : claim_address(datapath, set, claimant, network.rest != 0)));
     }
     return assignments;
+}
+
+std::expected<void, Error> claim(const Datapath& datapath, Attachment& attachment,
+                                 const std::vector<Assignment>& assignments) {
+    TRY(refuse_too_many(assignments.size()));
+    for (std::size_t i = 0; i < assignments.size(); i++) {
+        TRY(claim_given_address(datapath, assignments[i].address.address, claimant_of(datapath, attachment, i)));
+    }
+    return {};
 }
 
 const Assignment* first_of(const std::vector<Assignment>& assignments, family family) {

@@ -10,10 +10,15 @@
 
 namespace causeway {
 
-// Claims them, each on record before; what was claimed when it fails is for undo(). Code::invalid_configuration: an
-// address that is asked for and that no set gives out, or more than CAUSEWAY_ADDRESSES_MAX.
+// Claims one of each of the network's sets, those that are asked for among them; each is on record before, and what was
+// claimed when it fails is for undo(). Code::invalid_configuration: an address that is asked for and that no set gives
+// out, or more than CAUSEWAY_ADDRESSES_MAX.
 std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, Attachment& attachment,
-                                                     const SandboxSpec& spec, const NetworkSpec& network);
+                                                     const NetworkSpec& network, const std::vector<Address>& asked);
+
+// The same of those that somebody else has assigned.
+std::expected<void, Error> claim(const Datapath& datapath, Attachment& attachment,
+                                 const std::vector<Assignment>& assignments);
 
 // The first of a family; null: it has none.
 const Assignment* first_of(const std::vector<Assignment>& assignments, family family);

@@ -280,6 +280,12 @@ std::unexpected<Error> connected_already(const SandboxId& id) {
     return fail(Code::conflict, name_of(id) + " is connected already", "DEL it first");
 }
 
+std::unexpected<Error> at_work(const SandboxId& id) {
+    return fail(Code::try_again_later,
+                name_of(id) + " is on record as one that is being connected or disconnected by its IPAM plugin",
+                "wait for the other call, or, where that was killed, DEL it first");
+}
+
 namespace {
 
 Error no_room(std::uint32_t sandboxes) {

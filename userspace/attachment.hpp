@@ -44,6 +44,8 @@ std::expected<void, Error> save(const Datapath& datapath, const Attachment& atta
 // one that does not stand is nobody's, and may be undone.
 std::expected<bool, Error> stands(const Datapath& datapath, Netlink& netlink, const attachment& record);
 std::unexpected<Error> connected_already(const SandboxId& id);
+// Another call may be asking an IPAM plugin for it, or giving back to one: AskingLock is held, by whomever.
+std::unexpected<Error> at_work(const SandboxId& id);
 
 // A slot of the per-sandbox counters, claimed as an address is: by insertion, from a random one on. What is about to be
 // claimed is on record. Code::exhausted, as whoever finds the records full says it too.

@@ -141,7 +141,7 @@ std::expected<Datapath, Error> open_all_pins() {
         {TRY(open_pin("networks")), "networks"},
         {TRY(open_pin("uplinks")), "uplinks"},
         {TRY(open_pin("flows")), "flows", "\"tables.flows\" in the configuration gives it more"},
-        {TRY(open_pin("attachments")), "attachments", more_sandboxes},
+        TRY(Datapath::open_attachments()),
         {TRY(open_pin("cursors")), "cursors"},
         {TRY(open_pin("slots")), "slots", more_sandboxes},
         {TRY(open_pin("port_blocks")), "port_blocks"},
@@ -250,6 +250,10 @@ std::expected<BpfMap<address, rest>, Error> Datapath::open_resting() {
 
 std::expected<BpfMap<std::uint32_t, shaper>, Error> Datapath::open_shapers() {
     return BpfMap<std::uint32_t, shaper>{TRY(open_pin("shapers")), "shapers"};
+}
+
+std::expected<BpfMap<attachment_key, attachment>, Error> Datapath::open_attachments() {
+    return BpfMap<attachment_key, attachment>{TRY(open_pin("attachments")), "attachments", more_sandboxes};
 }
 
 std::expected<Publishing, Error> Datapath::open_publishing() {

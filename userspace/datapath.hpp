@@ -124,6 +124,9 @@ struct Datapath {
     // Opened by those alone whose sandbox has a bandwidth.
     static std::expected<BpfMap<std::uint32_t, shaper>, Error> open_shapers();
 
+    // Where all that is asked is whether something is on record.
+    static std::expected<BpfMap<attachment_key, attachment>, Error> open_attachments();
+
     // Whether open_or_load could load one: no other version's is there.
     static std::expected<void, Error> check_loadable();
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "userspace/failures.hpp"
+#include "userspace/network.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/publication.hpp"
 #include "userspace/sandbox.hpp"
@@ -22,6 +23,11 @@ bool belongs_to(const Datapath& datapath, const attachment& record, const std::s
     }
     const auto network = datapath.networks.find(record.network);
     return !network || network_name == network->name || network->name[0] == '\0';
+}
+
+std::expected<bool, Error> is_on_record(const Datapath& datapath, const std::string& network_name) {
+    return std::ranges::any_of(TRY(list_networks(datapath)),
+                               [&](const Network& n) { return network_name == n.record.name; });
 }
 
 // Whether nobody is left who needs the datapath, or the program on lo. Others may have unloaded it while the lock was
@@ -61,6 +67,9 @@ std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choi
     auto netlink = TRY(Netlink::open());
     auto datapath = Datapath::open();
     auto chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
+    const auto is_leased = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_LEASED) != 0; };
+    const bool asks = give_back && std::ranges::any_of(chosen, is_leased);
+    const auto asking = asks ? std::optional(TRY(AskingLock::take())) : std::nullopt;
     const auto results = TRY(give_back_by_links(lock, chosen, give_back));
     if (!results.empty()) {  // the same ones, if they are still there
         std::set<std::uint64_t> before;
@@ -77,13 +86,11 @@ std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choi
     Failures failures;
     std::expected<bool, Error> last = true;
     if (datapath) {
-        const auto is_leased = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_LEASED) != 0; };
         const auto once = [&](const Attachment& a) {
             const auto result = results.find(a.record.claim);
             return result != results.end() ? result->second : give_back(a);
         };
-        failures.note(give_back && std::ranges::any_of(chosen, is_leased) ? undo(lock, *datapath, netlink, chosen, once)
-                                                                          : undo(*datapath, netlink, chosen));
+        failures.note(asks ? undo(lock, *datapath, netlink, chosen, once) : undo(*datapath, netlink, chosen));
         last = nobody_is_left(*datapath, chosen);
     }
     if (!last) {
@@ -131,16 +138,25 @@ std::expected<bool, Error> is_connected(const SandboxId& id) {
     return record && TRY(stands(*datapath, netlink, *record));
 }
 
-std::expected<bool, Error> is_on_record(const SandboxId& id) {
+std::expected<bool, Error> has_lease_left(const SandboxId& id) {
     if (!can_be_on_record(id)) {
         return false;
     }
-    const auto datapath = Datapath::open();
-    if (!datapath) {
-        return datapath.error().number == ENOENT ? std::expected<bool, Error>(false)
-                                                 : std::unexpected(datapath.error());
+    const auto attachments = Datapath::open_attachments();
+    if (!attachments) {
+        return attachments.error().number == ENOENT ? std::expected<bool, Error>(false)
+                                                    : std::unexpected(attachments.error());
     }
-    return TRY(datapath->attachments.look_up(key_of(id))).has_value();
+    const auto record = TRY(attachments->look_up(key_of(id)));
+    if (!record || (record->flags & ATTACHMENT_LEASED) == 0) {
+        return false;
+    }
+    const auto datapath = TRY(Datapath::open());
+    auto netlink = TRY(Netlink::open());
+    if (TRY(stands(datapath, netlink, *record))) {
+        return false;
+    }
+    return TRY(AskingLock::is_held()) ? at_work(id) : std::expected<bool, Error>(true);
 }
 
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name, const GiveBack& give_back) {
@@ -164,14 +180,23 @@ std::expected<void, Error> disconnect(const SandboxId& id, const std::string& ne
     return {};
 }
 
-// Exclusively, so that no connect is half done meanwhile.
+// Exclusively, so that no connect is half done meanwhile; but for those that have let go of the lock to ask for a
+// lease. Of one that was killed when it asked, and whose network was not made yet, the network is 0.
 std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept,
                                               const GiveBack& give_back) {
     const std::set<SandboxId> keep(kept.begin(), kept.end());
+    std::optional<bool> others_ask;  // at first: later on this one may itself
     const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
+        if (!others_ask) {
+            others_ask = TRY(AskingLock::is_held());
+        }
+        const bool is_new = !TRY(is_on_record(datapath, network_name));
         std::vector<Attachment> chosen;
         TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
-            if (!keep.contains(id_of(key)) && belongs_to(datapath, record, network_name)) {
+            const bool leased = (record.flags & ATTACHMENT_LEASED) != 0;
+            const bool asks = *others_ask && leased && record.state == ATTACHMENT_CONNECTING;
+            const bool ours = record.network == 0 ? is_new : belongs_to(datapath, record, network_name);
+            if (ours && !asks && !keep.contains(id_of(key))) {
                 chosen.push_back({key, record});
             }
         }));

@@ -136,7 +136,7 @@ bool is_deserted(Scene& scene, const Attachment& attachment, const Link& host_en
 std::expected<std::optional<std::string>, Error> why_stale(Scene& scene, const Attachment& attachment) {
     const auto& record = attachment.record;
     if (record.state == ATTACHMENT_CONNECTING) {
-        const bool asking = (record.flags & ATTACHMENT_ASKS) != 0 && TRY(AskingLock::is_held());
+        const bool asking = (record.flags & ATTACHMENT_LEASED) != 0 && TRY(AskingLock::is_held());
         return scene.nobody_connects && !asking ? std::optional<std::string>("its ADD was killed") : std::nullopt;
     }
     if (record.state == ATTACHMENT_CLEARED) {

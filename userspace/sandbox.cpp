@@ -14,6 +14,7 @@
 
 #include "userspace/assignment.hpp"
 #include "userspace/fixed_text.hpp"
+#include "userspace/network_conflict.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/publication.hpp"
 #include "userspace/rollback.hpp"
@@ -52,25 +53,44 @@ struct Prepared {
     std::optional<NetworkChange> change;  // made under the exclusive lock, which is held from then on
 };
 
+// Where it has to be loaded, the lock is exclusive afterwards.
+std::expected<Datapath, Error> open_or_load(DatapathLock& lock, Netlink& netlink, const TableSpec& tables) {
+    auto datapath = Datapath::open();
+    if (!datapath && datapath.error().number == ENOENT) {
+        TRY(lock.change_to(DatapathLock::Mode::exclusive));
+        TRY(refuse_unseen(netlink));
+        datapath = Datapath::open_or_load(lock, tables);  // another one may have loaded it meanwhile
+    }
+    if (datapath) {
+        TRY(datapath->check_sizes(tables));
+    }
+    return datapath;
+}
+
 // Fast when all is there, under the shared lock; else everything that is missing, under the exclusive one, which is
 // then kept to the end so that nobody unloads what nobody uses yet.
 std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
-    auto present = Datapath::open();
-    if (!present && present.error().number != ENOENT) {
-        return std::unexpected(present.error());
+    auto datapath = TRY(open_or_load(lock, netlink, spec.tables));
+    if (auto network = TRY(find_network(datapath, netlink, spec))) {
+        return Prepared{std::move(datapath), *network, std::nullopt};
     }
-    if (present) {
-        TRY(present->check_sizes(spec.tables));
-        if (auto network = TRY(find_network(*present, netlink, spec))) {
-            return Prepared{std::move(*present), *network, std::nullopt};
-        }
+    if (lock.mode() != DatapathLock::Mode::exclusive) {
+        TRY(lock.change_to(DatapathLock::Mode::exclusive));
+        datapath = TRY(open_or_load(lock, netlink, spec.tables));  // another one may have unloaded it meanwhile
     }
-    TRY(lock.change_to(DatapathLock::Mode::exclusive));
-    TRY(refuse_unseen(netlink));
-    auto datapath = TRY(Datapath::open_or_load(lock, spec.tables));
-    TRY(datapath.check_sizes(spec.tables));  // another one may have loaded it meanwhile
     const auto change = TRY(make_network(datapath, netlink, spec));
     return Prepared{std::move(datapath), change.network, change};
+}
+
+// For whose addresses another program is asked first: its network, as far as that is known before they are.
+std::expected<Prepared, Error> prepare_to_ask(DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
+    Prepared prepared{.datapath = TRY(open_or_load(lock, netlink, spec.tables)), .network = {}, .change = {}};
+    const auto networks = TRY(list_networks(prepared.datapath));
+    const auto* const present = on_device(networks, spec.device);
+    if (present != nullptr && refuse_other_name(*present, spec)) {
+        prepared.network.id = present->id;
+    }
+    return prepared;
 }
 
 // The pair whose one end the sandbox has already.
@@ -144,6 +164,16 @@ std::expected<void, Error> find_given(Netlink& netlink, Netlink& inside, const S
                                   : find_given_tap(netlink, spec, connection);
 }
 
+bool asks_by_link(const SandboxSpec& spec) {
+    return spec.lease && spec.lease->by_link;
+}
+
+std::unexpected<Error> refuse_to_forget_lease(const SandboxId& id) {
+    return fail(Code::conflict,
+                name_of(id) + " is on record with addresses of an IPAM plugin that this configuration does not name",
+                "DEL it with the configuration that names it; \"causewayctl gc\" forgets the lease");
+}
+
 // What a connect or a disconnect that was killed has left, or one whose sandbox has gone, is undone; one that stands is
 // an error. None: whether it was killed, or is at work, only who has the exclusive lock can tell.
 std::expected<std::optional<Attachment>, Error> begin(const Datapath& datapath, Netlink& netlink,
@@ -161,11 +191,9 @@ std::expected<std::optional<Attachment>, Error> begin(const Datapath& datapath, 
     if (spec.bandwidth.any()) {
         attachment.record.flags |= ATTACHMENT_SHAPED;
     }
-    if (!spec.assignments.empty()) {
-        attachment.record.flags |= ATTACHMENT_LEASED;
-    }
     if (spec.lease) {
-        attachment.record.flags |= ATTACHMENT_LEASED | ATTACHMENT_ASKS;
+        attachment.record.flags |=
+            static_cast<std::uint16_t>(ATTACHMENT_LEASED | (asks_by_link(spec) ? ATTACHMENT_ASKS : 0));
     }
     if (connection.given) {
         attachment.record.flags |=
@@ -182,12 +210,8 @@ std::expected<std::optional<Attachment>, Error> begin(const Datapath& datapath, 
         if (mode != DatapathLock::Mode::exclusive) {
             return std::nullopt;
         }
-        if (present && (present->flags & ATTACHMENT_LEASED) != 0 && spec.assignments.empty() && !spec.lease) {
-            return fail(Code::conflict,
-                        name_of(spec.id) +
-                            " is on record with addresses of an IPAM plugin that this configuration "
-                            "does not name",
-                        "DEL it with the configuration that names it; \"causewayctl gc\" forgets the lease");
+        if (present && (present->flags & ATTACHMENT_LEASED) != 0) {
+            return spec.lease ? at_work(spec.id) : refuse_to_forget_lease(spec.id);
         }
         if (present) {
             TRY(undo(datapath, netlink, std::array{Attachment{attachment.key, *present}}));
@@ -230,7 +254,7 @@ sandbox identity_of(const Connection& connection, const sandbox_link& link, cons
 // programs watch.
 std::uint16_t flags_of(const SandboxSpec& spec, bool bare) {
     const unsigned queued = spec.bandwidth.to_sandbox || bare ? LINK_QUEUED : 0,
-                   policed = spec.bandwidth.from_sandbox ? LINK_POLICED : 0, dhcp = spec.lease ? LINK_DHCP : 0;
+                   policed = spec.bandwidth.from_sandbox ? LINK_POLICED : 0, dhcp = asks_by_link(spec) ? LINK_DHCP : 0;
     return static_cast<std::uint16_t>(queued | policed | dhcp);
 }
 
@@ -432,7 +456,7 @@ std::expected<void, Error> set_up_inside(Netlink& netlink, Netlink& inside, cons
     if (first_of(assignments, FAMILY_IPV6) != nullptr) {
         TRY(enable_ipv6(netns, sandbox_end.name));
     }
-    const bool asking = assignments.empty(), up = spec.lease && !asking;  // the latter since it has asked
+    const bool asking = assignments.empty(), up = asks_by_link(spec) && !asking;  // the latter since it has asked
     Batch batch;
     if (!asking) {
         batch.change_link(loopback, {.up = true}, "set up lo" + where);
@@ -489,87 +513,113 @@ struct Connecting {
     const Netns& netns;
     Netlink &inside, &netlink;
     DatapathLock& lock;
-    std::optional<AskingLock> asking;  // from when on the lock was let go
+    std::optional<AskingLock> asking;  // of one with a lease, for whose sake the lock is let go
+    bool has_lease = false;
     std::optional<Prepared> prepared;
     std::optional<Attachment> attachment;
     Connection connection;
 };
 
-// Whoever had the lock meanwhile may have undone it.
-std::expected<bool, Error> is_still_there(Connecting& connecting) {
+// The record under its key; whoever had the lock meanwhile may have undone it, and even unloaded the datapath.
+std::expected<std::optional<attachment>, Error> record_now(Connecting& connecting) {
     auto datapath = Datapath::open();
     if (!datapath) {
-        return datapath.error().number == ENOENT ? std::expected<bool, Error>(false)
+        return datapath.error().number == ENOENT ? std::expected<std::optional<attachment>, Error>(std::nullopt)
                                                  : std::unexpected(datapath.error());
     }
-    const auto& [key, ours] = *connecting.attachment;
-    const auto record = TRY(datapath->attachments.look_up(key));
     connecting.prepared->datapath = std::move(*datapath);
-    return record && record->claim == ours.claim && record->state == ATTACHMENT_CONNECTING;
+    return connecting.prepared->datapath.attachments.look_up(connecting.attachment->key);
 }
 
-std::expected<void, Error> undo_begun(Connecting& connecting) {
-    if (connecting.asking && !TRY(is_still_there(connecting))) {
-        return {};
+bool is_still_there(const std::optional<attachment>& record, const Connecting& connecting) {
+    return record && record->claim == connecting.attachment->record.claim && record->state == ATTACHMENT_CONNECTING;
+}
+
+std::expected<void, Error> refuse_undone(const std::optional<attachment>& record, const Connecting& connecting) {
+    if (!is_still_there(record, connecting)) {
+        return fail(Code::try_again_later,
+                    name_of(connecting.spec.id) + " was disconnected while its IPAM plugin was asked");
     }
-    return undo(connecting.prepared->datapath, connecting.netlink, std::array{*connecting.attachment});
+    return {};
+}
+
+std::expected<void, Error> give_lease_back(Connecting& connecting) {
+    TRY(connecting.lock.change_to(DatapathLock::Mode::none));
+    const auto given_back = connecting.spec.lease->give_back();
+    TRY(connecting.lock.change_to(DatapathLock::Mode::shared));
+    return given_back;
+}
+
+// As a disconnect does it. What a later connect of the same sandbox has come by is not this one's to give back.
+std::expected<void, Error> undo_begun(Connecting& connecting) {
+    const auto& attachment = *connecting.attachment;
+    const auto& lease = connecting.spec.lease;
+    if (!lease) {
+        return undo(connecting.prepared->datapath, connecting.netlink, std::array{attachment});
+    }
+    auto record = TRY(record_now(connecting));
+    const bool anothers = record && record->claim != attachment.record.claim;
+    std::expected<void, Error> given_back;
+    if (connecting.has_lease && !anothers) {
+        if (is_still_there(record, connecting) && !lease->by_link) {
+            return undo(connecting.lock, connecting.prepared->datapath, connecting.netlink, std::array{attachment},
+                        [&](const Attachment&) { return lease->give_back(); });
+        }
+        given_back = give_lease_back(connecting);
+        record = TRY(record_now(connecting));
+    }
+    if (is_still_there(record, connecting)) {
+        TRY(undo(connecting.prepared->datapath, connecting.netlink, std::array{attachment}));
+    }
+    return given_back;
 }
 
 // Others may have come to use it while the lock was let go: then it is theirs.
 std::expected<void, Error> undo_network(Connecting& connecting) {
-    const auto& change = *connecting.prepared->change;
-    if (!connecting.asking) {
-        return undo_change(connecting.prepared->datapath, connecting.netlink, change);
+    const auto& change = connecting.prepared->change;
+    if (!change || connecting.lock.mode() == DatapathLock::Mode::exclusive) {
+        return change ? undo_change(connecting.prepared->datapath, connecting.netlink, *change)
+                      : std::expected<void, Error>{};
     }
     TRY(connecting.lock.change_to(DatapathLock::Mode::exclusive));
     const auto datapath = Datapath::open();
     if (!datapath) {
         return datapath.error().number == ENOENT ? std::expected<void, Error>{} : std::unexpected(datapath.error());
     }
-    const bool is_new = change.former.name[0] == '\0';
-    const auto now = TRY(datapath->networks.look_up(change.network.id));
-    if (!is_new || !now || std::string_view(now->name) != change.network.record.name ||
-        TRY(networks_in_use(*datapath)).contains(change.network.id)) {
+    const bool is_new = change->former.name[0] == '\0';
+    const auto now = TRY(datapath->networks.look_up(change->network.id));
+    if (!is_new || !now || std::string_view(now->name) != change->network.record.name ||
+        TRY(networks_in_use(*datapath)).contains(change->network.id)) {
         return {};
     }
-    return remove_network(*datapath, connecting.netlink, {.id = change.network.id, .record = *now});
+    return remove_network(*datapath, connecting.netlink, {.id = change->network.id, .record = *now});
 }
 
 // Asks another program, which may take its time, or hang: the lock is let go meanwhile, and shared afterwards.
-std::expected<LinkLease::Given, Error> take_lease(Connecting& connecting, Rollback& rollback) {
+std::expected<Lease::Given, Error> take_lease(Connecting& connecting) {
     auto& lock = connecting.lock;
-    const auto& [take, give_back] = *connecting.spec.lease;
-    connecting.asking = TRY(AskingLock::take());
     TRY(lock.change_to(DatapathLock::Mode::none));
-    auto given = take();
-    if (given) {
-        rollback.on_failure([&lock, &give_back]() -> std::expected<void, Error> {
-            TRY(lock.change_to(DatapathLock::Mode::none));
-            const auto given_back = give_back();
-            TRY(lock.change_to(DatapathLock::Mode::shared));
-            return given_back;
-        });
-    }
+    auto given = connecting.spec.lease->take();
+    connecting.has_lease = given.has_value();
     TRY(lock.change_to(DatapathLock::Mode::shared));
-    if (!given) {
-        return given;
-    }
-    const std::string who = name_of(connecting.spec.id);
-    if (!TRY(is_still_there(connecting))) {
-        return fail(Code::try_again_later, who + " was disconnected while its IPAM plugin was asked");
-    }
-    auto& network = connecting.prepared->network;
-    const auto record = TRY(connecting.prepared->datapath.networks.look_up(network.id));
-    if (!record || std::string_view(record->name) != network.record.name || record->ifindex != network.record.ifindex) {
-        return fail(Code::try_again_later, "the network of " + who + " was changed while its IPAM plugin was asked");
-    }
-    network.record = *record;
     return given;
 }
 
+std::expected<void, Error> refuse_changed_network(Connecting& connecting) {
+    auto& network = connecting.prepared->network;
+    const auto record = TRY(connecting.prepared->datapath.networks.look_up(network.id));
+    if (!record || std::string_view(record->name) != network.record.name || record->ifindex != network.record.ifindex) {
+        return fail(Code::try_again_later,
+                    "the network of " + name_of(connecting.spec.id) + " was changed while its IPAM plugin was asked");
+    }
+    network.record = *record;
+    return {};
+}
+
 // Its link first, by which its addresses are asked for; then all else.
-std::expected<void, Error> connect_by_lease(Connecting& connecting, Rollback& rollback) {
-    auto& [network_spec, spec, netns, inside, netlink, lock, asking, prepared, attachment, connection] = connecting;
+std::expected<void, Error> connect_by_lease(Connecting& connecting) {
+    auto& [network_spec, spec, netns, inside, netlink, lock, asking, has_lease, prepared, attachment, connection] =
+        connecting;
     const auto& [datapath, network, change] = *prepared;
     TRY(claim_places(datapath, network_spec.nat, *attachment, connection));
     auto identity = TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
@@ -577,11 +627,11 @@ std::expected<void, Error> connect_by_lease(Connecting& connecting, Rollback& ro
     TRY(set_up_outside(datapath, netlink, network.record, connection));
     TRY(set_up_inside(netlink, inside, netns, spec, connection));
 
-    auto lease = TRY(take_lease(connecting, rollback));
-    auto leased = spec;
-    leased.assignments = std::move(lease.assignments);
-    connection.gateway_device = network.device;
-    connection.assignments = TRY(assign(datapath, *attachment, leased, network_spec));
+    auto lease = TRY(take_lease(connecting));
+    TRY(refuse_undone(TRY(record_now(connecting)), connecting));
+    TRY(refuse_changed_network(connecting));
+    TRY(claim(datapath, *attachment, lease.assignments));
+    connection.assignments = std::move(lease.assignments);
     connection.routes = TRY(complete_routes(std::move(lease.routes), connection.assignments));
     give_addresses(identity, connection.assignments);
     // As all that they repeat of their network, which others may have changed meanwhile.
@@ -591,21 +641,45 @@ std::expected<void, Error> connect_by_lease(Connecting& connecting, Rollback& ro
     return set_up_inside(netlink, inside, netns, spec, connection);
 }
 
-// What gives it its addresses is known before its link is.
-std::expected<void, Error> connect_with_addresses(Connecting& connecting) {
-    auto& [network_spec, spec, netns, inside, netlink, lock, asking, prepared, attachment, connection] = connecting;
+// Whose addresses and routes are known before its link is.
+std::expected<void, Error> wire_up(Connecting& connecting) {
+    auto& [network_spec, spec, netns, inside, netlink, lock, asking, has_lease, prepared, attachment, connection] =
+        connecting;
     const auto& [datapath, network, change] = *prepared;
-    connection.assignments = TRY(assign(datapath, *attachment, spec, network_spec));
-    connection.routes = TRY(complete_routes(spec.routes, connection.assignments));
     TRY(claim_places(datapath, network_spec.nat, *attachment, connection));
     const auto identity = TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
     TRY(give_places(datapath, spec, identity, *attachment, connection));
-    if (network_spec.rest != 0 && spec.assignments.empty()) {  // what a sandbox could not have used need not rest
+    if (network_spec.rest != 0 && !spec.lease) {  // what a sandbox could not have used need not rest
         attachment->record.rest = network_spec.rest;
         TRY(save(datapath, *attachment));
     }
     TRY(set_up_outside(datapath, netlink, network.record, connection));
     return set_up_inside(netlink, inside, netns, spec, connection);
+}
+
+// Its addresses by another program, then its network, which may only come to be by their subnets.
+std::expected<void, Error> connect_with_lease(Connecting& connecting) {
+    auto lease = TRY(take_lease(connecting));
+    auto with_ranges = connecting.network_spec;
+    with_ranges.ranges = std::move(lease.ranges);
+    auto& [datapath, network, change] = *connecting.prepared;
+    *connecting.prepared = TRY(prepare(connecting.lock, connecting.netlink, with_ranges));
+    TRY(refuse_undone(TRY(datapath.attachments.look_up(connecting.attachment->key)), connecting));
+    connecting.attachment->record.network = network.id;
+    TRY(claim(datapath, *connecting.attachment, lease.assignments));
+    connecting.connection.gateway_device = network.device;
+    connecting.connection.assignments = std::move(lease.assignments);
+    connecting.connection.routes = TRY(complete_routes(std::move(lease.routes), connecting.connection.assignments));
+    return wire_up(connecting);
+}
+
+std::expected<void, Error> connect_with_addresses(Connecting& connecting) {
+    auto& [datapath, network, change] = *connecting.prepared;
+    auto& connection = connecting.connection;
+    const auto& spec = connecting.spec;
+    connection.assignments = TRY(assign(datapath, *connecting.attachment, connecting.network_spec, spec.addresses));
+    connection.routes = TRY(complete_routes(spec.routes, connection.assignments));
+    return wire_up(connecting);
 }
 
 // After a connect that failed: where others are on record there is nothing to unload, and nobody has to wait for the
@@ -637,6 +711,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
                           .netlink = netlink,
                           .lock = lock,
                           .asking = {},
+                          .has_lease = false,
                           .prepared = {},
                           .attachment = {},
                           .connection = {}};
@@ -647,22 +722,24 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         TRY(find_given(netlink, inside, spec, connection));
         wanted.given = connection.given ? std::optional(connection.host_end) : std::nullopt;
     }
+    const bool asks_first = spec.lease && !asks_by_link(spec);
     Rollback rollback;
     rollback.on_failure(
         [&] { return unload_unless_used(lock, netlink, prepared ? &prepared->datapath : nullptr, spec); });
     const auto undone = [&](const Error& error) { return std::unexpected(rollback.failed(error)); };
 
     const auto prepare_and_begin = [&]() -> std::expected<std::optional<Attachment>, Error> {
-        prepared = TRY(prepare(lock, netlink, wanted));
+        prepared = asks_first ? TRY(prepare_to_ask(lock, netlink, wanted)) : TRY(prepare(lock, netlink, wanted));
         const auto& [datapath, network, change] = *prepared;
-        if (change) {
-            rollback.on_failure([&] { return undo_network(connecting); });
-        }
         if (spec.given) {
             TRY(refuse_device_in_use(datapath, netlink, spec, connection.host_end));
         }
+        if (spec.lease) {  // before the record is there, which others hold against it
+            connecting.asking = TRY(AskingLock::take());
+        }
         return begin(datapath, netlink, lock.mode(), spec, network, connection);
     };
+    rollback.on_failure([&] { return prepared ? undo_network(connecting) : std::expected<void, Error>{}; });
     auto begun = prepare_and_begin();
     if (begun && !*begun) {
         const auto alone = lock.change_to(DatapathLock::Mode::exclusive);
@@ -672,13 +749,15 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         return undone(begun.error());
     }
     attachment = *begun;
-    const auto& [datapath, network, change] = *prepared;
     rollback.on_failure([&] { return undo_begun(connecting); });
 
     auto connected = [&]() -> std::expected<void, Error> {
+        const auto& [datapath, network, change] = *prepared;
         TRY(refresh_reserved_ports(datapath));
         connection.gateway_device = network.device;
-        TRY(spec.lease ? connect_by_lease(connecting, rollback) : connect_with_addresses(connecting));
+        TRY(asks_first   ? connect_with_lease(connecting)
+            : spec.lease ? connect_by_lease(connecting)
+                         : connect_with_addresses(connecting));
         attachment->record.state = ATTACHMENT_CONNECTED;
         return save(datapath, *attachment);
     }();

@@ -29,29 +29,32 @@ struct GivenDevices {
     std::optional<Mac> mac;            // of what is behind a tap
 };
 
-// Another program that gives the addresses, and asks for them by the sandbox's own interface: so it is called when that
-// is up, without the lock. give_back is called, while the interface is still there, when the connect fails afterwards.
-struct LinkLease {
+// Another program that gives the addresses. It may take its time, or hang: it is called without the lock, once the
+// sandbox is on record, so that of two connects of one sandbox only one calls it. give_back is called when the connect
+// fails afterwards.
+struct Lease {
     struct Given {
-        std::vector<Assignment> assignments;  // at least one, of the network's ranges
+        std::vector<RangeSet> ranges;         // the subnet that each is in, for the gateway device
+        std::vector<Assignment> assignments;  // at least one
         std::vector<Route> routes;
     };
+    bool by_link = false;  // it asks by the sandbox's own interface, which is up then, and still there at give_back;
+                           // the network has its ranges before. Not beside GivenDevices
     std::function<std::expected<Given, Error>()> take;
     std::function<std::expected<void, Error>()> give_back;
 };
 
 struct SandboxSpec {
     SandboxId id;
-    std::string netns;                    // path, shorter than CAUSEWAY_NETNS_LEN
-    std::optional<Mac> mac;               // none: derived from an address, or random where there is none yet
-    std::vector<Address> addresses;       // of the network's ranges; of a set of which it has none: any of that
-    std::vector<Assignment> assignments;  // by somebody else; none: of the network's ranges
-    std::vector<Route> routes;            // in the sandbox; without a gateway: through the network's of that family
-    std::vector<PortMapping> ports;       // no two of them claim one port of one address
-    Quota quota;                          // what it does not say is the network's
+    std::string netns;               // path, shorter than CAUSEWAY_NETNS_LEN
+    std::optional<Mac> mac;          // none: derived from an address, or random where there is none yet
+    std::vector<Address> addresses;  // of the network's ranges; of a set of which it has none: any of that
+    std::vector<Route> routes;       // in the sandbox; without a gateway: through the network's of that family
+    std::vector<PortMapping> ports;  // no two of them claim one port of one address
+    Quota quota;                     // what it does not say is the network's
     Bandwidth bandwidth;
     std::optional<GivenDevices> given;  // none: the pair is to be made
-    std::optional<LinkLease> lease;     // in place of assignments and routes; not beside given
+    std::optional<Lease> lease;         // in place of addresses and routes
 };
 
 struct PortRange {
@@ -76,8 +79,10 @@ std::expected<Connection, Error> connect(const NetworkSpec& network, const Sandb
 // takes no lock: nobody calls two at once for one sandbox (CNI 1.1.0, section 3, "Lifecycle & Ordering").
 std::expected<bool, Error> is_connected(const SandboxId& id);
 
-// Whether anything of it is on record, whole or not. Likewise.
-std::expected<bool, Error> is_on_record(const SandboxId& id);
+// Whether a call that was killed, or a disconnect that failed, has left a record of it with a lease: to be
+// disconnected, and the lease given back, before another one is taken. Code::try_again_later: such a call may be at
+// work.
+std::expected<bool, Error> has_lease_left(const SandboxId& id);
 
 // Idempotent; never connected: no error, unless its record may be where it can't be seen. Goes on after a failure and
 // reports all; what could not be undone is still recorded, so that a later call can. The last sandbox takes the

@@ -168,6 +168,31 @@ TEST_P(CrowdOnce, OfOneIdIsConnectedOnce) {
     }
 }
 
+// Whoever is refused has asked that plugin for nothing, and so gives nothing back.
+TEST_P(CrowdOnce, OfOneIdHasTheLeaseOfTheOneThatIsConnected) {
+    const auto conf = host_local_configuration();
+    const auto keeper = connect("keeper", conf);
+    auto all = members_of(world_, 8);
+    const auto before = Snapshot::take();
+    for (int round = 0; round < 10; ++round) {
+        each(all, [&](Member& one) { one.answer = add("the-same", one.netns, conf); });
+        std::vector<std::string> expected{keeper.address};
+        for (const auto& one : all) {
+            if (one.answer.ok()) {
+                expected.push_back(one.address());
+                EXPECT_TRUE(ping(one.netns, "10.0.0.1"));
+            } else {
+                EXPECT_THAT(one.answer.code(), testing::AnyOf(11, 102)) << one.answer.text;
+            }
+        }
+        EXPECT_EQ(expected.size(), 2U);
+        EXPECT_THAT(leases(), testing::UnorderedElementsAreArray(expected));
+        EXPECT_TRUE(succeeded(del("the-same", "", conf)));
+        EXPECT_EQ(leases(), std::vector{keeper.address});
+        EXPECT_TRUE(before.holds());
+    }
+}
+
 TEST_F(CrowdOfBothFamilies, ThatComesAndGoesIsWhatTheAnswersSaid) {
     auto all = members_of(world_, 16);
     const auto before = Snapshot::take();

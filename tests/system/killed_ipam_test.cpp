@@ -153,6 +153,25 @@ TEST_F(SlowHostLocal, LeftRunningForEverIsToldByDel) {
     EXPECT_EQ(leases(), std::vector<std::string>{});
 }
 
+// A second ADD would make a lease of its own, or give that one back; and nobody may take it for left over.
+TEST_F(SlowHostLocal, WhileItIsAskedLeavesTheSandboxToItsAdd) {
+    const auto before = Snapshot::take({netns_});
+    auto adding = begin("ADD");
+    EXPECT_TRUE(refused(answer_to(call("ADD", netns_)), 11, {"blue", "is being connected or disconnected"}));
+    EXPECT_TRUE(ctl({"gc"}).ok());
+    auto collecting = call("GC", "");
+    collecting.id = collecting.interface = "";
+    collecting.conf.update({{"cniVersion", "1.1.0"}, {"cni.dev/valid-attachments", Json::array()}});
+    EXPECT_TRUE(refused(answer_to(collecting), 3, {"slow", "containerID"}));  // by host-local, behind all else
+    let_it_go_on();
+    EXPECT_EQ(adding.wait(), 0) << adding.out();
+    EXPECT_EQ(leases(), std::vector<std::string>{"10.0.0.20"});
+    EXPECT_TRUE(ping(netns_, "10.0.0.1"));
+    EXPECT_TRUE(succeeded(answer_to(call("DEL", netns_))));
+    EXPECT_EQ(leases(), std::vector<std::string>{});
+    EXPECT_TRUE(before.comes_back());
+}
+
 // It waits without the lock, and takes nothing of what others have made when it goes on.
 TEST_F(SlowHostLocal, HangingAtDelKeepsNobodyElseWaiting) {
     const std::string other = world_.add_namespace("red");
