@@ -190,27 +190,33 @@ TEST_P(Bandwidth, IsNotGainedByTakingTheQueueAway) {
     EXPECT_GT(count_of("drop-shaped"), 0U);
 }
 
-TEST_P(Bandwidth, LetsABurstPassAtOnce) {
-    const auto blue = connect("blue", limited("egress")), red = connect("red");
-    auto service = Socket::udp(red.netns, at(red).end);
-    auto client = Socket::udp(blue.netns, in(blue.netns).end);
+// Half of what may pass at once, in less time than it would take at the rate alone.
+void expect_burst_at_once(const Place& from, const Place& to) {
+    auto service = Socket::udp(to.netns, to.end);
+    auto client = Socket::udp(from.netns, from.end);
     const std::string text(datagram_size, 'x');
-    const auto size = frame_of_datagram(family() == Family::ipv6), few = burst / 2 / size;
+    const auto size = frame_of_datagram(to.end.is_ipv6()), few = burst / 2 / size;
     ASSERT_TRUE(eventually([&] {  // so that nobody waits for a MAC, or for what the kernel makes of a new address
-        return client.send_to(at(red).end, "hello") && service.receive(silence);
+        return client.send_to(to.end, "hello") && service.receive(silence);
     }));
     const std::chrono::duration<double> at_the_rate_alone(static_cast<double>(few * size) / rate);
     EXPECT_TRUE(eventually([&] {  // since both ends may have to wait for a CPU
         std::this_thread::sleep_for(2 * at_the_rate_alone);
         const auto begun = std::chrono::steady_clock::now();
         for (std::size_t i = 0; i < few; ++i) {
-            EXPECT_TRUE(client.send_to(at(red).end, text));
+            EXPECT_TRUE(client.send_to(to.end, text));
         }
         for (std::size_t i = 0; i < few; ++i) {
             EXPECT_TRUE(service.receive());
         }
         return std::chrono::steady_clock::now() - begun < 0.8 * at_the_rate_alone;
     }));
+}
+
+TEST_P(Bandwidth, LetsABurstPassAtOnce) {
+    const auto blue = connect("blue", limited_both()), red = connect("red");
+    expect_burst_at_once(in(blue.netns), at(red));
+    expect_burst_at_once(in(red.netns), at(blue));
 }
 
 TEST_P(Bandwidth, IsCheckedAndGoesWithDel) {
