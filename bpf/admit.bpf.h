@@ -71,7 +71,7 @@ static __always_inline enum verdict prepare_to_sandbox(const struct packet *pack
 {
 	const struct network *network = bpf_map_lookup_elem(&networks, &endpoint->network);
 
-	if (!network || !(network->flags & NETWORK_INBOUND) || masquerades(network, &packet->source) ||
+	if (!network || !(network->flags & NETWORK_INBOUND) || masquerades(endpoint->network, &packet->source) ||
 	    endpoint_at(&packet->source) || is_multicast(&packet->source) ||
 	    is_hosts(packet->skb, &packet->source, &packet->source, network->ifindex))
 		return VERDICT_DROP_UNSOLICITED;

@@ -77,12 +77,16 @@ static __always_inline bool opens_flow(const struct packet *packet)
 	return packet->protocol != IPPROTO_TCP || packet->seen == SEEN_SYN || packet->seen == SEEN_ACK;
 }
 
-/* Whether what goes there takes the host's address. */
-static __always_inline bool masquerades(const struct network *network, const struct address *destination)
+/*
+ * Whether what goes there takes the host's address. A function of its own to the verifier, which would follow all that
+ * comes after it once for each end of the loop; such functions take no pointer to what programs only read.
+ */
+__noinline int masquerades(__u32 network_id, const struct address *destination)
 {
+	const struct network *network = bpf_map_lookup_elem(&networks, &network_id);
 	bool outside = true;
 
-	if (!(network->flags & NETWORK_MASQUERADE))
+	if (!network || !destination || !(network->flags & NETWORK_MASQUERADE))
 		return false;
 	for (__u32 i = 0; i < CAUSEWAY_UNMASQUERADED_MAX; i++)
 		outside &= i >= network->unmasqueraded_count || !is_inside(destination, &network->unmasqueraded[i]);
@@ -124,7 +128,7 @@ __noinline int open_flow(struct __sk_buff *skb, const struct address *source)
 		return VERDICT_DROP_BAD_HEADER;
 	/* A hairpin takes the address that it is sent to: from its own, the answer would go straight back. */
 	range.masquerade =
-		same_address(source, &work->sent.destination) || masquerades(network, &work->sent.destination);
+		same_address(source, &work->sent.destination) || masquerades(sandbox->network, &work->sent.destination);
 	prepare_pair(work, &sandbox->link, sandbox->network);
 	if (!range.masquerade)
 		work->reply.destination = work->sent.source;
