@@ -46,16 +46,7 @@ std::expected<Lease, Error> lease_for(const Request& request, const NetConf& con
                  .give_back = [&] { return call_delegate("DEL", request, delegate); }};
 }
 
-// Of an ADD that was killed, say: it has to be given back, by that one's link where it is there, before one is taken.
-std::expected<void, Error> give_back_what_is_left(const Request& request, const Delegate& delegate) {
-    const auto id = id_of(request);
-    if (!TRY(has_lease_left(id))) {
-        return {};
-    }
-    return disconnect(id, "", [&](const Attachment&) { return delete_by_delegate(request, delegate, false); });
-}
-
-std::expected<Json, Error> add(const Request& request, NetConf conf) {
+std::expected<Json, Error> add(const Request& request, const NetConf& conf) {
     auto asked = TRY(read_runtime_conf(conf.raw, request.arguments));
     const bool asked_dns = asked.dns.has_value();
     auto dns = asked_dns ? std::move(*asked.dns) : TRY(dns_of(conf));
@@ -72,7 +63,8 @@ std::expected<Json, Error> add(const Request& request, NetConf conf) {
     std::optional<Dns> leased_dns;
     if (conf.delegate) {  // it reads the same request, and so knows which address was asked for
         sandbox.lease = TRY(lease_for(request, conf, leased_dns));
-        TRY(give_back_what_is_left(request, *conf.delegate));
+        TRY(disconnect_leftover(sandbox.id,
+                                [&](const Attachment&) { return delete_by_delegate(request, *conf.delegate, false); }));
     } else if (conf.network.ranges.empty()) {
         return fail(Code::invalid_configuration, "runtimeConfig.ipRanges: missing, and ipam has no ranges of its own");
     } else {

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "userspace/bandwidth.hpp"
-#include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/host_ports.hpp"
 #include "userspace/netns.hpp"
@@ -364,7 +363,7 @@ std::expected<void, Error> withdraw(const Datapath& datapath, std::uint64_t clai
 }
 
 // All but the record.
-std::expected<void, Error> clear(const Datapath& datapath, Netlink& netlink, const Attachment& attachment) {
+std::expected<void, Error> clear_one(const Datapath& datapath, Netlink& netlink, const Attachment& attachment) {
     const auto& [key, record] = attachment;
     if (record.state == ATTACHMENT_CLEARED) {  // a device that it names may be another sandbox's by now
         return {};
@@ -391,7 +390,7 @@ std::vector<Attachment> clear_all(const Datapath& datapath, Netlink& netlink, st
                                   Failures& failures) {
     std::vector<Attachment> cleared;
     for (const auto& attachment : attachments) {
-        const auto result = clear(datapath, netlink, attachment);
+        const auto result = clear_one(datapath, netlink, attachment);
         failures.note(result);
         if (result) {
             cleared.push_back(attachment);
@@ -424,13 +423,18 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
     return failures.result();
 }
 
-std::expected<void, Error> undo(DatapathLock& lock, const Datapath& datapath, Netlink& netlink,
-                                std::span<const Attachment> attachments, const GiveBack& give_back) {
-    Failures failures;
+std::vector<Attachment> clear(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments,
+                              Failures& failures) {
     auto cleared = clear_all(datapath, netlink, attachments, failures);
     for (const auto& attachment : cleared) {
         failures.note(note_cleared(datapath, attachment));
     }
+    return cleared;
+}
+
+std::expected<void, Error> give_back_cleared(DatapathLock& lock, std::vector<Attachment> cleared,
+                                             const GiveBack& give_back) {
+    Failures failures;
     TRY(lock.change_to(DatapathLock::Mode::none));
     std::erase_if(cleared, [&](const Attachment& attachment) {
         const auto given_back = give_back(attachment);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "userspace/datapath.hpp"
+#include "userspace/failures.hpp"
 #include "userspace/netlink.hpp"
 
 namespace causeway {
@@ -79,10 +80,14 @@ std::expected<void, Error> undo(const Datapath& datapath, Netlink& netlink, std:
 // attachment but its record, as ATTACHMENT_CLEARED, is left then.
 using GiveBack = std::function<std::expected<void, Error>(const Attachment&)>;
 
-// The same; each record goes once that is given back. Another program may take its time, or hang: the lock is let go
+// The first half of an undo: what is left of those that it returns is their records, as ATTACHMENT_CLEARED.
+std::vector<Attachment> clear(const Datapath& datapath, Netlink& netlink, std::span<const Attachment> attachments,
+                              Failures& failures);
+
+// The second: each record goes once that is given back. Another program may take its time, or hang: the lock is let go
 // meanwhile, and shared afterwards.
-std::expected<void, Error> undo(DatapathLock& lock, const Datapath& datapath, Netlink& netlink,
-                                std::span<const Attachment> attachments, const GiveBack& give_back);
+std::expected<void, Error> give_back_cleared(DatapathLock& lock, std::vector<Attachment> cleared,
+                                             const GiveBack& give_back);
 
 // After the last record networks and datapath go too: the host is then as before the first. After the last published
 // port the program on `lo` goes. Takes the lock exclusively.

@@ -47,9 +47,10 @@ private:
     Mode mode_;
 };
 
-// Held by a connect while it has let go of DatapathLock to ask another program: so one can tell what it has on record
-// as begun from what a killed one has left. The kernel drops it likewise. It is of causeway's directory in bpffs, which
-// stays as long as anything is on record.
+// Held by whoever lets go of DatapathLock to ask another program: by a connect for addresses, from before it is on
+// record, and by a disconnect that has them taken back. So one can tell what is on record as begun, or as cleared, from
+// what a killed call has left. The kernel drops it likewise. It is of causeway's directory in bpffs, which stays as
+// long as anything is on record.
 class AskingLock {
 public:
     static std::expected<AskingLock, Error> take();

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "userspace/failures.hpp"
-#include "userspace/network.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/publication.hpp"
 #include "userspace/sandbox.hpp"
@@ -25,10 +24,19 @@ bool belongs_to(const Datapath& datapath, const attachment& record, const std::s
     return !network || network_name == network->name || network->name[0] == '\0';
 }
 
-std::expected<bool, Error> is_on_record(const Datapath& datapath, const std::string& network_name) {
-    return std::ranges::any_of(TRY(list_networks(datapath)),
-                               [&](const Network& n) { return network_name == n.record.name; });
-}
+// Whether others than this call ask an IPAM plugin, or give back to one: as it was before this one did.
+class Others {
+public:
+    std::expected<bool, Error> ask() {
+        if (!ask_) {
+            ask_ = TRY(AskingLock::is_held());
+        }
+        return *ask_;
+    }
+
+private:
+    std::optional<bool> ask_;
+};
 
 // Whether nobody is left who needs the datapath, or the program on lo. Others may have unloaded it while the lock was
 // let go: then its maps are empty, and who unloads looks anew.
@@ -68,8 +76,11 @@ std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choi
     auto datapath = Datapath::open();
     auto chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
     const auto is_leased = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_LEASED) != 0; };
-    const bool asks = give_back && std::ranges::any_of(chosen, is_leased);
-    const auto asking = asks ? std::optional(TRY(AskingLock::take())) : std::nullopt;
+    const bool gives_back = give_back && std::ranges::any_of(chosen, is_leased);
+    std::optional<std::expected<AskingLock, Error>> asking;
+    if (gives_back) {  // who can't have it disconnects all the same, and is taken for left over at worst
+        asking = AskingLock::take();
+    }
     const auto results = TRY(give_back_by_links(lock, chosen, give_back));
     if (!results.empty()) {  // the same ones, if they are still there
         std::set<std::uint64_t> before;
@@ -90,7 +101,12 @@ std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choi
             const auto result = results.find(a.record.claim);
             return result != results.end() ? result->second : give_back(a);
         };
-        failures.note(asks ? undo(lock, *datapath, netlink, chosen, once) : undo(*datapath, netlink, chosen));
+        if (gives_back) {
+            auto cleared = clear(*datapath, netlink, chosen, failures);
+            failures.note(give_back_cleared(lock, std::move(cleared), once));
+        } else {
+            failures.note(undo(*datapath, netlink, chosen));
+        }
         last = nobody_is_left(*datapath, chosen);
     }
     if (!last) {
@@ -138,25 +154,34 @@ std::expected<bool, Error> is_connected(const SandboxId& id) {
     return record && TRY(stands(*datapath, netlink, *record));
 }
 
-std::expected<bool, Error> has_lease_left(const SandboxId& id) {
-    if (!can_be_on_record(id)) {
-        return false;
-    }
+// Most have nothing left, which two calls of the kernel tell. Who has is looked at under the exclusive lock: of two
+// connects one finds the other's record, or that of the other's disconnect.
+std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBack& give_back) {
+    const auto key = key_of(id);
     const auto attachments = Datapath::open_attachments();
     if (!attachments) {
-        return attachments.error().number == ENOENT ? std::expected<bool, Error>(false)
+        return attachments.error().number == ENOENT ? std::expected<void, Error>{}
                                                     : std::unexpected(attachments.error());
     }
-    const auto record = TRY(attachments->look_up(key_of(id)));
-    if (!record || (record->flags & ATTACHMENT_LEASED) == 0) {
-        return false;
+    const auto is_leased = [](const std::optional<attachment>& record) {
+        return record && (record->flags & ATTACHMENT_LEASED) != 0;
+    };
+    if (!can_be_on_record(id) || !is_leased(TRY(attachments->look_up(key)))) {
+        return {};
     }
-    const auto datapath = TRY(Datapath::open());
     auto netlink = TRY(Netlink::open());
-    if (TRY(stands(datapath, netlink, *record))) {
-        return false;
-    }
-    return TRY(AskingLock::is_held()) ? at_work(id) : std::expected<bool, Error>(true);
+    Others others;
+    const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
+        const auto record = TRY(datapath.attachments.look_up(key));
+        if (!is_leased(record) || TRY(stands(datapath, netlink, *record))) {
+            return {};
+        }
+        if (record->state != ATTACHMENT_CONNECTED && TRY(others.ask())) {
+            return at_work(id);
+        }
+        return std::vector{Attachment{key, *record}};
+    };
+    return disconnect_chosen(DatapathLock::Mode::exclusive, choose, give_back);
 }
 
 std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name, const GiveBack& give_back) {
@@ -181,22 +206,18 @@ std::expected<void, Error> disconnect(const SandboxId& id, const std::string& ne
 }
 
 // Exclusively, so that no connect is half done meanwhile; but for those that have let go of the lock to ask for a
-// lease. Of one that was killed when it asked, and whose network was not made yet, the network is 0.
+// lease.
 std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept,
                                               const GiveBack& give_back) {
     const std::set<SandboxId> keep(kept.begin(), kept.end());
-    std::optional<bool> others_ask;  // at first: later on this one may itself
+    Others others;
     const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
-        if (!others_ask) {
-            others_ask = TRY(AskingLock::is_held());
-        }
-        const bool is_new = !TRY(is_on_record(datapath, network_name));
+        const bool others_ask = TRY(others.ask());
         std::vector<Attachment> chosen;
         TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
             const bool leased = (record.flags & ATTACHMENT_LEASED) != 0;
-            const bool asks = *others_ask && leased && record.state == ATTACHMENT_CONNECTING;
-            const bool ours = record.network == 0 ? is_new : belongs_to(datapath, record, network_name);
-            if (ours && !asks && !keep.contains(id_of(key))) {
+            const bool at_work = others_ask && leased && record.state == ATTACHMENT_CONNECTING;
+            if (!at_work && !keep.contains(id_of(key)) && belongs_to(datapath, record, network_name)) {
                 chosen.push_back({key, record});
             }
         }));

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "userspace/failures.hpp"
+#include "userspace/fixed_text.hpp"
 #include "userspace/network_conflict.hpp"
 #include "userspace/network_record.hpp"
 #include "userspace/rollback.hpp"
@@ -305,10 +306,13 @@ std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapat
     return networks;
 }
 
-std::expected<std::set<std::uint32_t>, Error> networks_in_use(const Datapath& datapath) {
+std::expected<std::set<std::uint32_t>, Error> networks_in_use(const Datapath& datapath, std::uint64_t without) {
     std::set<std::uint32_t> used;
-    TRY(datapath.attachments.for_each(
-        [&](const attachment_key&, const attachment& record) { used.insert(record.network); }));
+    TRY(datapath.attachments.for_each([&](const attachment_key&, const attachment& record) {
+        if (record.claim != without) {
+            used.insert(record.network);
+        }
+    }));
     return used;
 }
 
@@ -481,6 +485,21 @@ std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netli
     }
     rollback.commit();
     return change;
+}
+
+std::expected<Network, Error> reserve_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec) {
+    const auto neighbours = TRY(neighbours_of(datapath, spec));
+    if (const auto* const present = on_device(neighbours.staying, spec.device)) {
+        TRY(refuse_other_name(*present, spec));
+    }
+    Network network{.id = TRY(free_slot(neighbours.staying))};
+    for (const auto& idle : neighbours.going) {
+        TRY(remove_network(datapath, netlink, idle));
+    }
+    copy_text(network.record.name, spec.name);
+    copy_text(network.record.device, spec.device);
+    TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
+    return network;
 }
 
 std::expected<void, Error> undo_change(const Datapath& datapath, Netlink& netlink, const NetworkChange& change) {

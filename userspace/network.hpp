@@ -50,6 +50,7 @@ struct NetworkSpec {
     NatSpec nat;
     TableSpec tables;
     std::optional<Link> given{};  // the host end of the sandbox that is added now, of an earlier plugin: no uplink
+    std::uint64_t asker = 0;      // claim of the sandbox that is added now, if it is on record: no user of it yet
 
     bool has(family family) const;  // whether its sandboxes have such addresses; before its ranges are known: yes
 };
@@ -93,6 +94,11 @@ struct NetworkChange {
 // an address of the host's, no such uplink.
 std::expected<NetworkChange, Error> make_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec);
 
+// Of one whose subnets are not known yet: its place alone, under its name and device, where make_network makes the
+// rest. Those that nobody uses and that have the device, or the last place, go. Needs the lock, exclusive.
+// Code::invalid_configuration: another one has the device. Code::exhausted.
+std::expected<Network, Error> reserve_network(const Datapath& datapath, Netlink& netlink, const NetworkSpec& spec);
+
 // The network as it was, but for what somebody had taken away of it: that stays whole, and uplinks stay attached while
 // there is a network. No sandbox has used the change.
 // Needs the lock, exclusive, and held since make_network.
@@ -125,7 +131,7 @@ std::expected<void, Error> remove_networks(const Datapath& datapath, Netlink& ne
 std::expected<std::vector<Network>, Error> list_networks(const Datapath& datapath);
 
 // Ids of those that have an attachment on record. Under the exclusive lock the others are nobody's: a connect has it on
-// record before it lets go of the lock.
-std::expected<std::set<std::uint32_t>, Error> networks_in_use(const Datapath& datapath);
+// record before it lets go of the lock. Without that of one claim.
+std::expected<std::set<std::uint32_t>, Error> networks_in_use(const Datapath& datapath, std::uint64_t without = 0);
 
 }  // namespace causeway

@@ -201,7 +201,7 @@ std::expected<Neighbours, Error> neighbours_of(const Datapath& datapath, const N
     const bool no_place = on_device(all, spec.device) == nullptr && !free_slot(all);
     const auto in_the_way = [&](const Network& n) { return no_place || is_in_the_way(n, spec); };
     const bool any = std::ranges::any_of(all, in_the_way);
-    const auto used = any ? TRY(networks_in_use(datapath)) : std::set<std::uint32_t>{};
+    const auto used = any ? TRY(networks_in_use(datapath, spec.asker)) : std::set<std::uint32_t>{};
     for (const auto& one : all) {
         auto& side = !in_the_way(one) || used.contains(one.id) ? neighbours.staying : neighbours.going;
         side.push_back(one);

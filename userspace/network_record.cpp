@@ -119,7 +119,7 @@ std::expected<network, Error> wanted_record(const NetworkSpec& spec, const netwo
         }
         *place = {range.gateway.raw(), static_cast<std::uint32_t>(range.subnet.length)};
     }
-    if (present.name[0] == '\0') {
+    if (std::ranges::none_of(present.subnets, is_used)) {
         std::ranges::copy(mac_for(record).bytes, record.mac);
     }
     return record;

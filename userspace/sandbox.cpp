@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "userspace/assignment.hpp"
+#include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/network_conflict.hpp"
 #include "userspace/orphan.hpp"
@@ -82,15 +83,21 @@ std::expected<Prepared, Error> prepare(DatapathLock& lock, Netlink& netlink, con
     return Prepared{std::move(datapath), change.network, change};
 }
 
-// For whose addresses another program is asked first: its network, as far as that is known before they are.
+// For whose addresses another program is asked first: its network's place is enough, by which its record tells whose it
+// is.
 std::expected<Prepared, Error> prepare_to_ask(DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
-    Prepared prepared{.datapath = TRY(open_or_load(lock, netlink, spec.tables)), .network = {}, .change = {}};
-    const auto networks = TRY(list_networks(prepared.datapath));
+    auto datapath = TRY(open_or_load(lock, netlink, spec.tables));
+    const auto networks = TRY(list_networks(datapath));
     const auto* const present = on_device(networks, spec.device);
     if (present != nullptr && refuse_other_name(*present, spec)) {
-        prepared.network.id = present->id;
+        return Prepared{std::move(datapath), *present, std::nullopt};
     }
-    return prepared;
+    if (lock.mode() != DatapathLock::Mode::exclusive) {
+        TRY(lock.change_to(DatapathLock::Mode::exclusive));
+        return prepare_to_ask(lock, netlink, spec);  // another one may have come meanwhile, or gone
+    }
+    const auto network = TRY(reserve_network(datapath, netlink, spec));
+    return Prepared{std::move(datapath), network, NetworkChange{.network = network}};
 }
 
 // The pair whose one end the sandbox has already.
@@ -175,7 +182,8 @@ std::unexpected<Error> refuse_to_forget_lease(const SandboxId& id) {
 }
 
 // What a connect or a disconnect that was killed has left, or one whose sandbox has gone, is undone; one that stands is
-// an error. None: whether it was killed, or is at work, only who has the exclusive lock can tell.
+// an error, and so is one with a lease, which disconnect_leftover would have undone if it were one that was killed.
+// None: whether it was killed, or is at work, only who has the exclusive lock can tell.
 std::expected<std::optional<Attachment>, Error> begin(const Datapath& datapath, Netlink& netlink,
                                                       DatapathLock::Mode mode, const SandboxSpec& spec,
                                                       const Network& network, const Connection& connection) {
@@ -211,7 +219,7 @@ std::expected<std::optional<Attachment>, Error> begin(const Datapath& datapath, 
             return std::nullopt;
         }
         if (present && (present->flags & ATTACHMENT_LEASED) != 0) {
-            return spec.lease ? at_work(spec.id) : refuse_to_forget_lease(spec.id);
+            return spec.lease || TRY(AskingLock::is_held()) ? at_work(spec.id) : refuse_to_forget_lease(spec.id);
         }
         if (present) {
             TRY(undo(datapath, netlink, std::array{Attachment{attachment.key, *present}}));
@@ -514,7 +522,8 @@ struct Connecting {
     Netlink &inside, &netlink;
     DatapathLock& lock;
     std::optional<AskingLock> asking;  // of one with a lease, for whose sake the lock is let go
-    bool has_lease = false;
+    bool has_lease = false;            // that is to be given back on failure
+    std::vector<Attachment> cleared;   // the own record, on failure
     std::optional<Prepared> prepared;
     std::optional<Attachment> attachment;
     Connection connection;
@@ -550,45 +559,68 @@ std::expected<void, Error> give_lease_back(Connecting& connecting) {
     return given_back;
 }
 
-// As a disconnect does it. What a later connect of the same sandbox has come by is not this one's to give back.
+// Its link is there until the lease is given back by it; else the lease is given back when all else is gone, as a
+// disconnect does it. What a later connect of the same sandbox has come by is not this one's to give back.
 std::expected<void, Error> undo_begun(Connecting& connecting) {
-    const auto& attachment = *connecting.attachment;
-    const auto& lease = connecting.spec.lease;
-    if (!lease) {
-        return undo(connecting.prepared->datapath, connecting.netlink, std::array{attachment});
-    }
-    auto record = TRY(record_now(connecting));
-    const bool anothers = record && record->claim != attachment.record.claim;
-    std::expected<void, Error> given_back;
-    if (connecting.has_lease && !anothers) {
-        if (is_still_there(record, connecting) && !lease->by_link) {
-            return undo(connecting.lock, connecting.prepared->datapath, connecting.netlink, std::array{attachment},
-                        [&](const Attachment&) { return lease->give_back(); });
+    const auto& ours = *connecting.attachment;
+    Failures failures;
+    if (connecting.spec.lease) {
+        auto record = TRY(record_now(connecting));
+        connecting.has_lease = connecting.has_lease && (!record || record->claim == ours.record.claim);
+        if (connecting.has_lease && asks_by_link(connecting.spec)) {
+            failures.note(give_lease_back(connecting));
+            connecting.has_lease = false;
+            record = TRY(record_now(connecting));
         }
-        given_back = give_lease_back(connecting);
-        record = TRY(record_now(connecting));
+        if (!is_still_there(record, connecting)) {
+            return failures.result();
+        }
     }
-    if (is_still_there(record, connecting)) {
-        TRY(undo(connecting.prepared->datapath, connecting.netlink, std::array{attachment}));
+    const auto& datapath = connecting.prepared->datapath;
+    if (connecting.has_lease) {
+        connecting.cleared = clear(datapath, connecting.netlink, std::array{ours}, failures);
+    } else {
+        failures.note(undo(datapath, connecting.netlink, std::array{ours}));
     }
-    return given_back;
+    return failures.result();
+}
+
+std::expected<void, Error> give_back_undone(Connecting& connecting) {
+    if (!connecting.has_lease) {
+        return {};
+    }
+    connecting.has_lease = false;
+    return connecting.cleared.empty()
+               ? give_lease_back(connecting)
+               : give_back_cleared(connecting.lock, std::move(connecting.cleared),
+                                   [&](const Attachment&) { return connecting.spec.lease->give_back(); });
+}
+
+// As long as the lock has been exclusive since the change. A record that is only cleared still names a new one.
+std::expected<void, Error> undo_network_at_once(Connecting& connecting) {
+    auto& change = connecting.prepared->change;
+    const bool is_new = change && change->former.name[0] == '\0';
+    if (!change || connecting.lock.mode() != DatapathLock::Mode::exclusive || (is_new && !connecting.cleared.empty())) {
+        return {};
+    }
+    const auto undone = undo_change(connecting.prepared->datapath, connecting.netlink, *change);
+    change.reset();
+    return undone;
 }
 
 // Others may have come to use it while the lock was let go: then it is theirs.
-std::expected<void, Error> undo_network(Connecting& connecting) {
+std::expected<void, Error> remove_network_unless_used(Connecting& connecting) {
     const auto& change = connecting.prepared->change;
-    if (!change || connecting.lock.mode() == DatapathLock::Mode::exclusive) {
-        return change ? undo_change(connecting.prepared->datapath, connecting.netlink, *change)
-                      : std::expected<void, Error>{};
+    if (!change || change->former.name[0] != '\0') {
+        return {};
     }
     TRY(connecting.lock.change_to(DatapathLock::Mode::exclusive));
     const auto datapath = Datapath::open();
     if (!datapath) {
         return datapath.error().number == ENOENT ? std::expected<void, Error>{} : std::unexpected(datapath.error());
     }
-    const bool is_new = change->former.name[0] == '\0';
     const auto now = TRY(datapath->networks.look_up(change->network.id));
-    if (!is_new || !now || std::string_view(now->name) != change->network.record.name ||
+    if (!now || std::string_view(now->name) != change->network.record.name ||
         TRY(networks_in_use(*datapath)).contains(change->network.id)) {
         return {};
     }
@@ -618,8 +650,8 @@ std::expected<void, Error> refuse_changed_network(Connecting& connecting) {
 
 // Its link first, by which its addresses are asked for; then all else.
 std::expected<void, Error> connect_by_lease(Connecting& connecting) {
-    auto& [network_spec, spec, netns, inside, netlink, lock, asking, has_lease, prepared, attachment, connection] =
-        connecting;
+    auto& [network_spec, spec, netns, inside, netlink, lock, asking, has_lease, cleared, prepared, attachment,
+           connection] = connecting;
     const auto& [datapath, network, change] = *prepared;
     TRY(claim_places(datapath, network_spec.nat, *attachment, connection));
     auto identity = TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
@@ -643,8 +675,8 @@ std::expected<void, Error> connect_by_lease(Connecting& connecting) {
 
 // Whose addresses and routes are known before its link is.
 std::expected<void, Error> wire_up(Connecting& connecting) {
-    auto& [network_spec, spec, netns, inside, netlink, lock, asking, has_lease, prepared, attachment, connection] =
-        connecting;
+    auto& [network_spec, spec, netns, inside, netlink, lock, asking, has_lease, cleared, prepared, attachment,
+           connection] = connecting;
     const auto& [datapath, network, change] = *prepared;
     TRY(claim_places(datapath, network_spec.nat, *attachment, connection));
     const auto identity = TRY(wire(datapath, netlink, inside, netns, spec, network, *attachment, connection));
@@ -659,17 +691,33 @@ std::expected<void, Error> wire_up(Connecting& connecting) {
 
 // Its addresses by another program, then its network, which may only come to be by their subnets.
 std::expected<void, Error> connect_with_lease(Connecting& connecting) {
+    auto& [network_spec, spec, netns, inside, netlink, lock, asking, has_lease, cleared, prepared, attachment,
+           connection] = connecting;
     auto lease = TRY(take_lease(connecting));
-    auto with_ranges = connecting.network_spec;
+    TRY(refuse_undone(TRY(TRY(Datapath::open_attachments()).look_up(attachment->key)), connecting));
+    auto with_ranges = network_spec;
     with_ranges.ranges = std::move(lease.ranges);
-    auto& [datapath, network, change] = *connecting.prepared;
-    *connecting.prepared = TRY(prepare(connecting.lock, connecting.netlink, with_ranges));
-    TRY(refuse_undone(TRY(datapath.attachments.look_up(connecting.attachment->key)), connecting));
-    connecting.attachment->record.network = network.id;
-    TRY(claim(datapath, *connecting.attachment, lease.assignments));
-    connecting.connection.gateway_device = network.device;
-    connecting.connection.assignments = std::move(lease.assignments);
-    connecting.connection.routes = TRY(complete_routes(std::move(lease.routes), connecting.connection.assignments));
+    with_ranges.asker = attachment->record.claim;
+    const auto reserved = prepared->change;
+    auto& [datapath, network, change] = *prepared;
+    *prepared = TRY(prepare(lock, netlink, with_ranges));
+    if (reserved && change) {
+        change->former = reserved->former;
+    } else if (reserved) {
+        change = reserved;
+    }
+    // In the moment in which the lock became exclusive.
+    TRY(refuse_undone(TRY(datapath.attachments.look_up(attachment->key)), connecting));
+    attachment->record.network = network.id;
+    TRY(save(datapath, *attachment));
+    if (spec.given) {  // others may have come by the device meanwhile
+        TRY(find_given(netlink, inside, spec, connection));
+        TRY(refuse_device_in_use(datapath, netlink, spec, connection.host_end));
+    }
+    TRY(claim(datapath, *attachment, lease.assignments));
+    connection.gateway_device = network.device;
+    connection.assignments = std::move(lease.assignments);
+    connection.routes = TRY(complete_routes(std::move(lease.routes), connection.assignments));
     return wire_up(connecting);
 }
 
@@ -712,6 +760,7 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
                           .lock = lock,
                           .asking = {},
                           .has_lease = false,
+                          .cleared = {},
                           .prepared = {},
                           .attachment = {},
                           .connection = {}};
@@ -739,7 +788,10 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
         }
         return begin(datapath, netlink, lock.mode(), spec, network, connection);
     };
-    rollback.on_failure([&] { return prepared ? undo_network(connecting) : std::expected<void, Error>{}; });
+    rollback.on_failure(
+        [&] { return prepared ? remove_network_unless_used(connecting) : std::expected<void, Error>{}; });
+    rollback.on_failure([&] { return give_back_undone(connecting); });
+    rollback.on_failure([&] { return prepared ? undo_network_at_once(connecting) : std::expected<void, Error>{}; });
     auto begun = prepare_and_begin();
     if (begun && !*begun) {
         const auto alone = lock.change_to(DatapathLock::Mode::exclusive);
@@ -752,14 +804,13 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
     rollback.on_failure([&] { return undo_begun(connecting); });
 
     auto connected = [&]() -> std::expected<void, Error> {
-        const auto& [datapath, network, change] = *prepared;
-        TRY(refresh_reserved_ports(datapath));
-        connection.gateway_device = network.device;
+        TRY(refresh_reserved_ports(prepared->datapath));
+        connection.gateway_device = prepared->network.device;
         TRY(asks_first   ? connect_with_lease(connecting)
             : spec.lease ? connect_by_lease(connecting)
                          : connect_with_addresses(connecting));
         attachment->record.state = ATTACHMENT_CONNECTED;
-        return save(datapath, *attachment);
+        return save(prepared->datapath, *attachment);
     }();
     if (!connected) {
         return undone(connected.error());

@@ -79,10 +79,9 @@ std::expected<Connection, Error> connect(const NetworkSpec& network, const Sandb
 // takes no lock: nobody calls two at once for one sandbox (CNI 1.1.0, section 3, "Lifecycle & Ordering").
 std::expected<bool, Error> is_connected(const SandboxId& id);
 
-// Whether a call that was killed, or a disconnect that failed, has left a record of it with a lease: to be
-// disconnected, and the lease given back, before another one is taken. Code::try_again_later: such a call may be at
-// work.
-std::expected<bool, Error> has_lease_left(const SandboxId& id);
+// What a call that was killed, or a disconnect that failed, has left of it with a lease, which has to be given back
+// before another one is taken; else nothing is done. Code::try_again_later: such a call may be at work.
+std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBack& give_back);
 
 // Idempotent; never connected: no error, unless its record may be where it can't be seen. Goes on after a failure and
 // reports all; what could not be undone is still recorded, so that a later call can. The last sandbox takes the

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many at once: first ADDs, last DELs, and all in between.
+#include <sys/syscall.h>
+
 #include <algorithm>
 #include <atomic>
 #include <csignal>
@@ -8,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "tests/system/fault.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/snapshot.hpp"
 
@@ -168,13 +171,19 @@ TEST_P(CrowdOnce, OfOneIdIsConnectedOnce) {
     }
 }
 
-// Whoever is refused has asked that plugin for nothing, and so gives nothing back.
+// Whoever is refused has asked that plugin for nothing, and so gives nothing back; also where a killed ADD has left a
+// lease, which each of them finds.
 TEST_P(CrowdOnce, OfOneIdHasTheLeaseOfTheOneThatIsConnected) {
     const auto conf = host_local_configuration();
     const auto keeper = connect("keeper", conf);
     auto all = members_of(world_, 8);
     const auto before = Snapshot::take();
+    const Call killed{.command = "ADD", .id = "the-same", .netns = all[0].netns, .conf = conf};
     for (int round = 0; round < 10; ++round) {
+        if (round % 2 == 1) {
+            const Fault behind_the_lease{.kind = Fault::Kind::kill, .nth = 1, .calls = {SYS_wait4}};
+            ASSERT_EQ(run_with(behind_the_lease, {plugin()}, killed.options()).output.status, 128 + SIGKILL);
+        }
         each(all, [&](Member& one) { one.answer = add("the-same", one.netns, conf); });
         std::vector<std::string> expected{keeper.address};
         for (const auto& one : all) {

@@ -52,6 +52,30 @@ TEST_P(HostLocal, TakesTheLeaseBackWhenTheAddFails) {
     EXPECT_TRUE(before.holds());
 }
 
+// The network is there already, and another sandbox is in it.
+TEST_P(HostLocal, ChangesNothingOfItsNetworkWhenTheAddFails) {
+    const auto blue = connect("blue", host_local_configuration());
+    const Json port = {{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}};
+    const auto red = connect("red", second_configuration({{"runtimeConfig", {{"portMappings", {port}}}}}));
+    const auto netns = world_.add_namespace("green");
+    const auto before = Snapshot::take({netns, blue.netns});
+    auto conf = host_local_configuration({{"isolate", true}, {"runtimeConfig", {{"portMappings", {port}}}}});
+    conf["ipam"]["ranges"][0][0] = {{"subnet", "10.0.7.0/24"}};
+    EXPECT_TRUE(refused(add("green", netns, conf), 102, {"8080", "red"}));
+    EXPECT_THAT(leases(), ElementsAre(blue.address));
+    EXPECT_TRUE(before.holds());
+}
+
+// It is only there because another network has sandboxes.
+TEST_P(HostLocal, MakesANetworkAnewThatNobodyIsIn) {
+    connect("keeper", second_configuration());
+    disconnect(connect("blue", host_local_configuration()), host_local_configuration());
+    auto conf = host_local_configuration();
+    conf["ipam"]["ranges"][0][0]["subnet"] = "10.0.0.0/25";
+    const auto red = connect("red", conf);
+    EXPECT_TRUE(ping(red.netns, here("10.0.0.1")));
+}
+
 TEST_P(HostLocal, IsCheckedToo) {
     const auto blue = connect("blue", host_local_configuration());
     const Call check{.command = "CHECK",

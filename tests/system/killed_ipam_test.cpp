@@ -93,7 +93,7 @@ protected:
         std::filesystem::create_directory("/run/cni");
         std::ofstream("/run/cni/slow")
             << "#!/bin/sh\n[ \"$CNI_COMMAND\" = $(cat /run/slow) ] && echo > /run/asked && cat /run/go\n"
-               "/usr/lib/cni/host-local\n";
+               "sed s/1.1.0/1.0.0/ | /usr/lib/cni/host-local\n";  // which is older than GC
         std::filesystem::permissions("/run/cni/slow", std::filesystem::perms::owner_all);
         ASSERT_EQ(mkfifo("/run/go", 0600), 0);
         be_slow_at("ADD");
@@ -170,6 +170,29 @@ TEST_F(SlowHostLocal, WhileItIsAskedLeavesTheSandboxToItsAdd) {
     EXPECT_TRUE(succeeded(answer_to(call("DEL", netns_))));
     EXPECT_EQ(leases(), std::vector<std::string>{});
     EXPECT_TRUE(before.comes_back());
+}
+
+// Its network was not made when it was killed; another ADD has made it since.
+TEST_F(SlowHostLocal, LeftByAKilledAddIsGivenBackByAGcOfItsNetworkAlone) {
+    leave_one_running();
+    let_it_go_on();
+    be_slow_at("nothing");
+    ASSERT_TRUE(eventually([] { return leases().size() == 1; }));
+    auto red = call("ADD", world_.add_namespace("red"));
+    red.id = "red";
+    ASSERT_TRUE(succeeded(answer_to(red)));
+    const auto collect = [](Call gc, const Json& kept) {
+        gc.command = "GC";
+        gc.id = gc.interface = gc.netns = "";
+        gc.conf.update({{"cniVersion", "1.1.0"}, {"cni.dev/valid-attachments", kept}});
+        return answer_to(gc);
+    };
+    auto others = call("GC", "");
+    others.conf = second_configuration();
+    EXPECT_TRUE(succeeded(collect(others, Json::array())));
+    EXPECT_EQ(leases().size(), 2U);
+    EXPECT_TRUE(refused(collect(red, {{{"containerID", "red"}, {"ifname", "eth0"}}}), 3, {"slow", "containerID"}));
+    EXPECT_EQ(leases(), std::vector<std::string>{"10.0.0.21"});
 }
 
 // It waits without the lock, and takes nothing of what others have made when it goes on.
