@@ -169,10 +169,11 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
             expected.addresses.push_back(TRY(Prefix::parse(ip.value("address", ""))));
         }
     }
+    expected.alone = std::ranges::none_of(interfaces, [&](const Json& one) {
+        return one.value("sandbox", "") == netns && one.value("name", "") != interface && one.value("name", "") != "lo";
+    });
     for (const auto& item : previous.value("routes", Json::array())) {
-        if (!item.value("gw", Json()).is_null()) {
-            expected.routes.push_back(TRY(read_route(item, "prevResult.routes")));
-        }
+        expected.routes.push_back(TRY(read_route(item, "prevResult.routes")));
     }
     return expected;
 }

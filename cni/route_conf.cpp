@@ -24,13 +24,13 @@ constexpr std::array numbers{
 };
 
 std::expected<void, Error> read_gateway(const Json& json, const std::string& prefix, Route& route) {
-    const auto text = TRY(text_at(json, "gw", prefix));
-    if (!text) {
+    const auto text = TRY(text_at(json, "gw", prefix)).value_or("");
+    if (text.empty()) {
         return {};
     }
-    const auto address = Address::parse(*text);
+    const auto address = Address::parse(text);
     if (!address || address->is_ipv4() != route.destination.address.is_ipv4()) {
-        return invalid(prefix + "gw", *text, "is not an address of the family of " + route.destination.text());
+        return invalid(prefix + "gw", text, "is not an address of the family of " + route.destination.text());
     }
     route.gateway = *address;
     return {};

@@ -180,13 +180,19 @@ bool has_numbers_of(const Route& route, const Route& wanted) {
            (!wanted.mtu || route.mtu == wanted.mtu) && (!wanted.advmss || route.advmss == wanted.advmss);
 }
 
-// The sandbox's own by that gateway; what it lacks, or none.
-std::optional<std::string> fault_of_route(const std::vector<Route>& routes, const Route& wanted, const Link& link) {
+// Who names no gateway, and does not say that there is none, leaves it to whoever makes the route.
+bool goes_by(const Route& route, const Route& wanted) {
+    return route.gateway == wanted.gateway || (wanted.gateway.is_none() && !wanted.on_link());
+}
+
+// ifindex: of the device that it has to be by; 0: any. What the route lacks, or none.
+std::optional<std::string> fault_of_route(const std::vector<Route>& routes, const Route& wanted,
+                                          std::uint32_t ifindex) {
     bool there = false;
     for (const auto& one : routes) {
         if (one.destination.first() == wanted.destination.first() &&
-            one.destination.length == wanted.destination.length && one.gateway == wanted.gateway &&
-            one.ifindex == link.ifindex) {
+            one.destination.length == wanted.destination.length && goes_by(one, wanted) &&
+            (ifindex == 0 || one.ifindex == ifindex)) {
             if (has_numbers_of(one, wanted)) {
                 return std::nullopt;
             }
@@ -196,37 +202,68 @@ std::optional<std::string> fault_of_route(const std::vector<Route>& routes, cons
     return there ? "has another table, priority, scope, mtu or advmss" : "is gone";
 }
 
+std::expected<std::vector<LinkAddress>, Error> addresses_of(Netlink& netlink, bool ipv4, bool ipv6,
+                                                            std::uint32_t ifindex) {
+    auto addresses = ipv4 ? TRY(netlink.addresses(AF_INET, ifindex)) : std::vector<LinkAddress>{};
+    if (ipv6) {
+        std::ranges::move(TRY(netlink.addresses(AF_INET6, ifindex)), std::back_inserter(addresses));
+    }
+    return addresses;
+}
+
+// That to its subnet, which the kernel makes with an address; none where nobody else can be in it.
+std::optional<Route> connected_route(const Prefix& own) {
+    const Prefix subnet{own.first(), own.length};
+    const int bits = own.address.is_ipv4() ? 32 : 128;
+    return own.length < bits ? std::optional(Route{.destination = subnet}) : std::nullopt;
+}
+
+std::expected<void, Error> verify_routes(const std::vector<Route>& routes, const Link& link, const std::string& where,
+                                         const std::vector<Route>& connected, const Expected& expected) {
+    const auto verify_route = [&](const Route& wanted, std::uint32_t ifindex) {
+        const auto fault = fault_of_route(routes, wanted, ifindex);
+        return require(!fault, "the route to " + wanted.destination.text() + " by " +
+                                   (wanted.gateway.is_none() ? link.name : wanted.gateway.text()) + where + " " +
+                                   fault.value_or(""));
+    };
+    for (const auto& wanted : connected) {
+        TRY(verify_route(wanted, link.ifindex));
+    }
+    for (const auto& wanted : expected.routes) {
+        const auto reaches = [&](const Prefix& prefix) { return prefix.contains(wanted.gateway); };
+        if (wanted.gateway.is_none()) {
+            TRY(verify_route(wanted, expected.alone ? link.ifindex : 0));
+        } else if (std::ranges::any_of(expected.addresses, reaches)) {
+            TRY(verify_route(wanted, link.ifindex));
+        }
+    }
+    return {};
+}
+
 std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link, const std::string& where,
                                               const std::vector<Address>& own, const Expected& expected) {
     const bool ipv4 = std::ranges::any_of(own, &Address::is_ipv4);
     const bool ipv6 = !std::ranges::all_of(own, &Address::is_ipv4);
-    auto addresses = ipv4 ? TRY(inside.addresses(AF_INET)) : std::vector<LinkAddress>{};
-    if (ipv6) {
-        std::ranges::move(TRY(inside.addresses(AF_INET6)), std::back_inserter(addresses));
-    }
-    const auto has = [&](const auto& condition) {
-        return std::ranges::any_of(
-            addresses, [&](const LinkAddress& a) { return a.ifindex == link.ifindex && condition(a.prefix); });
-    };
+    const auto is_of_the_other = [&](const Prefix& prefix) { return prefix.address.is_ipv4() ? !ipv4 : !ipv6; };
+    const auto addresses = TRY(addresses_of(inside, ipv4, ipv6, link.ifindex));
     for (const auto& wanted : expected.addresses) {
-        if (wanted.address.is_ipv4() ? ipv4 : ipv6) {
-            TRY(require(has([&](const Prefix& prefix) { return prefix == wanted; }),
-                        "the address " + wanted.text() + " of " + link.name + where + " is gone"));
+        TRY(require(
+            is_of_the_other(wanted) || std::ranges::find(addresses, wanted, &LinkAddress::prefix) != addresses.end(),
+            "the address " + wanted.text() + " of " + link.name + where + " is gone"));
+    }
+    std::vector<Route> connected;
+    for (const auto& address : own) {
+        const auto found =
+            std::ranges::find(addresses, address, [](const LinkAddress& one) { return one.prefix.address; });
+        TRY(require(found != addresses.end(),
+                    "the address " + address.text() + " of " + link.name + where + " is gone"));
+        if (const auto route = connected_route(found->prefix)) {
+            connected.push_back(*route);
         }
     }
-    for (const auto& address : own) {
-        TRY(require(has([&](const Prefix& prefix) { return prefix.address == address; }),
-                    "the address " + address.text() + " of " + link.name + where + " is gone"));
-    }
-    const auto routes = TRY(routes_of(inside, ipv4, ipv6));
-    for (const auto& wanted : expected.routes) {
-        const auto reaches = [&](const Prefix& prefix) { return prefix.contains(wanted.gateway); };
-        const bool ours = std::ranges::any_of(expected.addresses, reaches);
-        const auto fault = ours ? fault_of_route(routes, wanted, link) : std::nullopt;
-        TRY(require(!fault, "the route to " + wanted.destination.text() + " by " + wanted.gateway.text() + where + " " +
-                                fault.value_or("")));
-    }
-    return {};
+    auto told = expected;
+    std::erase_if(told.routes, [&](const Route& route) { return is_of_the_other(route.destination); });
+    return verify_routes(TRY(routes_of(inside, ipv4, ipv6)), link, where, connected, told);
 }
 
 // The first gateway of each family, whose MAC ADD has told it. Where it has forgotten that (as when a later plugin sets

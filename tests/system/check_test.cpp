@@ -121,6 +121,24 @@ const Damage damages_to_addresses_and_routes[] = {
     {"RouteGone",
      [](const Checking& on, const Sandbox& s) { on.ip_here({"route", "del", "default"}, s.netns); },
      {"0.0.0.0/0", "10.0.0.1"}},
+    {"ConnectedRouteGone",
+     [](const Checking& on, const Sandbox& s) { on.ip_here({"route", "del", "10.0.0.0/24", "dev", "eth0"}, s.netns); },
+     {"the route to 10.0.0.0/24 by eth0", "is gone"}},
+    {"RouteOfTheLinkGone",
+     [](const Checking& on, const Sandbox& s) { on.ip_here({"route", "del", "198.18.0.0/15"}, s.netns); },
+     {"the route to 198.18.0.0/15 by eth0", "is gone"}},
+    {"RouteOfTheLinkByAnotherDevice",
+     [](const Checking& on, const Sandbox& s) {
+         on.ip_here({"route", "replace", "198.18.0.0/15", "dev", "lo"}, s.netns);
+         on.ip_here({"route", "flush", "198.18.0.0/15", "dev", "eth0"}, s.netns);
+     },
+     {"the route to 198.18.0.0/15 by eth0", "is gone"}},
+    {"RouteOfTheLinkByARouter",
+     [](const Checking& on, const Sandbox& s) {
+         on.ip_here({"route", "flush", "198.18.0.0/15", "dev", "eth0"}, s.netns);
+         on.ip_here({"route", "add", "198.18.0.0/15", "via", "10.0.0.1"}, s.netns);
+     },
+     {"the route to 198.18.0.0/15 by eth0", "is gone"}},
     {"InterfaceDown",
      [](const Checking&, const Sandbox& s) { ip({"link", "set", "eth0", "down"}, s.netns); },
      {"eth0", "not up"}},
@@ -158,6 +176,7 @@ protected:
         keepers_slots_ = keys_of("slots");
         auto conf = configuration();
         conf["ipam"]["ranges"][0][0].update({{"rangeStart", "10.0.0.2"}, {"rangeEnd", "10.0.0.2"}});
+        conf["ipam"]["routes"].push_back({{"dst", "198.18.0.0/15"}, {"scope", 253}});
         for (const auto& damage : all) {
             SCOPED_TRACE(damage.name);
             const auto blue = connect("blue", conf);
@@ -221,8 +240,10 @@ TEST_P(Check, ToleratesWhatLaterPluginsOfTheChainChange) {
     const auto conf = configuration({{"cniVersion", "1.0.0"}});
     ip_here({"route", "del", "default"}, blue.netns);
     ip_here({"route", "add", "default", "via", "10.0.0.1", "table", "100"}, blue.netns);
+    ip_here({"route", "del", "10.0.0.0/24", "dev", "eth0"}, blue.netns);
+    ip_here({"route", "add", "10.0.0.0/24", "dev", "eth0", "table", "100"}, blue.netns);
     ip_here({"rule", "add", "from", blue.address, "table", "100"}, blue.netns);
-    EXPECT_TRUE(succeeded(check(blue, conf))) << "the route is in a table of its own";
+    EXPECT_TRUE(succeeded(check(blue, conf))) << "the routes are in a table of their own";
     ip({"link", "set", "eth0", "mtu", "1300", "promisc", "on"}, blue.netns);
     EXPECT_TRUE(succeeded(check(blue, conf))) << "no MTU was told";
     ip({"link", "add", "cw-later", "type", "veth", "peer", "name", "later"}, blue.netns);
@@ -230,6 +251,11 @@ TEST_P(Check, ToleratesWhatLaterPluginsOfTheChainChange) {
     blue.reply["routes"].push_back({{"dst", "192.168.0.0/16"}, {"gw", "10.9.0.1"}});
     blue.reply["ips"].push_back({{"address", "10.9.0.5/24"}, {"interface", 3}});
     EXPECT_TRUE(succeeded(check(blue, conf))) << "what is another's is another's business";
+    blue.reply["routes"].push_back({{"dst", "198.18.0.0/15"}});
+    EXPECT_TRUE(refused(check(blue, conf), 103, {"198.18.0.0/15", "is gone"}));
+    ip({"link", "set", "later", "up"}, blue.netns);
+    ip_here({"route", "add", "198.18.0.0/15", "dev", "later"}, blue.netns);
+    EXPECT_TRUE(succeeded(check(blue, conf))) << "it does not say of whose interface it is";
 }
 
 TEST_P(CheckOnce, FailsForAMacThatALaterPluginHasSetAndThatMayNotSend) {

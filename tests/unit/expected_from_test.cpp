@@ -59,20 +59,33 @@ TEST(ExpectedFrom, HasEveryAddressOfTheInterface) {
     EXPECT_THAT(expected->addresses, SizeIs(2));
 }
 
-TEST(ExpectedFrom, HasTheRoutesThatNameAGateway) {
+TEST(ExpectedFrom, HasEveryRoute) {
     const auto expected = expected_in(previous());
     ASSERT_TRUE(succeeds(expected));
-    ASSERT_THAT(expected->routes, SizeIs(1));
+    ASSERT_THAT(expected->routes, SizeIs(2));
     EXPECT_EQ(expected->routes[0].destination.text(), "0.0.0.0/0");
     EXPECT_EQ(expected->routes[0].gateway.text(), "10.0.0.1");
-    EXPECT_THAT(expected_in(previous_with("/routes/0/gw", nullptr)).value().routes, IsEmpty());
+    EXPECT_EQ(expected->routes[1].destination.text(), "192.168.0.0/16");
+    EXPECT_TRUE(expected->routes[1].gateway.is_none());
+    for (const auto& unset : {Json(), Json("")}) {
+        EXPECT_TRUE(expected_in(previous_with("/routes/0/gw", unset)).value().routes[0].gateway.is_none());
+    }
+}
+
+TEST(ExpectedFrom, HasWhetherTheInterfaceIsTheOnlyOneOfItsSandbox) {
+    EXPECT_TRUE(expected_in(previous()).value().alone);
+    auto json = previous();
+    json["interfaces"].push_back({{"name", "lo"}, {"sandbox", "/run/netns/one"}});
+    EXPECT_TRUE(expected_in(json).value().alone);
+    json["interfaces"].push_back({{"name", "eth1"}, {"sandbox", "/run/netns/one"}});
+    EXPECT_FALSE(expected_in(json).value().alone);
 }
 
 TEST(ExpectedFrom, HasTheNumbersOfARoute) {
     const auto expected = expected_in(previous_with(
         "/routes/0", {{"dst", "0.0.0.0/0"}, {"gw", "10.0.0.1"}, {"mtu", 1400U}, {"priority", 5U}, {"table", 100U}}));
     ASSERT_TRUE(succeeds(expected));
-    ASSERT_THAT(expected->routes, SizeIs(1));
+    ASSERT_THAT(expected->routes, SizeIs(2));
     EXPECT_EQ(expected->routes[0].mtu, 1400U);
     EXPECT_EQ(expected->routes[0].priority, 5U);
     EXPECT_EQ(expected->routes[0].table, 100U);
