@@ -134,7 +134,8 @@ std::expected<Json, Error> check(const Request& request, const NetConf& conf) {
     if (!conf.previous_result) {
         return fail(Code::invalid_configuration, "prevResult: missing: CHECK compares with it");
     }
-    const auto expected = TRY(expected_from(*conf.previous_result, request.interface, request.netns));
+    auto expected = TRY(expected_from(*conf.previous_result, request.interface, request.netns));
+    expected.network = conf.network.name;
     TRY(verify(id_of(request), request.netns, conf.network.uplinks, expected));
     if (conf.delegate) {
         TRY(call_delegate("CHECK", request, *conf.delegate));

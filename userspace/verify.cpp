@@ -326,6 +326,8 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
     TRY(require(record && record->state == ATTACHMENT_CONNECTED, name_of(id) + " is not connected"));
     const auto network = datapath->networks.find(record->network);
     TRY(require(network && network->name[0] != '\0', "the network of " + name_of(id) + " is gone"));
+    TRY(require(expected.network == network->name, name_of(id) + " is of the network \"" + std::string(network->name) +
+                                                       "\", and not of \"" + expected.network + "\""));
     TRY(verify_host_end(*datapath, netlink, *record, *network, expected));
     const Attachment attachment{key_of(id), *record};
     TRY(verify_entries(*datapath, *record, attachment.addresses(), *network));

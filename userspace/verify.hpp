@@ -19,6 +19,7 @@ struct Expected {
         std::optional<Mac> mac;
         std::optional<std::uint32_t> mtu;
     };
+    std::string network;  // name
     std::optional<Mac> mac;
     std::optional<std::uint32_t> mtu;
     std::vector<Prefix> addresses;

@@ -307,6 +307,15 @@ TEST_P(CheckOnce, FailsForAPortBlockThatIsGone) {
     EXPECT_TRUE(refused(check(blue, conf), 103, {"port block", blue.host_end}));
 }
 
+TEST_P(CheckOnce, FailsForAnotherNetworksConfiguration) {
+    const auto blue = connect("blue");
+    EXPECT_TRUE(refused(check(blue, configuration({{"name", "others"}})), 103,
+                        {"container blue, interface eth0", "of the network \"sandboxes\"", "not of \"others\""}));
+    const auto red = connect("red", second_configuration());
+    EXPECT_TRUE(refused(check(blue, second_configuration()), 103, {"\"sandboxes\"", "not of \"others\""}));
+    EXPECT_TRUE(succeeded(check(red, second_configuration())));
+}
+
 TEST_P(CheckOnce, FailsForWhatWasNeverAdded) {
     auto blue = connect("blue");
     blue.id = "red";
