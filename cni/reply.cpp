@@ -43,11 +43,17 @@ Json dns_json(const Dns& dns) {
     return json;
 }
 
-// Throws what nlohmann throws at a value of the wrong type.
+// These throw what nlohmann throws at a value of the wrong type.
+
+// What plugins in Go leave unset comes as "", and others' as null.
+std::string text_in(const Json& object, const char* key) {
+    const auto value = object.value(key, Json());
+    return value.is_null() ? "" : value.get<std::string>();
+}
+
 Json::const_iterator find_interface(const Json& interfaces, const std::string& name, const std::string& netns) {
-    return std::ranges::find_if(interfaces, [&](const Json& one) {
-        return one.value("name", "") == name && one.value("sandbox", "") == netns;
-    });
+    return std::ranges::find_if(
+        interfaces, [&](const Json& one) { return text_in(one, "name") == name && text_in(one, "sandbox") == netns; });
 }
 
 Json& list_in(Json& object, const char* key) {
@@ -97,10 +103,10 @@ std::expected<GivenDevices, Error> given_in(const Json& previous_result, const s
         const auto interfaces = previous_result.value("interfaces", Json::array());
         GivenDevices given{.in_sandbox = find_interface(interfaces, interface, netns) != interfaces.end()};
         for (const auto& one : interfaces) {
-            if (one.value("sandbox", "").empty()) {
-                given.on_host.push_back(one.value("name", ""));
-            } else if (one.value("name", "") == interface && !one.value("mac", "").empty()) {
-                given.mac = TRY(Mac::parse(one.value("mac", "")));
+            if (text_in(one, "sandbox").empty()) {
+                given.on_host.push_back(text_in(one, "name"));
+            } else if (text_in(one, "name") == interface && !text_in(one, "mac").empty()) {
+                given.mac = TRY(Mac::parse(text_in(one, "mac")));
             }
         }
         return given;
@@ -126,9 +132,9 @@ namespace {
 // These throw what nlohmann throws at a value of the wrong type.
 
 std::expected<Expected::Device, Error> device_in(const Json& json) {
-    Expected::Device device{.name = json.value("name", "")};
-    if (const auto mac = json.value("mac", Json("")); !mac.is_null() && mac != "") {  // others may leave it empty
-        device.mac = TRY(Mac::parse(mac.get<std::string>()));
+    Expected::Device device{.name = text_in(json, "name")};
+    if (const auto mac = text_in(json, "mac"); !mac.empty()) {
+        device.mac = TRY(Mac::parse(mac));
     }
     if (const auto mtu = json.value("mtu", Json(0)); !mtu.is_null() && mtu != 0) {
         if (!mtu.is_number_unsigned() || mtu.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
@@ -153,7 +159,7 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
     expected.mac = device.mac;
     expected.mtu = device.mtu;
     for (const auto& one : interfaces) {
-        if (one.value("sandbox", "").empty() && !one.value("mac", "").empty()) {  // others may leave it empty
+        if (text_in(one, "sandbox").empty()) {
             expected.host_devices.push_back(TRY(device_in(one)));
         }
     }
@@ -170,7 +176,7 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
         }
     }
     expected.alone = std::ranges::none_of(interfaces, [&](const Json& one) {
-        return one.value("sandbox", "") == netns && one.value("name", "") != interface && one.value("name", "") != "lo";
+        return text_in(one, "sandbox") == netns && text_in(one, "name") != interface && text_in(one, "name") != "lo";
     });
     for (const auto& item : previous.value("routes", Json::array())) {
         expected.routes.push_back(TRY(read_route(item, "prevResult.routes")));

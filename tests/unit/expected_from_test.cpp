@@ -112,12 +112,17 @@ TEST(ExpectedFrom, TakesAnAddressOfNoInterfaceForItsOwn) {
 // As others' results have it, and as the types of Go's library write it.
 TEST(ExpectedFrom, HasNothingToCompareWhereAValueIsEmptyOrNull) {
     auto json = previous();
-    json["interfaces"] = Json::array({{{"name", "eth0"}, {"sandbox", "/run/netns/one"}, {"mac", ""}, {"mtu", 0}}});
+    json["interfaces"] = Json::array({{{"name", "eth0"}, {"sandbox", "/run/netns/one"}, {"mac", ""}, {"mtu", 0}},
+                                      {{"name", "cw0"}, {"sandbox", nullptr}, {"mac", nullptr}, {"mtu", nullptr}},
+                                      {{"name", "cwabc"}, {"sandbox", ""}, {"mac", ""}, {"mtu", 1400U}}});
     json["ips"] = Json::array({{{"address", "10.0.0.5/24"}, {"interface", nullptr}}});
     const auto expected = expected_in(json);
     ASSERT_TRUE(succeeds(expected));
     EXPECT_FALSE(expected->mac || expected->mtu);
     EXPECT_THAT(expected->addresses, SizeIs(1));
+    ASSERT_THAT(expected->host_devices, SizeIs(2));
+    EXPECT_FALSE(expected->host_devices[0].mac || expected->host_devices[0].mtu);
+    EXPECT_EQ(expected->host_devices[1].mtu, 1400U);
 }
 
 TEST(ExpectedFrom, FailsByNameWhenTheInterfaceIsNotInTheSandbox) {
