@@ -132,10 +132,7 @@ namespace {
 // These throw what nlohmann throws at a value of the wrong type.
 
 std::expected<Expected::Device, Error> device_in(const Json& json) {
-    Expected::Device device{.name = text_in(json, "name")};
-    if (const auto mac = text_in(json, "mac"); !mac.empty()) {
-        device.mac = TRY(Mac::parse(mac));
-    }
+    Expected::Device device{.name = text_in(json, "name"), .mac = text_in(json, "mac"), .mtu = {}};
     if (const auto mtu = json.value("mtu", Json(0)); !mtu.is_null() && mtu != 0) {
         if (!mtu.is_number_unsigned() || mtu.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
             return fail(Code::invalid_configuration, "prevResult.interfaces: the mtu " + mtu.dump() + " is not one");
@@ -156,7 +153,9 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
     }
     const auto index = std::distance(interfaces.begin(), ours);
     const auto device = TRY(device_in(*ours));
-    expected.mac = device.mac;
+    if (!device.mac.empty()) {
+        expected.mac = TRY(Mac::parse(device.mac));
+    }
     expected.mtu = device.mtu;
     for (const auto& one : interfaces) {
         if (text_in(one, "sandbox").empty()) {

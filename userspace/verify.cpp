@@ -42,7 +42,7 @@ std::expected<Link, Error> must_find(Netlink& netlink, const std::string& name, 
 std::expected<void, Error> verify_told(const Link& link, const std::string& what, const Expected& expected) {
     for (const auto& [name, mac, mtu] : expected.host_devices) {
         if (name == link.name) {
-            TRY(require(!mac || link.mac == *mac, "the MAC of " + what + " is " + link.mac.text()));
+            TRY(require(mac.empty() || Mac::parse(mac) == link.mac, "the MAC of " + what + " is " + link.mac.text()));
             TRY(require(!mtu || link.mtu == *mtu, "the MTU of " + what + " is " + std::to_string(link.mtu)));
         }
     }

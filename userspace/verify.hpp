@@ -15,8 +15,7 @@ namespace causeway {
 // What the runtime was told: by connect, and by what came after it in the chain.
 struct Expected {
     struct Device {
-        std::string name;
-        std::optional<Mac> mac;
+        std::string name, mac;  // as it was told: others' may be of another length than Ethernet's; empty: nothing
         std::optional<std::uint32_t> mtu;
     };
     std::string network;  // name

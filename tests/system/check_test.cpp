@@ -251,6 +251,9 @@ TEST_P(Check, ToleratesWhatLaterPluginsOfTheChainChange) {
     blue.reply["routes"].push_back({{"dst", "192.168.0.0/16"}, {"gw", "10.9.0.1"}});
     blue.reply["ips"].push_back({{"address", "10.9.0.5/24"}, {"interface", 3}});
     EXPECT_TRUE(succeeded(check(blue, conf))) << "what is another's is another's business";
+    blue.reply["interfaces"].push_back(
+        {{"name", "ib0"}, {"mac", "80:00:02:08:fe:80:00:00:00:00:00:00:0c:42:a1:03:00:12:34:56"}});
+    EXPECT_TRUE(succeeded(check(blue, conf))) << "whatever kind of device it has on the host";
     blue.reply["routes"].push_back({{"dst", "198.18.0.0/15"}});
     EXPECT_TRUE(refused(check(blue, conf), 103, {"198.18.0.0/15", "is gone"}));
     ip({"link", "set", "later", "up"}, blue.netns);
@@ -263,6 +266,14 @@ TEST_P(CheckOnce, FailsForAMacThatALaterPluginHasSetAndThatMayNotSend) {
     ip({"link", "set", "eth0", "address", "02:00:00:00:00:99"}, blue.netns);
     blue.reply["interfaces"][2]["mac"] = "02:00:00:00:00:99";
     EXPECT_TRUE(refused(check(blue), 103, {"02:00:00:00:00:99", blue.mac, "ask for a MAC at ADD"}));
+}
+
+TEST_P(CheckOnce, FailsForAMacOfTheHostEndThatIsNotTheOneTold) {
+    auto blue = connect("blue");
+    for (const auto* mac : {"02:00:00:00:00:99", "80:00:02:08:fe:80:00:00:00:00:00:00:0c:42:a1:03:00:12:34:56"}) {
+        blue.reply["interfaces"][1]["mac"] = mac;
+        EXPECT_TRUE(refused(check(blue), 103, {"MAC of the host end " + blue.host_end})) << mac;
+    }
 }
 
 TEST_P(Check, FailsForAPublishedPortThatIsGone) {

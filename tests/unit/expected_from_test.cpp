@@ -48,7 +48,17 @@ TEST(ExpectedFrom, HasTheDevicesOfTheHost) {
     ASSERT_TRUE(succeeds(expected));
     ASSERT_THAT(expected->host_devices, SizeIs(1));
     EXPECT_EQ(expected->host_devices[0].name, "cw0");
+    EXPECT_EQ(expected->host_devices[0].mac, "0a:63:0a:00:00:01");
     EXPECT_EQ(expected->host_devices[0].mtu, 1500U);
+}
+
+// InfiniBand's have 20 bytes.
+TEST(ExpectedFrom, TakesAMacOfAnyLengthOfADeviceOfTheHost) {
+    const std::string infiniband = "80:00:02:08:fe:80:00:00:00:00:00:00:0c:42:a1:03:00:12:34:56";
+    const auto expected = expected_in(previous_with("/interfaces/0/mac", infiniband));
+    ASSERT_TRUE(succeeds(expected));
+    EXPECT_EQ(expected->host_devices[0].mac, infiniband);
+    EXPECT_TRUE(fails_with(expected_in(previous_with("/interfaces/2/mac", infiniband)), Code::invalid_configuration));
 }
 
 TEST(ExpectedFrom, HasEveryAddressOfTheInterface) {
@@ -121,7 +131,8 @@ TEST(ExpectedFrom, HasNothingToCompareWhereAValueIsEmptyOrNull) {
     EXPECT_FALSE(expected->mac || expected->mtu);
     EXPECT_THAT(expected->addresses, SizeIs(1));
     ASSERT_THAT(expected->host_devices, SizeIs(2));
-    EXPECT_FALSE(expected->host_devices[0].mac || expected->host_devices[0].mtu);
+    EXPECT_EQ(expected->host_devices[0].mac, "");
+    EXPECT_FALSE(expected->host_devices[0].mtu);
     EXPECT_EQ(expected->host_devices[1].mtu, 1400U);
 }
 
