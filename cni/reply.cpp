@@ -162,21 +162,25 @@ std::expected<Expected, Error> expected_in(const Json& previous, const std::stri
             expected.host_devices.push_back(TRY(device_in(one)));
         }
     }
+    const auto is_other = [&](const Json& one) {
+        return text_in(one, "sandbox") == netns && text_in(one, "name") != interface && text_in(one, "name") != "lo";
+    };
+    expected.alone = std::ranges::none_of(interfaces, is_other);
     for (const auto& ip : previous.value("ips", Json::array())) {
-        auto place = ip.value("interface", Json());
-        if (place.is_null()) {
-            place = index;
-        }
-        if (!place.is_number_integer()) {
+        const auto place = ip.value("interface", Json());
+        if (!place.is_null() && !place.is_number_integer()) {
             return fail(Code::invalid_configuration, "prevResult.ips: the interface " + place.dump() + " is no index");
         }
+        const auto address = Prefix::parse(text_in(ip, "address"));
         if (place == Json(index)) {
-            expected.addresses.push_back(TRY(Prefix::parse(ip.value("address", ""))));
+            expected.addresses.push_back(TRY(address));
+        } else if (address && place.is_null()) {
+            expected.untied.push_back(*address);
+        } else if (address && place >= 0 && place < interfaces.size() &&
+                   is_other(interfaces[place.get<std::size_t>()])) {
+            expected.of_others.push_back(*address);
         }
     }
-    expected.alone = std::ranges::none_of(interfaces, [&](const Json& one) {
-        return text_in(one, "sandbox") == netns && text_in(one, "name") != interface && text_in(one, "name") != "lo";
-    });
     for (const auto& item : previous.value("routes", Json::array())) {
         expected.routes.push_back(TRY(read_route(item, "prevResult.routes")));
     }

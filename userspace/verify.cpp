@@ -231,10 +231,10 @@ std::expected<void, Error> verify_routes(const std::vector<Route>& routes, const
     }
     for (const auto& wanted : expected.routes) {
         const auto reaches = [&](const Prefix& prefix) { return prefix.contains(wanted.gateway); };
-        if (wanted.gateway.is_none()) {
-            TRY(verify_route(wanted, expected.alone ? link.ifindex : 0));
-        } else if (std::ranges::any_of(expected.addresses, reaches)) {
-            TRY(verify_route(wanted, link.ifindex));
+        const bool on_link = wanted.gateway.is_none();
+        const bool may_be_others = on_link ? !expected.alone : std::ranges::any_of(expected.of_others, reaches);
+        if (on_link || std::ranges::any_of(expected.addresses, reaches)) {
+            TRY(verify_route(wanted, may_be_others ? 0 : link.ifindex));
         }
     }
     return {};
@@ -246,10 +246,14 @@ std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link,
     const bool ipv6 = !std::ranges::all_of(own, &Address::is_ipv4);
     const auto is_of_the_other = [&](const Prefix& prefix) { return prefix.address.is_ipv4() ? !ipv4 : !ipv6; };
     const auto addresses = TRY(addresses_of(inside, ipv4, ipv6, link.ifindex));
-    for (const auto& wanted : expected.addresses) {
-        TRY(require(
-            is_of_the_other(wanted) || std::ranges::find(addresses, wanted, &LinkAddress::prefix) != addresses.end(),
-            "the address " + wanted.text() + " of " + link.name + where + " is gone"));
+    auto told = expected;
+    std::ranges::copy_if(expected.untied, std::back_inserter(told.addresses),
+                         [&](const Prefix& prefix) { return std::ranges::find(own, prefix.address) != own.end(); });
+    std::erase_if(told.addresses, is_of_the_other);
+    std::erase_if(told.routes, [&](const Route& route) { return is_of_the_other(route.destination); });
+    for (const auto& wanted : told.addresses) {
+        TRY(require(std::ranges::find(addresses, wanted, &LinkAddress::prefix) != addresses.end(),
+                    "the address " + wanted.text() + " of " + link.name + where + " is gone"));
     }
     std::vector<Route> connected;
     for (const auto& address : own) {
@@ -261,8 +265,6 @@ std::expected<void, Error> verify_layer_three(Netlink& inside, const Link& link,
             connected.push_back(*route);
         }
     }
-    auto told = expected;
-    std::erase_if(told.routes, [&](const Route& route) { return is_of_the_other(route.destination); });
     return verify_routes(TRY(routes_of(inside, ipv4, ipv6)), link, where, connected, told);
 }
 

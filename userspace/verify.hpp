@@ -22,7 +22,9 @@ struct Expected {
     std::optional<Mac> mac;
     std::optional<std::uint32_t> mtu;
     std::vector<Prefix> addresses;
-    bool alone = true;                 // no other interface of its sandbox is told of
+    std::vector<Prefix> untied;        // of no interface that is told of: its own, or others'
+    std::vector<Prefix> of_others;     // of other interfaces of its sandbox
+    bool alone = true;                 // there is none of those
     std::vector<Route> routes;         // others' too
     std::vector<Device> host_devices;  // others' too
 };
@@ -30,9 +32,10 @@ struct Expected {
 // Everything that connect made and everything that is expected, compared with what is there, on the host, in the
 // datapath and in the sandbox. Code::check_failed names what is missing or changed. Routes count wherever they are,
 // since a later plugin of the chain may have moved them to a table of its own; of others' routes and devices nothing
-// is said. A route without a gateway is the interface's, unless that is not alone: then it may be by any. The sandbox's
-// MTU may be less than it was told to be: later plugins lower it and do not tell. uplinks: those that the configuration
-// names; none: all that there are.
+// is said. A route is the interface's where its gateway is in a subnet of that alone; in one of another interface too,
+// or without a gateway where there is another interface, it may be by any. The sandbox's MTU may be less than it was
+// told to be: later plugins lower it and do not tell. uplinks: those that the configuration names; none: all that there
+// are.
 std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
                                   const std::vector<std::string>& uplinks, const Expected& expected);
 

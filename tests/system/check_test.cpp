@@ -261,6 +261,31 @@ TEST_P(Check, ToleratesWhatLaterPluginsOfTheChainChange) {
     EXPECT_TRUE(succeeded(check(blue, conf))) << "it does not say of whose interface it is";
 }
 
+// Of a chain's result: what is of another interface, and what is of none.
+TEST_P(Check, ComparesTheAddressesAndRoutesThatAreItsOwn) {
+    auto blue = connect("blue");
+    const auto own = blue.reply;
+    ip({"link", "add", "later", "up", "type", "veth", "peer", "name", "later0"}, blue.netns);
+    ip({"link", "set", "later0", "up"}, blue.netns);
+    ip_here({"addr", "add", "10.0.0.77/24", "dev", "later", "nodad"}, blue.netns);
+    ip_here({"route", "add", "198.18.0.0/15", "via", "10.0.0.1", "dev", "later", "onlink"}, blue.netns);
+    blue.reply["interfaces"].push_back({{"name", "later"}, {"sandbox", blue.netns}});
+    blue.reply["ips"].push_back({{"address", here("10.0.0.77/24")}, {"interface", 3}});
+    blue.reply["ips"].push_back({{"address", here("10.9.0.9/24")}});
+    blue.reply["routes"].push_back({{"dst", here("198.18.0.0/15")}, {"gw", here("10.0.0.1")}});
+    EXPECT_TRUE(succeeded(check(blue)));
+    ip({"link", "del", "later"}, blue.netns);
+    EXPECT_TRUE(refused(check(blue), 103, {"198.18.0.0/15", "by 10.0.0.1", "is gone"}));
+
+    blue.reply = own;
+    blue.reply["ips"][0].erase("interface");
+    EXPECT_TRUE(succeeded(check(blue)));
+    ip_here({"addr", "del", "10.0.0.2/24", "dev", "eth0"}, blue.netns);
+    ip_here({"addr", "add", "10.0.0.2/16", "dev", "eth0", "nodad"}, blue.netns);
+    ip_here({"route", "replace", "default", "via", "10.0.0.1"}, blue.netns);
+    EXPECT_TRUE(refused(check(blue), 103, {"10.0.0.2/24", "is gone"}));
+}
+
 TEST_P(CheckOnce, FailsForAMacThatALaterPluginHasSetAndThatMayNotSend) {
     auto blue = connect("blue");
     ip({"link", "set", "eth0", "address", "02:00:00:00:00:99"}, blue.netns);

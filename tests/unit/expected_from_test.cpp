@@ -110,13 +110,31 @@ TEST(ExpectedFrom, HasNothingToCompareWhenNothingIsSaid) {
     EXPECT_THAT(expected->routes, IsEmpty());
 }
 
-TEST(ExpectedFrom, TakesAnAddressOfNoInterfaceForItsOwn) {
+// CNI 1.1.0, section 5, "Success": the index is the interface that an address is of.
+TEST(ExpectedFrom, HasAddressesByWhoseInterfaceTheyAreOf) {
     auto json = previous();
-    json["ips"] = Json::array({{{"address", "10.0.0.5/24"}}});
+    json["interfaces"].push_back({{"name", "lo"}, {"sandbox", "/run/netns/one"}});
+    json["interfaces"].push_back({{"name", "eth1"}, {"sandbox", "/run/netns/one"}});
+    const auto add = [&](const char* address, const Json& place) {
+        json["ips"].push_back({{"address", address}, {"interface", place}});
+    };
+    add("127.0.0.1/8", 3);
+    add("10.0.0.6/24", 4);
+    add("10.0.0.7/24", nullptr);
+    add("10.0.0.1/24", 0);
+    add("10.0.0.8/24", 5);
+    add("10.0.0.10/24", -1);
+    json["ips"].push_back({{"address", "10.0.0.11/24"}});
     const auto expected = expected_in(json);
     ASSERT_TRUE(succeeds(expected));
-    ASSERT_THAT(expected->addresses, SizeIs(1));
-    EXPECT_EQ(expected->addresses[0].text(), "10.0.0.5/24");
+    const auto texts = [](const std::vector<Prefix>& prefixes) {
+        std::vector<std::string> all;
+        std::ranges::transform(prefixes, std::back_inserter(all), &Prefix::text);
+        return all;
+    };
+    EXPECT_THAT(texts(expected->addresses), ElementsAre("10.0.0.5/24"));
+    EXPECT_THAT(texts(expected->of_others), ElementsAre("10.0.0.6/24"));
+    EXPECT_THAT(texts(expected->untied), ElementsAre("10.0.0.7/24", "10.0.0.11/24"));
 }
 
 // As others' results have it, and as the types of Go's library write it.
@@ -129,7 +147,7 @@ TEST(ExpectedFrom, HasNothingToCompareWhereAValueIsEmptyOrNull) {
     const auto expected = expected_in(json);
     ASSERT_TRUE(succeeds(expected));
     EXPECT_FALSE(expected->mac || expected->mtu);
-    EXPECT_THAT(expected->addresses, SizeIs(1));
+    EXPECT_THAT(expected->untied, SizeIs(1));
     ASSERT_THAT(expected->host_devices, SizeIs(2));
     EXPECT_EQ(expected->host_devices[0].mac, "");
     EXPECT_FALSE(expected->host_devices[0].mtu);
