@@ -57,21 +57,80 @@ bool has_first_of(const sandbox& identity, const std::vector<Address>& addresses
     });
 }
 
+struct FlagRow {
+    std::uint16_t flag;
+    const char* about;
+};
+
+constexpr std::array link_flags{
+    FlagRow{LINK_ISOLATED, "it sees other sandboxes"},
+    FlagRow{LINK_QUEUED, "what it is sent has to pass its host end's queue"},
+    FlagRow{LINK_POLICED, "it has a rate that it may not exceed"},
+    FlagRow{LINK_MULTICAST, "it hears multicast"},
+    FlagRow{LINK_DHCP, "it is a DHCP client"},
+};
+
+// As connect makes them, and whoever changes the network since.
+std::expected<std::uint16_t, Error> flags_of(const attachment& record, const network& network) {
+    const auto queues = (record.flags & ATTACHMENT_SHAPED) != 0 ? TRY(queues_of(record.slot)) : Queues{};
+    const bool queued = queues.host_end || (record.flags & ATTACHMENT_BARE) != 0;
+    const bool asks = (record.flags & ATTACHMENT_ASKS) != 0;
+    return with_neighbourhood(
+        static_cast<std::uint16_t>((queued ? LINK_QUEUED : 0) | (queues.sandbox_end ? LINK_POLICED : 0) |
+                                   (asks ? LINK_DHCP : 0)),
+        network);
+}
+
+// The host's in a subnet of the network that the address is in.
+bool is_gateway_of(const network& network, const Address& own, const Address& gateway) {
+    return std::ranges::any_of(network.subnets, [&](const subnet& subnet) {
+        return subnet.prefix_length != 0 && gateway == Address(subnet.gateway) &&
+               Prefix{gateway, static_cast<int>(subnet.prefix_length)}.contains(own);
+    });
+}
+
+// All but its quota, which may have been changed since.
+std::expected<void, Error> verify_identity(const sandbox& identity, const attachment& record, const network& network) {
+    const std::string host_end = record.host_end, what = "the identity of " + host_end;
+    const auto wanted = TRY(flags_of(record, network));
+    for (const auto& [flag, about] : link_flags) {
+        TRY(require((identity.link.flags & flag) == (wanted & flag), what + " is wrong about whether " + about));
+    }
+    TRY(require(identity.gateway_ifindex == network.ifindex,
+                what + " names another gateway device than " + network.device));
+    TRY(require(mac_of(identity.link.gateway_mac) == mac_of(network.mac),
+                what + " names another MAC of the gateway's than " + mac_of(network.mac).text()));
+    for (const auto family : {FAMILY_IPV4, FAMILY_IPV6}) {
+        const Address own(identity.address[family]), gateway(identity.gateway[family]);
+        TRY(require(own.is_none() ? gateway.is_none() : is_gateway_of(network, own, gateway),
+                    what + " names a gateway that its network does not have: " + gateway.text()));
+    }
+    TRY(require(identity.link.ifindex == record.ifindex && identity.link.slot == record.slot,
+                what + " names another device, or another's counters"));
+    const std::uint32_t first = record.block, last = first == 0 ? 0 : first + network.port_block - 1;
+    return require(identity.port_min == first && identity.port_max == last,
+                   what + " has the source ports " + std::to_string(identity.port_min) + "-" +
+                       std::to_string(identity.port_max) + ", and not " + std::to_string(first) + "-" +
+                       std::to_string(last));
+}
+
+// What of a link is of its network is in the identity alone.
+bool is_same_way(sandbox_link one, const sandbox_link& other, const network& network) {
+    one.flags = with_neighbourhood(one.flags, network);
+    return std::memcmp(&one, &other, sizeof(one)) == 0;
+}
+
 std::expected<void, Error> verify_entries(const Datapath& datapath, const attachment& record,
                                           const std::vector<Address>& addresses, const network& network) {
     const std::string host_end = record.host_end;
     const auto identity = datapath.sandboxes.find(record.ifindex);
     TRY(require(identity && has_first_of(*identity, addresses) && identity->network == record.network,
                 host_end + " has no identity in the datapath"));
-    TRY(require(((record.flags & ATTACHMENT_ASKS) != 0) == ((identity->link.flags & LINK_DHCP) != 0),
-                "the identity of " + host_end + " does not say whether it is a DHCP client"));
-    TRY(require(identity->gateway_ifindex == network.ifindex,
-                "the identity of " + host_end + " names another gateway device than " + network.device));
+    TRY(verify_identity(*identity, record, network));
     for (const auto& address : addresses) {
         const auto place = datapath.endpoints.find(address.raw());
         TRY(require(place && place->kind == ENDPOINT_SANDBOX && place->claim == record.claim &&
-                        place->link.ifindex == record.ifindex &&
-                        std::ranges::equal(place->link.mac, identity->link.mac),
+                        place->network == record.network && is_same_way(place->link, identity->link, network),
                     "the address " + address.text() + " does not lead to " + host_end));
     }
     TRY(require(record.block == 0 || datapath.port_blocks.find(record.block) == record.claim,
@@ -125,10 +184,11 @@ std::expected<void, Error> verify_host_end(const Datapath& datapath, Netlink& ne
     TRY(require(link.up, what + " is not up"));
     const bool given = (record.flags & ATTACHMENT_GIVEN) != 0;
     TRY(require(given || link.mac == mac_of(network.mac), "the MAC of " + what + " is " + link.mac.text()));
+    TRY(verify_told(link, what, expected));
     const auto identity = datapath.sandboxes.find(record.ifindex);
     TRY(require(given || !identity || link.mtu == identity->mtu,
-                "the MTU of " + what + " is " + std::to_string(link.mtu)));
-    TRY(verify_told(link, what, expected));
+                "the MTU of " + what + " is " + std::to_string(link.mtu) + ", and that of its identity " +
+                    std::to_string(identity.value_or(sandbox{}).mtu)));
     const int program = datapath.from_sandbox.get();
     TRY(require(TRY(attached(own_device_hook, record.ifindex, Direction::ingress, program, host_end)),
                 "the program from_sandbox is not attached to " + host_end + ", or is not the one that is loaded"));

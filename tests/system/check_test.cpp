@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // CHECK: true as long as everything is there, and a name for what is not.
 #include <algorithm>
+#include <cstddef>
 #include <set>
 #include <span>
+
+#include <causeway/abi.h>
 
 #include "tests/system/entries.hpp"
 #include "tests/system/of_family.hpp"
@@ -42,6 +45,13 @@ struct Damage {
     std::function<void(const Checking&, const Sandbox&)> strike;
     std::vector<std::string> words;  // that the error must have
 };
+
+void alter_identity(const Sandbox& s, std::size_t offset, const Bytes& bytes) {
+    overwrite_entry("sandboxes", key_of_device(s.host_end), offset, bytes);
+}
+
+constexpr std::size_t link_of_identity = offsetof(sandbox, link),
+                      flags_of_identity = link_of_identity + offsetof(sandbox_link, flags);
 
 const Damage damages[] = {
     {"InterfaceGone", [](const Checking&, const Sandbox& s) { ip({"link", "del", "eth0"}, s.netns); }, {"gone"}},
@@ -104,6 +114,38 @@ const Damage damages[] = {
     {"IdentityGone",
      [](const Checking&, const Sandbox& s) { erase_entry("sandboxes", key_of_device(s.host_end)); },
      {"identity"}},
+    {"IdentityWithOtherFlags",
+     [](const Checking&, const Sandbox& s) { alter_identity(s, flags_of_identity, {LINK_ISOLATED, 0}); },
+     {"identity", "whether it sees other sandboxes"}},
+    {"IdentityWithAnotherMtu",
+     [](const Checking&, const Sandbox& s) { alter_identity(s, offsetof(sandbox, mtu), {0x78, 0x05, 0, 0}); },
+     {"MTU", "1500", "identity 1400"}},
+    {"IdentityWithOtherPorts",
+     [](const Checking&, const Sandbox& s) {
+         alter_identity(s, offsetof(sandbox, port_min), {0x00, 0x10, 0xff, 0x1f});
+     },
+     {"identity", "source ports 4096-8191, and not 0-0"}},
+    {"IdentityWithAnotherSlot",
+     [](const Checking&, const Sandbox& s) {
+         alter_identity(s, link_of_identity + offsetof(sandbox_link, slot), {0xff, 1});
+     },
+     {"identity", "another's counters"}},
+    {"IdentityWithAnotherGatewayMac",
+     [](const Checking&, const Sandbox& s) {
+         alter_identity(s, link_of_identity + offsetof(sandbox_link, gateway_mac), {2, 0, 0, 0, 0, 0x99});
+     },
+     {"identity", "another MAC of the gateway's"}},
+    {"IdentityWithAnotherGateway",
+     [](const Checking&, const Sandbox& s) {
+         alter_identity(s, offsetof(sandbox, gateway), key_of_address("10.0.0.9"));
+     },
+     {"identity", "10.0.0.9"}},
+    {"AddressEntryWithoutTheCounters",
+     [](const Checking&, const Sandbox& s) {
+         overwrite_entry("endpoints", key_of_address(s.address),
+                         offsetof(endpoint, link) + offsetof(sandbox_link, slot), {0xff, 1});
+     },
+     {"10.0.0.2", "does not lead to"}},
     {"CountersGone", [](const Checking& on, const Sandbox&) { erase_entry("slots", on.own_slot()); }, {"counters"}},
 };
 
@@ -350,6 +392,22 @@ TEST_P(CheckOnce, FailsForAnotherNetworksConfiguration) {
     const auto red = connect("red", second_configuration());
     EXPECT_TRUE(refused(check(blue, second_configuration()), 103, {"\"sandboxes\"", "not of \"others\""}));
     EXPECT_TRUE(succeeded(check(red, second_configuration())));
+}
+
+// Without them the queues are passed by.
+TEST_P(CheckOnce, FailsForABandwidthOfWhichTheIdentitySaysNothing) {
+    const auto conf = configuration(
+        {{"ingressRate", 80000000}, {"ingressBurst", 800000}, {"egressRate", 80000000}, {"egressBurst", 800000}});
+    const auto blue = connect("blue", conf);
+    EXPECT_TRUE(succeeded(check(blue, conf)));
+    alter_identity(blue, flags_of_identity, {LINK_QUEUED, 0});
+    EXPECT_TRUE(refused(check(blue, conf), 103, {"identity", "whether it has a rate"}));
+    alter_identity(blue, flags_of_identity, {LINK_POLICED, 0});
+    EXPECT_TRUE(refused(check(blue, conf), 103, {"identity", "queue"}));
+    alter_identity(blue, flags_of_identity, {LINK_POLICED | LINK_QUEUED, 0});
+    EXPECT_TRUE(succeeded(check(blue, conf)));
+    ASSERT_TRUE(ctl({"sandbox", "quota", "blue", "--flows", "17"}).ok());
+    EXPECT_TRUE(succeeded(check(blue, conf))) << "an operator may";
 }
 
 TEST_P(CheckOnce, FailsForWhatWasNeverAdded) {

@@ -130,6 +130,13 @@ void erase_entry(const std::string& map, const Bytes& key) {
     }
 }
 
+void overwrite_entry(const std::string& map, const Bytes& key, std::size_t offset, const Bytes& bytes) {
+    const Map opened(map);
+    auto value = opened.value_of(key);
+    std::ranges::copy(bytes, value.begin() + static_cast<std::ptrdiff_t>(offset));
+    opened.put(key, value);
+}
+
 void record_host_end(const std::string& container, const std::string& interface, const std::string& device) {
     const Map map("attachments");
     const auto key = key_of_attachment(container, interface);

@@ -19,6 +19,9 @@ Bytes key_of_attachment(const std::string& container, const std::string& interfa
 void erase_entry(const std::string& map, const Bytes& key);
 std::set<Bytes> keys_of(const std::string& map);
 
+// The bytes from offset on of an entry's value are these.
+void overwrite_entry(const std::string& map, const Bytes& key, std::size_t offset, const Bytes& bytes);
+
 // The record of the sandbox says that its host end has the index of that device.
 void record_host_end(const std::string& container, const std::string& interface, const std::string& device);
 
