@@ -99,8 +99,19 @@ std::expected<void, Error> refuse_to_forget_lease_of_nobody(const Attachment& at
                                   {Code::invalid_configuration, "ipam: the configuration names no other plugin"});
 }
 
+// There is nothing of this network's to remove, and so no error; but if no other DEL comes, the sandbox is left.
+void tell_of_other_network(const SandboxId& id, const RemovalConf& conf, const std::optional<std::string>& other,
+                           std::string& remarks) {
+    if (other) {
+        remarks += "causeway: network \"" + conf.name + "\": " + name_of(id) + " stays: it is of the network \"" +
+                   *other +
+                   "\"; DEL it with that name, or, when its namespace is gone, \"causewayctl gc\" removes it\n";
+    }
+}
+
 // A configuration that has become invalid since the ADD must not keep the sandbox alive: what it made is on record.
-std::expected<Json, Error> remove(const Request& request, const std::expected<RemovalConf, Error>& conf) {
+std::expected<Json, Error> remove(const Request& request, const std::expected<RemovalConf, Error>& conf,
+                                  std::string& remarks) {
     if (!conf && conf.error().code != Code::invalid_configuration) {
         return std::unexpected(conf.error());
     }
@@ -110,7 +121,7 @@ std::expected<Json, Error> remove(const Request& request, const std::expected<Re
         return Json();
     }
     if (!conf->delegate) {
-        TRY(disconnect(id, conf->name, refuse_to_forget_lease_of_nobody));
+        tell_of_other_network(id, *conf, TRY(disconnect(id, conf->name, refuse_to_forget_lease_of_nobody)), remarks);
         return Json();
     }
     const auto connected = is_connected(id);
@@ -121,12 +132,15 @@ std::expected<Json, Error> remove(const Request& request, const std::expected<Re
     };
     Failures failures;
     const auto disconnected = disconnect(id, conf->name, [&](const Attachment&) { return ask(); });
-    failures.note(disconnected);
+    if (!disconnected) {
+        failures.note(std::unexpected(disconnected.error()));
+    }
     // It may have a lease of an ADD that never got as far as a record; where no record can be read, it may be at work.
     if (!asked && (connected || disconnected)) {
         failures.note(ask());
     }
     TRY(failures.result());
+    tell_of_other_network(id, *conf, *disconnected, remarks);
     return Json();
 }
 
@@ -201,7 +215,7 @@ std::expected<void, Error> refuse_too_old(Command command, const std::string& ve
 
 std::expected<Json, Error> perform(const Request& request, std::string_view input, std::string& remarks) {
     if (request.command == Command::del) {
-        return remove(request, read_removal_conf(input));
+        return remove(request, read_removal_conf(input), remarks);
     }
     if (request.command == Command::gc) {
         const auto conf = TRY(read_removal_conf(input));

@@ -5,6 +5,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "userspace/failures.hpp"
@@ -16,12 +17,11 @@ namespace causeway {
 
 namespace {
 
-bool belongs_to(const Datapath& datapath, const attachment& record, const std::string& network_name) {
-    if (network_name.empty()) {
-        return true;
-    }
-    const auto network = datapath.networks.find(record.network);
-    return !network || network_name == network->name || network->name[0] == '\0';
+// The name of its network, where that is another one. One that is gone is nobody's.
+std::optional<std::string> other_network_of(const Datapath& datapath, const attachment& record,
+                                            const std::string& network_name) {
+    const std::string name = datapath.networks.find(record.network).value_or(network{}).name;
+    return network_name.empty() || name.empty() || name == network_name ? std::nullopt : std::optional(name);
 }
 
 // Whether others than this call ask an IPAM plugin, or give back to one: as it was before this one did.
@@ -157,6 +157,9 @@ std::expected<bool, Error> is_connected(const SandboxId& id) {
 // Most have nothing left, which two calls of the kernel tell. Who has is looked at under the exclusive lock: of two
 // connects one finds the other's record, or that of the other's disconnect.
 std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBack& give_back) {
+    if (!can_be_on_record(id)) {
+        return {};
+    }
     const auto key = key_of(id);
     const auto attachments = Datapath::open_attachments();
     if (!attachments) {
@@ -166,7 +169,7 @@ std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBa
     const auto is_leased = [](const std::optional<attachment>& record) {
         return record && (record->flags & ATTACHMENT_LEASED) != 0;
     };
-    if (!can_be_on_record(id) || !is_leased(TRY(attachments->look_up(key)))) {
+    if (!is_leased(TRY(attachments->look_up(key)))) {
         return {};
     }
     auto netlink = TRY(Netlink::open());
@@ -184,25 +187,25 @@ std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBa
     return disconnect_chosen(DatapathLock::Mode::exclusive, choose, give_back);
 }
 
-std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name, const GiveBack& give_back) {
+std::expected<std::optional<std::string>, Error> disconnect(const SandboxId& id, const std::string& network_name,
+                                                            const GiveBack& give_back) {
+    std::optional<std::string> other;
     if (!can_be_on_record(id)) {
-        return {};
+        return other;
     }
     bool on_record = false;
     const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
         const auto key = key_of(id);
         const auto record = TRY(datapath.attachments.look_up(key));
         on_record = record.has_value();
-        if (!record || !belongs_to(datapath, *record, network_name)) {
-            return {};
-        }
-        return std::vector{Attachment{key, *record}};
+        other = record ? other_network_of(datapath, *record, network_name) : std::nullopt;
+        return record && !other ? std::vector{Attachment{key, *record}} : std::vector<Attachment>{};
     };
     TRY(disconnect_chosen(DatapathLock::Mode::shared, choose, give_back));
     if (!on_record) {
-        return refuse_when_elsewhere(id);
+        TRY(refuse_when_elsewhere(id));
     }
-    return {};
+    return other;
 }
 
 // Exclusively, so that no connect is half done meanwhile; but for those that have let go of the lock to ask for a
@@ -217,7 +220,7 @@ std::expected<void, Error> disconnect_all_but(const std::string& network_name, c
         TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
             const bool leased = (record.flags & ATTACHMENT_LEASED) != 0;
             const bool at_work = others_ask && leased && record.state == ATTACHMENT_CONNECTING;
-            if (!at_work && !keep.contains(id_of(key)) && belongs_to(datapath, record, network_name)) {
+            if (!at_work && !keep.contains(id_of(key)) && !other_network_of(datapath, record, network_name)) {
                 chosen.push_back({key, record});
             }
         }));

@@ -86,10 +86,11 @@ std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBa
 // Idempotent; never connected: no error, unless its record may be where it can't be seen. Goes on after a failure and
 // reports all; what could not be undone is still recorded, so that a later call can. The last sandbox takes the
 // networks and the datapath with it: the host is then as it was before the first. Another network's sandbox (not empty,
-// and not its name): left alone. give_back is called if the sandbox is on record with a lease, before anything is
-// undone where that was taken by its link; what it can't give back stays on record, and keeps networks and datapath.
-std::expected<void, Error> disconnect(const SandboxId& id, const std::string& network_name,
-                                      const GiveBack& give_back = {});
+// and not its name): left alone, and the name of its network returned. give_back is called if the sandbox is on record
+// with a lease, before anything is undone where that was taken by its link; what it can't give back stays on record,
+// and keeps networks and datapath.
+std::expected<std::optional<std::string>, Error> disconnect(const SandboxId& id, const std::string& network_name,
+                                                            const GiveBack& give_back = {});
 
 // Disconnects every sandbox of the network that is not kept, likewise.
 std::expected<void, Error> disconnect_all_but(const std::string& network_name, const std::vector<SandboxId>& kept,

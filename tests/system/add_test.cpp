@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "tests/system/host_local.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -305,9 +306,21 @@ TEST_P(Del, SucceedsWhenTheNamespaceIsGone) {
 TEST_P(DelOnce, LeavesWhatAnotherNetworkHasConnected) {
     const auto blue = connect("blue");
     const auto before = Snapshot::take({blue.netns});
-    EXPECT_TRUE(succeeded(del("blue", blue.netns, configuration({{"name", "elsewhere"}}))));
+    for (const auto& conf : {configuration(), host_local_configuration()}) {
+        auto renamed = conf;
+        renamed["name"] = "elsewhere";
+        const auto answer = del("blue", blue.netns, renamed);
+        EXPECT_TRUE(succeeded(answer));
+        EXPECT_TRUE(answer.json.is_null());
+        EXPECT_EQ(answer.text,
+                  "causeway: network \"elsewhere\": container blue, interface eth0 stays: it is of the network "
+                  "\"sandboxes\"; DEL "
+                  "it with that name, or, when its namespace is gone, \"causewayctl gc\" removes it\n");
+    }
     EXPECT_TRUE(before.holds());
     EXPECT_TRUE(ping(blue.netns, "10.0.0.1"));
+    EXPECT_EQ(del("never-there", blue.netns, configuration({{"name", "elsewhere"}})).text, "");
+    EXPECT_EQ(del("blue", blue.netns).text, "");
 }
 
 TEST_P(DelOnce, WorksWhenTheConfigurationHasBecomeInvalid) {
