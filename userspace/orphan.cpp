@@ -132,6 +132,15 @@ bool is_deserted(Scene& scene, const Attachment& attachment, const Link& host_en
     return inhabited && !*inhabited;
 }
 
+// Whoever waits for an IPAM plugin holds the lock until the record is gone.
+std::expected<bool, Error> waits_for_nobody(const Datapath& datapath, const Attachment& attachment) {
+    if (TRY(AskingLock::is_held())) {
+        return false;
+    }
+    const auto record = TRY(datapath.attachments.look_up(attachment.key));
+    return record && record->claim == attachment.record.claim;
+}
+
 // Why nobody uses it any more; nothing: somebody does, or may.
 std::expected<std::optional<std::string>, Error> why_stale(Scene& scene, const Attachment& attachment) {
     const auto& record = attachment.record;
@@ -140,12 +149,18 @@ std::expected<std::optional<std::string>, Error> why_stale(Scene& scene, const A
         return scene.nobody_connects && !asking ? std::optional<std::string>("its ADD was killed") : std::nullopt;
     }
     if (record.state == ATTACHMENT_CLEARED) {
-        return "its IPAM plugin has not taken its addresses back, which a DEL or a GC would ask it again";
-    }
-    if (scene.nobody_connects && !TRY(scene.datapath.sandboxes.look_up(record.ifindex))) {
-        return "its DEL was killed, or failed and was not called again";
+        return TRY(waits_for_nobody(scene.datapath, attachment))
+                   ? std::optional<std::string>(
+                         "its IPAM plugin has not taken its addresses back, which a DEL or a GC would ask it again")
+                   : std::nullopt;
     }
     const auto host_end = TRY(host_end_of(scene.datapath, scene.netlink, scene.links, record));
+    // After the host end, since a disconnect, which may be at work, takes the identity first.
+    if (!TRY(scene.datapath.sandboxes.look_up(record.ifindex))) {
+        return scene.nobody_connects
+                   ? std::optional<std::string>("its DEL was killed, or failed and was not called again")
+                   : std::nullopt;
+    }
     if (!host_end) {
         return why_without_host_end(record);
     }

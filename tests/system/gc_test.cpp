@@ -293,6 +293,24 @@ TEST_P(GcOnce, UnloadsTheDatapathThatAKilledCallHasLeft) {
     }
 }
 
+// Which takes the identity first, then the host end: so STATUS may see it beside whoever shares the lock.
+TEST_P(GcOnce, DoesNotTakeADelAtWorkForALeftover) {
+    const auto keeper = connect("keeper"), blue = connect("blue");
+    const auto status = [] {
+        return test::answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}).text;
+    };
+    erase_entry("sandboxes", key_of_device(blue.host_end));
+    ip({"link", "del", blue.host_end});
+    {
+        const auto disconnecting = start({"flock", "--shared", "/sys/fs/bpf", "sleep", "1000"});
+        ASSERT_TRUE(eventually([] { return !run({"flock", "--nonblock", "/sys/fs/bpf", "true"}).ok(); }));
+        EXPECT_EQ(status(), "");
+    }
+    ASSERT_TRUE(eventually([] { return run({"flock", "--nonblock", "/sys/fs/bpf", "true"}).ok(); }));
+    EXPECT_THAT(status(), HasSubstr("its DEL was killed"));
+    expect_collected("container blue", "its DEL was killed", {keeper.netns});
+}
+
 TEST_P(GcOnce, LeavesDevicesThatOnlyLookLikeCausewaysOwn) {
     ip({"link", "add", "br0", "type", "veth", "peer", "name", "br0-in"});
     ip({"link", "add", "cwabcdefghijklm", "type", "bridge"});

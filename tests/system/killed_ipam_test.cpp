@@ -203,8 +203,6 @@ TEST_F(SlowHostLocal, HangingAtDelKeepsNobodyElseWaiting) {
     be_slow_at("DEL");
     ASSERT_TRUE(succeeded(answer_to(call("ADD", netns_))));
     auto deleting = begin("DEL");
-    const auto collected = ctl({"gc"});
-    EXPECT_TRUE(collected.ok()) << collected.err;
     EXPECT_TRUE(
         succeeded(add("red", other, second_configuration())));  // the first of a network, and loads the datapath
     EXPECT_TRUE(deleting.running());
@@ -216,15 +214,35 @@ TEST_F(SlowHostLocal, HangingAtDelKeepsNobodyElseWaiting) {
     EXPECT_TRUE(before.comes_back());
 }
 
-TEST_F(SlowHostLocal, EndsItsDelWellThoughGcHasUnloadedTheDatapath) {
+TEST_F(SlowHostLocal, EndsItsDelWellThoughAnotherOneHasUnloadedTheDatapath) {
     const auto before = Snapshot::take({netns_});
     conf_["runtimeConfig"]["portMappings"] = {{{"hostPort", 8080}, {"containerPort", 80}, {"protocol", "tcp"}}};
     be_slow_at("DEL");
     ASSERT_TRUE(succeeded(answer_to(call("ADD", netns_))));
     auto deleting = begin("DEL");
-    EXPECT_TRUE(ctl({"gc"}).ok());
+    be_slow_at("nothing");
+    EXPECT_TRUE(succeeded(answer_to(call("DEL", netns_))));
+    EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/causeway"));
     let_it_go_on();
     EXPECT_EQ(deleting.wait(), 0) << deleting.out();
+    EXPECT_TRUE(before.comes_back());
+}
+
+// As long as a DEL waits for it.
+TEST_F(SlowHostLocal, IsNotLeftOverBeforeItsDelHasEnded) {
+    const auto before = Snapshot::take({netns_});
+    const auto status = [] { return answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""}).text; };
+    be_slow_at("DEL");
+    ASSERT_TRUE(succeeded(answer_to(call("ADD", netns_))));
+    auto deleting = begin("DEL");
+    EXPECT_EQ(status(), "");
+    EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    ::kill(deleting.pid(), SIGKILL);  // and not its children
+    deleting.wait();
+    EXPECT_THAT(status(),
+                testing::HasSubstr("container blue, interface eth0, address 10.0.0.20: its IPAM plugin has not"));
+    EXPECT_EQ(ctl_json({"gc"}).size(), 1U);
+    let_it_go_on();
     EXPECT_TRUE(before.comes_back());
 }
 
