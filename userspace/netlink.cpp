@@ -14,6 +14,8 @@
 #include <cmath>
 #include <cstring>
 #include <iterator>
+#include <map>
+#include <ranges>
 
 #include "userspace/netlink_message.hpp"
 
@@ -219,13 +221,33 @@ std::expected<std::uint32_t, Error> Netlink::way_to(const Address& address) {
     return ifindex;
 }
 
+// Where devices come and go all the time, every look is interrupted. What is there all the time is in each
+// nevertheless: from Linux 6.9 on, where the kernel goes by their numbers; before, it may lose its place in one look,
+// and not in all.
 std::expected<std::vector<Link>, Error> Netlink::links() {
     Batch::Message message;
     auto& request = message.start(RTM_GETLINK, NLM_F_DUMP);
     mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg));
     mnl_attr_put_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    return list<Link>(request, "list devices",
-                      [](const nlmsghdr& reply, std::vector<Link>& found) { found.push_back(link_in(reply)); });
+    constexpr int looks = 4;
+    std::map<std::uint32_t, Link> seen;  // as the last look that had it saw it
+    for (int i = 0; i < looks; i++) {
+        std::vector<Link> found;
+        const auto listed =
+            exchange(request, "list devices", [&](const nlmsghdr& reply) { found.push_back(link_in(reply)); });
+        if (listed) {
+            return found;
+        }
+        if (listed.error().number != EINTR) {
+            return std::unexpected(listed.error());
+        }
+        for (auto& link : found) {
+            seen.insert_or_assign(link.ifindex, std::move(link));
+        }
+    }
+    std::vector<Link> links;
+    std::ranges::move(seen | std::views::values, std::back_inserter(links));
+    return links;
 }
 
 std::expected<std::optional<std::int32_t>, Error> Netlink::number_of(const Netns& netns) {

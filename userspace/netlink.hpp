@@ -153,6 +153,7 @@ public:
     // The device by which this namespace sends to it now, by its rules and routes of all kinds: lo for an address of
     // its own. number: the kernel's where it doesn't (ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL).
     std::expected<std::uint32_t, Error> way_to(const Address& address);
+    // Where devices come and go meanwhile, some that have gone may be among them.
     std::expected<std::vector<Link>, Error> links();
     // How this namespace numbers another one; none where it never had to.
     std::expected<std::optional<std::int32_t>, Error> number_of(const Netns& netns);

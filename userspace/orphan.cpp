@@ -25,7 +25,7 @@ using Links = std::map<std::string, Link>;
 std::expected<Links, Error> links_by_name(Netlink& netlink) {
     Links links;
     for (auto& link : TRY(netlink.links())) {
-        links.emplace(link.name, link);
+        links.insert_or_assign(link.name, link);  // of two, the one that came later
     }
     return links;
 }

@@ -182,6 +182,9 @@ private:
         const bool counts =
             counting_ && fault_.callers != others && counts_at_all(request.data) && !is_one_more_of_alike(request.data);
         result_.counted += counts ? 1 : 0;
+        if (counts && fault_.before) {
+            fault_.before();
+        }
         return counts && fault_.kind != Fault::Kind::none && result_.counted >= fault_.nth &&
                result_.counted < fault_.nth + fault_.times;
     }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ struct Fault {
     std::vector<int> calls{};                   // by number, SYS_bpf for one; empty: all count
     std::vector<std::uint64_t> bpf_commands{};  // of SYS_bpf: BPF_OBJ_PIN for one; empty: all count
     Callers callers = Callers::program;         // whose calls count
+    std::function<void()> before{};             // what happens on the host before each call that counts is made
     // Of a row of calls that make maps, or pin, open or unpin one thing after another, the first two of each kind
     // count: the others leave nothing else. Maps without a pin die with the program; a directory of pins is removed
     // whole, and has the name that others open only while it is whole. Empty, with some and full are the states that it

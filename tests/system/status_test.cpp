@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // STATUS: would an ADD work now, and what should the operator know?
 #include <gmock/gmock.h>
+#include <sys/syscall.h>
 
 #include <filesystem>
 
 #include <causeway/abi.h>
 
 #include "tests/system/entries.hpp"
+#include "tests/system/fault.hpp"
 #include "tests/system/of_family.hpp"
 #include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
@@ -173,6 +175,31 @@ TEST_P(StatusOfFamily, TellsOfRoutesThatNoSandboxCanHave) {
 TEST_F(Status, MentionsThatThereIsNoUplink) {
     ip({"link", "del", "up0"});
     expect_remark("no uplink");
+}
+
+// Each list of the devices, which comes in parts, has then changed between two of them.
+TEST_F(Status, SaysTheSameWhereDevicesComeAllTheTime) {
+    const auto keeper = connect("keeper"), blue = connect("blue");
+    std::string others;
+    for (int i = 0; i < 40; i++) {
+        others += "link add other" + std::to_string(i) + " type bridge\n";
+    }
+    must_run({"ip", "-batch", "-"}, {.stdin_text = others});
+    int come = 0;
+    const auto change = [&] { ip({"link", "add", "new" + std::to_string(come++), "type", "bridge"}); };
+    const auto answer_meanwhile = [&](const std::string& command, const Json& conf = configuration()) {
+        const Call call{.command = command, .id = "", .netns = "", .conf = conf, .interface = ""};
+        return answer_of(run_with({.calls = {SYS_recvmsg}, .before = change}, {plugin()}, call.options()).output);
+    };
+    world_.remove_namespace("blue");
+    ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(blue.host_end) == std::string::npos; }));
+    const auto left = answer_meanwhile("STATUS");
+    EXPECT_TRUE(succeeded(left));
+    EXPECT_THAT(left.text, HasSubstr("1 thing is left over, as container blue"));
+    const Json valid{{"cni.dev/valid-attachments", {{{"containerID", "keeper"}, {"ifname", "eth0"}}}}};
+    EXPECT_TRUE(succeeded(answer_meanwhile("GC", configuration(valid))));
+    EXPECT_THAT(status().text, IsEmpty());
+    EXPECT_EQ(ctl_json({"endpoints"}).size(), 1U);
 }
 
 TEST_F(Status, TellsOfAnotherVersionsPinsAndOfHalfOnes) {
