@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni/plugin.hpp"
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
 
 #include "cni/bandwidth_conf.hpp"
 #include "cni/ipam.hpp"
@@ -11,6 +13,7 @@
 #include "userspace/failures.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/readiness.hpp"
+#include "userspace/rollback.hpp"
 #include "userspace/verify.hpp"
 
 namespace causeway::cni {
@@ -25,8 +28,36 @@ SandboxId id_of(const Request& request) {
     return {request.container_id, request.interface};
 }
 
-// By the delegated plugin. request, conf and dns outlive it.
-std::expected<Lease, Error> lease_for(const Request& request, const NetConf& conf, std::optional<Dns>& dns) {
+std::string text_of(const std::vector<Address>& addresses) {
+    std::string text;
+    for (const auto& address : addresses) {
+        text += (text.empty() ? "" : ", ") + address.text();
+    }
+    return text;
+}
+
+constexpr const char* asked_as = "it is asked for by runtimeConfig.ips, args.cni.ips or the IP of CNI_ARGS";
+
+// Not every IPAM plugin reads what a runtime asks for, and none has to give it out.
+std::expected<void, Error> refuse_other_addresses(const std::vector<Address>& asked, const IpamResult& lease,
+                                                  const Delegate& delegate) {
+    std::vector<Address> given;
+    std::ranges::transform(lease.assignments, std::back_inserter(given),
+                           [](const Assignment& one) { return one.address.address; });
+    for (const auto& address : asked) {
+        if (std::ranges::find(given, address) == given.end()) {
+            return fail(Code::unsupported_field,
+                        "ips: " + address.text() + " is asked for, but the IPAM plugin \"" + delegate.type +
+                            "\" gives " + text_of(given),
+                        asked_as);
+        }
+    }
+    return {};
+}
+
+// By the delegated plugin, which reads the same request, and so knows which addresses are asked for. All outlive it.
+std::expected<Lease, Error> lease_for(const Request& request, const NetConf& conf, const std::vector<Address>& asked,
+                                      std::optional<Dns>& dns) {
     const auto& delegate = *conf.delegate;
     const bool by_link = delegate.asks_by_link();
     if (by_link && delegate.subnets.empty()) {
@@ -35,15 +66,26 @@ std::expected<Lease, Error> lease_for(const Request& request, const NetConf& con
                         "\" asks by the gateway device, which has its address in that subnet before",
                     "name it, and where it is not the first of the subnet ipam.gateway, as the server does");
     }
+    if (by_link && !asked.empty()) {
+        return fail(Code::unsupported_field,
+                    "ips: " + text_of(asked) + " is asked for, which the IPAM plugin \"" + delegate.type +
+                        "\" can't ask its server for",
+                    asked_as);
+    }
     TRY(find_delegate(request, delegate));
-    return Lease{.by_link = by_link,
-                 .take = [&]() -> std::expected<Lease::Given, Error> {
-                     auto lease = TRY(add_by_delegate(request, delegate));
-                     dns = std::move(lease.dns);
-                     return Lease::Given{std::move(lease.ranges), std::move(lease.assignments),
-                                         std::move(lease.routes)};
-                 },
-                 .give_back = [&] { return call_delegate("DEL", request, delegate); }};
+    const auto give_back = [&] { return call_delegate("DEL", request, delegate); };
+    const auto take = [&, give_back]() -> std::expected<Lease::Given, Error> {
+        auto lease = TRY(add_by_delegate(request, delegate));
+        Rollback rollback;
+        rollback.on_failure(give_back);
+        if (const auto as_asked = refuse_other_addresses(asked, lease, delegate); !as_asked) {
+            return std::unexpected(rollback.failed(as_asked.error()));
+        }
+        rollback.commit();
+        dns = std::move(lease.dns);
+        return Lease::Given{std::move(lease.ranges), std::move(lease.assignments), std::move(lease.routes)};
+    };
+    return Lease{.by_link = by_link, .take = take, .give_back = give_back};
 }
 
 std::expected<Json, Error> add(const Request& request, const NetConf& conf) {
@@ -61,8 +103,8 @@ std::expected<Json, Error> add(const Request& request, const NetConf& conf) {
         sandbox.given = TRY(given_in(*conf.previous_result, request.interface, request.netns));
     }
     std::optional<Dns> leased_dns;
-    if (conf.delegate) {  // it reads the same request, and so knows which address was asked for
-        sandbox.lease = TRY(lease_for(request, conf, leased_dns));
+    if (conf.delegate) {
+        sandbox.lease = TRY(lease_for(request, conf, asked.addresses, leased_dns));
         TRY(disconnect_leftover(sandbox.id,
                                 [&](const Attachment&) { return delete_by_delegate(request, *conf.delegate, false); }));
     } else if (conf.network.ranges.empty()) {
@@ -82,13 +124,9 @@ std::expected<void, Error> refuse_to_forget_lease(const Attachment& attachment, 
     if ((attachment.record.flags & ATTACHMENT_LEASED) == 0) {
         return {};
     }
-    std::string addresses;
-    for (const auto& address : attachment.addresses()) {
-        addresses += (addresses.empty() ? "" : ", ") + address.text();
-    }
     return fail(
         why.code,
-        name_of(causeway::id_of(attachment.key)) + ": " + addresses +
+        name_of(causeway::id_of(attachment.key)) + ": " + text_of(attachment.addresses()) +
             " can't be given back to the IPAM plugin that it came from: " + why.message,
         "all else is gone; DEL it again with a configuration whose name and ipam.type can be read, and name that "
         "plugin; or \"causewayctl gc\", which forgets the lease");

@@ -280,6 +280,15 @@ TEST_F(Dhcp, NeedsASubnetForItsGatewayDevice) {
     EXPECT_TRUE(before.holds());
 }
 
+TEST_F(Dhcp, CannotAskForACertainAddress) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    const Json asked{{"runtimeConfig", {{"ips", {"10.0.0.55"}}}}};
+    EXPECT_TRUE(refused(add("blue", netns, dhcp_configuration(asked)), 2, {"10.0.0.55", "dhcp"}));
+    EXPECT_EQ(text_of(log).find("DHCPDISCOVER"), std::string::npos);
+    EXPECT_TRUE(before.holds());
+}
+
 TEST_F(Dhcp, TellsTwoOfOneMacApartByTheirNetworks) {
     const Json same{{"runtimeConfig", {{"mac", "02:00:00:00:77:01"}}}};
     const auto blue = connect("blue", dhcp_configuration(same));

@@ -364,6 +364,22 @@ TEST_P(DelegationOnce, PassesAnErrorOnWithItsCode) {
     EXPECT_TRUE(before.holds());
 }
 
+TEST_P(Delegation, GivesTheAddressesThatAreAskedForOrNone) {
+    const auto netns = world_.add_namespace("blue");
+    const auto before = Snapshot::take({netns});
+    answer_with(R"({"cniVersion": "1.1.0", "ips": [{"address": "10.0.0.44/24"}, {"address": "10.0.0.45/24"}]})");
+    for (const auto& patch : {Json{{"runtimeConfig", {{"ips", {here("10.0.0.45"), here("10.0.0.77/24")}}}}},
+                              Json{{"args", {{"cni", {{"ips", {here("10.0.0.77")}}}}}}}}) {
+        std::filesystem::remove("/run/asked");
+        const auto answer = ask("ADD", "blue", patch);
+        EXPECT_TRUE(refused(answer, 2, {"10.0.0.77", "notes", "10.0.0.44, ", "10.0.0.45"}));
+        EXPECT_THAT(answer.json.value("details", ""), HasSubstr("runtimeConfig.ips"));
+        EXPECT_THAT(asked(), ElementsAre("ADD blue", "DEL blue"));
+        EXPECT_TRUE(before.holds());
+    }
+    EXPECT_TRUE(succeeded(ask("ADD", "blue", {{"runtimeConfig", {{"ips", {here("10.0.0.45/24")}}}}})));
+}
+
 TEST_P(DelegationOnce, NamesThePluginThatIsNotThere) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});
