@@ -6,6 +6,23 @@
 
 namespace causeway {
 
+namespace {
+
+// A disconnect takes the identity first.
+SandboxEntry::State state_of(const attachment& record, bool has_identity) {
+    using enum SandboxEntry::State;
+    switch (record.state) {
+        case ATTACHMENT_CONNECTING:
+            return connecting;
+        case ATTACHMENT_CLEARED:
+            return leased;
+        default:
+            return has_identity ? connected : disconnecting;
+    }
+}
+
+}  // namespace
+
 std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
     const auto datapath = Datapath::open_of_any_netns();
     std::vector<SandboxEntry> entries;
@@ -19,11 +36,12 @@ std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
                            .host_end = record.host_end,
                            .netns = record.netns,
                            .ifindex = record.ifindex,
-                           .addresses = Attachment{key, record}.addresses(),
-                           .connected = record.state == ATTACHMENT_CONNECTED};
+                           .addresses = Attachment{key, record}.addresses()};
         const auto network = datapath->networks.find(record.network).value_or(::network{});
         entry.network = network.name;
-        if (const auto identity = datapath->sandboxes.find(record.ifindex)) {
+        const auto identity = datapath->sandboxes.find(record.ifindex);
+        entry.state = state_of(record, identity.has_value());
+        if (identity) {
             std::ranges::copy(identity->link.mac, entry.mac.bytes.begin());
             entry.ports = {identity->port_min, identity->port_max};
             entry.quota = quota_of(*identity, network);

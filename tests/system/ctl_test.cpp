@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <filesystem>
+#include <sstream>
 
 #include <causeway/abi.h>
 
@@ -268,6 +269,32 @@ TEST_P(CtlOfFamily, ListsEndpointsWithWhatWentThroughThem) {
                                  HasSubstr(blue.host_end), HasSubstr("red")));
 }
 
+TEST_F(Ctl, ListsEndpointsOfOneSandboxAndWhatBecomesOfThem) {
+    const std::string id(64, 'a');
+    const auto blue = connect(id, dual_configuration()), red = connect("red");
+    const auto states = [&](const std::string& container) {
+        std::vector<std::string> all;
+        for (const auto& row : ctl_json({"endpoints", "--sandbox", container})) {
+            EXPECT_EQ(row.at("container"), container);
+            all.push_back(row.at("state"));
+        }
+        return all;
+    };
+    EXPECT_EQ(states(id), (std::vector<std::string>{"connected", "connected"})) << "one of each address";
+    EXPECT_EQ(states("nobody").size(), 0U);
+    erase_entry("sandboxes", key_of_device(blue.host_end));
+    EXPECT_EQ(states(id), (std::vector<std::string>{"disconnecting", "disconnecting"}));
+    EXPECT_EQ(states("red"), std::vector<std::string>{"connected"});
+
+    std::istringstream table(ctl({"endpoints"}).out);
+    for (std::string line; std::getline(table, line);) {
+        EXPECT_LE(line.size() - (line.ends_with(id) ? id.size() : 0), 120U) << line;
+    }
+    EXPECT_THAT(ctl({"endpoints"}).out, Not(HasSubstr(red.netns)));
+    EXPECT_THAT(ctl({"endpoints", "--wide"}).out,
+                AllOf(HasSubstr("NAMESPACE"), HasSubstr(red.netns), HasSubstr(red.mac)));
+}
+
 TEST_P(CtlOfFamily, CountsWhatTheNodeAndTheWorldSend) {
     const auto blue = connect("blue");
     const auto received = [] { return row_of("blue").at("receivedPackets").get<std::uint64_t>(); };
@@ -423,6 +450,7 @@ TEST_F(Ctl, TeachesItsUse) {
                                                          {"sandbox"},
                                                          {"sandbox", "add"},
                                                          {"endpoints", "-o", "xml"},
+                                                         {"endpoints", "--sandbox", ""},
                                                          {"stats", "-i", "never"},
                                                          {"flows", "--frobnicate"},
                                                          {"flows", "--protocol", "tpc"},

@@ -379,6 +379,7 @@ TEST_F(Dhcp, KeepsNobodyWaitingWhileItIsAsked) {
     ip({"link", "set", "lo", "up"}, netns);
     const auto before = Snapshot::take({netns, other});
     auto adding = begin_asking(netns);
+    EXPECT_EQ(ctl_json({"endpoints", "--sandbox", "blue"}).at(0).at("state"), "connecting");
     EXPECT_TRUE(succeeded(add("red", other, second_configuration())));  // the first of its network
     const auto collected = ctl({"gc"});
     EXPECT_TRUE(collected.ok()) << collected.err;

@@ -237,6 +237,7 @@ TEST_F(SlowHostLocal, IsNotLeftOverBeforeItsDelHasEnded) {
     auto deleting = begin("DEL");
     EXPECT_EQ(status(), "");
     EXPECT_EQ(ctl_json({"gc"}), Json::array());
+    EXPECT_EQ(ctl_json({"endpoints"}).at(0).at("state"), "leased");
     ::kill(deleting.pid(), SIGKILL);  // and not its children
     deleting.wait();
     EXPECT_THAT(status(),

@@ -193,10 +193,7 @@ std::expected<Filter, Error> filter_of(const FlowOptions& options) {
 }
 
 void add_filter_options(CLI::App& command, FlowOptions& options) {
-    const auto no_filter = [](const std::string& value) {
-        return value.empty() ? "an empty value chooses nothing" : "";
-    };
-    command.add_option("--sandbox", options.filter.container, "only of this container")->check(no_filter);
+    add_sandbox_option(command, options.filter.container);
     command
         .add_option("--protocol", options.filter.protocol,
                     "only of this protocol: tcp, udp, sctp, icmp, icmpv6 or the number of another")

@@ -20,7 +20,7 @@ std::string text_of(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
-void Table::print(bool as_json) const {
+void Table::print(bool as_json, bool wide) const {
     if (as_json) {
         auto array = nlohmann::ordered_json::array();
         for (const auto& row : rows_) {
@@ -43,9 +43,12 @@ void Table::print(bool as_json) const {
     const auto line = [&](const auto& cell) {
         std::string text;
         for (std::size_t i = 0; i < columns_.size(); i++) {
+            if (columns_[i].wide && !wide) {
+                continue;
+            }
             const std::string value = cell(i);
             const std::string padding(widths[i] - value.size(), ' ');
-            text += i == 0 ? "" : "  ";
+            text += text.empty() ? "" : "  ";
             text += columns_[i].right ? padding + value : value + padding;
         }
         text.erase(text.find_last_not_of(' ') + 1);
@@ -63,6 +66,12 @@ void add_output_option(CLI::App& command, bool& as_json) {
             "-o,--output", [&as_json](const std::string& format) { as_json = format == "json"; },
             "table for people (default), json for programs")
         ->check(CLI::IsMember({"table", "json"}));
+}
+
+void add_sandbox_option(CLI::App& command, std::string& container) {
+    command.add_option("--sandbox", container, "only of this container")->check([](const std::string& value) {
+        return value.empty() ? "an empty value chooses nothing" : "";
+    });
 }
 
 }  // namespace causeway::ctl
