@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The network configuration that the runtime passes on stdin. CNI 1.1.0, section 1; docs/configuration.md.
 //
-// Unknown keys are ignored. A known key with a value that it can't have is Code::invalid_configuration, and the
-// message names the key and the value.
+// Unknown keys are ignored (known_keys.hpp). A known key with a value that it can't have is
+// Code::invalid_configuration, and the message names the key and the value.
 #pragma once
 
 #include <expected>

@@ -7,9 +7,11 @@
 
 #include "cni/bandwidth_conf.hpp"
 #include "cni/ipam.hpp"
+#include "cni/known_keys.hpp"
 #include "cni/net_conf.hpp"
 #include "cni/reply.hpp"
 #include "cni/runtime_conf.hpp"
+#include "cni/shown.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/readiness.hpp"
@@ -225,8 +227,12 @@ std::unexpected<Error> unavailable(const Error& error) {
 
 // What would fail an ADD fails it, too.
 std::expected<Json, Error> status(const Request& request, const NetConf& conf, std::string& remarks) {
-    for (const auto& remark : TRY(ready(conf.network))) {
+    const auto tell = [&](const std::string& remark) {
         remarks += "causeway: network \"" + conf.network.name + "\": " + remark + "\n";
+    };
+    std::ranges::for_each(TRY(ready(conf.network)), tell);
+    for (const auto& key : unknown_keys(conf.raw)) {
+        tell("the configuration has \"" + shown(key) + "\", which causeway does not know, and ignores");
     }
     TRY(read_bandwidth(conf.raw, Json()));
     if (const auto dns = dns_of(conf); !dns) {

@@ -17,7 +17,7 @@ LAYERS = {
         "sandbox": 3, "disconnect": 3, "inspect": 3, "orphan": 3, "publication": 3, "bandwidth": 3, "readiness": 3, "verify": 3,
     },
     "cni": {
-        "request": 0, "shown": 0, "json_value": 0, "ipam_conf": 0, "nat_conf": 0, "port_conf": 0, "quota_conf": 0,
+        "request": 0, "shown": 0, "json_value": 0, "known_keys": 0, "ipam_conf": 0, "nat_conf": 0, "port_conf": 0, "quota_conf": 0,
         "route_conf": 0,
         "bandwidth_conf": 0,
         "runtime_conf": 0, "net_conf": 0, "reply": 0,

@@ -172,6 +172,12 @@ TEST_P(StatusOfFamily, TellsOfRoutesThatNoSandboxCanHave) {
     EXPECT_TRUE(succeeded(status(with_routes(R"([{"dst": "10.9.0.0/16", "gw": "10.0.0.9"}])"))));
 }
 
+TEST_F(Status, MentionsKeysThatNobodyReads) {
+    const auto conf = configuration({{"ipMask", true}, {"ipam", {{"rangestart", "10.0.0.5"}}}});
+    expect_remark("the configuration has \"ipMask\", which causeway does not know", conf);
+    expect_remark("\"ipam.rangestart\"", conf);
+}
+
 TEST_F(Status, MentionsThatThereIsNoUplink) {
     ip({"link", "del", "up0"});
     expect_remark("no uplink");

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/known_keys.hpp"
+
+namespace causeway::cni {
+
+namespace {
+
+// What a value may have in it: null, anything; else these keys, in each element where it is a list.
+// tests/check/keys.py holds it against what is read and what is documented.
+const Json& known() {
+    static const Json shape = Json::parse(R"({
+        "cniVersion": null, "cniVersions": null, "name": null, "type": null, "disableCheck": null, "disableGC": null,
+        "args": null, "runtimeConfig": null, "prevResult": null,
+        "capabilities": {"portMappings": null, "bandwidth": null, "ips": null, "mac": null, "dns": null,
+                         "ipRanges": null, "quota": null, "cgroupPath": null,
+                         "io.kubernetes.cri.pod-annotations": null},
+        "dns": {"nameservers": null, "domain": null, "search": null, "options": null},
+        "device": null, "gsoMaxSize": null, "mtu": null, "uplinks": null, "subnet": null,
+        "ipMasq": null, "portRange": null, "nonMasqueradeCIDRs": null, "inbound": null, "portBlock": null,
+        "mapping": null, "filtering": null,
+        "timeouts": {"tcpOpening": null, "tcpEstablished": null, "tcpClosing": null, "udp": null, "icmp": null},
+        "quota": {"flows": null, "flowsPerSecond": null},
+        "isolate": null, "multicast": null, "multicastRate": null,
+        "tables": {"flows": null, "sandboxes": null},
+        "ingressRate": null, "ingressBurst": null, "egressRate": null, "egressBurst": null,
+        "ipam": {
+            "type": null, "resolvConf": null, "rest": null,
+            "subnet": null, "gateway": null, "rangeStart": null, "rangeEnd": null, "exclude": null,
+            "ranges": {"subnet": null, "gateway": null, "rangeStart": null, "rangeEnd": null, "exclude": null},
+            "routes": {"dst": null, "gw": null, "mtu": null, "advmss": null, "priority": null, "table": null,
+                       "scope": null}
+        }})");
+    return shape;
+}
+
+// CNI 1.1.0, section 1: keys that begin so are a runtime's.
+bool is_runtimes(const std::string& path) {
+    return path.starts_with("cni.dev/");
+}
+
+void find_unknown(const Json& given, const Json& shape, const std::string& prefix, std::vector<std::string>& unknown) {
+    if (given.is_array()) {
+        for (const auto& item : given) {
+            find_unknown(item, shape, prefix, unknown);
+        }
+    }
+    if (!given.is_object() || shape.is_null()) {
+        return;
+    }
+    for (const auto& [key, value] : given.items()) {
+        const std::string path = prefix + key;
+        if (shape.contains(key)) {
+            find_unknown(value, shape[key], path + ".", unknown);
+        } else if (!is_runtimes(path)) {
+            unknown.push_back(path);
+        }
+    }
+}
+
+}  // namespace
+
+std::vector<std::string> unknown_keys(const Json& conf) {
+    auto read = conf;
+    const auto ipam = conf.find("ipam");
+    if (ipam != conf.end() && ipam->is_object() && ipam->value("type", Json("causeway")) != "causeway") {
+        read.erase("ipam");
+    }
+    std::vector<std::string> unknown;
+    find_unknown(read, known(), "", unknown);
+    return unknown;
+}
+
+}  // namespace causeway::cni

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which keys a configuration may have. Others are ignored, and may be a known one's that is mistyped. Layer 0.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cni/json_value.hpp"
+
+namespace causeway::cni {
+
+// Those of the configuration that nobody reads: neither causeway nor, by the specification or its conventions, a
+// runtime. With dots, as in "ipam.rangestart". What is another plugin's (another ipam.type) or is refused where it is
+// unknown (runtimeConfig) is not looked at.
+std::vector<std::string> unknown_keys(const Json& conf);
+
+}  // namespace causeway::cni
