@@ -6,11 +6,11 @@ Asks the kernel itself (BPF_PROG_QUERY): the tools of Debian 12 are older than T
 nothing is printed.
 """
 import ctypes
-import platform
+import os
 import socket
 import struct
 
-SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 BPF_PROG_QUERY = 16
 HOOKS = {"ingress": 46, "egress": 47}  # BPF_TCX_INGRESS, BPF_TCX_EGRESS
 

@@ -42,7 +42,6 @@ in_url() { # ADDRESS
 }
 
 image=localhost/causeway/busybox:1
-pause_image=localhost/causeway/pause:1
 
 # ---- saying what happens ----
 
@@ -83,13 +82,12 @@ expect_fails() { # WHAT COMMAND...
 
 # Until COMMAND succeeds, ten seconds at most.
 await() { # WHAT COMMAND...
-  local what=$1 attempt
+  local what=$1 deadline=$((SECONDS + 10))
   shift
-  for attempt in $(seq 200); do
-    if "$@" >/dev/null 2>&1; then return 0; fi
-    sleep 0.05
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $deadline ] || fail "$what: not within 10 s: $*"
+    sleep 0.02
   done
-  fail "$what: not within 10 s: $*"
 }
 
 # ---- node and world ----
@@ -98,20 +96,22 @@ in_world() { nsenter --net=/run/netns/world -- "$@"; }
 
 make_network() {
   ip netns add world
-  ip link add uplink0 type veth peer name downlink0 netns world
-  ip link set uplink0 up
-  ip -n world link set lo up
-  ip -n world link set downlink0 up
-  local each flags=()
+  local each flags='' node world
+  node="link add uplink0 type veth peer name downlink0 netns world"$'\n'"link set uplink0 up"
+  world="link set lo up"$'\n'"link set downlink0 up"
   for each in 4 6; do
     speak $each
-    [ $each = 4 ] || flags=(nodad)
-    ip addr add "$node_address/$length" dev uplink0 "${flags[@]}"
-    ip -n world addr add "$world_address/$length" dev downlink0 "${flags[@]}"
-    ip -n world addr add "$far_address" dev lo
-    ip -n world route add "$subnet" via "$node_address"
-    ip route add default via "$world_address"
+    [ $each = 4 ] || flags=nodad
+    node+="
+      addr add $node_address/$length dev uplink0 $flags
+      route add default via $world_address"
+    world+="
+      addr add $world_address/$length dev downlink0 $flags
+      addr add $far_address dev lo
+      route add $subnet via $node_address"
   done
+  ip -batch - <<<"$node"
+  ip -n world -batch - <<<"$world"
   in_world nft -f - <<'RULES'
 table inet watch {
   chain arriving {
@@ -153,8 +153,17 @@ install_plugin() {
   cp "$conflist" /etc/cni/net.d/
 }
 
-make_image() { # FILE NAME COMMAND...
-  python3 "$here/image.py" "$@"
+# Its command is what a pod's first container is to do: nothing, for ever.
+make_image() { # FILE
+  python3 -IS "$here/image.py" "$1" "$image" sleep 1000000
+}
+
+# What a container's shell is to do: of each address it wants an answer, and it names the one that has none.
+pinging() { # ADDRESS...
+  local address
+  for address; do
+    echo "ping -c 1 -W 2 $address >/dev/null || { echo 'no answer from $address' >&2; exit 1; }"
+  done
 }
 
 # ---- the server outside ----
@@ -164,25 +173,16 @@ blob_bytes=10000000
 # 10 MB that no link can compress or guess, and their checksum in $blob_sum.
 start_server() {
   mkdir -p "$WORK/www"
-  python3 - "$WORK/www/blob" "$blob_bytes" <<'PYTHON'
-import random
-import sys
-
-source = random.Random("causeway")
-with open(sys.argv[1], "wb") as blob:
-    for _ in range(int(sys.argv[2]) // 1_000_000):
-        blob.write(source.randbytes(1_000_000))
-PYTHON
+  head -c "$blob_bytes" /dev/urandom >"$WORK/www/blob"
   blob_sum=$(sha256sum <"$WORK/www/blob")
   echo hello >"$WORK/www/hello"
-  in_world python3 -u -m http.server 80 --bind :: --directory "$WORK/www" >>"$WORK/server.log" 2>&1 &
-  await "the server outside answers" \
-    in_world python3 -c "import urllib.request; urllib.request.urlopen('http://$far_host/hello').read()"
+  in_world busybox httpd -f -vv -p 80 -h "$WORK/www" 2>>"$WORK/server.log" &
+  await "the server outside answers" in_world curl -sf "http://$far_host/hello"
   : >"$WORK/server.log"
 }
 
-# Which clients did the server see?
-server_saw() { awk '/"GET /{sub("^::ffff:", "", $1); print $1}' "$WORK/server.log" | sort -u | paste -sd' '; }
+# Which clients did the server see? It logs "[ADDRESS]:PORT: what".
+server_saw() { sed -n 's/^\[\(::ffff:\)\?\(.*\)\]:[0-9]*: url:.*/\2/p' "$WORK/server.log" | sort -u | paste -sd' '; }
 
 # ---- what must not be left, and what must never be ----
 
@@ -195,17 +195,18 @@ ls_leases() {
 # Everything of the node that a plugin may change, in an order of its own; without what each device that has IPv6 gets
 # by itself.
 node_state() {
-  local by_itself='fe80:|^multicast|^anycast|ff00::/8'
-  echo "links:"; ip -o link | awk -F'[:@ ]+' '{print $2}' | sort
-  echo "addresses:"; { ip -4 -o addr; ip -6 -o addr show scope global; } | awk '{print $2, $4}' | sort
-  echo "routes:"; { ip -4 route show table all; ip -6 route show table all | grep -vE "$by_itself"; } | sort
-  echo "rules:"; ip -4 rule; ip -6 rule
-  echo "qdiscs:"; tc qdisc show | sort
-  echo "programs:"; python3 "$here/attached.py"
-  echo "pins:"; find /sys/fs/bpf -mindepth 1 | sort
-  echo "namespaces:"; ls /run/netns
-  echo "packet filter:"; nft list ruleset 2>/dev/null; cat /proc/net/ip{,6}_tables_names 2>/dev/null || true
-  echo "leases:"; ls_leases
+  {
+    ip -o link
+    ip -4 -o -batch - <<<$'addr\nroute show table all\nrule'
+    ip -6 -o -batch - <<<$'addr show scope global\nroute show table all\nrule' |
+      grep -vE 'fe80:|^multicast|^anycast|ff00::/8'
+    tc qdisc show
+    python3 -IS "$here/attached.py"
+    find /sys/fs/bpf /run/netns -mindepth 1
+    ls_leases
+  } | sort
+  nft list ruleset 2>/dev/null
+  cat /proc/net/ip{,6}_tables_names 2>/dev/null || true
 }
 
 # From here on: what is there now must be there at the end, and no rule of nftables or iptables may ever come.
@@ -216,7 +217,7 @@ watch_node() {
     nft add table ip probe
     nft delete table ip probe
     [ ! -s "$WORK/rules.txt" ] || break
-    sleep 0.05
+    sleep 0.02
   done
   [ -s "$WORK/rules.txt" ] || fail "nft monitor sees nothing"
   node_state >"$WORK/before.txt"
@@ -229,16 +230,14 @@ expect_state() { # FILE
   [ -z "$changes" ] || fail "the node is not as in ${1##*/} (< then, > now):"$'\n'"$changes"
 }
 
-node_is_as_before() { node_state | cmp -s - "$WORK/before.txt"; }
-
 # A client may end its DEL a moment after it has answered, so this waits.
 expect_nothing_left() {
   local attempt
   for attempt in $(seq 100); do
-    if node_is_as_before; then break; fi
-    sleep 0.05
+    if node_state | cmp -s - "$WORK/before.txt"; then break; fi
+    [ "$attempt" != 100 ] || expect_state "$WORK/before.txt"
+    sleep 0.02
   done
-  expect_state "$WORK/before.txt"
   [ ! -e /sys/fs/bpf/causeway ] || fail "/sys/fs/bpf/causeway is left"
   if ip link show cw0 >/dev/null 2>&1; then fail "cw0 is left"; fi
   local each

@@ -16,7 +16,7 @@ cni() { # COMMAND CONTAINER NETNS CONFIG [IFNAME]
   return "$status"
 }
 
-with_previous() { jq -c --argjson previous "$2" '. + {prevResult: $previous}' <<<"$1"; } # CONFIG RESULT
+with_previous() { echo "${1%\}},\"prevResult\":$2}"; } # CONFIG RESULT
 
 expect_cni() { # COMMAND CONTAINER NETNS CONFIG [IFNAME]
   cni "$@" || fail "$1 of $2 says $reply"

@@ -24,7 +24,7 @@ CONFIG
   [ "${1:-}" = cri ] || return 0
   cat <<CONFIG
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "$pause_image"
+  sandbox_image = "$image"
   restrict_oom_score_adj = true
   disable_tcp_service = true
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -47,8 +47,8 @@ start_containerd() { # [cri]
   await "containerd answers" ctr_ version
 }
 
-import_image() { # NAME COMMAND...
-  make_image "$WORK/image.tar" "$@"
+import_image() {
+  make_image "$WORK/image.tar"
   ctr_ image import "$WORK/image.tar" >"$WORK/import.txt" 2>&1
   rm "$WORK/image.tar"
 }
@@ -58,11 +58,12 @@ stop_containerd() {
   wait "$containerd_pid" 2>/dev/null || true
 }
 
-task_is_running() { ctr_ task ls | grep -q "^$1 .*RUNNING"; }
-
-# `ctr run` in the background: only a ctr that stays until the container ends calls DEL.
+# `ctr run` in the background: only a ctr that stays until the container ends calls DEL. The container has the node's
+# $WORK/told as /told.
 run_container() { # ID COMMAND...; adds to $ctr_pids
-  (trap - ERR; ctr_ run --rm --cni --null-io "$image" "$@" 2>"$WORK/ctr-$1.log") &
+  mkdir -p "$WORK/told"
+  (trap - ERR; ctr_ run --rm --cni --null-io \
+    --mount "type=bind,src=$WORK/told,dst=/told,options=rbind:rw" "$image" "$@" >"$WORK/ctr-$1.log" 2>&1) &
   ctr_pids+=($!)
 }
 
@@ -73,5 +74,5 @@ in_container() { # ID COMMAND...
   ctr_ task exec --exec-id "exec-$BASHPID-$exec_count" "$id" "$@"
 }
 
-# Of the subnet, in the version of IP that is spoken.
-address_in() { in_container "$1" ip -o addr show eth0 | sed -n "s|.* inet6* \($subnet_pattern[^/]*\)/.*|\1|p"; }
+# Of the subnet, in the version of IP that is spoken, from what `ip -o addr` has said into /told/ID.
+address_told_by() { sed -n "s|.* inet6* \($subnet_pattern[^/]*\)/.*|\1|p" "$WORK/told/$1"; } # ID

@@ -3,12 +3,12 @@
 """cri.py SOCKET VERB [ARGUMENT...]: what a kubelet asks of a CRI runtime (runtime.v1), as far as pods need it.
 
   ready                            exit status 0 if the runtime says that its network is ready
-  run-pod NAME CGROUP_PARENT       prints the pod's id
-  pod-address POD
+  run-pod NAME CGROUP_PARENT [HOST_PORT:PORT | ANNOTATION=VALUE]...
+                                   prints the pod's id and its addresses
   run POD NAME IMAGE COMMAND...    creates and starts a container; prints its id
   exec CONTAINER COMMAND...        prints its output; its exit status
-  stop-pod POD
-  remove-pod POD
+  stop-pods POD...
+  remove-pods POD...
 
 Needs grpc only: the few protobuf messages are written and read here, as lists of (field number, value).
 """
@@ -90,10 +90,18 @@ class Runtime:
         return Message(rpc(write_message(fields), timeout=30, wait_for_ready=True))
 
 
-def pod_config(name, cgroup_parent):
+def pod_config(name, cgroup_parent, *wishes):
     metadata = [(1, name), (2, "uid-of-" + name), (3, "default")]
     linux = [(1, cgroup_parent)]
-    return [(1, metadata), (2, name), (3, "/run/pod-logs"), (8, linux)]
+    config = [(1, metadata), (2, name), (3, "/run/pod-logs"), (8, linux)]
+    for wish in wishes:
+        key, is_annotation, value = wish.partition("=")
+        if is_annotation:
+            config.append((7, [(1, key), (2, value)]))
+        else:
+            host_port, port = wish.split(":")
+            config.append((5, [(2, int(port)), (3, int(host_port))]))
+    return config
 
 
 def ready(runtime):
@@ -103,12 +111,10 @@ def ready(runtime):
     return 1
 
 
-def run_pod(runtime, name, cgroup_parent):
-    print(runtime.call("RunPodSandbox", (1, pod_config(name, cgroup_parent))).text(1))
-
-
-def pod_address(runtime, pod):
-    print(runtime.call("PodSandboxStatus", (1, pod)).message(1).message(5).text(1))
+def run_pod(runtime, name, cgroup_parent, *wishes):
+    pod = runtime.call("RunPodSandbox", (1, pod_config(name, cgroup_parent, *wishes))).text(1)
+    network = runtime.call("PodSandboxStatus", (1, pod)).message(1).message(5)
+    print(pod, network.text(1), *(further.text(1) for further in network.messages(2)))
 
 
 def run(runtime, pod, name, image, *command):
@@ -125,16 +131,18 @@ def execute(runtime, container, *command):
     return reply.number(3)
 
 
-def stop_pod(runtime, pod):
-    runtime.call("StopPodSandbox", (1, pod))
+def stop_pods(runtime, *pods):
+    for pod in pods:
+        runtime.call("StopPodSandbox", (1, pod))
 
 
-def remove_pod(runtime, pod):
-    runtime.call("RemovePodSandbox", (1, pod))
+def remove_pods(runtime, *pods):
+    for pod in pods:
+        runtime.call("RemovePodSandbox", (1, pod))
 
 
-VERBS = {"ready": ready, "run-pod": run_pod, "pod-address": pod_address, "run": run, "exec": execute,
-         "stop-pod": stop_pod, "remove-pod": remove_pod}
+VERBS = {"ready": ready, "run-pod": run_pod, "run": run, "exec": execute, "stop-pods": stop_pods,
+         "remove-pods": remove_pods}
 
 
 def main():

@@ -18,32 +18,39 @@ call() {
 
 # chain COMMAND CONTAINER CONFIG...: ADD leaves the last result in $result, and CHECK and DEL are given that.
 chain() {
-  local command=$1 container=$2 config
-  shift 2
-  local configs=("$@")
-  if [ "$command" = DEL ]; then
-    mapfile -t configs < <(printf '%s\n' "$@" | tac)
-  fi
+  local command=$1 container=$2 config configs=() type
+  for config in "${@:3}"; do
+    if [ "$command" = DEL ]; then configs=("$config" "${configs[@]}"); else configs+=("$config"); fi
+  done
   [ "$command" != ADD ] || result=
   for config in "${configs[@]}"; do
+    type=${config#*'"type":"'} type=${type%%'"'*}
     [ -z "$result" ] || config=$(with_previous "$config" "$result")
-    call "$command" "$container" "$(jq -r .type <<<"$config")" "$config" ||
-      fail "$command of $container by $(jq -r .type <<<"$config"): $reply"
+    call "$command" "$container" "$type" "$config" || fail "$command of $container by $type: $reply"
     [ "$command" != ADD ] || result=$reply
   done
 }
 
 with() { jq -c ". + $1" <<<"$network"; } # '{"type": ...}'
 
-expect_works() { # CONTAINER [PING-ARGUMENT...]
-  in_sandbox "$1" ping "${@:2}" -c 1 -W 2 "$gateway" >/dev/null
-  in_sandbox "$1" ping "${@:2}" -c 1 -W 2 "$far_address" >/dev/null
+expect_works() { # CONTAINER
+  local each script=
+  for each in "${versions[@]}"; do
+    speak "$each"
+    script+=$(pinging "$gateway" "$far_address")$'\n'
+  done
+  in_sandbox "$1" sh -c "$script"
 }
 
-make_sandbox one
-notify=net.ipv4.conf.eth0.arp_notify
-[ "$version" = 4 ] || notify=net.ipv6.conf.eth0.ndisc_notify
-tuning=$(with '{"type": "tuning", "sysctl": {"'$notify'": "1"}, "mtu": 1400, "promisc": true}')
+# Of the subnet, in the version of IP that is spoken.
+ours_in() { jq -r --arg prefix "$prefix" '[.ips[].address | select(startswith($prefix))][0] | split("/")[0]' <<<"$1"; } # RESULT
+
+for name in one two; do make_sandbox $name; done
+expect_cni ADD two "$(netns_of two)" "$base" # stays, so that the datapath does
+two=$reply
+
+tuning=$(with '{"type": "tuning", "mtu": 1400, "promisc": true,
+  "sysctl": {"net.ipv4.conf.eth0.arp_notify": "1", "net.ipv6.conf.eth0.ndisc_notify": "1"}}')
 chain ADD one "$base" "$tuning"
 expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
 expect_works one
@@ -62,8 +69,11 @@ say "tuning: the MAC that was asked for"
 
 sbr=$(with '{"type": "sbr"}')
 chain ADD one "$base" "$sbr"
-expect_works one -I "${prefix}2" # by its source: the main table has no route any more
-expect_equal "the main table's default route" "$(in_sandbox one ip "-$version" route show default)" ""
+for each in "${versions[@]}"; do
+  speak "$each"
+  in_sandbox one ping -I "$(ours_in "$result")" -c 1 -W 2 "$far_address" >/dev/null # else it would take no table but main
+  expect_equal "the main table's default route" "$(in_sandbox one ip "-$version" route show default)" ""
+done
 chain CHECK one "$base" "$sbr"
 chain DEL one "$base" "$sbr"
 say "sbr: routes in a table of their own"
@@ -79,7 +89,7 @@ portmap=$(with '{"type": "portmap", "snat": true, "runtimeConfig": {"portMapping
   {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}}')
 chain ADD one "$base" "$portmap"
 expect_works one
-chain CHECK one "$base" # portmap 1.1.1 itself fails its CHECK of a container without IPv6
+chain CHECK one "$base" # portmap 1.1.1 fails its own: it looks for IPv4's rules in IPv6's table, too
 chain DEL one "$base" "$portmap"
 say "portmap: its rules come and go"
 
@@ -112,7 +122,7 @@ behind() { # WHAT FIRST_CONFIG
   expect_equal "the programs on the host end of $1" \
     "$(tc filter show dev "$host_end" ingress | grep -o 'from_sandbox' | sort -u)" from_sandbox
   expect_works one
-  in_sandbox two ping -c 1 -W 2 "$(ours_in "$result")" >/dev/null
+  in_sandbox two sh -c "$(for each in "${versions[@]}"; do speak "$each"; pinging "$(ours_in "$result")"; done)"
   chain CHECK one "$base"
   expect_cni DEL one "$(netns_of one)" "$(with_previous "$base" "$result")"
   ip link show "$host_end" >/dev/null
@@ -120,34 +130,27 @@ behind() { # WHAT FIRST_CONFIG
   expect_fails "the host end of $1 is left" ip link show "$host_end"
   say "behind $1: its veth pair is attached"
 }
-ours_in() { jq -r --arg prefix "$prefix" '[.ips[].address | select(startswith($prefix))][0] | split("/")[0]' <<<"$1"; }
-
-make_sandbox two
-expect_cni ADD two "$(netns_of two)" "$base"
 behind bridge "$(with '{"type": "bridge", "bridge": "br0"}')"
-elsewhere=10.9.0.0/24
-[ "$version" = 4 ] || elsewhere=fd00:9::/64
-behind ptp "$(with '{"type": "ptp", "ipam": {"type": "host-local", "subnet": "'$elsewhere'", "dataDir": "'"$WORK"'/leases"}}')"
+behind ptp "$(with '{"type": "ptp", "ipam": {"type": "host-local", "dataDir": "'"$WORK"'/leases",
+  "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]]}}')"
 expect_equal "leases of ptp's" "$(find "$WORK/leases" -type f ! -name lock ! -name 'last_reserved_ip*')" ""
-expect_cni DEL two "$(netns_of two)" "$base"
-ip netns del two
 ip link del br0
 
 # Two networks on one container, and the loopback plugin first, as CRI calls it.
 call ADD one loopback "$(with '{"type": "loopback"}')" || fail "loopback: $reply"
-other_subnet=10.0.1.0/24 other_gateway=10.0.1.1
-[ "$version" = 4 ] || other_subnet=fd00:2::/64 other_gateway=fd00:2::1
-second=$(jq -c '. + {"name": "others", "device": "cw1", "ipam": {"subnet": "'$other_subnet'"}}' <<<"$base")
+second=$(jq -c '. + {"name": "others", "device": "cw1", "ipam": {
+  "ranges": [[{"subnet": "10.0.1.0/24"}], [{"subnet": "fd00:2::/64"}]]}}' <<<"$base")
 expect_cni ADD one "$(netns_of one)" "$base"
 expect_cni ADD one "$(netns_of one)" "$second" net1
 expect_works one
-in_sandbox one ping -c 1 -W 2 $other_gateway >/dev/null
+in_sandbox one sh -c "$(pinging 10.0.1.1 fd00:2::1)"
 expect_cni DEL one "$(netns_of one)" "$second" net1
 expect_works one
 expect_cni DEL one "$(netns_of one)" "$base"
 say "loopback, and two networks on one container"
 
-ip netns del one
+expect_cni DEL two "$(netns_of two)" "$(with_previous "$base" "$two")"
+for name in one two; do ip netns del $name; done
 iptables_left() { { iptables-save; ip6tables-save; } 2>/dev/null | grep -c -e "$subnet_pattern" || true; }
 expect_equal "rules about sandboxes" "$(iptables_left)" 0
 [ ! -e /sys/fs/bpf/causeway ] || fail "/sys/fs/bpf/causeway is left"

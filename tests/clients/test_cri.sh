@@ -28,42 +28,38 @@ WITNESS
   chmod +x "/opt/cni/bin/$name"
 }
 
-/usr/bin/python3 -c 'import grpc' 2>/dev/null || fail "python3-grpcio is not installed; ./run test installs what is needed"
+[ -d /usr/lib/python3/dist-packages/grpc ] || fail "python3-grpcio is not installed; ./run test installs what is needed"
 install_plugin
 install_witness
 cp /usr/lib/cni/loopback /usr/lib/cni/host-local /opt/cni/bin/ # the CRI calls loopback itself, from this one directory
 start_containerd cri
-import_image "$image"
-import_image "$pause_image" sleep 1000000
+import_image
 await "containerd says that its network is ready" cri ready
 watch_node
 say "containerd is up, its network is ready"
 
+# What is printed of a pod: its id, and an address of each version.
 shop=$(cri run-pod shop "/$JAIL_ID")
 customer=$(cri run-pod customer "/$JAIL_ID")
-shop_address=$(cri pod-address "$shop")
-customer_address=$(cri pod-address "$customer")
-say "pods are $shop_address, $customer_address"
-grep -q "^$subnet_pattern" <<<"$shop_address" || fail "pod shop has the address '$shop_address'"
-grep -q "^$subnet_pattern" <<<"$customer_address" || fail "pod customer has the address '$customer_address'"
+say "pods are $shop, $customer"
+address_of() { tr ' ' '\n' <<<"$1" | grep "^$subnet_pattern" || fail "'$1' has no address of $subnet"; }
 
-server=$(cri run "$shop" server "$image" sh -c "echo wares >/tmp/index.html && exec httpd -f -h /tmp")
-client=$(cri run "$customer" client "$image" sleep 1000)
-await "the server in pod shop answers" cri exec "$client" wget -q -O /dev/null "http://$(in_url "$shop_address")/"
-expect_equal "what pod customer fetched from pod shop" \
-  "$(cri exec "$client" wget -q -O - "http://$(in_url "$shop_address")/")" "wares"
-expect_equal "what the node fetched from pod shop" \
-  "$(python3 -c "import urllib.request; print(urllib.request.urlopen('http://$(in_url "$shop_address")/').read().decode(), end='')")" \
-  "wares"
-cri exec "$server" ping -c 1 -W 2 "$customer_address" >/dev/null
-cri exec "$client" ping -c 1 -W 2 "$gateway" >/dev/null
-cri exec "$client" ping -c 1 -W 2 "$far_address" >/dev/null
+cri run "${shop%% *}" server "$image" sh -c "echo wares >/tmp/index.html && exec httpd -f -h /tmp" >/dev/null
+client=$(cri run "${customer%% *}" client "$image" sleep 1000)
+for each in "${versions[@]}"; do
+  speak "$each"
+  url=http://$(in_url "$(address_of "$shop")")/
+  await "the server in pod shop answers the node" curl -sf "$url"
+  expect_equal "what the node fetched from pod shop" "$(curl -sf "$url")" wares
+  expect_equal "what pod customer fetched from pod shop" \
+    "$(cri exec "$client" sh -c "$(pinging "$gateway" "$far_address")
+      wget -q -O - $url")" wares
+  ping -c 1 -W 2 "$(address_of "$customer")" >/dev/null
+done
 say "pods reach each other, the gateway and the outside; the node reaches a pod"
 
-for pod in "$shop" "$customer"; do
-  cri stop-pod "$pod"
-  cri remove-pod "$pod"
-done
+cri stop-pods "${shop%% *}" "${customer%% *}"
+cri remove-pods "${shop%% *}" "${customer%% *}"
 expect_equal "the calls, counted" "$(sort "$WORK/calls.txt" | uniq -c | sed 's/^ *//')" \
   "2 ADD netns=yes prevResult= status=0
 2 DEL netns= prevResult= status=0
