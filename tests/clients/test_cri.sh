@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Two pods of containerd's CRI: each other, the gateway, the outside. DEL comes twice for each, the second time with
-# neither namespace nor prevResult, and both succeed; nothing is left.
+# Two pods of containerd's CRI: each other, the gateway, the outside; one publishes a port and has a bandwidth, and a
+# third wants its port. DEL comes twice for each, the second time with neither namespace nor prevResult, and both
+# succeed; nothing is left.
 . "$(dirname "$0")/bed.sh"
 . "$here/containerd.sh"
 
@@ -22,6 +23,7 @@ reply=\$("$WORK/real/$name" <<<"\$request")
 status=\$?
 printf '%s netns=%s prevResult=%s status=%s\n' "\$CNI_COMMAND" "\${CNI_NETNS:+yes}" \
   "\$(jq -r 'if .prevResult then "yes" else "" end' <<<"\$request")" "\$status" >>"$WORK/calls.txt"
+[ "\$CNI_COMMAND" != ADD ] || jq -c .runtimeConfig <<<"\$request" >>"$WORK/asked.txt"
 printf '%s' "\$reply"
 exit "\$status"
 WITNESS
@@ -35,11 +37,17 @@ cp /usr/lib/cni/loopback /usr/lib/cni/host-local /opt/cni/bin/ # the CRI calls l
 start_containerd cri
 import_image
 await "containerd says that its network is ready" cri ready
+mkdir "$WORK/www"
+echo "the node's own" >"$WORK/www/index.html"
+busybox httpd -f -p 8080 -h "$WORK/www" & # a published port goes before it
 watch_node
 say "containerd is up, its network is ready"
 
+port_of_node_says() { "$@" curl -sf -m 2 "http://$(in_url "$node_address"):8080/"; }
+expect_equal "what the world fetched before a pod published the port" "$(port_of_node_says in_world)" "the node's own"
+
 # What is printed of a pod: its id, and an address of each version.
-shop=$(cri run-pod shop "/$JAIL_ID")
+shop=$(cri run-pod shop "/$JAIL_ID" 8080:80 kubernetes.io/ingress-bandwidth=8M kubernetes.io/egress-bandwidth=16M)
 customer=$(cri run-pod customer "/$JAIL_ID")
 say "pods are $shop, $customer"
 address_of() { tr ' ' '\n' <<<"$1" | grep "^$subnet_pattern" || fail "'$1' has no address of $subnet"; }
@@ -55,14 +63,37 @@ for each in "${versions[@]}"; do
     "$(cri exec "$client" sh -c "$(pinging "$gateway" "$far_address")
       wget -q -O - $url")" wares
   ping -c 1 -W 2 "$(address_of "$customer")" >/dev/null
+  expect_equal "what the world fetched from the published port" "$(port_of_node_says in_world)" wares
+  expect_equal "what the node fetched from the published port" "$(port_of_node_says)" wares
 done
 say "pods reach each other, the gateway and the outside; the node reaches a pod"
 
+# go-cni writes these keys in its own way, and adds a burst that nobody asked for.
+expect_equal "what containerd asks for pod shop" "$(head -n 1 "$WORK/asked.txt")" '{"bandwidth":{"IngressRate":8000000,'\
+'"IngressBurst":4294967295,"EgressRate":16000000,"EgressBurst":4294967295},'\
+'"portMappings":[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp","HostIP":""}]}'
+rates() { "$@" tc qdisc show | sed -n 's/.*tbf .* rate \([^ ]*\) .*/\1/p'; }
+expect_equal "the rates of the queues at the host ends" "$(rates)" 8Mbit
+expect_equal "the rates of the queues in the pods" \
+  "$(for netns in /run/netns/cni-*; do rates nsenter --net="$netns"; done)" 16Mbit
+say "pod shop has published a port and has its bandwidth"
+
+# A pod whose ADD fails: the kubelet is told why, and the third pod has left nothing.
+node_state >"$WORK/both-run.txt"
+if said=$(cri run-pod rival "/$JAIL_ID" 8080:80 2>&1); then fail "the port that pod shop has was published for pod rival"; fi
+grep -qF "publish port 8080/tcp on every address: container ${shop%% *}, interface eth0 has it already" <<<"$said" ||
+  fail "the error of the CRI does not carry causeway's: $said"
+expect_state "$WORK/both-run.txt"
+say "a port that is taken: $said"
+
 cri stop-pods "${shop%% *}" "${customer%% *}"
 cri remove-pods "${shop%% *}" "${customer%% *}"
+expect_equal "what the world fetched when the pod had gone" "$(port_of_node_says in_world)" "the node's own"
 expect_equal "the calls, counted" "$(sort "$WORK/calls.txt" | uniq -c | sed 's/^ *//')" \
   "2 ADD netns=yes prevResult= status=0
+1 ADD netns=yes prevResult= status=1
 2 DEL netns= prevResult= status=0
+1 DEL netns=yes prevResult= status=0
 2 DEL netns=yes prevResult=yes status=0"
 expect_nothing_left
 stop_containerd
