@@ -230,11 +230,13 @@ expect_state() { # FILE
   [ -z "$changes" ] || fail "the node is not as in ${1##*/} (< then, > now):"$'\n'"$changes"
 }
 
+state_is() { node_state | cmp -s - "$1"; } # FILE
+
 # A client may end its DEL a moment after it has answered, so this waits.
 expect_nothing_left() {
   local attempt
   for attempt in $(seq 100); do
-    if node_state | cmp -s - "$WORK/before.txt"; then break; fi
+    if state_is "$WORK/before.txt"; then break; fi
     [ "$attempt" != 100 ] || expect_state "$WORK/before.txt"
     sleep 0.02
   done

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # test_podman.sh PLUGIN CAUSEWAYCTL CONFLIST FAMILY crun|runc
-# podman with its CNI backend: two containers, each other, the outside, 10 MB, a published port, stop and start,
-# `run --rm`, nothing left.
+# podman with its CNI backend: two containers, each other, the outside, 10 MB, a published port and one that is taken,
+# stop and start, `run --rm` with an address and a MAC, a container that ends by itself, nothing left.
 . "$(dirname "$0")/bed.sh"
 
 runtime=$5
@@ -74,13 +74,24 @@ expect_equal "the checksum of the 10 MB that container one fetched" "$fetched" "
 say "each other, the gateway, the node and the outside answer; 10 MB fetched, checksum right"
 
 # By the example's capabilities: podman passes -p on to nobody else.
-podman_run -d --name three -p 8080:80 "$image" \
-  sh -c "mkdir /www && echo three >/www/name && exec httpd -f -p 80 -h /www" >/dev/null
+three=$(podman_run -d --name three -p 8080:80 "$image" \
+  sh -c "mkdir /www && echo three >/www/name && exec httpd -f -p 80 -h /www")
 await "the published port answers" published
 expect_equal "what the published port of the node says" "$(published)" three
-podman_ rm -f -t 0 three >/dev/null
+
+# What is asked of a container that gets no network: its user reads why, with the status that podman has for it.
+node_state >"$WORK/three-run.txt"
+status=0
+podman_run --name four -p 8080:80 "$image" true || status=$?
+expect_equal "the status of a run whose port is taken" "$status" 126
+said=$(tail -n 1 "$WORK/podman.log")
+grep -qF "publish port 8080/tcp on every address: container $three, interface eth0 has it already" <<<"$said" ||
+  fail "podman does not say what causeway has said: $said"
+expect_state "$WORK/three-run.txt"
+expect_equal "what the published port says after another wanted it" "$(published)" three
+podman_ rm -f -t 0 four three >/dev/null
 expect_fails "a published port of a container that is gone answers" published
-say "three published a port"
+say "three published a port; four was told: $said"
 
 # A stopped container's address answers nobody; started again it is reachable as before.
 links=$(links_of_node)
@@ -95,9 +106,23 @@ podman_ exec two sh -c "$(pinging "$one")"
 podman_ exec one wget -q -O /dev/null "http://$(in_url "$world_address")/hello"
 say "one was stopped and started, is $one"
 
-reported=$(podman_run --rm "$image" sh -c "ping -c 1 -W 2 $far_address >/dev/null && ip -o addr show eth0")
-grep -qE "inet6? $subnet_pattern" <<<"$reported" || fail "run --rm saw '$reported'"
-say "run --rm reached the outside"
+# An alias is for the plugin dnsname: the example declares no capability for it.
+address_option=--ip
+[ "$version" = 4 ] || address_option=--ip6
+reported=$(podman_run --rm $address_option "${prefix}77" --mac-address 02:00:00:00:00:77 --network-alias web "$image" \
+  sh -c "$(pinging "$far_address")
+    ip -o addr show eth0; cat /sys/class/net/eth0/address")
+grep -q "inet6* $subnet_pattern""77/$length " <<<"$reported" || fail "run --rm had not the address that it was given: $reported"
+expect_equal "its MAC" "$(tail -n 1 <<<"$reported")" 02:00:00:00:00:77
+say "run --rm reached the outside by the address and the MAC that it was given"
+
+# Nobody waits for this one: podman's own watcher calls DEL.
+node_state >"$WORK/two-run.txt"
+podman_run -d --name five "$image" true >/dev/null
+await "the end of a container is noticed" state_is "$WORK/two-run.txt"
+podman_ rm five >/dev/null
+expect_state "$WORK/two-run.txt"
+say "five ended by itself"
 
 expect_equal "the only client that the server saw" "$(server_saw)" "$node_address"
 expect_no_rules_ever
