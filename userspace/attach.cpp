@@ -58,10 +58,22 @@ int attach_clsact(std::uint32_t ifindex, Direction direction, int program) {
     if (created != 0 && created != -EEXIST) {
         return created;
     }
+    forget_libbpf_log();  // that the qdisc is there is no complaint
     auto options = filter();
     options.prog_fd = program;
     options.flags = BPF_TC_F_REPLACE;  // the handle is causeway's own, so only its own program is replaced
     return bpf_tc_attach(&hook, &options);
+}
+
+// The kernel wants all filters of one priority to be of one kind and protocol, and says so by EINVAL.
+std::string why_no_filter(int number, Direction direction, const std::string& device) {
+    if (number != EINVAL) {
+        return libbpf_log();
+    }
+    return "causeway's program has to be the first, and a filter of another kind or protocol has its priority, 1: "
+           "\"tc filter show dev " +
+           device + (direction == Direction::ingress ? " ingress" : " egress") +
+           "\" shows it; if it is the reference plugin bandwidth's, use causeway's own bandwidth. " + libbpf_log();
 }
 
 std::string name_of_program(int program) {
@@ -119,8 +131,9 @@ std::expected<void, Error> attach(Hook hook, std::uint32_t ifindex, Direction di
         result = attach_clsact(ifindex, direction, program);
     }
     if (result != 0 && result != -EEXIST) {
-        return std::unexpected(kernel_error(-result, step_of("attach to", direction, device),
-                                            hook == Hook::clsact ? libbpf_log() : std::string()));
+        return std::unexpected(
+            kernel_error(-result, step_of("attach to", direction, device),
+                         hook == Hook::clsact ? why_no_filter(-result, direction, device) : std::string()));
     }
     return {};
 }

@@ -31,6 +31,7 @@ struct Link {
     std::uint32_t gso_max_size = 0;  // bytes of the largest packet, of either family, that it is given unsegmented
     bool up = false;
     bool carrier = false;                    // up, and at its other end too
+    bool queued = false;                     // a qdisc that may hold packets up is its root
     bool ethernet = false;                   // ARPHRD_ETHER
     bool forwards_ipv4 = false;              // net.ipv4.conf.<link>.forwarding
     bool forwards_ipv6 = false;              // net.ipv6.conf.<link>.forwarding

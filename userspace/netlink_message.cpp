@@ -105,6 +105,9 @@ Link link_in(const nlmsghdr& message) {
             link.peer = mnl_attr_get_u32(&attribute);
         } else if (type == IFLA_LINK_NETNSID) {
             link.peer_netns = static_cast<std::int32_t>(mnl_attr_get_u32(&attribute));
+        } else if (type == IFLA_QDISC) {
+            const std::string_view qdisc = mnl_attr_get_str(&attribute);
+            link.queued = qdisc != "noqueue" && qdisc != "noop";
         } else if (type == IFLA_LINKINFO) {
             link.kind = kind_in(attribute);
         } else if (type == IFLA_AF_SPEC) {

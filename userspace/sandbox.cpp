@@ -258,10 +258,11 @@ sandbox identity_of(const Connection& connection, const sandbox_link& link, cons
     return identity;
 }
 
-// What is held up at the host end must pass it, and so must what has no peer; what is held up at the sandbox's, the
-// programs watch.
-std::uint16_t flags_of(const SandboxSpec& spec, bool bare) {
-    const unsigned queued = spec.bandwidth.to_sandbox || bare ? LINK_QUEUED : 0,
+// What is held up at the host end, if by an earlier plugin's queue, must pass it, and so must what has no peer; what is
+// held up at the sandbox's, the programs watch.
+std::uint16_t flags_of(const SandboxSpec& spec, const Connection& connection) {
+    const bool held_up = spec.bandwidth.to_sandbox || connection.host_end.queued;
+    const unsigned queued = held_up || connection.bare ? LINK_QUEUED : 0,
                    policed = spec.bandwidth.from_sandbox ? LINK_POLICED : 0, dhcp = asks_by_link(spec) ? LINK_DHCP : 0;
     return static_cast<std::uint16_t>(queued | policed | dhcp);
 }
@@ -316,7 +317,7 @@ std::expected<sandbox, Error> wire(const Datapath& datapath, Netlink& netlink, N
 
     sandbox_link link{.ifindex = ifindex,
                       .slot = static_cast<std::uint16_t>(attachment.record.slot),
-                      .flags = with_neighbourhood(flags_of(spec, connection.bare), record)};
+                      .flags = with_neighbourhood(flags_of(spec, connection), record)};
     std::ranges::copy(mac.bytes, link.mac);
     std::ranges::copy(record.mac, link.gateway_mac);
     TRY(datapath.traffic_of.reset(link.slot, "the counters of " + name_of(spec.id)));

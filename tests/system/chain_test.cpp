@@ -138,6 +138,25 @@ TEST_P(ChainOnce, TakesItsQueuesBackFromTheInterface) {
     EXPECT_THAT(queues(), testing::Not(testing::HasSubstr("tbf")));
 }
 
+// As the reference plugin bandwidth makes it, asked for an ingress rate alone.
+TEST_P(ChainOnce, DeliversThroughTheQueueOfAnEarlierPlugin) {
+    const auto keeper = connect("keeper");
+    must_run(
+        {"tc", "qdisc", "add", "dev", "given0", "root", "tbf", "rate", "80mbit", "burst", "100k", "latency", "25ms"});
+    const auto queued = [] {
+        return Json::parse(must_run({"tc", "-s", "-j", "qdisc", "show", "dev", "given0", "root"}))[0]
+            .at("bytes")
+            .get<int>();
+    };
+    const auto added = ask("ADD", before_);
+    ASSERT_TRUE(succeeded(added));
+    const auto before = queued();
+    const std::string address = added.json.at("ips")[0].at("address");
+    must_run({"ping", "-c", "1", "-W", "2", "-s", "1200", address.substr(0, address.find('/'))},
+             {.netns = keeper.netns});
+    EXPECT_GT(queued(), before + 1200);
+}
+
 TEST_P(Chain, LeavesOthersAddressesAndProgramsOnTheInterface) {
     const auto keeper = connect("keeper");
     ip_here({"addr", "add", "172.16.0.5/24", "dev", "eth0", "nodad"}, netns_);
@@ -282,14 +301,16 @@ TEST_P(GivenWithAnAddress, IsGuardedBeforeAnybodyElsesProgram) {
     EXPECT_THAT(programs_on("given0", Direction::ingress), ElementsAre("foreign", "foreign", "foreign"));
 }
 
-// A filter that has causeway's priority and is of another kind: the kernel's own words.
+// A filter that has causeway's priority and is of another kind: where to look, and the kernel's own words.
 TEST_P(ChainOnce, SaysWhyTheProgramCannotBeTheFirst) {
     must_run({"tc", "qdisc", "add", "dev", "given0", "clsact"});
     must_run({"tc", "filter", "add", "dev", "given0", "ingress", "pref", "1", "u32", "match", "u32", "0", "0", "flowid",
               "1:1"});
     const auto answer = ask("ADD", before_);
     EXPECT_TRUE(refused(answer, 100, {"ingress hook of given0"}));
-    EXPECT_THAT(answer.json.value("details", ""), testing::HasSubstr("filter kind"));
+    EXPECT_THAT(answer.json.value("details", ""),
+                testing::AllOf(testing::HasSubstr("\"tc filter show dev given0 ingress\""),
+                               testing::HasSubstr("filter kind"), testing::Not(testing::HasSubstr("Exclusivity"))));
 }
 
 TEST_P(ChainOnce, SaysNothingBesideItsAnswers) {
