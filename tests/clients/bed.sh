@@ -130,6 +130,9 @@ untranslated_packets() {
   in_world nft -j list counter inet watch untranslated | jq '[.nftables[].counter?.packets // empty] | add'
 }
 
+# Packets that somebody sent to a sandbox without having been asked, and that causeway dropped.
+unsolicited_packets() { "$causewayctl" stats -i 0 -o json | jq '.[] | select(.verdict == "drop-unsolicited").packets'; }
+
 # The repository's configuration, with ranges of the family.
 write_conflist() {
   local each ranges=() routes=()

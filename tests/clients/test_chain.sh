@@ -51,6 +51,23 @@ two=$reply
 
 tuning=$(with '{"type": "tuning", "mtu": 1400, "promisc": true,
   "sysctl": {"net.ipv4.conf.eth0.arp_notify": "1", "net.ipv6.conf.eth0.ndisc_notify": "1"}}')
+sbr=$(with '{"type": "sbr"}')
+firewall=$(with '{"type": "firewall", "backend": "iptables"}')
+ports='"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}'
+portmap=$(with '{"type": "portmap", "snat": true, '"$ports"'}')
+bandwidth=$(with '{"type": "bandwidth", "ingressRate": 8000000, "ingressBurst": 80000, "egressRate": 8000000, "egressBurst": 80000}')
+ingress_bandwidth=$(with '{"type": "bandwidth", "ingressRate": 8000000, "ingressBurst": 800000}')
+
+# None of them may be the first in a chain, and they say so themselves.
+node_state >"$WORK/two-connected.txt"
+for config in "$tuning" "$sbr" "$firewall" "$portmap" "$bandwidth"; do
+  type=${config#*'"type":"'} type=${type%%'"'*}
+  if call ADD one "$type" "$config"; then fail "$type needs no plugin before it: $reply"; fi
+  grep -qiE 'prevResult|chained' <<<"$reply" || fail "$type refuses to be the first for another reason: $reply"
+done
+expect_state "$WORK/two-connected.txt"
+say "tuning, sbr, firewall, portmap and bandwidth refuse to be the first"
+
 chain ADD one "$base" "$tuning"
 expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
 expect_works one
@@ -60,14 +77,13 @@ say "tuning: sysctl, MTU and promiscuity"
 
 # tuning's "mac" alone can't work behind a plugin that stops spoofing; asked for at ADD it does.
 with_mac=$(jq -c '. + {"runtimeConfig": {"mac": "02:00:00:00:00:42"}}' <<<"$base")
-tuning=$(with '{"type": "tuning", "mac": "02:00:00:00:00:42"}')
-chain ADD one "$with_mac" "$tuning"
+tuning_mac=$(with '{"type": "tuning", "mac": "02:00:00:00:00:42"}')
+chain ADD one "$with_mac" "$tuning_mac"
 expect_works one
-chain CHECK one "$with_mac" "$tuning"
-chain DEL one "$with_mac" "$tuning"
+chain CHECK one "$with_mac" "$tuning_mac"
+chain DEL one "$with_mac" "$tuning_mac"
 say "tuning: the MAC that was asked for"
 
-sbr=$(with '{"type": "sbr"}')
 chain ADD one "$base" "$sbr"
 for each in "${versions[@]}"; do
   speak "$each"
@@ -78,33 +94,54 @@ chain CHECK one "$base" "$sbr"
 chain DEL one "$base" "$sbr"
 say "sbr: routes in a table of their own"
 
-firewall=$(with '{"type": "firewall", "backend": "iptables"}')
-chain ADD one "$base" "$firewall"
-expect_works one
-chain CHECK one "$base" "$firewall"
-chain DEL one "$base" "$firewall"
-say "firewall"
-
-portmap=$(with '{"type": "portmap", "snat": true, "runtimeConfig": {"portMappings": [
-  {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}}')
+# Behind causeway portmap's rules come and go, and its port leads nowhere: what the host forwards nobody has asked for. The
+# same port as causeway's own capability leads to the sandbox, with portmap or without.
+mkdir "$WORK/one"
+echo "from one" >"$WORK/one/index.html"
+in_sandbox one busybox httpd -f -p 80 -h "$WORK/one" &
+server=$!
+port_of_node_says() { in_world curl -sf -m "$1" "http://$(in_url "$node_address"):8080/"; } # SECONDS
+for each in "${versions[@]}"; do echo 1 >"/proc/sys/net/ipv$each/conf/all/forwarding"; done
 chain ADD one "$base" "$portmap"
 expect_works one
+for each in "${versions[@]}"; do
+  speak "$each"
+  unsolicited=$(unsolicited_packets)
+  expect_fails "portmap's port leads to the sandbox: docs/configuration.md says that it does not" port_of_node_says 0.3
+  [ "$(unsolicited_packets)" -gt "$unsolicited" ] || fail "what portmap sends to the sandbox did not come as far as causeway"
+done
 chain CHECK one "$base" # portmap 1.1.1 fails its own: it looks for IPv4's rules in IPv6's table, too
 chain DEL one "$base" "$portmap"
-say "portmap: its rules come and go"
+publishing=$(jq -c ". + {$ports}" <<<"$base")
+chain ADD one "$publishing" "$portmap"
+for each in "${versions[@]}"; do
+  speak "$each"
+  expect_equal "what causeway's port says beside portmap" "$(port_of_node_says 2)" "from one"
+done
+chain DEL one "$publishing" "$portmap"
+kill "$server"
+say "portmap: its rules come and go; causeway's port answers"
 
-# It wants a qdisc where causeway's is: a clear refusal, and the runtime's DEL of the chain leaves nothing.
-bandwidth=$(with '{"type": "bandwidth", "ingressRate": 8000000, "ingressBurst": 80000, "egressRate": 8000000, "egressBurst": 80000}')
+# It wants filters where causeway's are: a clear refusal, and the runtime's DEL of the chain leaves nothing.
 chain ADD one "$base"
 if call ADD one bandwidth "$(with_previous "$bandwidth" "$result")"; then
   fail "bandwidth has come to terms with causeway: docs/limits.md says that it does not"
 fi
-say "bandwidth refuses: $(jq -r .msg <<<"$reply")"
+said=$(jq -r .msg <<<"$reply")
 chain DEL one "$base" "$bandwidth"
 
-# causeway has the capability itself, with the same keys, and before other plugins.
+# An ingress rate alone wants a queue at the host end and no filter; without a peer nothing of a sandbox's passes it.
+sent_by() { tc -s -j qdisc show dev "$1" root | jq '.[0].bytes'; } # HOST_END
+large() { in_sandbox two ping -c 1 -W 2 -s 1200 "$(ours_in "$result")" >/dev/null; }
+host_end() { jq -r '[.interfaces[] | select((.sandbox // "") == "" and (.name | test("^(veth|cw.{13}$)")))][0].name' <<<"$result"; }
+chain ADD one "$base" "$ingress_bandwidth"
+large
+[ "$(sent_by "$(host_end)")" -lt 1200 ] || fail "what is for a sandbox passes bandwidth's queue: docs/limits.md says that it does not"
+chain DEL one "$base" "$ingress_bandwidth"
+say "bandwidth refuses: $said"
+
+# causeway has the capability itself, with the same keys, before other plugins.
 limited=$(jq -c '. + {"ingressRate": 8000000, "ingressBurst": 80000, "runtimeConfig": {"bandwidth": {"egressRate": 1, "egressBurst": 1}}}' <<<"$base")
-tuning=$(with '{"type": "tuning", "mtu": 1400}')
 chain ADD one "$limited" "$tuning" "$firewall"
 expect_works one
 expect_equal "queues in the sandbox: the configuration's word counts" "$(in_sandbox one tc qdisc show dev eth0 | grep -c tbf || true)" 0
@@ -117,7 +154,7 @@ say "causeway's own bandwidth, before tuning and firewall"
 behind() { # WHAT FIRST_CONFIG
   chain ADD one "$2" "$base"
   local host_end
-  host_end=$(jq -r '[.interfaces[] | select((.sandbox // "") == "" and (.name | startswith("veth")))][0].name' <<<"$result")
+  host_end=$(host_end)
   expect_equal "the interfaces in the sandbox" "$(in_sandbox one ip -o link | awk -F'[:@ ]+' '{print $2}' | paste -sd' ')" "lo eth0"
   expect_equal "the programs on the host end of $1" \
     "$(tc filter show dev "$host_end" ingress | grep -o 'from_sandbox' | sort -u)" from_sandbox
@@ -131,10 +168,34 @@ behind() { # WHAT FIRST_CONFIG
   say "behind $1: its veth pair is attached"
 }
 behind bridge "$(with '{"type": "bridge", "bridge": "br0"}')"
-behind ptp "$(with '{"type": "ptp", "ipam": {"type": "host-local", "dataDir": "'"$WORK"'/leases",
-  "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]]}}')"
-expect_equal "leases of ptp's" "$(find "$WORK/leases" -type f ! -name lock ! -name 'last_reserved_ip*')" ""
 ip link del br0
+ptp=$(with '{"type": "ptp", "ipam": {"type": "host-local", "dataDir": "'"$WORK"'/leases",
+  "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]]}}')
+behind ptp "$ptp"
+
+# All the others on what ptp has made, causeway last: their settings stay, and what is for the sandbox passes the queue.
+first=("$ptp" "$tuning" "$sbr" "$firewall" "$portmap" "$ingress_bandwidth")
+chain ADD one "${first[@]}" "$base"
+expect_works one
+sent=$(sent_by "$(host_end)")
+large
+[ "$(sent_by "$(host_end)")" -gt $((sent + 1200)) ] || fail "what is for a sandbox does not pass the queue that was there before causeway"
+chain CHECK one "$base"
+expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
+chain DEL one "${first[@]}" "$base"
+say "tuning, sbr, firewall, portmap and an ingress bandwidth before causeway"
+
+# An egress rate wants the filter whose place causeway's has to have: what is to be done is said, and all of it undone.
+chain ADD one "$ptp" "$bandwidth"
+if call ADD one causeway "$(with_previous "$base" "$result")"; then
+  fail "causeway has come to terms with bandwidth: docs/limits.md says that it does not"
+fi
+said=$(jq -r '"\(.code): \(.msg); \(.details)"' <<<"$reply")
+grep -qF "\"tc filter show dev $(host_end) ingress\"" <<<"$said" || fail "causeway does not say what is in its way: $said"
+chain DEL one "$ptp" "$bandwidth" "$base"
+expect_equal "leases of ptp's" "$(find "$WORK/leases" -type f ! -name lock ! -name 'last_reserved_ip*')" ""
+expect_equal "links that ptp and bandwidth have made" "$(ip -o link | grep -cE ': (veth|bwp)' || true)" 0
+say "bandwidth before causeway: $said"
 
 # Two networks on one container, and the loopback plugin first, as CRI calls it.
 call ADD one loopback "$(with '{"type": "loopback"}')" || fail "loopback: $reply"

@@ -4,8 +4,6 @@
 . "$(dirname "$0")/bed.sh"
 . "$here/containerd.sh"
 
-unsolicited_packets() { "$causewayctl" stats -i 0 -o json | jq '.[] | select(.verdict == "drop-unsolicited").packets'; }
-
 install_plugin
 start_server
 start_containerd
