@@ -210,6 +210,29 @@ expect_works one
 expect_cni DEL one "$(netns_of one)" "$base"
 say "loopback, and two networks on one container"
 
+# An address that a server on the host leases, between loopback and tuning: the reference plugin dhcp with its daemon.
+speak 4
+/usr/lib/cni/dhcp daemon -socketpath "$WORK/dhcp.sock" -timeout 2s -resendmax 1s >>"$WORK/dhcp.log" 2>&1 &
+daemon=$!
+dnsmasq --keep-in-foreground --user=root --conf-file=/dev/null --port=0 --pid-file= --interface=cw2 --dhcp-authoritative \
+  --dhcp-ignore-clid --no-ping --dhcp-leasefile="$WORK/dnsmasq.leases" --log-facility="$WORK/dnsmasq.log" \
+  --dhcp-range=10.0.2.50,10.0.2.59,255.255.255.0,2m &
+server=$!
+await "the daemon listens" test -S "$WORK/dhcp.sock"
+await "the server listens" grep -q "DHCP, IP range" "$WORK/dnsmasq.log"
+leased=("$(with '{"type": "loopback"}')" "$(jq -c '. + {"name": "leased", "device": "cw2", "ipam": {
+  "type": "dhcp", "daemonSocketPath": "'"$WORK"'/dhcp.sock", "subnet": "10.0.2.0/24"}}' <<<"$base")" "$tuning")
+chain ADD one "${leased[@]}"
+address=$(jq -r '.ips[].address | select(startswith("10.0.2."))' <<<"$result")
+expect_equal "the address in the sandbox" "$(in_sandbox one ip -4 -o addr show eth0 | awk '{print $4}')" "$address"
+expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
+in_sandbox one sh -c "$(pinging 10.0.2.1 "$far_address" "$(ours_in "$two")")"
+chain CHECK one "${leased[@]}"
+chain DEL one "${leased[@]}"
+await "the lease was given back" grep -q "DHCPRELEASE(cw2) ${address%/*}" "$WORK/dnsmasq.log"
+kill "$daemon" "$server"
+say "loopback, dhcp, tuning: $address was leased and given back"
+
 expect_cni DEL two "$(netns_of two)" "$(with_previous "$base" "$two")"
 for name in one two; do ip netns del $name; done
 iptables_left() { { iptables-save; ip6tables-save; } 2>/dev/null | grep -c -e "$subnet_pattern" || true; }
