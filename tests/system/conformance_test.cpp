@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CNI specification, version 1.1.0: each sentence that binds a plugin, by its section. What has a story of its own
-// elsewhere is asked here once more, in the specification's order and words, so that nothing of it is missing.
+// The CNI specification, version 1.1.0: what binds a plugin, by its section, in the specification's order and words.
+// Not here is what takes more than a call or two:
+//   section 2  which variables CHECK, DEL, STATUS and GC require: unit/request_test. CHECK of each resource, of what no
+//              result tells (ports, queues, leases), and what later plugins may change: check_test, bandwidth_test,
+//              ipam_test. STATUS, each reason for 50, and 51: status_test. GC goes on after a failure and reports all:
+//              collection_test.
+//   section 3  binds runtimes, but for plugins "executed concurrently across different containers": crowd_test; and DEL
+//              after an ADD that failed, or was killed: failed_add_test, killed_test.
+//   section 5  the shapes of results before 1.1.0: unit/reply_test. mtu, advmss, priority, table, scope: route_test.
+// The plugin never says code 3 ("container unknown"): DEL succeeds, and CHECK of what was never added fails with 103.
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -306,12 +314,21 @@ TEST_P(Section4, DelegatesEveryCommandWithAllThatItGot) {
         netns);
     const auto added = answer_to(call);
     ASSERT_TRUE(succeeded(added));
+    std::ifstream seen("/run/conf");
+    EXPECT_EQ(Json::parse(seen), conf_here(call.conf));
     call.conf["prevResult"] = added.json;
     for (const auto* command : {"CHECK", "STATUS", "GC", "DEL"}) {
         call.command = command;
         EXPECT_TRUE(succeeded(answer_to(call))) << command;
     }
     expect_asked({"ADD", "CHECK", "STATUS", "DEL", "GC", "DEL"});  // DEL by GC, too, of what is not listed
+}
+
+// Section 2, STATUS: who relies on a delegated plugin asks it, too, and passes its error on.
+TEST_P(Section4, IsNotReadyWhereADelegatedPluginIsNot) {
+    auto call = call_by(R"(echo '{"code": 50, "msg": "no pool"}'; exit 1)", "");
+    call.command = "STATUS";
+    EXPECT_TRUE(refused(answer_to(call), 50, {"giver", "no pool"}));
 }
 
 // "If, on ADD, a delegated plugin fails, the "upper" plugin should execute again with DEL before returning failure."
