@@ -11,7 +11,7 @@ config_with_ipam() { # IPAM_JSON
 # Exit status: the plugin's. Its reply is in $reply.
 cni() { # COMMAND CONTAINER NETNS CONFIG [IFNAME]
   local status=0
-  reply=$(env -i PATH="$PATH" CNI_COMMAND="$1" CNI_CONTAINERID="$2" CNI_NETNS="$3" CNI_IFNAME="${5:-eth0}" \
+  reply=$(exec env -i PATH="$PATH" CNI_COMMAND="$1" CNI_CONTAINERID="$2" CNI_NETNS="$3" CNI_IFNAME="${5:-eth0}" \
     CNI_PATH=/opt/cni/bin:/usr/lib/cni "$plugin" <<<"$4") || status=$?
   return "$status"
 }
