@@ -7,8 +7,7 @@
                                    prints the pod's id and its addresses
   run POD NAME IMAGE COMMAND...    creates and starts a container; prints its id
   exec CONTAINER COMMAND...        prints its output; its exit status
-  stop-pods POD...
-  remove-pods POD...
+  stop-and-remove-pods POD...      all are stopped, then all removed
 
 Needs grpc only: the few protobuf messages are written and read here, as lists of (field number, value).
 """
@@ -131,18 +130,15 @@ def execute(runtime, container, *command):
     return reply.number(3)
 
 
-def stop_pods(runtime, *pods):
+def stop_and_remove_pods(runtime, *pods):
     for pod in pods:
         runtime.call("StopPodSandbox", (1, pod))
-
-
-def remove_pods(runtime, *pods):
     for pod in pods:
         runtime.call("RemovePodSandbox", (1, pod))
 
 
-VERBS = {"ready": ready, "run-pod": run_pod, "run": run, "exec": execute, "stop-pods": stop_pods,
-         "remove-pods": remove_pods}
+VERBS = {"ready": ready, "run-pod": run_pod, "run": run, "exec": execute,
+         "stop-and-remove-pods": stop_and_remove_pods}
 
 
 def main():

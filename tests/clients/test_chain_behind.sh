@@ -5,6 +5,10 @@
 . "$here/cni.sh"
 . "$here/chain.sh"
 
+# bridge and ptp wait until nobody has objected to an address of IPv6's, some seconds in all: there is nobody.
+echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
+in_sandbox one sh -c "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad"
+
 # Behind a plugin that makes the interface: its host end is attached, and stays until that plugin's own DEL. Each of the
 # two leaves the sandbox's addresses and default route to causeway.
 behind() { # WHAT FIRST_CONFIG
