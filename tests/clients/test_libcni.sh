@@ -8,7 +8,8 @@
 install_plugin
 list=/etc/cni/net.d/$(basename "$conflist")
 driver=$WORK/libcni_driver
-(cd "$here" && GO111MODULE=off GOFLAGS='' GOPATH=/usr/share/gocode GOCACHE=$WORK/go-cache \
+# One thread, and no garbage collected: a third less of a CPU, for compilers that live for a moment.
+(cd "$here" && GO111MODULE=off GOFLAGS='' GOPATH=/usr/share/gocode GOCACHE=$WORK/go-cache GOGC=off GOMAXPROCS=1 \
   go build -o "$driver" libcni_driver.go)
 say "the driver is built"
 
