@@ -12,7 +12,7 @@ namespace causeway {
 
 struct SandboxEntry {
     enum class State {
-        connecting,     // a connect is at work, or was killed
+        connecting,  // a connect is at work, or was killed
         connected,
         disconnecting,  // likewise
         leased,         // nothing is left but what an IPAM plugin has yet to take back
