@@ -7,7 +7,7 @@ namespace {
 
 // What a value may have in it: null, anything; else these keys, in each element where it is a list.
 // tests/check/keys.py holds it against what is read and what is documented.
-const Json& known() {
+const Json& known_configuration() {
     static const Json shape = Json::parse(R"({
         "cniVersion": null, "cniVersions": null, "name": null, "type": null, "disableCheck": null, "disableGC": null,
         "args": null, "runtimeConfig": null, "prevResult": null,
@@ -66,7 +66,7 @@ std::vector<std::string> unknown_keys(const Json& conf) {
         read.erase("ipam");
     }
     std::vector<std::string> unknown;
-    find_unknown(read, known(), "", unknown);
+    find_unknown(read, known_configuration(), "", unknown);
     return unknown;
 }
 
