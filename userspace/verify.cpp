@@ -92,7 +92,10 @@ bool is_gateway_of(const network& network, const Address& own, const Address& ga
 // All but its quota, which may have been changed since.
 std::expected<void, Error> verify_identity(const sandbox& identity, const attachment& record, const network& network) {
     const std::string host_end = record.host_end, what = "the identity of " + host_end;
-    const auto wanted = TRY(flags_of(record, network));
+    auto wanted = TRY(flags_of(record, network));
+    if ((record.flags & ATTACHMENT_GIVEN) != 0) {  // an earlier plugin may have made a queue there before the ADD
+        wanted |= identity.link.flags & LINK_QUEUED;
+    }
     for (const auto& [flag, about] : link_flags) {
         TRY(require((identity.link.flags & flag) == (wanted & flag), what + " is wrong about whether " + about));
     }

@@ -155,6 +155,7 @@ TEST_P(ChainOnce, DeliversThroughTheQueueOfAnEarlierPlugin) {
     must_run({"ping", "-c", "1", "-W", "2", "-s", "1200", address.substr(0, address.find('/'))},
              {.netns = keeper.netns});
     EXPECT_GT(queued(), before + 1200);
+    EXPECT_TRUE(succeeded(ask("CHECK", added.json)));
 }
 
 TEST_P(Chain, LeavesOthersAddressesAndProgramsOnTheInterface) {
