@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni/known_keys.hpp"
 
+#include <algorithm>
+
 namespace causeway::cni {
 
 namespace {
@@ -33,9 +35,9 @@ const Json& known_configuration() {
     return shape;
 }
 
-// CNI 1.1.0, section 1: keys that begin so are a runtime's.
-bool is_runtimes(const std::string& path) {
-    return path.starts_with("cni.dev/");
+// CNI 1.1.0, section 1: keys that begin with cni.dev/ are a runtime's. Others are how people write remarks into JSON.
+bool is_left_alone(const std::string& key) {
+    return key.starts_with("cni.dev/") || key.starts_with("_") || key.starts_with("//") || key.starts_with("#");
 }
 
 void find_unknown(const Json& given, const Json& shape, const std::string& prefix, std::vector<std::string>& unknown) {
@@ -51,7 +53,7 @@ void find_unknown(const Json& given, const Json& shape, const std::string& prefi
         const std::string path = prefix + key;
         if (shape.contains(key)) {
             find_unknown(value, shape[key], path + ".", unknown);
-        } else if (!is_runtimes(path)) {
+        } else if (!is_left_alone(key) && std::ranges::find(unknown, path) == unknown.end()) {
             unknown.push_back(path);
         }
     }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -60,6 +61,8 @@ int main() {
     std::set_new_handler(release_reserve);
     const bool asked = std::getenv("CNI_COMMAND") != nullptr;  // else a person started it: don't wait for input
     const auto answer = causeway::cni::answer(variable, asked ? read_all(STDIN_FILENO) : "");
+    const bool answered = write_all(STDOUT_FILENO, answer.output);
+    std::signal(SIGPIPE, SIG_IGN);  // whoever doesn't read the remarks has its answer
     write_all(STDERR_FILENO, answer.remarks);
-    return write_all(STDOUT_FILENO, answer.output) ? answer.exit_status : 1;
+    return answered ? answer.exit_status : 1;
 }

@@ -38,7 +38,8 @@ std::string text_of(const std::vector<Address>& addresses) {
     return text;
 }
 
-constexpr const char* asked_as = "it is asked for by runtimeConfig.ips, args.cni.ips or the IP of CNI_ARGS";
+constexpr const char* asked_as =
+    "ask for one that it gives out, or for none: by runtimeConfig.ips, args.cni.ips or the IP of CNI_ARGS";
 
 // Not every IPAM plugin reads what a runtime asks for, and none has to give it out.
 std::expected<void, Error> refuse_other_addresses(const std::vector<Address>& asked, const IpamResult& lease,
@@ -107,7 +108,7 @@ std::expected<Json, Error> add(const Request& request, const NetConf& conf) {
     std::optional<Dns> leased_dns;
     if (conf.delegate) {
         sandbox.lease = TRY(lease_for(request, conf, asked.addresses, leased_dns));
-        TRY(disconnect_leftover(sandbox.id,
+        TRY(disconnect_leftover(sandbox.id, conf.network.name,
                                 [&](const Attachment&) { return delete_by_delegate(request, *conf.delegate, false); }));
     } else if (conf.network.ranges.empty()) {
         return fail(Code::invalid_configuration, "runtimeConfig.ipRanges: missing, and ipam has no ranges of its own");
@@ -176,7 +177,8 @@ std::expected<Json, Error> remove(const Request& request, const std::expected<Re
         failures.note(std::unexpected(disconnected.error()));
     }
     // It may have a lease of an ADD that never got as far as a record; where no record can be read, it may be at work.
-    if (!asked && (connected || disconnected)) {
+    const bool anothers = disconnected && *disconnected;
+    if (!asked && !anothers && (connected || disconnected)) {
         failures.note(ask());
     }
     TRY(failures.result());
@@ -232,7 +234,8 @@ std::expected<Json, Error> status(const Request& request, const NetConf& conf, s
     };
     std::ranges::for_each(TRY(ready(conf.network)), tell);
     for (const auto& key : unknown_keys(conf.raw)) {
-        tell("the configuration has \"" + shown(key) + "\", which causeway does not know, and ignores");
+        tell("the configuration has \"" + shown(key) + "\", which causeway does not know" +
+             (key.starts_with("capabilities.") ? ": an ADD fails to which a runtime passes it on" : ", and ignores"));
     }
     TRY(read_bandwidth(conf.raw, Json()));
     if (const auto dns = dns_of(conf); !dns) {

@@ -156,7 +156,8 @@ std::expected<bool, Error> is_connected(const SandboxId& id) {
 
 // Most have nothing left, which two calls of the kernel tell. Who has is looked at under the exclusive lock: of two
 // connects one finds the other's record, or that of the other's disconnect.
-std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBack& give_back) {
+std::expected<void, Error> disconnect_leftover(const SandboxId& id, const std::string& network_name,
+                                               const GiveBack& give_back) {
     if (!can_be_on_record(id)) {
         return {};
     }
@@ -181,6 +182,12 @@ std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBa
         }
         if (record->state != ATTACHMENT_CONNECTED && TRY(others.ask())) {
             return at_work(id);
+        }
+        if (const auto other = other_network_of(datapath, *record, network_name)) {
+            return fail(Code::conflict,
+                        name_of(id) + " is on record with addresses that an IPAM plugin gave it in the network \"" +
+                            *other + "\"",
+                        "DEL it with that network's configuration, which names the plugin");
         }
         return std::vector{Attachment{key, *record}};
     };

@@ -81,7 +81,9 @@ std::expected<bool, Error> is_connected(const SandboxId& id);
 
 // What a call that was killed, or a disconnect that failed, has left of it with a lease, which has to be given back
 // before another one is taken; else nothing is done. Code::try_again_later: such a call may be at work.
-std::expected<void, Error> disconnect_leftover(const SandboxId& id, const GiveBack& give_back);
+// Code::conflict: it is another network's, whose plugin is another one.
+std::expected<void, Error> disconnect_leftover(const SandboxId& id, const std::string& network_name,
+                                               const GiveBack& give_back);
 
 // Idempotent; never connected: no error, unless its record may be where it can't be seen. Goes on after a failure and
 // reports all; what could not be undone is still recorded, so that a later call can. The last sandbox takes the

@@ -355,6 +355,27 @@ TEST_F(DelegationOfBothFamilies, GivesASandboxAllThatThePluginChose) {
     EXPECT_TRUE(before.holds());
 }
 
+TEST_P(DelegationOnce, KeepsTheAddressAtADelOfAnotherNetwork) {
+    world_.add_namespace("blue");
+    ASSERT_TRUE(succeeded(ask("ADD", "blue")));
+    EXPECT_TRUE(succeeded(ask("DEL", "blue", {{"name", "elsewhere"}, {"device", "cw9"}})));
+    EXPECT_THAT(asked(), ElementsAre("ADD blue"));
+}
+
+TEST_P(DelegationOnce, SaysThatItsAddressIsLeftAndGivesItBackAtTheNextDel) {
+    const auto netns = world_.add_namespace("blue");
+    ip({"link", "add", "eth0", "type", "veth", "peer", "name", "eth1"}, netns);
+    const auto before = Snapshot::take({netns});
+    std::ofstream("/run/cni/no-DEL");
+    const auto answer = ask("ADD", "blue");
+    EXPECT_FALSE(answer.ok());
+    EXPECT_THAT(answer.text, HasSubstr("not undone: IPAM plugin \\\"notes\\\""));
+    std::filesystem::remove("/run/cni/no-DEL");
+    EXPECT_TRUE(succeeded(ask("DEL", "blue")));
+    EXPECT_THAT(asked(), ElementsAre("ADD blue", "DEL blue", "DEL blue"));
+    EXPECT_TRUE(before.holds());
+}
+
 TEST_P(DelegationOnce, PassesAnErrorOnWithItsCode) {
     const auto netns = world_.add_namespace("blue");
     const auto before = Snapshot::take({netns});

@@ -195,6 +195,19 @@ TEST_F(SlowHostLocal, LeftByAKilledAddIsGivenBackByAGcOfItsNetworkAlone) {
     EXPECT_EQ(leases(), std::vector<std::string>{"10.0.0.21"});
 }
 
+// Whose plugin is asked by that network's name, and would know nothing of it.
+TEST_F(SlowHostLocal, LeftByAKilledAddIsNotForgottenByAnAddToAnotherNetwork) {
+    leave_one_running();
+    let_it_go_on();
+    be_slow_at("nothing");
+    ASSERT_TRUE(eventually([] { return leases().size() == 1; }));
+    auto other = call("ADD", netns_);
+    other.conf.update({{"name", "others"}, {"device", "cw1"}});
+    EXPECT_TRUE(refused(answer_to(other), 102, {"blue", "\"sandboxes\""}));
+    EXPECT_TRUE(succeeded(answer_to(call("DEL", netns_))));
+    EXPECT_EQ(leases(), std::vector<std::string>{});
+}
+
 // It waits without the lock, and takes nothing of what others have made when it goes on.
 TEST_F(SlowHostLocal, HangingAtDelKeepsNobodyElseWaiting) {
     const std::string other = world_.add_namespace("red");

@@ -36,6 +36,12 @@ TEST(UnknownKeys, AreThoseOfEveryObject) {
                                      "ipam.ranges.rangeend", "ipam.routes.dest"));
 }
 
+TEST(UnknownKeys, AreNoRemarksAndEachIsToldOnce) {
+    EXPECT_THAT(unknown_keys(Json::parse(R"({"_comment": "for us", "//": "for us too", "#": 1, "ipam": {"_why": 1,
+        "ranges": [[{"size": 1}], [{"size": 2}]]}})")),
+                ElementsAre("ipam.ranges.size"));
+}
+
 TEST(UnknownKeys, AreNoneOfAnotherIpamPlugins) {
     EXPECT_THAT(unknown_keys({{"ipMask", true}, {"ipam", {{"type", "host-local"}, {"dataDir", "/run"}}}}),
                 ElementsAre("ipMask"));
