@@ -70,7 +70,7 @@ std::string why_no_filter(int number, Direction direction, const std::string& de
     if (number != EINVAL) {
         return libbpf_log();
     }
-    return "causeway's program has to be the first, and a filter of another kind or protocol has its priority, 1: "
+    return "causeway's program has to be the first, and a filter of another kind or protocol may have its priority, 1: "
            "\"tc filter show dev " +
            device + (direction == Direction::ingress ? " ingress" : " egress") +
            "\" shows it; if it is the reference plugin bandwidth's, use causeway's own bandwidth. " + libbpf_log();

@@ -280,9 +280,12 @@ std::unexpected<Error> connected_already(const SandboxId& id) {
 }
 
 std::unexpected<Error> at_work(const SandboxId& id) {
-    return fail(Code::try_again_later,
-                name_of(id) + " is on record as one that is being connected or disconnected by its IPAM plugin",
-                "wait for the other call, or, where that was killed, DEL it first");
+    return fail(
+        Code::try_again_later,
+        name_of(id) +
+            " is being connected or disconnected by another call, or a call of it was killed: an IPAM plugin is "
+            "being asked just now, and for whom can't be told",
+        "wait for the other call, or, where that was killed, DEL it first");
 }
 
 namespace {

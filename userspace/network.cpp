@@ -231,13 +231,14 @@ std::expected<void, Error> create_network(const Datapath& datapath, Netlink& net
     return datapath.networks.put(network.id, network.record, entry_of(network.record));
 }
 
-// The record first here too: a killed ADD's gateways are found by it.
+// The record before the device here too: a killed ADD's gateways are found by it. The sandboxes before the record,
+// since who finds that as it should be looks no further.
 std::expected<void, Error> complete_network(const Datapath& datapath, Netlink& netlink, const Network& network,
                                             std::uint32_t inner) {
+    TRY(update_sandboxes(datapath, network));
     TRY(datapath.networks.put(network.id, network.record, entry_of(network.record)));
     TRY(complete_device(datapath, netlink, network.record, inner));
-    TRY(put_gateways(datapath, network));
-    return update_sandboxes(datapath, network);
+    return put_gateways(datapath, network);
 }
 
 // Those of the one that the other has not.

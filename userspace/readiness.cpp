@@ -109,7 +109,7 @@ std::expected<Remarks, Error> remarks_on_network(const Datapath& datapath, Netli
     Remarks remarks;
     for (const auto& network : networks) {
         const auto& record = network.record;
-        if (spec.device == record.device) {
+        if (spec.device == record.device && record.ifindex != 0) {  // else its first ADD is at work, or was killed
             TRY(remark_on(verify_device(datapath, netlink, record), "the next ADD makes it whole", remarks));
             TRY(remark_on(verify_host_routes(netlink, record), "the next ADD adds it", remarks));
             TRY(remark_on(verify_uplinks(datapath, netlink, spec.uplinks, record, NobodysUplinks::told),

@@ -16,6 +16,7 @@
 #include "userspace/failures.hpp"
 #include "userspace/fixed_text.hpp"
 #include "userspace/network_conflict.hpp"
+#include "userspace/network_record.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/publication.hpp"
 #include "userspace/rollback.hpp"
@@ -175,7 +176,7 @@ bool asks_by_link(const SandboxSpec& spec) {
     return spec.lease && spec.lease->by_link;
 }
 
-std::unexpected<Error> refuse_to_forget_lease(const SandboxId& id) {
+std::unexpected<Error> leased_otherwise(const SandboxId& id) {
     return fail(Code::conflict,
                 name_of(id) + " is on record with addresses of an IPAM plugin that this configuration does not name",
                 "DEL it with the configuration that names it; \"causewayctl gc\" forgets the lease");
@@ -219,7 +220,7 @@ std::expected<std::optional<Attachment>, Error> begin(const Datapath& datapath, 
             return std::nullopt;
         }
         if (present && (present->flags & ATTACHMENT_LEASED) != 0) {
-            return spec.lease || TRY(AskingLock::is_held()) ? at_work(spec.id) : refuse_to_forget_lease(spec.id);
+            return spec.lease || TRY(AskingLock::is_held()) ? at_work(spec.id) : leased_otherwise(spec.id);
         }
         if (present) {
             TRY(undo(datapath, netlink, std::array{Attachment{attachment.key, *present}}));
@@ -597,11 +598,12 @@ std::expected<void, Error> give_back_undone(Connecting& connecting) {
                                    [&](const Attachment&) { return connecting.spec.lease->give_back(); });
 }
 
-// As long as the lock has been exclusive since the change. A record that is only cleared still names a new one.
+// As long as the lock has been exclusive since the change. One whose place was reserved before the lock was let go may
+// be others' too.
 std::expected<void, Error> undo_network_at_once(Connecting& connecting) {
     auto& change = connecting.prepared->change;
     const bool is_new = change && change->former.name[0] == '\0';
-    if (!change || connecting.lock.mode() != DatapathLock::Mode::exclusive || (is_new && !connecting.cleared.empty())) {
+    if (!change || connecting.lock.mode() != DatapathLock::Mode::exclusive || (is_new && connecting.asking)) {
         return {};
     }
     const auto undone = undo_change(connecting.prepared->datapath, connecting.netlink, *change);
@@ -702,10 +704,8 @@ std::expected<void, Error> connect_with_lease(Connecting& connecting) {
     const auto reserved = prepared->change;
     auto& [datapath, network, change] = *prepared;
     *prepared = TRY(prepare(lock, netlink, with_ranges));
-    if (reserved && change) {
-        change->former = reserved->former;
-    } else if (reserved) {
-        change = reserved;
+    if (reserved && (!change || gateways_of(change->former).empty())) {
+        change = reserved;  // nobody else has made the rest of it meanwhile, or all of it
     }
     // In the moment in which the lock became exclusive.
     TRY(refuse_undone(TRY(datapath.attachments.look_up(attachment->key)), connecting));
