@@ -229,7 +229,7 @@ std::expected<std::vector<Link>, Error> Netlink::links() {
     auto& request = message.start(RTM_GETLINK, NLM_F_DUMP);
     mnl_nlmsg_put_extra_header(&request, sizeof(ifinfomsg));
     mnl_attr_put_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    constexpr int looks = 32;
+    constexpr int looks = 8;
     std::map<std::uint32_t, Link> seen;  // as the last look that had it saw it
     for (int i = 0; i < looks; i++) {
         std::vector<Link> found;
