@@ -235,7 +235,7 @@ std::expected<Json, Error> status(const Request& request, const NetConf& conf, s
     std::ranges::for_each(TRY(ready(conf.network)), tell);
     for (const auto& key : unknown_keys(conf.raw)) {
         tell("the configuration has \"" + shown(key) + "\", which causeway does not know" +
-             (key.starts_with("capabilities.") ? ": an ADD fails to which a runtime passes it on" : ", and ignores"));
+             (key.starts_with("capabilities.") ? ": an ADD that a runtime passes it to fails" : ", and ignores"));
     }
     TRY(read_bandwidth(conf.raw, Json()));
     if (const auto dns = dns_of(conf); !dns) {
