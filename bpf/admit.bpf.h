@@ -63,24 +63,32 @@ static __always_inline enum verdict prepare_to_published(const struct packet *pa
 }
 
 /*
- * The same to a sandbox's own address, where its network lets in who sees that. UNSOLICITED: this peer may not, or
- * claims an address that nothing is forwarded to (RFC 1812, section 5.3.7) or that is of inside.
+ * Whether the sandbox's network lets in who sees its own address. Not if this peer does not, or claims an address that
+ * nothing is forwarded to (RFC 1812, section 5.3.7) or that is of inside.
  */
-static __always_inline enum verdict prepare_to_sandbox(const struct packet *packet, const struct endpoint *endpoint,
-						       struct flow_work *work)
+static __always_inline bool is_let_in(const struct packet *packet, const struct endpoint *endpoint)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks, &endpoint->network);
 
-	if (!network || !(network->flags & NETWORK_INBOUND) || masquerades(endpoint->network, &packet->source) ||
-	    endpoint_at(&packet->source) || is_multicast(&packet->source) ||
-	    is_hosts(packet->skb, &packet->source, &packet->source, network->ifindex))
-		return VERDICT_DROP_UNSOLICITED;
-	if (packet->ttl <= 1)
-		return VERDICT_DROP_TTL_EXPIRED;
+	return network && network->flags & NETWORK_INBOUND && !masquerades(endpoint->network, &packet->source) &&
+	       !endpoint_at(&packet->source) && !is_multicast(&packet->source) &&
+	       !is_hosts(packet->skb, &packet->source, &packet->source, network->ifindex);
+}
+
+/* The same to a sandbox's own address. */
+static __always_inline enum verdict prepare_to_sandbox(const struct packet *packet, const struct endpoint *endpoint,
+						       struct flow_work *work)
+{
+	if (!packet->forwarded) { /* which the host's stack has seen to */
+		if (!is_let_in(packet, endpoint))
+			return VERDICT_DROP_UNSOLICITED;
+		if (packet->ttl <= 1)
+			return VERDICT_DROP_TTL_EXPIRED;
+	}
 	__builtin_memset(&work->entry, 0, sizeof(work->entry));
 	work->entry.address = packet->destination;
 	work->entry.port = packet->ports.destination;
-	work->entry.flags = FLOW_FROM_WORLD;
+	work->entry.flags = FLOW_FROM_WORLD | (packet->forwarded ? FLOW_FORWARDED : 0);
 	work->entry.link = endpoint->link;
 	work->entry.network = endpoint->network;
 	return VERDICT_CONTINUE;
@@ -165,7 +173,8 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet,
 			flow = bpf_map_lookup_elem(&flows, &work->reply);
 			*verdict = VERDICT_DROP_TABLE_FULL; /* or it is gone already */
 		}
-	} else if (flow && is_departed(flow->link.slot, flow->created)) {
+	} else if (flow && (is_departed(flow->link.slot, flow->created) ||
+			    (flow->flags & FLOW_FORWARDED && !packet->forwarded))) {
 		flow = NULL;
 	}
 	return flow;
@@ -187,12 +196,17 @@ static __noinline void reopen_from_world_if_over(struct flow *flow, const struct
 	flow->seen = 0;
 }
 
-/* Gives the answer back the destination that the sandbox sent from. */
-static __always_inline enum verdict translate_destination(const struct packet *packet, struct flow *flow)
+static __always_inline void note_from_world(const struct packet *packet, struct flow *flow)
 {
 	if (packet->seen == SEEN_SYN && flow->flags & FLOW_FROM_WORLD)
 		reopen_from_world_if_over(flow, packet);
 	note_segment(flow, packet);
+}
+
+/* Gives the answer back the destination that the sandbox sent from. */
+static __always_inline enum verdict translate_destination(const struct packet *packet, struct flow *flow)
+{
+	note_from_world(packet, flow);
 	return rewrite_end(packet, false, &flow->address, flow->port);
 }
 

@@ -14,6 +14,7 @@
 #include "deliver.bpf.h"
 #include "dhcp.bpf.h"
 #include "endpoint.bpf.h"
+#include "forward.bpf.h"
 #include "group.bpf.h"
 #include "guard.bpf.h"
 #include "hairpin.bpf.h"
@@ -119,6 +120,17 @@ static __always_inline enum verdict find_hairpin(struct packet *packet, const st
 	return verdict >= VERDICT_FIRST_DROP ? VERDICT_CONTINUE : verdict;
 }
 
+/* The stack undoes what it has made of the packet that this answers. All of a packet's fragments go there. */
+static __always_inline enum verdict to_forwarder(struct packet *packet, const struct sandbox *sandbox)
+{
+	enum verdict verdict = follow_train(packet, sandbox->link.ifindex, sandbox->link.slot);
+
+	if (verdict)
+		return verdict;
+	leave_train(packet, sandbox->link.ifindex);
+	return deliver_to_host(sandbox->gateway_ifindex);
+}
+
 /* To what is no sandbox's address; the gateway's needs no look-up of the route. */
 static __always_inline enum verdict to_outside(struct packet *packet, const struct sandbox *sandbox,
 					       struct route *route)
@@ -138,6 +150,8 @@ static __always_inline enum verdict to_outside(struct packet *packet, const stru
 		packet->segment_length = sandbox->mtu;
 	if (packet->fragment_offset)
 		recall_ports(packet, sandbox->link.ifindex);
+	if (!parsed && answers_forwarded(packet, sandbox->link.ifindex))
+		return to_forwarder(packet, sandbox);
 	if (!endpoint)
 		verdict = find_route(packet, sandbox, route);
 	if (verdict == VERDICT_TO_HOST && !parsed && may_turn(packet, sandbox))
@@ -330,7 +344,7 @@ static __always_inline enum verdict to_no_endpoint(struct __sk_buff *skb, struct
 	return group ? group : from_gateway_to_link(skb, packet);
 }
 
-/* TC egress of the gateway device: which sandbox does the host mean? Only what the host itself sends is let in. */
+/* TC egress of the gateway device: which sandbox does the host mean, or forward to? */
 SEC("tc")
 int from_host(struct __sk_buff *skb)
 {
@@ -345,13 +359,14 @@ int from_host(struct __sk_buff *skb)
 		return finish(VERDICT_DROP_ETHERTYPE);
 	verdict = parse_ip_here(&packet);
 	if (!verdict)
-		verdict = guard_host(&packet);
+		verdict = skb->ingress_ifindex ? admit_forwarded(skb) : guard_host(&packet);
 	if (verdict && verdict != VERDICT_DROP_MULTICAST)
 		return finish(verdict);
 	endpoint = verdict ? NULL : sandbox_endpoint_at(&packet.destination);
 	if (!endpoint)
 		return finish(to_no_endpoint(skb, &packet, verdict));
-	note_peer(&packet, CAUSEWAY_WORLD_SLOT, &endpoint->link);
+	if (!skb->ingress_ifindex)
+		note_peer(&packet, CAUSEWAY_WORLD_SLOT, &endpoint->link);
 	return finish(deliver_through_link(skb, &endpoint->link));
 }
 
@@ -412,15 +427,14 @@ static __always_inline enum verdict answer_to_flow(struct packet *packet)
 	const struct flow *recent;
 	struct flow *flow;
 
-	if (!work || packet->ttl <= 1 || !has_ports(packet->protocol) ||
-	    !packet->ports.source) /* as the entries without a peer have */
+	if (!work || packet->ttl <= 1 || !has_ports(packet->protocol) || lacks_source_port(packet))
 		return VERDICT_CONTINUE;
 	set_key_as_replied(&work->reply, packet);
 	recent = recent_flow(packet, &work->reply);
 	if (recent)
 		return deliver_answer(packet, recent);
 	flow = packet->seen == SEEN_SYN ? NULL : bpf_map_lookup_elem(&flows, &work->reply);
-	if (!flow || is_of_host(flow) || flow->flags & FLOW_OPEN || is_quiet(flow) ||
+	if (!flow || is_of_host(flow) || flow->flags & (FLOW_OPEN | FLOW_FORWARDED) || is_quiet(flow) ||
 	    is_departed(flow->link.slot, flow->created))
 		return VERDICT_CONTINUE;
 	note_segment(flow, packet); /* no SYN alone, which may begin a connection anew */
@@ -459,7 +473,7 @@ __noinline int enter_from_world(struct __sk_buff *skb)
 	verdict = packet.fragment_offset ? join_train(&packet, 0, CAUSEWAY_WORLD_SLOT) : parse_transport(&packet);
 	if (verdict)
 		return malformed_from_world(&packet, verdict);
-	if (has_ports(packet.protocol) && !packet.ports.source) /* as the entries without a peer have */
+	if (lacks_source_port(&packet))
 		verdict = VERDICT_DROP_UNSOLICITED;
 	else
 		verdict = translate_to_sandbox(&packet, work);

@@ -40,8 +40,6 @@ static __always_inline enum verdict guard_host(const struct packet *packet)
 
 	if (!ethernet)
 		return VERDICT_DROP_TRUNCATED;
-	if (packet->skb->ingress_ifindex) /* forwarded: the host has not sent it */
-		return VERDICT_DROP_UNSOLICITED;
 	return is_group(packet, ethernet) ? VERDICT_DROP_MULTICAST : VERDICT_CONTINUE;
 }
 

@@ -36,7 +36,7 @@ static __always_inline bool is_hairpin(const struct packet *packet, __u32 scope)
 	if (!work)
 		return false;
 	if (is_icmp_error(packet)) /* about a packet that was turned: an error about any other is about no flow */
-		return error_is_about_flow(packet->skb, scope);
+		return flags_of_quoted(packet->skb, scope) >= 0;
 	set_key_as_sent(&work->sent, packet, scope);
 	return bpf_map_lookup_elem(&flows, &work->sent) || is_published(packet, work, &work->sent);
 }

@@ -38,6 +38,7 @@ struct packet {
 	bool more_fragments;
 	bool dont_fragment;
 	bool at_egress;               /* of the device that the program is attached to */
+	bool forwarded;               /* by the host's stack, to a sandbox */
 	struct fragment_train *train; /* of a fragment, once it has joined it */
 };
 

@@ -38,6 +38,12 @@ static __always_inline void set_key_as_replied(struct flow_key *key, const struc
 	set_key(key, packet, 0, ICMP_QUERY);
 }
 
+/* So do the entries without a peer, which are nobody's flow. */
+static __always_inline bool lacks_source_port(const struct packet *packet)
+{
+	return has_ports(packet->protocol) && !packet->ports.source;
+}
+
 /* To what leaves under the host's address: the host's own, or translated already. */
 static __always_inline void set_key_of_answer(struct flow_work *work, const struct packet *packet)
 {
@@ -297,10 +303,21 @@ static __always_inline struct flow *flow_under_way(const struct packet *packet, 
 		return NULL;
 	set_key_as_sent(&work->sent, packet, scope);
 	flow = bpf_map_lookup_elem(&flows, &work->sent);
-	if (!flow || flow->flags & FLOW_MAPPED || is_quiet(flow) || !route_holds(packet, flow) ||
+	if (!flow || flow->flags & (FLOW_MAPPED | FLOW_FORWARDED) || is_quiet(flow) || !route_holds(packet, flow) ||
 	    !ip_checksum_holds(packet))
 		return NULL;
 	return flow;
+}
+
+/* The flow whose key as sent is in flow_work, unless it is over. */
+static __always_inline struct flow *flow_sent(struct flow_work *work)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, &work->sent);
+
+	if (!flow || !is_quiet(flow))
+		return flow;
+	set_reply_key(&work->reply, &work->sent, &flow->address, flow->port);
+	return end_if_over() ? NULL : flow;
 }
 
 /*
@@ -316,12 +333,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	if (!work)
 		return VERDICT_DROP_NO_FLOW;
 	set_key_as_sent(&work->sent, packet, sandbox->link.ifindex);
-	flow = bpf_map_lookup_elem(&flows, &work->sent);
-	if (flow && is_quiet(flow)) {
-		set_reply_key(&work->reply, &work->sent, &flow->address, flow->port);
-		if (end_if_over())
-			flow = NULL;
-	}
+	flow = flow_sent(work);
 	if (!flow) {
 		verdict = opens_flow(packet) ? open_flow(packet->skb, &route->source) : VERDICT_DROP_NO_FLOW;
 		flow = bpf_map_lookup_elem(&flows, &work->sent);

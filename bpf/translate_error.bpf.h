@@ -36,14 +36,15 @@ static __always_inline bool error_sums_hold(const struct packet *packet)
 	return icmp_sum_holds(packet->skb, packet->transport_offset, length, pseudo);
 }
 
-/* 0 if not. A function of its own to the verifier. */
-__noinline int error_is_about_flow(struct __sk_buff *skb, __u32 scope)
+/* -1 if about none, else its flags. A function of its own to the verifier. */
+__noinline int flags_of_quoted(struct __sk_buff *skb, __u32 scope)
 {
 	struct flow_work *work = room_for_flow();
 	struct packet packet = {.skb = skb};
 	const struct quote *quote = !work || parse_ip(&packet) ? NULL : parse_quote(&packet);
+	const struct flow *flow = quote ? flow_quoted(quote, work, scope) : NULL;
 
-	return quote && flow_quoted(quote, work, scope);
+	return flow ? flow->flags : -1;
 }
 
 /*
@@ -65,7 +66,7 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 scope, __be32 identi
 		return VERDICT_DROP_NO_FLOW;
 	if (!same_address(&packet.destination, &quote->source)) /* told to somebody else than who has sent it */
 		return VERDICT_DROP_NO_FLOW;
-	if (!scope && flow->flags & FLOW_LOOPBACK) /* its link is not where the host's socket is */
+	if (!scope && flow->flags & (FLOW_LOOPBACK | FLOW_FORWARDED)) /* the host's stack knows whose it is */
 		return VERDICT_DROP_NO_FLOW;
 	if (!sums_hold)
 		return VERDICT_DROP_BAD_CHECKSUM;

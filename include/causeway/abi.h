@@ -12,7 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define CAUSEWAY_ABI_VERSION 8
+#define CAUSEWAY_ABI_VERSION 9
 
 /* Limits. Lengths count the terminating NUL. */
 #define CAUSEWAY_DEVICE_LEN 16           /* IFNAMSIZ */
@@ -123,6 +123,7 @@ enum network_flag {
 	NETWORK_ISOLATED = 1 << 4,             /* its sandboxes don't see each other */
 	NETWORK_MULTICAST = 1 << 5,            /* they hear what each says to groups of the link */
 	NETWORK_INBOUND = 1 << 6,              /* who sees a sandbox's own address may open flows to it */
+	NETWORK_FORWARDED = 1 << 7,            /* what the host's stack forwards to them is let in */
 };
 
 /* What a flow is doing, and so how long it may be idle: an index of network.timeout. */
@@ -278,6 +279,7 @@ enum flow_flag {
 	FLOW_MAPPED = 1 << 1,     /* has its port from an endpoint-independent mapping */
 	FLOW_OPEN = 1 << 2,       /* an entry without a peer's port: whoever it matches may open a flow */
 	FLOW_LOOPBACK = 1 << 3,   /* the host's own, to a published port by one of its addresses */
+	FLOW_FORWARDED = 1 << 4,  /* the host's stack has forwarded what opened it, and hears the answers */
 };
 
 /*
