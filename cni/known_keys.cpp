@@ -18,7 +18,7 @@ const Json& known_configuration() {
                          "io.kubernetes.cri.pod-annotations": null},
         "dns": {"nameservers": null, "domain": null, "search": null, "options": null},
         "device": null, "gsoMaxSize": null, "mtu": null, "uplinks": null, "subnet": null,
-        "ipMasq": null, "portRange": null, "nonMasqueradeCIDRs": null, "inbound": null, "portBlock": null,
+        "ipMasq": null, "portRange": null, "nonMasqueradeCIDRs": null, "inbound": null, "forwarded": null, "portBlock": null,
         "mapping": null, "filtering": null,
         "timeouts": {"tcpOpening": null, "tcpEstablished": null, "tcpClosing": null, "udp": null, "icmp": null},
         "quota": {"flows": null, "flowsPerSecond": null},

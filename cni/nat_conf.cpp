@@ -147,6 +147,7 @@ std::expected<NatSpec, Error> read_nat_conf(const Json& conf) {
     TRY(read_network_quota(conf, nat));
     TRY(read_unmasqueraded(conf, nat));
     TRY(read_inbound(conf, nat));
+    nat.forwarded = TRY(optional_value<bool>(conf, "forwarded", &Json::is_boolean, "true or false")).value_or(false);
     TRY(read_behaviour(conf, nat));
     return nat;
 }

@@ -31,6 +31,7 @@ struct NatSpec {
     std::array<std::uint32_t, FLOW_STATE_COUNT> timeouts{240, 7440, 240, 300, 60};  // RFC 5382, 4787, 5508
     std::vector<Prefix> unmasqueraded;       // destinations that see a sandbox's own address all the same
     bool inbound = false;                    // who sees it may open flows to it
+    bool forwarded = false;                  // what the host's stack forwards to it is let in
     std::uint32_t flows_max = 32768;         // quota of each sandbox: flows at once
     std::uint32_t flows_per_second = 50000;  // quota of each sandbox: new flows; 0: any number
 };

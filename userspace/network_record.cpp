@@ -55,8 +55,8 @@ std::uint32_t flags_of(const NetworkSpec& spec) {
     return flag(nat.masquerade, NETWORK_MASQUERADE) | flag(mapped, NETWORK_ENDPOINT_INDEPENDENT) |
            flag(mapped && nat.filtering == Filtering::endpoint_independent, NETWORK_OPEN_TO_ALL) |
            flag(mapped && nat.filtering == Filtering::address_dependent, NETWORK_OPEN_TO_ADDRESS) |
-           flag(nat.inbound, NETWORK_INBOUND) | flag(spec.isolated, NETWORK_ISOLATED) |
-           flag(spec.multicast, NETWORK_MULTICAST);
+           flag(nat.inbound, NETWORK_INBOUND) | flag(nat.forwarded, NETWORK_FORWARDED) |
+           flag(spec.isolated, NETWORK_ISOLATED) | flag(spec.multicast, NETWORK_MULTICAST);
 }
 
 // IPv4's where there is one: of those no two are alike.

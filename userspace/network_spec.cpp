@@ -80,6 +80,7 @@ NatSpec recorded_nat(const network& record) {
                 .port_max = record.port_max,
                 .port_block = record.port_block,
                 .inbound = has(NETWORK_INBOUND),
+                .forwarded = has(NETWORK_FORWARDED),
                 .flows_max = record.flows_max,
                 .flows_per_second = record.flows_per_second};
     nat.mapping =

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <tuple>
 
 #include "userspace/attachment.hpp"
 #include "userspace/orphan.hpp"
@@ -90,6 +91,24 @@ Remarks remarks_on_advertisements(const std::vector<Link>& uplinks) {
     return remarks;
 }
 
+// Of a network that lets in what the host forwards. Which devices are meant nobody says, but one that is an uplink is
+// the likely one.
+Remarks remarks_on_forwarding(const std::vector<Link>& uplinks, const NetworkSpec& spec) {
+    Remarks remarks;
+    for (const auto& link : uplinks) {
+        for (const auto& [used, forwards, version] : {std::tuple{spec.has(FAMILY_IPV4), link.forwards_ipv4, "ipv4"},
+                                                      std::tuple{spec.has(FAMILY_IPV6), link.forwards_ipv6, "ipv6"}}) {
+            if (spec.nat.forwarded && used && !forwards) {
+                remarks.push_back(
+                    "net." + std::string(version) + ".conf." + link.name +
+                    ".forwarding is 0: the host forwards nothing that comes in there, to sandboxes either "
+                    "(\"forwarded\")");
+            }
+        }
+    }
+    return remarks;
+}
+
 // What is found missing is worth a remark; what can't be asked is an error. remedy: where the finding has none.
 template <typename Found>
 std::expected<void, Error> remark_on(const std::expected<Found, Error>& found, const std::string& remedy,
@@ -168,6 +187,7 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
         append(remarks, remarks_on_routes(TRY(netlink.routes(AF_INET6)), *uplinks, networks, netlink));
         append(remarks, remarks_on_advertisements(*uplinks));
     }
+    append(remarks, remarks_on_forwarding(*uplinks, spec));
     if (uplinks->empty()) {
         remarks.emplace_back("there is no uplink: sandboxes can't reach the world");
     }

@@ -76,13 +76,7 @@ TEST_P(Intruder, DoesNotReachASandboxThatKeepsItsAddress) {
 
 // Over a device that is no uplink, so that none of causeway's programs sees the packet come in.
 TEST_P(Intruder, DoesNotReachASandboxThroughTheNodesStack) {
-    const auto neighbour = world_.add_namespace("neighbour");
-    ip({"link", "add", "lan0", "type", "veth", "peer", "name", "eth0", "netns", "neighbour"});
-    ip_here({"addr", "add", "10.7.0.1/24", "dev", "lan0", "nodad"});
-    ip({"link", "set", "lan0", "up"});
-    ip_here({"addr", "add", "10.7.0.2/24", "dev", "eth0", "nodad"}, neighbour);
-    ip({"link", "set", "eth0", "up"}, neighbour);
-    ip_here({"route", "add", "default", "via", "10.7.0.1"}, neighbour);
+    const auto neighbour = add_neighbour();
     const auto blue = connect("blue", configuration({{"uplinks", {"up0"}}}));
     ASSERT_THAT(programs_on("lan0", Direction::ingress), testing::IsEmpty());
     by_each_protocol([&] {

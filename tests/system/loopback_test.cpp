@@ -43,26 +43,8 @@ protected:
     // The client as the server saw it, where the host's question to that address came to the sandbox and the answer
     // back.
     std::optional<End> seen_by(const Sandbox& server, Protocol protocol, const End& asked, const End& own = {}) const {
-        const End service = any(80), client_end = own == End{} ? any() : own;
-        if (protocol == Protocol::tcp) {
-            auto listener = Socket::listener(server.netns, service);
-            auto client = Socket::tcp("", client_end);
-            if (client.connect(asked) != 0) {
-                return std::nullopt;
-            }
-            auto accepted = listener.accept();
-            const bool spoke = accepted && client.send("question") && accepted->receive() && accepted->send("answer") &&
-                               client.receive();
-            return spoke ? std::optional(accepted->peer()) : std::nullopt;
-        }
-        auto socket = Socket::udp(server.netns, service);
-        auto client = Socket::udp("", client_end);
-        if (client.connect(asked) != 0 || !client.send("question")) {
-            return std::nullopt;
-        }
-        const auto question = socket.receive();
-        const bool spoke = question && socket.send_to(question->from, "answer") && client.receive();
-        return spoke ? std::optional(question->from) : std::nullopt;
+        const auto meeting = meet(protocol, {"", own}, {server.netns, any(80)}, asked);
+        return meeting ? std::optional(meeting.seen) : std::nullopt;
     }
 };
 

@@ -50,6 +50,17 @@ std::string OfFamily::setting(const std::string& device, const std::string& name
     return std::string(family_ == Family::ipv6 ? "net/ipv6/conf/" : "net/ipv4/conf/") + device + "/" + name;
 }
 
+std::string OfFamily::add_neighbour() {
+    auto neighbour = world_.add_namespace("neighbour");
+    ip({"link", "add", "lan0", "type", "veth", "peer", "name", "eth0", "netns", "neighbour"});
+    ip_here({"addr", "add", "10.7.0.1/24", "dev", "lan0", "nodad"});
+    ip({"link", "set", "lan0", "up"});
+    ip_here({"addr", "add", "10.7.0.2/24", "dev", "eth0", "nodad"}, neighbour);
+    ip({"link", "set", "eth0", "up"}, neighbour);
+    ip_here({"route", "add", "default", "via", "10.7.0.1"}, neighbour);
+    return neighbour;
+}
+
 void OfFamily::forward(const std::string& netns) const {
     set_sysctl(setting("all", "forwarding"), "1", netns);
 }

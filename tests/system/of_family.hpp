@@ -37,6 +37,8 @@ protected:
     int prohibited() const { return family_ == Family::ipv6 ? EACCES : EHOSTUNREACH; }
     // The name of a sysctl of that device.
     std::string setting(const std::string& device, const std::string& name) const;
+    // Behind a device of the node's that is no uplink where up0 is named: 10.7.0.2, its router 10.7.0.1. Its namespace.
+    std::string add_neighbour();
     // Who is to be a router.
     void forward(const std::string& netns) const;
 

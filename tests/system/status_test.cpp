@@ -137,6 +137,15 @@ TEST_P(StatusOfFamily, MentionsWhatTheNextAddWillRepair) {
     EXPECT_THAT(status().text, IsEmpty());
 }
 
+TEST_P(StatusOfFamily, MentionsAnUplinkThatForwardsNothingToSandboxes) {
+    const auto conf = configuration({{"forwarded", true}});
+    const std::string version = family() == Family::ipv6 ? "ipv6" : "ipv4";
+    expect_remark("net." + version + ".conf.up0.forwarding is 0", conf);
+    EXPECT_THAT(status().text, IsEmpty()) << "no matter to a network that lets none of it in";
+    set_sysctl(setting("up0", "forwarding"), "1");
+    EXPECT_THAT(status(conf).text, Not(HasSubstr("forwarding is 0")));
+}
+
 // Linux, Documentation/networking/ip-sysctl.rst, accept_ra: where somebody has forwarding on all devices.
 TEST_F(Status, MentionsAnUplinkThatTakesNoRouterAdvertisementsAnyMore) {
     const auto blue = connect("blue", ipv6_configuration());

@@ -34,10 +34,10 @@ Socket prepared(Socket socket, const Place& client) {
     return socket;
 }
 
-Meeting meet_tcp(const Place& client, const Place& server) {
+Meeting meet_tcp(const Place& client, const Place& server, const End& asked) {
     auto listener = Socket::listener(server.netns, server.end);
     auto socket = prepared(Socket::tcp(client.netns, own_end(client, server)), client);
-    const int refusal = socket.connect(server.end);
+    const int refusal = socket.connect(asked);
     auto accepted = refusal == 0 ? listener.accept() : std::nullopt;
     if (!accepted) {
         return missed(std::string("TCP connect: ") + std::strerror(refusal));
@@ -56,10 +56,10 @@ Meeting meet_tcp(const Place& client, const Place& server) {
     return meeting;
 }
 
-Meeting meet_udp(const Place& client, const Place& server) {
+Meeting meet_udp(const Place& client, const Place& server, const End& asked) {
     auto service = Socket::udp(server.netns, server.end);
     auto socket = prepared(Socket::udp(client.netns, own_end(client, server)), client);
-    if (const int error = socket.connect(server.end)) {  // so that only answers from there are heard
+    if (const int error = socket.connect(asked)) {  // so that only answers from there are heard
         return missed(std::string("UDP connect: ") + std::strerror(error));
     }
     socket.send("a question");
@@ -130,14 +130,14 @@ std::uint16_t identifier_of(const Place& client) {
     return client.end.port != 0 ? client.end.port : next++;
 }
 
-Meeting meet_icmp(const Place& client, const Place& server) {
+Meeting meet_icmp(const Place& client, const Place& server, const End& asked) {
     const auto identifier = identifier_of(client);
-    const auto echo = echo_towards(server.end);
-    const bool ipv6 = server.end.is_ipv6();
+    const auto echo = echo_towards(asked);
+    const bool ipv6 = asked.is_ipv6();
     auto socket = prepared(Socket::open(client.netns, SOCK_RAW, echo.protocol, ipv6), client);
     auto watch = Socket::open(server.netns, SOCK_RAW, echo.protocol, ipv6);
     socket.bind({own_end(client, server).address, 0});
-    if (const int error = socket.connect({server.end.address, 0})) {
+    if (const int error = socket.connect({asked.address, 0})) {
         return missed(std::string("ICMP connect: ") + std::strerror(error));
     }
     socket.send(echo_request(echo.request, identifier));
@@ -233,14 +233,15 @@ std::function<void(Socket&)> fragments(bool allowed) {
     return [allowed](Socket& socket) { socket.set_mtu_discovery(allowed ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO); };
 }
 
-Meeting meet(Protocol protocol, const Place& client, const Place& server) {
+Meeting meet(Protocol protocol, const Place& client, const Place& server, const End& asked) {
+    const auto& target = asked == End{} ? server.end : asked;
     switch (protocol) {
         case Protocol::tcp:
-            return meet_tcp(client, server);
+            return meet_tcp(client, server, target);
         case Protocol::udp:
-            return meet_udp(client, server);
+            return meet_udp(client, server, target);
         default:
-            return meet_icmp(client, server);
+            return meet_icmp(client, server, target);
     }
 }
 
@@ -266,10 +267,10 @@ bool ping(const std::string& netns, const std::string& address, std::chrono::mil
            next_icmp(socket, echo, echo.reply, identifier, false, time).has_value();
 }
 
-Line open_line(const Place& client, const Place& server) {
+Line open_line(const Place& client, const Place& server, const End& asked) {
     auto listener = Socket::listener(server.netns, server.end);
     auto socket = prepared(Socket::tcp(client.netns, own_end(client, server)), client);
-    const int refusal = socket.connect(server.end);
+    const int refusal = socket.connect(asked == End{} ? server.end : asked);
     auto accepted = listener.accept();
     if (refusal != 0 || !accepted) {
         throw std::runtime_error("connect to " + server.end.address + ": " + std::strerror(refusal));

@@ -42,12 +42,12 @@ struct Meeting {
 };
 void PrintTo(const Meeting& meeting, std::ostream* stream);
 
-// One question and its answer: with TCP a connection, its use both ways, and its end.
-Meeting meet(Protocol protocol, const Place& client, const Place& server);
+// One question and its answer: with TCP a connection, its use both ways, and its end. asked: whom the client asks, if
+// that is not the server's end itself.
+Meeting meet(Protocol protocol, const Place& client, const Place& server, const End& asked = {});
 
 // A question of a client that must not get through, with a short wait: met where it came to the server, whether or not
-// the client would hear of that. Fails the test where the client could not send. asked: whom it asks, if that is not
-// the server's end itself.
+// the client would hear of that. Fails the test where the client could not send. asked: as above.
 Meeting knock(Protocol protocol, const Place& client, const Place& server, const End& asked = {});
 
 // An echo request and its answer.
@@ -58,7 +58,7 @@ struct Line {
     Socket client, server;
     End seen;  // the client, as the server saw it
 };
-Line open_line(const Place& client, const Place& server);
+Line open_line(const Place& client, const Place& server, const End& asked = {});
 // A question on it, and its answer.
 bool alive(Line& line, std::chrono::milliseconds time = patience);
 

@@ -71,6 +71,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"IsolateIsText", "/isolate", "yes", "isolate"},
         Refused{"InboundIsText", "/inbound", "10.0.0.0/8", "inbound", "10.0.0.0/8"},
         Refused{"InboundLetsNobodyIn", "/inbound", true, "inbound", "nonMasqueradeCIDRs"},
+        Refused{"ForwardedIsText", "/forwarded", "yes", "forwarded", "yes"},
         Refused{"MulticastIsText", "/multicast", "yes", "multicast"},
         Refused{"MulticastIsANumber", "/multicast", 1, "multicast"},
         Refused{"MulticastIsAListOfGroups", "/multicast", Json::array({"ff02::fb"}), "multicast"},
@@ -160,6 +161,13 @@ TEST(NetConfUnmasqueraded, IsTakenOfBothFamilies) {
     ASSERT_TRUE(succeeds(conf));
     ASSERT_EQ(conf->network.nat.unmasqueraded.size(), 4U);
     EXPECT_EQ(conf->network.nat.unmasqueraded[2].text(), "2000::/3");
+}
+
+TEST(NetConfForwarded, IsOffUntilItIsAskedFor) {
+    const auto closed = read(example()), open = read(example_with("/forwarded", true));
+    ASSERT_TRUE(succeeds(closed) && succeeds(open));
+    EXPECT_FALSE(closed->network.nat.forwarded);
+    EXPECT_TRUE(open->network.nat.forwarded);
 }
 
 TEST(NetConfInbound, IsOffUntilItIsAskedFor) {
