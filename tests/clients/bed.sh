@@ -130,6 +130,9 @@ untranslated_packets() {
   in_world nft -j list counter inet watch untranslated | jq '[.nftables[].counter?.packets // empty] | add'
 }
 
+# What the node's port 8080 answers, asked by COMMAND... as in_world; by the node itself without.
+port_of_node_says() { "$@" curl -sf -m "${seconds:-2}" "http://$(in_url "$node_address"):8080/"; }
+
 # Packets that somebody sent to a sandbox without having been asked, and that causeway dropped.
 unsolicited_packets() { "$causewayctl" stats -i 0 -o json | jq '.[] | select(.verdict == "drop-unsolicited").packets'; }
 

@@ -43,7 +43,6 @@ busybox httpd -f -p 8080 -h "$WORK/www" & # a published port goes before it
 watch_node
 say "containerd is up, its network is ready"
 
-port_of_node_says() { "$@" curl -sf -m 2 "http://$(in_url "$node_address"):8080/"; }
 expect_equal "what the world fetched before a pod published the port" "$(port_of_node_says in_world)" "the node's own"
 
 # What is printed of a pod: its id, and an address of each version.
