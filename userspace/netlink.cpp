@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <iterator>
 #include <map>
@@ -329,7 +328,7 @@ std::expected<std::optional<Rate>, Error> Netlink::queue_at(std::uint32_t ifinde
     if (!rate) {
         return std::nullopt;
     }
-    return Rate{*rate, static_cast<std::uint64_t>(std::llround(burst_time * static_cast<double>(*rate)))};
+    return Rate{*rate, static_cast<std::uint64_t>(burst_time * static_cast<double>(*rate) + 0.5)};
 }
 
 namespace {

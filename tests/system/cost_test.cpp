@@ -104,6 +104,11 @@ TEST_F(Cost, OfADelIsTheSameHoweverManyFlowsThereAre) {
 }
 
 // A second address is a claim, an entry and its undoing, and the uplink's own address of that family.
+// Each library more is some 10 pages and 8 system calls of every ADD and DEL.
+TEST_F(Cost, OfTheStartIsThatOfTwoLibraries) {
+    EXPECT_LE(count({.command = "VERSION"}, {SYS_openat}), 3) << "the linker's cache, libmnl, libc";
+}
+
 TEST_F(Cost, IsTheDocumentedOneForBothFamiliesToo) {
     const auto conf = dual_configuration(default_tables);
     const auto keeper = connect("keeper", conf);
