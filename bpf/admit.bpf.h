@@ -63,8 +63,8 @@ static __always_inline enum verdict prepare_to_published(const struct packet *pa
 }
 
 /*
- * Whether the sandbox's network lets in who sees its own address. Not if this peer does not, or claims an address that
- * nothing is forwarded to (RFC 1812, section 5.3.7) or that is of inside.
+ * Whether the sandbox's network lets in who sees its own address: not a peer that does not, or that claims an address
+ * that nothing is forwarded to (RFC 1812, section 5.3.7) or that is of inside.
  */
 static __always_inline bool is_let_in(const struct packet *packet, const struct endpoint *endpoint)
 {
@@ -75,7 +75,7 @@ static __always_inline bool is_let_in(const struct packet *packet, const struct 
 	       !is_hosts(packet->skb, &packet->source, &packet->source, network->ifindex);
 }
 
-/* The same to a sandbox's own address. */
+/* Fills in the entry as the world sends to a sandbox's own address. UNSOLICITED: this peer may not. */
 static __always_inline enum verdict prepare_to_sandbox(const struct packet *packet, const struct endpoint *endpoint,
 						       struct flow_work *work)
 {
@@ -147,8 +147,17 @@ static __always_inline bool is_of_flow(const struct packet *packet)
 }
 
 /*
+ * Straight to a sandbox's address, where the flow of that key came through the host's stack, or the other way round:
+ * each is answered by the way it came.
+ */
+static __always_inline bool comes_another_way(const struct packet *packet, const struct flow *flow)
+{
+	return flow->flags & FLOW_FROM_WORLD && packet->forwarded == !(flow->flags & FLOW_FORWARDED);
+}
+
+/*
  * The flow of what the world sends: one that a sandbox has opened, or one to a port that it has published or to its own
- * address. NULL: there is none, and why.
+ * address. NULL: there is none that the packet may go by, and why.
  */
 static __always_inline struct flow *flow_from_world(const struct packet *packet, enum verdict *verdict)
 {
@@ -173,8 +182,10 @@ static __always_inline struct flow *flow_from_world(const struct packet *packet,
 			flow = bpf_map_lookup_elem(&flows, &work->reply);
 			*verdict = VERDICT_DROP_TABLE_FULL; /* or it is gone already */
 		}
-	} else if (flow && (is_departed(flow->link.slot, flow->created) ||
-			    (flow->flags & FLOW_FORWARDED && !packet->forwarded))) {
+	} else if (flow && is_departed(flow->link.slot, flow->created)) {
+		flow = NULL;
+	} else if (flow && comes_another_way(packet, flow)) {
+		*verdict = packet->forwarded ? VERDICT_DROP_NO_PORT : VERDICT_DROP_UNSOLICITED;
 		flow = NULL;
 	}
 	return flow;

@@ -120,7 +120,7 @@ static __always_inline enum verdict find_hairpin(struct packet *packet, const st
 	return verdict >= VERDICT_FIRST_DROP ? VERDICT_CONTINUE : verdict;
 }
 
-/* The stack undoes what it has made of the packet that this answers. All of a packet's fragments go there. */
+/* The stack undoes what it has made of the packet that this answers. So all fragments of an answer go there. */
 static __always_inline enum verdict to_forwarder(struct packet *packet, const struct sandbox *sandbox)
 {
 	enum verdict verdict = follow_train(packet, sandbox->link.ifindex, sandbox->link.slot);
@@ -505,12 +505,13 @@ static __noinline enum verdict enter_shortly(struct __sk_buff *skb)
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	__u32 outcome = VERDICT_PASS_STACK;
+	bool seen = is_ip(skb) && !skb->vlan_present && skb->pkt_type == PACKET_HOST;
+	__u32 outcome = seen ? enter_shortly(skb) : VERDICT_PASS_STACK;
 
-	if (is_ip(skb) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
-		outcome = enter_shortly(skb);
 	if (!outcome)
 		outcome = enter_from_world(skb);
+	if (outcome == VERDICT_PASS_STACK)
+		skb->tc_index = seen ? LEFT_TO_STACK : 0;
 	return finish(outcome);
 }
 

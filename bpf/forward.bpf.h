@@ -8,30 +8,41 @@
 #define CAUSEWAY_FORWARD_BPF_H
 
 #include "admit.bpf.h"
+#include "deliver.bpf.h"
 #include "translate_error.bpf.h"
 
 /*
- * CONTINUE: it goes to its sandbox, whose network lets it in, and the answer will find its way. Another sandbox would
- * be answered directly, whatever the host has made of the packet. A function of its own to the verifier, so it reads
- * the packet anew; the answer is an enum verdict.
+ * Whether the sandbox's network lets that in. What has come in by an uplink must have been seen there as it is now: the
+ * kernel strips a tag of VLAN 0 later.
+ */
+static __always_inline bool lets_forwarded_in(struct __sk_buff *skb, const struct endpoint *endpoint)
+{
+	const struct network *network = bpf_map_lookup_elem(&networks, &endpoint->network);
+	__u32 ingress = skb->ingress_ifindex;
+
+	if (!network || !(network->flags & NETWORK_FORWARDED))
+		return false;
+	return skb->tc_index == LEFT_TO_STACK || !bpf_map_lookup_elem(&uplinks, &ingress);
+}
+
+/*
+ * CONTINUE: it goes to its sandbox, and the answer will find its way: by a flow, or because it is for the host itself.
+ * Another sandbox would be answered directly, whatever the host has made of the packet. A function of its own to the
+ * verifier, so it reads the packet anew; the answer is an enum verdict.
  */
 __noinline int admit_forwarded(struct __sk_buff *skb)
 {
+	__u32 *opened = bpf_map_lookup_elem(&forwarded_flows, &(__u32){0});
 	struct packet packet = {.skb = skb, .forwarded = true};
 	enum verdict verdict = parse_ip(&packet);
 	const struct endpoint *endpoint;
-	const struct network *network;
 	struct flow *flow;
 
-	if (verdict)
+	if (verdict || !opened)
 		return verdict;
 	endpoint = sandbox_endpoint_at(&packet.destination);
-	network = endpoint ? bpf_map_lookup_elem(&networks, &endpoint->network) : NULL;
-	if (!network || !(network->flags & NETWORK_FORWARDED))
+	if (!endpoint || !lets_forwarded_in(skb, endpoint) || sandbox_endpoint_at(&packet.source))
 		return VERDICT_DROP_UNSOLICITED;
-	endpoint = endpoint_at(&packet.source);
-	if (endpoint) /* what goes to the gateway is the stack's anyway */
-		return endpoint->kind == ENDPOINT_GATEWAY ? VERDICT_CONTINUE : VERDICT_DROP_UNSOLICITED;
 	if (packet.fragment_offset)
 		return VERDICT_CONTINUE;
 	verdict = parse_transport(&packet);
@@ -40,25 +51,34 @@ __noinline int admit_forwarded(struct __sk_buff *skb)
 	if (lacks_source_port(&packet))
 		return VERDICT_DROP_UNSOLICITED;
 	flow = flow_from_world(&packet, &verdict);
-	if (!flow)
-		return opens_flow(&packet) ? verdict : VERDICT_CONTINUE;
-	note_from_world(&packet, flow);
-	return VERDICT_CONTINUE;
+	if (flow) {
+		if (!*opened)
+			*opened = 1;
+		note_from_world(&packet, flow);
+		return VERDICT_CONTINUE;
+	}
+	if (!opens_flow(&packet) || is_hosts(skb, &packet.source, &packet.source, skb->ifindex))
+		return VERDICT_CONTINUE;
+	return verdict;
 }
 
-/* Whether the sandbox answers such a packet, or tells an error about it. The ports are known. */
+/*
+ * Whether the sandbox answers such a packet, or tells an error about one; of an answer, note is taken. The ports are
+ * known.
+ */
 static __always_inline bool answers_forwarded(const struct packet *packet, __u32 scope)
 {
+	const __u32 *opened = bpf_map_lookup_elem(&forwarded_flows, &(__u32){0});
 	struct flow_work *work = room_for_flow();
 	struct flow *flow;
 	int flags;
 
+	if (!work || !opened || !*opened)
+		return false;
 	if (is_icmp_error(packet)) {
-		flags = flags_of_quoted(packet->skb, scope);
+		flags = packet->fragment_offset ? -1 : flags_of_quoted(packet->skb, scope);
 		return flags >= 0 && flags & FLOW_FORWARDED;
 	}
-	if (!work)
-		return false;
 	set_key_as_sent(&work->sent, packet, scope);
 	flow = flow_sent(work);
 	if (!flow || !(flow->flags & FLOW_FORWARDED))

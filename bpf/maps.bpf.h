@@ -265,6 +265,14 @@ struct {
 	__type(value, __u32);
 } host_flows SEC(".maps");
 
+/* 0 -> whether the host's stack ever forwarded what opened a flow, likewise | programs | programs | unload | one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} forwarded_flows SEC(".maps");
+
 /* peer and range -> when no port was found; peer -> when one came free | programs | programs | others come | 120 KB */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -38,7 +38,7 @@ static __always_inline void set_key_as_replied(struct flow_key *key, const struc
 	set_key(key, packet, 0, ICMP_QUERY);
 }
 
-/* So do the entries without a peer, which are nobody's flow. */
+/* As the entries without a peer do, which no packet is of. */
 static __always_inline bool lacks_source_port(const struct packet *packet)
 {
 	return has_ports(packet->protocol) && !packet->ports.source;
@@ -206,6 +206,15 @@ static __always_inline bool is_stale(const struct flow *flow, const struct packe
 	return !is_hosts(packet->skb, &flow->address, &flow->address, sandbox->gateway_ifindex);
 }
 
+/*
+ * The stack, to which what answers such a flow has gone, would have given it an address of the host's. It has not, so
+ * it no longer knows the flow.
+ */
+static __always_inline bool is_forgotten_by_stack(const struct flow *flow, const struct packet *packet)
+{
+	return flow->flags & FLOW_FORWARDED && masquerades(flow->network, &packet->destination);
+}
+
 static __always_inline enum verdict forget_stale(const struct flow *flow, struct flow_work *work)
 {
 	set_reply_key(&work->reply, &work->sent, &flow->address, flow->port);
@@ -340,7 +349,7 @@ static __always_inline enum verdict translate_source(const struct packet *packet
 	}
 	if (!flow)
 		return verdict ? verdict : VERDICT_DROP_TABLE_FULL;
-	if (is_stale(flow, packet, sandbox, &route->source))
+	if (is_stale(flow, packet, sandbox, &route->source) || is_forgotten_by_stack(flow, packet))
 		return forget_stale(flow, work);
 	if (packet->seen == SEEN_SYN)
 		reopen_if_over(flow, work);

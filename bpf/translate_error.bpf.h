@@ -36,7 +36,10 @@ static __always_inline bool error_sums_hold(const struct packet *packet)
 	return icmp_sum_holds(packet->skb, packet->transport_offset, length, pseudo);
 }
 
-/* -1 if about none, else its flags. A function of its own to the verifier. */
+/*
+ * -1 if about none, or told to somebody else than who has sent what it quotes; else the flow's flags. A function of its
+ * own to the verifier.
+ */
 __noinline int flags_of_quoted(struct __sk_buff *skb, __u32 scope)
 {
 	struct flow_work *work = room_for_flow();
@@ -44,7 +47,7 @@ __noinline int flags_of_quoted(struct __sk_buff *skb, __u32 scope)
 	const struct quote *quote = !work || parse_ip(&packet) ? NULL : parse_quote(&packet);
 	const struct flow *flow = quote ? flow_quoted(quote, work, scope) : NULL;
 
-	return flow ? flow->flags : -1;
+	return flow && same_address(&packet.destination, &quote->source) ? flow->flags : -1;
 }
 
 /*
@@ -66,8 +69,10 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 scope, __be32 identi
 		return VERDICT_DROP_NO_FLOW;
 	if (!same_address(&packet.destination, &quote->source)) /* told to somebody else than who has sent it */
 		return VERDICT_DROP_NO_FLOW;
-	if (!scope && flow->flags & (FLOW_LOOPBACK | FLOW_FORWARDED)) /* the host's stack knows whose it is */
+	if (!scope && flow->flags & FLOW_LOOPBACK) /* its link is not where the host's socket is */
 		return VERDICT_DROP_NO_FLOW;
+	if (flow->flags & FLOW_FORWARDED && (!scope || masquerades(flow->network, &packet.destination)))
+		return VERDICT_DROP_NO_FLOW; /* the host's stack knows whose it is, or no longer */
 	if (!sums_hold)
 		return VERDICT_DROP_BAD_CHECKSUM;
 	if (!scope && packet.ttl <= 1 && flow->link.ifindex) /* the host's own ends here */

@@ -246,6 +246,12 @@ void DatapathTest::load(const LoadOptions& options) {
     datapath_->set_identification(first_identification);
 }
 
+void DatapathTest::give_address_of_a_to_b() {
+    datapath_->set_usage(host_a, {.since = CAUSEWAY_NOBODY_SINCE});
+    datapath_->set_sandbox(host_b, sandbox_at(ip_a, host_b, mac_b));
+    set_endpoint(ip_a, endpoint_on(host_b, ENDPOINT_SANDBOX, mac_b));
+}
+
 Outcome DatapathTest::run(From from, const Bytes& packet, enum verdict verdict, Context context, std::string& faults) {
     if (context.ifindex == 0) {
         context.ifindex = device_of(from);

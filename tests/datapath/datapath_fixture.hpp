@@ -116,6 +116,9 @@ protected:
     std::vector<Frame> fragments_of(const Frame& whole, std::size_t size, std::uint16_t identification) const;
     address address_of(Ip ip) const;
 
+    // A is gone, with its flows left to the timer, and its address is B's.
+    void give_address_of_a_to_b();
+
     // That port of an address of the host's, or with 0.0.0.0 of all, is port 80 of A's: as the control plane keeps it.
     static constexpr std::uint16_t service = 80;
     flow_key published_key(std::uint8_t protocol, Ip at, std::uint16_t port) const;

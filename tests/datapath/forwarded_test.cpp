@@ -13,7 +13,9 @@ constexpr std::uint16_t port = 5000;
 constexpr Ip ip_of_lan = "10.9.0.5"_ip;  // a neighbour by a device that is no uplink
 
 const IPv4 to_a{.source = ip_server, .destination = ip_a}, from_inside{.source = ip_a, .destination = ip_server};
-const Context by_uplink{.ingress_ifindex = uplink_device}, by_lan{.ingress_ifindex = lan_device};
+// Where it came in. By an uplink the program there has to have seen it, which tests of one program can't do: see
+// PortOfTheStack for that.
+const Context by_lan{.ingress_ifindex = lan_device}, by_uplink{.ingress_ifindex = uplink_device};
 
 class ForwardedIn : public InEachFamily {
 protected:
@@ -26,7 +28,7 @@ protected:
     template <typename... Layers>
     void expect_in(const IPv4& ip, const Layers&... layers) {
         expect_packet(From::host, (from_the_host / ip / ... / layers), VERDICT_TO_SANDBOX, (at_a / ip / ... / layers),
-                      by_uplink);
+                      by_lan);
     }
     template <typename... Layers>
     void expect_back(const IPv4& ip, const Layers&... layers) {
@@ -100,15 +102,21 @@ TEST_P(ForwardedIn, IsNotLetInUnlessTheNetworkSaysSo) {
     expect_nothing_opened();
 }
 
+// As with a tag that the kernel strips behind that program.
+TEST_P(ForwardedIn, IsNotLetInByAnUplinkThatHasNotSeenIt) {
+    expect_verdict(From::host, from_the_host / to_a / UDP{port, service}, VERDICT_DROP_UNSOLICITED, by_uplink);
+    expect_nothing_opened();
+}
+
 TEST_P(ForwardedIn, IsForNobodyButSandboxes) {
     for (const Ip other : {ip_unused, ip_claimed, ip_gateway, ip_server_2}) {
         expect_verdict(From::host, from_the_host / IPv4{.source = ip_server, .destination = other} / UDP{port, service},
-                       VERDICT_DROP_UNSOLICITED, by_uplink);
+                       VERDICT_DROP_UNSOLICITED, by_lan);
     }
     expect_verdict(From::host,
                    Ethernet{.source = mac_gateway, .destination = "01:00:5e:00:00:fb"_mac} /
                        IPv4{.source = ip_server, .destination = "224.0.0.251"_ip} / UDP{port, service},
-                   VERDICT_DROP_UNSOLICITED, by_uplink);
+                   VERDICT_DROP_UNSOLICITED, by_lan);
     expect_nothing_opened();
 }
 
@@ -121,10 +129,13 @@ TEST_P(ForwardedIn, IsAnsweredWhereNoUplinkLeads) {
 }
 
 TEST_P(ForwardedIn, LeavesWhatTheSandboxBeginsAsItIs) {
-    expect_both_ways(UDP{port, service}, UDP{service, port});
-    expect_verdict(From::sandbox_a, from_a / from_inside / UDP{service + 1, port}, VERDICT_TO_WORLD);
-    expect_verdict(From::sandbox_a, from_a / from_inside / UDP{service, port + 1}, VERDICT_TO_WORLD);
-    expect_verdict(From::sandbox_a, from_a / from_inside / ICMP{}, VERDICT_TO_WORLD);
+    for (const __u32 mapped : {0, int{NETWORK_ENDPOINT_INDEPENDENT}}) {
+        configure([&](network& network) { network.flags = NETWORK_FORWARDED | NETWORK_MASQUERADE | mapped; });
+        expect_both_ways(UDP{port, service}, UDP{service, port});
+        expect_verdict(From::sandbox_a, from_a / from_inside / UDP{service + 1, port}, VERDICT_TO_WORLD);
+        expect_verdict(From::sandbox_a, from_a / from_inside / UDP{service, port + 1}, VERDICT_TO_WORLD);
+        expect_verdict(From::sandbox_a, from_a / from_inside / ICMP{}, VERDICT_TO_WORLD);
+    }
 }
 
 // Who guesses a flow's addresses and ports is let in by the stack's rules or not at all.
@@ -158,7 +169,7 @@ TEST_P(ForwardedIn, IsAnsweredInFragmentsThroughTheStack) {
                late = fragments_of(from_a / out / UDP{service, port} / text, 40, 0x7777);
     ASSERT_EQ(asked.size(), arrived.size());
     for (std::size_t i = 0; i < asked.size(); ++i) {
-        expect_packet(From::host, asked[i], VERDICT_TO_SANDBOX, arrived[i], by_uplink);
+        expect_packet(From::host, asked[i], VERDICT_TO_SANDBOX, arrived[i], by_lan);
     }
     for (const Frame& fragment : answered) {
         expect_packet(From::sandbox_a, fragment, VERDICT_TO_HOST, fragment);
@@ -169,12 +180,58 @@ TEST_P(ForwardedIn, IsAnsweredInFragmentsThroughTheStack) {
     expect_packet(From::sandbox_a, late[1], VERDICT_TO_HOST, late[1]);
 }
 
-// As a published port of the stack's does for a sandbox of the same network; what is for the gateway is the stack's.
-TEST_P(ForwardedIn, NeedsNoFlowWhereItTakesTheGatewaysAddress) {
-    expect_in({.source = ip_gateway, .destination = ip_a}, TCP{port, service});
-    expect_back({.source = ip_a, .destination = ip_gateway}, TCP{service, port, syn | ack});
+// As a port of the stack's does for a sandbox of the same network: whatever port that gets is not another sandbox's.
+TEST_P(ForwardedIn, IsAnsweredThroughTheStackUnderTheHostsAddressToo) {
+    publish(udp_protocol, Ip{}, port);  // A's
+    for (const Ip address : {ip_gateway, ip_uplink}) {
+        const IPv4 in{.source = address, .destination = ip_b}, back{.source = ip_b, .destination = address};
+        expect_packet(From::host, from_the_host / in / UDP{port, service}, VERDICT_TO_SANDBOX,
+                      at_b / in / UDP{port, service}, by_lan);
+        const Frame answer = from_b / back / UDP{service, port};
+        expect_packet(From::sandbox_b, answer, VERDICT_TO_HOST, answer);
+    }
+}
+
+// What a sandbox has asked of a port that leads on from the host.
+TEST_P(ForwardedIn, IsLetInWithoutAFlowWhereTheHostAnswers) {
+    configure([](network& network) { network.flows_max = 1; });
     expect_in({.source = ip_uplink, .destination = ip_a}, TCP{service, port, syn | ack});
     expect_nothing_opened();
+    expect_in(to_a, UDP{port, service});
+    expect_in({.source = ip_uplink, .destination = ip_a}, UDP{service, port}, Payload{"no room for another"});
+    EXPECT_EQ(datapath_->usage_of(host_a).flows, 1U);
+}
+
+// It has been idle for longer than the stack remembers. Under the sandbox's own address nothing leaves.
+TEST_P(ForwardedIn, BecomesTheWorldsWhereTheStackHasForgottenIt) {
+    const Frame answer = from_a / from_inside / UDP{service, port};
+    expect_both_ways(UDP{port, service}, UDP{service, port});
+    const Frame error = from_a / from_inside / IcmpError{.code = 3} / to_a / UDP{port, service};
+    expect_verdict(From::forwarder, error, VERDICT_DROP_NO_FLOW);
+    expect_verdict(From::forwarder, answer, VERDICT_DROP_STALE_SOURCE);
+    EXPECT_TRUE(datapath_->flows().empty());
+    expect_verdict(From::sandbox_a, answer, VERDICT_TO_WORLD);
+    expect_verdict(From::forwarder, answer, VERDICT_PASS_TRANSLATED);
+}
+
+TEST_P(ForwardedIn, IsToldOfByErrorsToItsSenderAlone) {
+    expect_in({.source = ip_of_lan, .destination = ip_a}, UDP{port, service});
+    const IPv4 quoted{.source = ip_of_lan, .destination = ip_a},
+        elsewhere{.source = ip_a, .destination = "10.9.0.6"_ip};
+    expect_verdict(From::sandbox_a, from_a / elsewhere / IcmpError{.code = 3} / quoted / UDP{port, service},
+                   VERDICT_DROP_NO_UPLINK);
+    expect_back({.source = ip_a, .destination = ip_of_lan}, IcmpError{.code = 3}, quoted, UDP{port, service});
+}
+
+// One port of a client's, by both ways: each answer would have to go by the other's.
+TEST_P(ForwardedIn, IsAnotherFlowThanWhatComesStraight) {
+    configure([](network& network) { network.flags = NETWORK_FORWARDED | NETWORK_INBOUND; });
+    const Frame straight = from_world / to_a / UDP{port, service}, later = from_world / to_a / UDP{port + 1, service};
+    expect_verdict(From::uplink, straight, VERDICT_TO_SANDBOX);
+    expect_verdict(From::host, from_the_host / to_a / UDP{port, service}, VERDICT_DROP_NO_PORT, by_lan);
+    expect_verdict(From::sandbox_a, from_a / from_inside / UDP{service, port}, VERDICT_TO_WORLD);
+    expect_both_ways(UDP{port + 1, service}, UDP{service, port + 1});
+    expect_packet(From::uplink, later, VERDICT_DROP_UNSOLICITED, later);
 }
 
 // It would be answered straight, from an address that it has not asked.
@@ -196,13 +253,24 @@ TEST_P(ForwardedIn, IsOverWhenItIsIdle) {
 TEST_P(ForwardedIn, TakesOfTheSandboxsQuota) {
     configure([](network& network) { network.flows_max = 1; });
     expect_in(to_a, UDP{port, service});
-    expect_verdict(From::host, from_the_host / to_a / UDP{port + 1, service}, VERDICT_DROP_FLOW_QUOTA, by_uplink);
+    expect_verdict(From::host, from_the_host / to_a / UDP{port + 1, service}, VERDICT_DROP_FLOW_QUOTA, by_lan);
     expect_both_ways(UDP{port, service}, UDP{service, port});
     EXPECT_EQ(datapath_->usage_of(host_a).flows, 1U);
 }
 
+// The address has another holder while its client goes on.
+TEST_P(ForwardedIn, ReachesWhoHasTheAddressNow) {
+    expect_both_ways(UDP{port, service}, UDP{service, port});
+    give_address_of_a_to_b();
+    expect_packet(From::host, from_the_host / to_a / UDP{port, service}, VERDICT_TO_SANDBOX,
+                  at_b / to_a / UDP{port, service}, by_lan);
+    const Frame answer = from_b / from_inside / UDP{service, port};
+    expect_packet(From::sandbox_b, answer, VERDICT_TO_HOST, answer);
+    EXPECT_EQ(datapath_->usage_of(host_b).flows, 1U);
+}
+
 TEST_P(ForwardedIn, IsNotLetInByPortNought) {
-    expect_verdict(From::host, from_the_host / to_a / UDP{0, service}, VERDICT_DROP_UNSOLICITED, by_uplink);
+    expect_verdict(From::host, from_the_host / to_a / UDP{0, service}, VERDICT_DROP_UNSOLICITED, by_lan);
     expect_nothing_opened();
 }
 

@@ -217,15 +217,7 @@ TEST_P(Inbound, BeginsAnewWhenTheConnectionIsOver) {
 // The address has another holder, and the timer has not seen the last one's flows yet.
 TEST_P(Inbound, ReachesWhoHasTheAddressNow) {
     expect_verdict(From::uplink, syn_to(ip_a), VERDICT_TO_SANDBOX);
-    datapath_->set_usage(host_a, {.since = CAUSEWAY_NOBODY_SINCE});
-    sandbox next = sandbox_at(ip_a, host_b, mac_b);
-    datapath_->set_sandbox(host_b, next);
-    endpoint here{};
-    here.claim = 1;
-    here.link = next.link;
-    here.network = network_id;
-    here.kind = ENDPOINT_SANDBOX;
-    datapath_->set_endpoint(address_of(ip_a), here);
+    give_address_of_a_to_b();
     const IPv4 last{.source = ip_server, .destination = ip_a, .ttl = 63};
     expect_packet(From::uplink, syn_to(ip_a), VERDICT_TO_SANDBOX, at_b / last / TCP{port, service});
     EXPECT_EQ(datapath_->usage_of(host_b).flows, 1U);

@@ -79,10 +79,6 @@ std::string round_text(std::uint32_t round) {
     return "round " + std::to_string(1'000'000'000 + round);
 }
 
-std::string mac_text(const std::string& netns, const std::string& device) {
-    return ip_json({"link", "show", device}, netns).at(0).at("address");
-}
-
 }  // namespace
 
 std::size_t Crossed::size() const {
@@ -109,7 +105,7 @@ std::string describe(const Crossed& crossed) {
 
 Crossing::Crossing(const std::vector<Party>& parties, const std::string& world, const std::string& node)
     : world_(world, "dn0"),
-      world_link_{.source = mac_of(mac_text(world, "dn0")), .destination = mac_of(mac_text(node, "up0")), .type = {}} {
+      world_link_{.source = mac_of_device(world, "dn0"), .destination = mac_of_device(node, "up0"), .type = {}} {
     stay_on_one_cpu();
     for (const auto& party : parties) {
         ip({"addr", "flush", "dev", party.device}, party.netns);

@@ -3,9 +3,12 @@
 // a device that is no uplink.
 #include <gmock/gmock.h>
 
-#include <array>
+#include <chrono>
+#include <optional>
+#include <thread>
 
 #include "tests/system/of_family.hpp"
+#include "tests/system/wire.hpp"
 
 namespace causeway::test::forwarded_test {
 namespace {
@@ -104,6 +107,41 @@ TEST_P(StreamThroughTheStack, MayBeDatagramsInFragments) {
     const auto answered = client.receive();
     ASSERT_TRUE(answered);
     EXPECT_EQ(answered->text, answer);
+}
+
+TEST_P(StreamThroughTheStack, ShowsAsAFlowOfTheSandbox) {
+    const auto blue = connect("blue", configuration(forwarded));
+    publish(blue.address);
+    auto line = open_line({world_.world()}, service(blue), asked());
+    const auto flows = ctl_json({"flows", "--sandbox", "blue"});
+    ASSERT_EQ(flows.size(), 1U) << flows;
+    EXPECT_THAT(flows[0].at("source").get<std::string>(), testing::EndsWith(":80"));
+    EXPECT_TRUE(flows[0].at("translated").is_null()) << "the stack knows";
+    EXPECT_EQ(flows[0].at("state"), "established");
+}
+
+// It speaks first, when the stack has long forgotten who asked: as the world's, and under the node's address.
+TEST_P(StreamThroughTheStack, GoesOnAsASandboxsOwnWhereTheStackHasForgottenIt) {
+    const auto blue = connect("blue", configuration(forwarded));
+    publish(blue.address);
+    set_sysctl("net/netfilter/nf_conntrack_udp_timeout", "1");
+    auto service = Socket::udp(blue.netns, {blue.address, 80});
+    auto client = Socket::udp(world_.world(), any());
+    ASSERT_TRUE(client.send_to(asked(), "a question"));
+    const auto question = service.receive();
+    ASSERT_TRUE(question);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    Tap tap(world_.world(), "dn0");
+    const auto heard_from = [&]() -> std::optional<End> {
+        service.send_to(question->from, "are you there?");
+        const auto datagram = client.receive(silence);
+        return datagram ? std::optional(datagram->from) : std::nullopt;
+    };
+    heard_from();  // finds out
+    const auto from = heard_from();
+    ASSERT_TRUE(from);
+    EXPECT_EQ(from->address, here(node_address));
+    EXPECT_FALSE(tap.next([&](const Seen& seen) { return is_packet(seen.frame, 17, blue.address); }, silence));
 }
 
 TEST_P(StreamThroughTheStack, IsRefusedWhereNobodyListens) {

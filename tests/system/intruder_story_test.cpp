@@ -74,6 +74,27 @@ TEST_P(Intruder, DoesNotReachASandboxThatKeepsItsAddress) {
     });
 }
 
+// The kernel strips tags of VLAN 0 (IEEE 802.1Q, priority tags), one within another too, behind the program of an
+// uplink.
+TEST_P(Intruder, DoesNotReachASandboxWithWhatTheKernelStrips) {
+    const auto blue = connect("blue", configuration({{"forwarded", true}, {"ipMasq", false}}));
+    Tap world(world_.world(), "dn0");
+    by_each_protocol([&] {
+        Tap tap(blue.netns, "eth0");
+        expect_kept_out({world_.world()}, here(world_address), blue, tap);
+    });
+    const Ethernet link{
+        .source = mac_of_device(world_.world(), "dn0"), .destination = mac_of_device("", "up0"), .type = {}};
+    const IPv4 ip{.source = ip_of(world_address), .destination = ip_of(blue.address)};
+    for (const Frame& tagged : {link / Vlan{.tag = 0}, link / Vlan{.tag = 0} / Vlan{.tag = 0}}) {
+        Tap tap(blue.netns, "eth0");
+        const auto dropped = count_of("drop-unsolicited");
+        world.send(in_family(tagged / ip / UDP{53, 80}, family()).bytes());
+        EXPECT_FALSE(reached(tap, here(world_address)));
+        EXPECT_GT(count_of("drop-unsolicited"), dropped);
+    }
+}
+
 // Over a device that is no uplink, so that none of causeway's programs sees the packet come in.
 TEST_P(Intruder, DoesNotReachASandboxThroughTheNodesStack) {
     const auto neighbour = add_neighbour();

@@ -75,6 +75,10 @@ Mac mac_of(const std::string& text) {
     return mac;
 }
 
+Mac mac_of_device(const std::string& netns, const std::string& device) {
+    return mac_of(ip_json({"link", "show", device}, netns).at(0).at("address"));
+}
+
 Ip ip_of(const std::string& text) {
     in_addr address{};
     in6_addr longer{};

@@ -13,6 +13,7 @@ namespace causeway::test {
 
 // A text of six pairs of hexadecimal digits; throws where it is none.
 Mac mac_of(const std::string& text);
+Mac mac_of_device(const std::string& netns, const std::string& device);  // netns empty: the node
 // Of an address of IPv6, the one of IPv4 that it stands for (tests/support/family.hpp).
 Ip ip_of(const std::string& text);
 

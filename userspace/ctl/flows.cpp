@@ -16,6 +16,8 @@ namespace causeway::ctl {
 
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 constexpr std::uint64_t nanoseconds = 1'000'000'000;
 
 constexpr std::array<const char*, FLOW_STATE_COUNT> state_names{"opening", "established", "closing", "udp", "icmp"};
@@ -54,6 +56,11 @@ std::string state_of(const Pair& pair) {
 
 std::string destination_of(const flow_key& key) {
     return is_mapping(&key) ? "any" : end_of(key.destination, key.destination_port);
+}
+
+// Null where only the host's stack knows.
+Json sent_as(const flow& sent) {
+    return (sent.flags & FLOW_FORWARDED) != 0 ? Json() : Json(end_of(sent.address, sent.port));
 }
 
 flow_key reply_key_of(const Pair& pair) {
@@ -150,8 +157,7 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
     const auto time = Datapath::now();
     for (const auto& flow : datapath ? TRY(find_flows(*datapath, filter)) : std::vector<Listed>{}) {
         const auto& [key, sent, replied] = flow.pair;
-        table.add({flow.container, flow.protocol, source_of(flow.pair), destination_of(key),
-                   end_of(sent.address, sent.port), flow.state,
+        table.add({flow.container, flow.protocol, source_of(flow.pair), destination_of(key), sent_as(sent), flow.state,
                    (time - std::min<std::uint64_t>(time, sent.created)) / nanoseconds,
                    flow.ends > time ? (flow.ends - time) / nanoseconds : 0});
     }
