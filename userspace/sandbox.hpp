@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sandbox's connection to its network: made and unmade. The only file that knows the order of the steps. Layer 3.
+// A sandbox's connection to its network: made and unmade. sandbox.cpp is the only file that knows the order of the
+// steps. Layer 3.
 //
 // Before anything that outlives the process is made, its name is recorded in the attachments map. So the undoing of a
 // failed connect, of a killed one and of a finished one is the same disconnect.
@@ -55,6 +56,8 @@ struct SandboxSpec {
     Bandwidth bandwidth;
     std::optional<GivenDevices> given;  // none: the pair is to be made
     std::optional<Lease> lease;         // in place of addresses and routes
+
+    bool asks_by_link() const { return lease && lease->by_link; }
 };
 
 struct PortRange {
