@@ -438,13 +438,12 @@ std::vector<Attachment> clear(const Datapath& datapath, Netlink& netlink, std::s
 std::expected<void, Error> give_back_cleared(DatapathLock& lock, std::vector<Attachment> cleared,
                                              const GiveBack& give_back) {
     Failures failures;
-    TRY(lock.change_to(DatapathLock::Mode::none));
-    std::erase_if(cleared, [&](const Attachment& attachment) {
+    const auto keeps_record = [&](const Attachment& attachment) {
         const auto given_back = give_back(attachment);
         failures.note(given_back);
         return !given_back;
-    });
-    TRY(lock.change_to(DatapathLock::Mode::shared));
+    };
+    TRY(lock.let_go_for([&] { std::erase_if(cleared, keeps_record); }, DatapathLock::Mode::shared));
     const auto now = Datapath::open();
     if (!now && now.error().number != ENOENT) {
         failures.note(std::unexpected(now.error()));

@@ -17,20 +17,21 @@ bool is_still_there(const std::optional<attachment>& record, const Connecting& c
 }
 
 std::expected<void, Error> give_lease_back(Connecting& connecting) {
-    TRY(connecting.lock.change_to(DatapathLock::Mode::none));
-    const auto given_back = connecting.spec.lease->give_back();
-    TRY(connecting.lock.change_to(DatapathLock::Mode::shared));
+    std::expected<void, Error> given_back;
+    TRY(connecting.lock.let_go_for([&] { given_back = connecting.spec.lease->give_back(); },
+                                   DatapathLock::Mode::shared));
     return given_back;
 }
 
 }  // namespace
 
 std::expected<Lease::Given, Error> take_lease(Connecting& connecting) {
-    auto& lock = connecting.lock;
-    TRY(lock.change_to(DatapathLock::Mode::none));
-    auto given = connecting.spec.lease->take();
-    connecting.has_lease = given.has_value();
-    TRY(lock.change_to(DatapathLock::Mode::shared));
+    std::expected<Lease::Given, Error> given;
+    const auto take = [&] {
+        given = connecting.spec.lease->take();
+        connecting.has_lease = given.has_value();
+    };
+    TRY(connecting.lock.let_go_for(take, DatapathLock::Mode::shared));
     return given;
 }
 

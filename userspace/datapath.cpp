@@ -98,6 +98,12 @@ std::expected<void, Error> DatapathLock::change_to_exclusive_if_free() {
     return {};
 }
 
+std::expected<void, Error> DatapathLock::let_go_for(const std::function<void()>& call, Mode afterwards) {
+    TRY(change_to(Mode::none));
+    call();
+    return change_to(afterwards);
+}
+
 std::expected<AskingLock, Error> AskingLock::take() {
     AskingLock lock(TRY(open_directory(home)));
     TRY(lock_file(lock.fd_, LOCK_SH, home));

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,6 +39,8 @@ public:
     std::expected<void, Error> change_to(Mode mode);
     // The same to exclusive, if nobody else holds it now; else it stays shared, though it was given up in between.
     std::expected<void, Error> change_to_exclusive_if_free();
+    // For a call of another program, which may take its time, or hang: the lock is let go meanwhile.
+    std::expected<void, Error> let_go_for(const std::function<void()>& call, Mode afterwards);
     Mode mode() const { return mode_; }
 
 private:

@@ -55,15 +55,20 @@ using Choice = std::function<std::expected<std::vector<Attachment>, Error>(const
 using Results = std::map<std::uint64_t, std::expected<void, Error>>;  // by claim
 
 // What was asked for by links that are still there is given back by them, before anything is undone; likewise without
-// the lock, which is not had afterwards.
-std::expected<Results, Error> give_back_by_links(DatapathLock& lock, const std::vector<Attachment>& chosen,
+// the lock.
+std::expected<Results, Error> give_back_by_links(DatapathLock& lock, std::vector<Attachment> chosen,
                                                  const GiveBack& give_back) {
+    std::erase_if(chosen, [](const Attachment& a) {
+        return (a.record.flags & ATTACHMENT_ASKS) == 0 || a.record.state == ATTACHMENT_CLEARED;
+    });
     Results results;
-    for (const auto& one : chosen) {
-        if (give_back && (one.record.flags & ATTACHMENT_ASKS) != 0 && one.record.state != ATTACHMENT_CLEARED) {
-            TRY(lock.change_to(DatapathLock::Mode::none));
+    const auto give_all_back = [&] {
+        for (const auto& one : chosen) {
             results.emplace(one.record.claim, give_back(one));
         }
+    };
+    if (give_back && !chosen.empty()) {
+        TRY(lock.let_go_for(give_all_back, lock.mode()));
     }
     return results;
 }
@@ -86,7 +91,6 @@ std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choi
         std::set<std::uint64_t> before;
         std::ranges::transform(chosen, std::inserter(before, before.end()),
                                [](const Attachment& a) { return a.record.claim; });
-        TRY(lock.change_to(mode));
         datapath = Datapath::open();
         chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
         std::erase_if(chosen, [&](const Attachment& a) { return !before.contains(a.record.claim); });

@@ -42,6 +42,15 @@ std::expected<sandbox, Error> wire(Connecting& connecting) {
     return identify(datapath, spec, network, attachment, connection);
 }
 
+// The addresses and routes of its lease.
+std::expected<void, Error> take_over(Connecting& connecting, Lease::Given lease) {
+    auto& connection = connecting.connection;
+    TRY(claim(connecting.prepared->datapath, *connecting.attachment, lease.assignments));
+    connection.assignments = std::move(lease.assignments);
+    connection.routes = TRY(complete_routes(std::move(lease.routes), connection.assignments));
+    return {};
+}
+
 // Its link first, by which its addresses are asked for; then all else.
 std::expected<void, Error> connect_by_lease(Connecting& connecting) {
     auto& [network_spec, spec, netns, inside, netlink, lock, asking, has_lease, cleared, prepared, attachment,
@@ -55,9 +64,7 @@ std::expected<void, Error> connect_by_lease(Connecting& connecting) {
     auto lease = TRY(take_lease(connecting));
     TRY(refuse_undone(TRY(record_now(connecting)), connecting));
     TRY(refuse_changed_network(connecting));
-    TRY(claim(datapath, *attachment, lease.assignments));
-    connection.assignments = std::move(lease.assignments);
-    connection.routes = TRY(complete_routes(std::move(lease.routes), connection.assignments));
+    TRY(take_over(connecting, std::move(lease)));
     TRY(identify_anew(datapath, spec, network, connection, identity));
     TRY(give_places(datapath, spec, identity, *attachment, connection));
     return set_up_inside(netlink, inside, netns, spec, connection);
@@ -101,10 +108,7 @@ std::expected<void, Error> connect_with_lease(Connecting& connecting) {
         TRY(find_given(netlink, inside, spec, connection));
         TRY(refuse_device_in_use(datapath, netlink, spec, connection.host_end));
     }
-    TRY(claim(datapath, *attachment, lease.assignments));
-    connection.gateway_device = network.device;
-    connection.assignments = std::move(lease.assignments);
-    connection.routes = TRY(complete_routes(std::move(lease.routes), connection.assignments));
+    TRY(take_over(connecting, std::move(lease)));
     return wire_up(connecting);
 }
 
@@ -169,10 +173,10 @@ std::expected<Connection, Error> connect(const NetworkSpec& network_spec, const 
 
     auto connected = [&]() -> std::expected<void, Error> {
         TRY(refresh_reserved_ports(prepared->datapath));
-        connection.gateway_device = prepared->network.device;
         TRY(asks_first   ? connect_with_lease(connecting)
             : spec.lease ? connect_by_lease(connecting)
                          : connect_with_addresses(connecting));
+        connection.gateway_device = prepared->network.device;
         attachment->record.state = ATTACHMENT_CONNECTED;
         return save(prepared->datapath, *attachment);
     }();
