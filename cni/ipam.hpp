@@ -14,7 +14,7 @@
 namespace causeway::cni {
 
 struct IpamResult {
-    std::vector<Assignment> assignments;  // at least one
+    std::vector<Assignment> assignments;  // 1 to CAUSEWAY_ADDRESSES_MAX
     std::vector<RangeSet> ranges;         // the subnet that each is in, for the gateway device
     std::vector<Route> routes;
     Dns dns;

@@ -33,14 +33,6 @@ std::expected<std::vector<std::optional<Address>>, Error> asked_of(const std::ve
     return asked;
 }
 
-std::expected<void, Error> refuse_too_many(std::size_t addresses) {
-    if (addresses > CAUSEWAY_ADDRESSES_MAX) {
-        return fail(Code::invalid_configuration,
-                    "ipam.ranges: more than " + std::to_string(CAUSEWAY_ADDRESSES_MAX) + " addresses a sandbox");
-    }
-    return {};
-}
-
 // Who is about to claim the one of that number.
 Claimant claimant_of(const Datapath& datapath, Attachment& attachment, std::size_t number) {
     auto& record = attachment.record;
@@ -55,7 +47,10 @@ Claimant claimant_of(const Datapath& datapath, Attachment& attachment, std::size
 
 std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, Attachment& attachment,
                                                      const NetworkSpec& network, const std::vector<Address>& asked) {
-    TRY(refuse_too_many(network.ranges.size()));
+    if (network.ranges.size() > CAUSEWAY_ADDRESSES_MAX) {
+        return fail(Code::invalid_configuration,
+                    "ipam.ranges: more than " + std::to_string(CAUSEWAY_ADDRESSES_MAX) + " addresses a sandbox");
+    }
     const auto wanted = TRY(asked_of(network.ranges, asked));
     std::vector<Assignment> assignments;
     for (std::size_t i = 0; i < wanted.size(); i++) {
@@ -69,7 +64,6 @@ std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, A
 
 std::expected<void, Error> claim(const Datapath& datapath, Attachment& attachment,
                                  const std::vector<Assignment>& assignments) {
-    TRY(refuse_too_many(assignments.size()));
     for (std::size_t i = 0; i < assignments.size(); i++) {
         TRY(claim_given_address(datapath, assignments[i].address.address, claimant_of(datapath, attachment, i)));
     }

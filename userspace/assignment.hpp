@@ -16,7 +16,7 @@ namespace causeway {
 std::expected<std::vector<Assignment>, Error> assign(const Datapath& datapath, Attachment& attachment,
                                                      const NetworkSpec& network, const std::vector<Address>& asked);
 
-// The same of those that somebody else has assigned.
+// The same of those that somebody else has assigned, CAUSEWAY_ADDRESSES_MAX at most.
 std::expected<void, Error> claim(const Datapath& datapath, Attachment& attachment,
                                  const std::vector<Assignment>& assignments);
 

@@ -36,7 +36,7 @@ struct GivenDevices {
 struct Lease {
     struct Given {
         std::vector<RangeSet> ranges;         // the subnet that each is in, for the gateway device
-        std::vector<Assignment> assignments;  // at least one
+        std::vector<Assignment> assignments;  // 1 to CAUSEWAY_ADDRESSES_MAX
         std::vector<Route> routes;
     };
     bool by_link = false;  // it asks by the sandbox's own interface, which is up then, and still there at give_back;
