@@ -2,20 +2,24 @@
 #include "cni/known_keys.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace causeway::cni {
 
 namespace {
 
+// The last two are information that asks for nothing.
+constexpr std::array known_capabilities{"portMappings", "bandwidth",  "ips",
+                                        "mac",          "dns",        "ipRanges",
+                                        "quota",        "cgroupPath", "io.kubernetes.cri.pod-annotations"};
+
 // What a value may have in it: null, anything; else these keys, in each element where it is a list.
-// tests/check/keys.py holds it against what is read and what is documented.
-const Json& known_configuration() {
-    static const Json shape = Json::parse(R"({
+// tests/check/keys.py holds it, and the capabilities, against what is read and what is documented.
+Json known_configuration() {
+    auto shape = Json::parse(R"({
         "cniVersion": null, "cniVersions": null, "name": null, "type": null, "disableCheck": null, "disableGC": null,
         "args": null, "runtimeConfig": null, "prevResult": null,
-        "capabilities": {"portMappings": null, "bandwidth": null, "ips": null, "mac": null, "dns": null,
-                         "ipRanges": null, "quota": null, "cgroupPath": null,
-                         "io.kubernetes.cri.pod-annotations": null},
+        "capabilities": {},
         "dns": {"nameservers": null, "domain": null, "search": null, "options": null},
         "device": null, "gsoMaxSize": null, "mtu": null, "uplinks": null, "subnet": null,
         "ipMasq": null, "portRange": null, "nonMasqueradeCIDRs": null, "inbound": null, "forwarded": null, "portBlock": null,
@@ -32,6 +36,9 @@ const Json& known_configuration() {
             "routes": {"dst": null, "gw": null, "mtu": null, "advmss": null, "priority": null, "table": null,
                        "scope": null}
         }})");
+    for (const auto* const name : known_capabilities) {
+        shape["capabilities"][name] = nullptr;
+    }
     return shape;
 }
 
@@ -70,6 +77,10 @@ std::vector<std::string> unknown_keys(const Json& conf) {
     std::vector<std::string> unknown;
     find_unknown(read, known_configuration(), "", unknown);
     return unknown;
+}
+
+std::span<const char* const> capabilities() {
+    return known_capabilities;
 }
 
 }  // namespace causeway::cni

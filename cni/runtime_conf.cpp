@@ -5,10 +5,12 @@
 #include <array>
 #include <iterator>
 #include <map>
+#include <span>
 #include <sstream>
 #include <vector>
 
 #include "cni/bandwidth_conf.hpp"
+#include "cni/known_keys.hpp"
 #include "cni/port_conf.hpp"
 #include "cni/quota_conf.hpp"
 
@@ -16,12 +18,21 @@ namespace causeway::cni {
 
 namespace {
 
-// The keys as they are documented, at whatever depth. Go's JSON, and so runtimes, matches them whatever their case.
-constexpr std::array documented{
-    "ips",          "mac",          "dns",           "servers",     "searches",  "options",   "ipRanges",
-    "subnet",       "rangeStart",   "rangeEnd",      "gateway",     "exclude",   "quota",     "flows",
-    "portMappings", "hostPort",     "containerPort", "protocol",    "hostIP",    "bandwidth", "flowsPerSecond",
-    "ingressRate",  "ingressBurst", "egressRate",    "egressBurst", "cgroupPath"};
+// The keys within capabilities as they are documented, at whatever depth.
+constexpr std::array inner_keys{"servers",  "searches", "options",     "subnet",         "rangeStart", "rangeEnd",
+                                "gateway",  "exclude",  "flows",       "flowsPerSecond", "hostPort",   "containerPort",
+                                "protocol", "hostIP",   "ingressRate", "ingressBurst",   "egressRate", "egressBurst"};
+
+// Go's JSON, and so runtimes, matches keys whatever their case.
+std::string documented(const std::string& key) {
+    const auto is_this = [&](const char* one) { return lower_case(one) == lower_case(key); };
+    for (const std::span<const char* const> names : {capabilities(), std::span<const char* const>(inner_keys)}) {
+        if (const auto found = std::ranges::find_if(names, is_this); found != names.end()) {
+            return *found;
+        }
+    }
+    return key;
+}
 
 // So that only those keys and values are read elsewhere. An empty text is what Go writes for one that nobody has set.
 Json as_documented(const Json& given) {
@@ -35,10 +46,8 @@ Json as_documented(const Json& given) {
     }
     Json object = Json::object();
     for (const auto& [key, value] : given.items()) {
-        const auto* const name =
-            std::ranges::find_if(documented, [&](const char* one) { return lower_case(one) == lower_case(key); });
         if (value != "") {
-            object[name == documented.end() ? key : *name] = as_documented(value);
+            object[documented(key)] = as_documented(value);
         }
     }
     return object;
@@ -53,12 +62,8 @@ bool is_nothing(const Json& value) {
     return value.is_null() || value.empty() || value == false;
 }
 
-// Information that asks for nothing; and what is read here or in ipam_conf.
-constexpr std::array known{"ips",       "mac",        "dns",
-                           "ipRanges",  "quota",      "portMappings",
-                           "bandwidth", "cgroupPath", "io.kubernetes.cri.pod-annotations"};
-
 std::expected<void, Error> refuse_unknown(const Json& runtime) {
+    const auto known = capabilities();
     for (const auto& [key, value] : runtime.items()) {
         if (std::ranges::find(known, key) == known.end() && !is_nothing(value)) {
             return fail(Code::unsupported_field, "runtimeConfig." + key + ": " + value.dump() + " can't be done",

@@ -28,7 +28,8 @@ def names_in(shape):
 def main():
     tree = checked_tree()
     text = tree.text(TABLE)
-    known = set(names_in(json.loads(re.search(r'R"\((.*?)\)"', text, re.S).group(1))))
+    capabilities = re.search(r"known_capabilities\{(.*?)\}", text, re.S).group(1)
+    known = set(names_in(json.loads(re.search(r'R"\((.*?)\)"', text, re.S).group(1)))) | set(re.findall(r'"(.+?)"', capabilities))
     files = [f"cni/{name}_conf.cpp" for name in READERS]
     for file in files:
         source = without_comments(tree.text(file))
