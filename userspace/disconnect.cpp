@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which sandboxes are to go, and what goes with the last of them; attachment.cpp knows how each is undone.
+// Which sandboxes are to go, and what goes with the last of them; undo.cpp knows how each is undone.
 #include <algorithm>
 #include <cerrno>
 #include <functional>

@@ -8,6 +8,7 @@
 
 #include "userspace/assignment.hpp"
 #include "userspace/publication.hpp"
+#include "userspace/slot.hpp"
 
 namespace causeway {
 

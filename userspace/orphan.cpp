@@ -15,6 +15,7 @@
 #include "userspace/netns.hpp"
 #include "userspace/network.hpp"
 #include "userspace/pool.hpp"
+#include "userspace/undo.hpp"
 
 namespace causeway {
 
@@ -37,10 +38,7 @@ std::expected<std::optional<Link>, Error> host_end_of(const Datapath& datapath, 
     if (named != links.end() && (record.ifindex == 0 || named->second.ifindex == record.ifindex)) {
         return named->second;
     }
-    const auto link = record.ifindex != 0 ? netlink.link_at(record.ifindex) : netlink.link_named(record.host_end);
-    if (!link && link.error().number != ENODEV) {
-        return std::unexpected(link.error());
-    }
+    const auto link = TRY(recorded_device(netlink, record));
     return link && TRY(is_host_end_of(datapath, record, *link)) ? std::optional(*link) : std::nullopt;
 }
 

@@ -11,6 +11,7 @@
 #include "userspace/fixed_text.hpp"
 #include "userspace/network_conflict.hpp"
 #include "userspace/orphan.hpp"
+#include "userspace/slot.hpp"
 
 namespace causeway {
 

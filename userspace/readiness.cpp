@@ -9,8 +9,8 @@
 #include <map>
 #include <tuple>
 
-#include "userspace/attachment.hpp"
 #include "userspace/orphan.hpp"
+#include "userspace/slot.hpp"
 #include "userspace/sysctl.hpp"
 #include "userspace/uplink.hpp"
 

@@ -13,11 +13,11 @@
 #include <string>
 #include <vector>
 
-#include "userspace/attachment.hpp"
 #include "userspace/bandwidth.hpp"
 #include "userspace/host_ports.hpp"
 #include "userspace/network.hpp"
 #include "userspace/quota.hpp"
+#include "userspace/undo.hpp"
 
 namespace causeway {
 
