@@ -12,6 +12,7 @@
 #include "cni/reply.hpp"
 #include "cni/runtime_conf.hpp"
 #include "cni/shown.hpp"
+#include "userspace/collection.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/orphan.hpp"
 #include "userspace/readiness.hpp"

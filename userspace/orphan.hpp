@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is left on this host that no sandbox uses any more: found without anybody's list, and removed. Layer 3.
+// What is left on this host that no sandbox uses any more: found without anybody's list. Layer 3.
 //
 // Runtimes that never call GC, kills and operators' accidents leave such things. The namespace of a sandbox is gone
 // when its host end is: the kernel removes both ends of a veth pair with the namespace that either is in. One whose
@@ -56,15 +56,5 @@ std::expected<void, Error> see_records();
 // Nothing is changed. What is half made or half gone is among them only under the exclusive lock: else its connect or
 // disconnect may be going on. Networks are not: one that nobody uses may be somebody's again at any time.
 std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& netlink);
-
-struct Collection {
-    bool dry_run = false;           // nothing is removed
-    bool records_too = true;        // else only what is on no record, and networks that no record has
-    bool without_datapath = false;  // the pins are lost: what refuse_unseen refuses is nobody's
-};
-
-// Finds and removes, and returns what was found. Goes on after a failure and reports all; that another version's pins
-// are there is one. When no sandbox is left, networks and datapath go too.
-std::expected<Leftovers, Error> collect_orphans(const Collection& collection);
 
 }  // namespace causeway

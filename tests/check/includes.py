@@ -14,7 +14,7 @@ LAYERS = {
         "unique_fd": 1, "netns": 1, "netlink": 1, "netlink_batch": 1, "netlink_message": 1, "netlink_removal": 1, "sysctl": 1, "bpf_map": 1, "attach": 1, "libbpf_log": 1,
         "datapath": 2,
         "pool": 3, "quota": 3, "network": 3, "network_conflict": 3, "network_record": 3, "network_spec": 3, "uplink": 3, "attachment": 3, "slot": 3, "undo": 3, "host_ports": 3, "assignment": 3,
-        "sandbox": 3, "connecting": 3, "preparation": 3, "given_device": 3, "ends": 3, "identity": 3, "disconnect": 3, "inspect": 3, "orphan": 3, "publication": 3, "bandwidth": 3, "readiness": 3, "verify": 3,
+        "sandbox": 3, "connecting": 3, "preparation": 3, "given_device": 3, "ends": 3, "identity": 3, "disconnect": 3, "inspect": 3, "orphan": 3, "collection": 3, "publication": 3, "bandwidth": 3, "readiness": 3, "verify": 3,
     },
     "cni": {
         "request": 0, "shown": 0, "json_value": 0, "known_keys": 0, "ipam_conf": 0, "nat_conf": 0, "port_conf": 0, "quota_conf": 0,

@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <memory>
 
+#include "userspace/collection.hpp"
 #include "userspace/ctl/command.hpp"
 #include "userspace/ctl/table.hpp"
-#include "userspace/orphan.hpp"
 
 namespace causeway::ctl {
 
