@@ -74,12 +74,8 @@ std::expected<bool, Error> is_host_end_of(const Datapath& datapath, const attach
 }
 
 std::expected<std::optional<Link>, Error> recorded_device(Netlink& netlink, const attachment& record) {
-    auto link = record.ifindex != 0 ? netlink.link_at(record.ifindex) : netlink.link_named(record.host_end);
-    if (link) {
-        return *link;
-    }
-    return link.error().number == ENODEV ? std::expected<std::optional<Link>, Error>(std::nullopt)
-                                         : std::unexpected(link.error());
+    return none_where(ENODEV,
+                      record.ifindex != 0 ? netlink.link_at(record.ifindex) : netlink.link_named(record.host_end));
 }
 
 // The identity is the first that a disconnect removes, and a connect writes it before the record says that all is done.

@@ -36,10 +36,9 @@ std::expected<Lease::Given, Error> take_lease(Connecting& connecting) {
 }
 
 std::expected<std::optional<attachment>, Error> record_now(Connecting& connecting) {
-    auto datapath = Datapath::open();
+    auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     if (!datapath) {
-        return datapath.error().number == ENOENT ? std::expected<std::optional<attachment>, Error>(std::nullopt)
-                                                 : std::unexpected(datapath.error());
+        return std::nullopt;
     }
     connecting.prepared->datapath = std::move(*datapath);
     return connecting.prepared->datapath.attachments.look_up(connecting.attachment->key);
@@ -124,9 +123,9 @@ std::expected<void, Error> remove_network_unless_used(Connecting& connecting) {
         return {};
     }
     TRY(connecting.lock.change_to(DatapathLock::Mode::exclusive));
-    const auto datapath = Datapath::open();
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     if (!datapath) {
-        return datapath.error().number == ENOENT ? std::expected<void, Error>{} : std::unexpected(datapath.error());
+        return {};
     }
     const auto now = TRY(datapath->networks.look_up(change->network.id));
     if (!now || std::string_view(now->name) != change->network.record.name ||

@@ -78,7 +78,7 @@ std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choi
                                              const GiveBack& give_back = {}) {
     auto lock = TRY(DatapathLock::take(mode));
     auto netlink = TRY(Netlink::open());
-    auto datapath = Datapath::open();
+    auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     auto chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
     const auto is_leased = [](const Attachment& a) { return (a.record.flags & ATTACHMENT_LEASED) != 0; };
     const bool gives_back = give_back && std::ranges::any_of(chosen, is_leased);
@@ -91,12 +91,9 @@ std::expected<void, Error> disconnect_chosen(DatapathLock::Mode mode, const Choi
         std::set<std::uint64_t> before;
         std::ranges::transform(chosen, std::inserter(before, before.end()),
                                [](const Attachment& a) { return a.record.claim; });
-        datapath = Datapath::open();
+        datapath = TRY(none_where(ENOENT, Datapath::open()));
         chosen = datapath ? TRY(choose(*datapath)) : std::vector<Attachment>{};
         std::erase_if(chosen, [&](const Attachment& a) { return !before.contains(a.record.claim); });
-    }
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
     }
     Failures failures;
     std::expected<bool, Error> last = true;
@@ -145,10 +142,7 @@ std::expected<bool, Error> is_connected(const SandboxId& id) {
     if (!can_be_on_record(id)) {
         return false;
     }
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     if (!datapath) {
         TRY(refuse_when_elsewhere(id));
         return false;
@@ -166,15 +160,11 @@ std::expected<void, Error> disconnect_leftover(const SandboxId& id, const std::s
         return {};
     }
     const auto key = key_of(id);
-    const auto attachments = Datapath::open_attachments();
-    if (!attachments) {
-        return attachments.error().number == ENOENT ? std::expected<void, Error>{}
-                                                    : std::unexpected(attachments.error());
-    }
+    const auto attachments = TRY(none_where(ENOENT, Datapath::open_attachments()));
     const auto is_leased = [](const std::optional<attachment>& record) {
         return record && (record->flags & ATTACHMENT_LEASED) != 0;
     };
-    if (!is_leased(TRY(attachments->look_up(key)))) {
+    if (!attachments || !is_leased(TRY(attachments->look_up(key)))) {
         return {};
     }
     auto netlink = TRY(Netlink::open());

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace causeway {
 
@@ -42,6 +44,15 @@ Error errno_error(std::string_view step);
 
 inline std::unexpected<Error> fail(Code code, std::string message, std::string details = {}) {
     return std::unexpected(Error{code, std::move(message), std::move(details)});
+}
+
+// None where that is the kernel's reason: what was looked for is not there.
+template <typename Value>
+std::expected<std::optional<Value>, Error> none_where(int number, std::expected<Value, Error> found) {
+    if (!found && found.error().number != number) {
+        return std::unexpected(std::move(found).error());
+    }
+    return found ? std::optional(std::move(*found)) : std::nullopt;
 }
 
 }  // namespace causeway

@@ -35,16 +35,13 @@ std::expected<void, Error> find_given_pair(Netlink& netlink, Netlink& inside, co
 // The tap among the devices, if there is one: its sandbox (a VM) is no namespace's.
 std::expected<void, Error> find_given_tap(Netlink& netlink, const SandboxSpec& spec, Connection& connection) {
     for (const auto& name : spec.given->on_host) {
-        const auto link = netlink.link_named(name);
+        const auto link = TRY(none_where(ENODEV, netlink.link_named(name)));
         if (link && link->kind == "tun" && link->ethernet) {
             connection.given = connection.bare = true;
             connection.host_end = *link;
             connection.sandbox_end.name = spec.id.interface;
             connection.sandbox_end.mtu = link->mtu;
             return {};
-        }
-        if (!link && link.error().number != ENODEV) {
-            return std::unexpected(link.error());
         }
     }
     return {};

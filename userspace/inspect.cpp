@@ -24,12 +24,10 @@ SandboxEntry::State state_of(const attachment& record, bool has_identity) {
 }  // namespace
 
 std::expected<std::vector<SandboxEntry>, Error> list_sandboxes() {
-    const auto datapath = Datapath::open_of_any_netns();
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open_of_any_netns()));
     std::vector<SandboxEntry> entries;
     if (!datapath) {
-        return datapath.error().number == ENOENT
-                   ? entries
-                   : std::expected<std::vector<SandboxEntry>, Error>(std::unexpected(datapath.error()));
+        return entries;
     }
     TRY(datapath->attachments.for_each([&](const attachment_key& key, const attachment& record) {
         SandboxEntry entry{.id = id_of(key),

@@ -36,7 +36,7 @@ std::expected<std::optional<Link>, Error> host_end_of(const Datapath& datapath, 
         return named->second;
     }
     const auto link = TRY(recorded_device(netlink, record));
-    return link && TRY(is_host_end_of(datapath, record, *link)) ? std::optional(*link) : std::nullopt;
+    return link && TRY(is_host_end_of(datapath, record, *link)) ? link : std::nullopt;
 }
 
 std::string why_without_host_end(const attachment& record) {
@@ -312,18 +312,12 @@ std::expected<void, Error> refuse_unseen(Netlink& netlink) {
 std::expected<void, Error> see_records() {
     const auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
     auto netlink = TRY(Netlink::open());
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     return refuse_unseen(netlink);
 }
 
 std::expected<Leftovers, Error> find_orphans(const DatapathLock& lock, Netlink& netlink) {
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     const auto records = datapath ? TRY(read_records(*datapath)) : Records{};
     const auto networks = datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{};
     const auto links = TRY(links_by_name(netlink));

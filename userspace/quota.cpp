@@ -28,10 +28,7 @@ Quota quota_of(const sandbox& identity, const network& network) {
 // Exclusively, since whoever makes a gateway device anew writes identities too.
 std::expected<void, Error> change_quota(const SandboxId& id, const Quota& quota, bool from_network) {
     const auto lock = TRY(DatapathLock::take(DatapathLock::Mode::exclusive));
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     if (!datapath) {
         auto netlink = TRY(Netlink::open());
         TRY(refuse_unseen(netlink));

@@ -160,10 +160,7 @@ std::expected<Remarks, Error> remarks_on_orphans(const DatapathLock& lock, Netli
 }
 
 std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& netlink, const NetworkSpec& spec) {
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     if (!datapath) {
         TRY(check_kernel());
         TRY(refuse_unseen(netlink));

@@ -102,9 +102,9 @@ std::expected<void, Error> take_addresses_back(const Attachment& attachment) {
         return {};  // gone, and the interface with it
     }
     auto inside = TRY(Netlink::open_in(*netns, TRY(Netns::current())));
-    const auto link = inside.link_named(key.interface);
+    const auto link = TRY(none_where(ENODEV, inside.link_named(key.interface)));
     if (!link) {
-        return link.error().number == ENODEV ? std::expected<void, Error>{} : std::unexpected(link.error());
+        return {};
     }
     if ((record.flags & ATTACHMENT_SHAPED) != 0) {
         TRY(take_queue_back(inside, *link));
@@ -264,17 +264,14 @@ std::expected<void, Error> give_back_cleared(DatapathLock& lock, std::vector<Att
 
 std::expected<void, Error> unload_if_unused(DatapathLock& lock, Netlink& netlink) {
     TRY(lock.change_to(DatapathLock::Mode::exclusive));
-    const auto datapath = Datapath::open();  // anew: it may have changed before the lock was had
+    // Anew: it may have changed before the lock was had.
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     if (datapath) {
         TRY(close_loopback_if_unused(*datapath));
-    }
-    if (datapath && !TRY(datapath->attachments.empty())) {
-        return {};
-    }
-    if (datapath) {
+        if (!TRY(datapath->attachments.empty())) {
+            return {};
+        }
         TRY(remove_networks(*datapath, netlink));
-    } else if (datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
     }
     return Datapath::unpin(lock);
 }

@@ -379,13 +379,10 @@ std::expected<void, Error> verify(const SandboxId& id, const std::string& netns,
                                   const std::vector<std::string>& uplinks, const Expected& expected) {
     const auto lock = TRY(DatapathLock::take(DatapathLock::Mode::shared));
     auto netlink = TRY(Netlink::open());
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number == ENOENT) {
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
+    if (!datapath) {
         TRY(refuse_unseen(netlink));
         return fail(Code::check_failed, name_of(id) + " is not connected: the datapath is not loaded");
-    }
-    if (!datapath) {
-        return std::unexpected(datapath.error());
     }
     const auto record = datapath->attachments.find(key_of(id));
     TRY(require(record && record->state == ATTACHMENT_CONNECTED, name_of(id) + " is not connected"));

@@ -2,6 +2,7 @@
 // causewayctl flows: the translation table, which connection goes out under which address and port.
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <map>
 #include <memory>
 
@@ -147,10 +148,7 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
                  {"STATE", "state"},
                  {"AGE s", "ageSeconds", true},
                  {"LEFT s", "secondsLeft", true}});
-    const auto datapath = Datapath::open_of_any_netns();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open_of_any_netns()));
     if (const auto status = datapath ? done : tell_unseen(); status != done) {
         return status;
     }
@@ -167,10 +165,9 @@ std::expected<int, Error> list_flows(const Filter& filter, bool as_json) {
 
 // The half that the world's packets find first, so that nothing more comes in.
 std::expected<int, Error> delete_flows(const Filter& filter) {
-    const auto datapath = Datapath::open();
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     if (!datapath) {
-        return datapath.error().number == ENOENT ? tell_not_loaded()
-                                                 : std::expected<int, Error>(std::unexpected(datapath.error()));
+        return tell_not_loaded();
     }
     std::size_t deleted = 0;
     for (const auto& flow : TRY(find_flows(*datapath, filter))) {

@@ -136,10 +136,7 @@ std::expected<NetworkSpec, Error> network_of(const SandboxOptions& options) {
         return refused("--device", *options.device, why);
     }
     auto subnets = TRY(subnets_of(options));
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     for (const auto& present : datapath ? TRY(list_networks(*datapath)) : std::vector<Network>{}) {
         if (options.network == present.record.name) {
             return recorded_network(*datapath, present.record, options, subnets);
@@ -203,10 +200,7 @@ std::expected<int, Error> delete_one(const SandboxOptions& options) {
     TRY(refuse_bad_name(options.name));
     const std::string path = named_netns_path(options.name);
     const SandboxId id{options.name, interface_name};
-    const auto datapath = Datapath::open();
-    if (!datapath && datapath.error().number != ENOENT) {
-        return std::unexpected(datapath.error());
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     const bool connected = datapath && TRY(is_made_by_hand(*datapath, options.name));
     if (!connected) {
         TRY(see_records());

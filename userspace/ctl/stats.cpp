@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // causewayctl stats: how packets ended, by verdict.
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -44,12 +45,9 @@ std::array<std::uint64_t, VERDICT_COUNT> read_totals(const Datapath& datapath) {
 }
 
 std::expected<int, Error> show_stats(double interval, bool all, bool as_json) {
-    const auto datapath = Datapath::open_of_any_netns();
-    if (!datapath && datapath.error().number == ENOENT) {
-        return tell_not_loaded();
-    }
+    const auto datapath = TRY(none_where(ENOENT, Datapath::open_of_any_netns()));
     if (!datapath) {
-        return std::unexpected(datapath.error());
+        return tell_not_loaded();
     }
     const auto before = read_totals(*datapath);
     std::this_thread::sleep_for(std::chrono::duration<double>(interval));
