@@ -121,7 +121,14 @@ protected:
     Child begin_asking(const std::string& netns) {
         server_.clear();
         auto adding = start({plugin()}, call("ADD", netns).options());
-        EXPECT_TRUE(eventually([&] { return !children_of(adding.pid()).empty(); }, std::chrono::seconds(30)));
+        // Until then it holds what the plugin holds, also when that is killed.
+        const auto is_another_program = [](pid_t child) {
+            std::error_code gone;
+            const auto program = std::filesystem::read_symlink("/proc/" + std::to_string(child) + "/exe", gone);
+            return !gone && program != plugin();
+        };
+        const auto asks = [&] { return std::ranges::any_of(children_of(adding.pid()), is_another_program); };
+        EXPECT_TRUE(eventually(asks, std::chrono::seconds(30)));
         return adding;
     }
 
