@@ -5,8 +5,9 @@
 #include <array>
 #include <iterator>
 #include <map>
+#include <ranges>
 #include <span>
-#include <sstream>
+#include <string_view>
 #include <vector>
 
 #include "cni/bandwidth_conf.hpp"
@@ -149,9 +150,8 @@ std::expected<Arguments, Error> read_arguments(std::string_view text) {
 std::expected<void, Error> apply_arguments(std::string_view text, RuntimeConf& result) {
     auto arguments = TRY(read_arguments(text));
     const auto with_its_name = [](Error error) { return bad_arguments(error.message); };
-    std::istringstream ips(arguments["IP"]);  // several with commas, as host-local takes them
-    for (std::string ip; std::getline(ips, ip, ',');) {
-        auto address = read_address("IP", ip);
+    for (const auto ip : std::views::split(arguments["IP"], ',')) {  // several, as host-local takes them
+        auto address = read_address("IP", std::string(std::string_view(ip)));
         if (!address) {
             return with_its_name(address.error());
         }

@@ -6,21 +6,22 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <fstream>
 #include <map>
-#include <sstream>
+#include <ranges>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
 #include "userspace/attachment.hpp"
 #include "userspace/failures.hpp"
 #include "userspace/protocol.hpp"
+#include "userspace/sysctl.hpp"
 
 namespace causeway {
 
 namespace {
 
-const std::string reserved_path = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+const std::string reserved_setting = "net/ipv4/ip_local_reserved_ports";
 
 // "8080" or "9000-9010".
 bool add_ports(std::string_view text, host_ports& ports) {
@@ -203,16 +204,12 @@ std::expected<void, Error> verify_published(const Datapath& datapath, const Port
 
 std::expected<host_ports, Error> reserved_ports() {
     host_ports ports{};
-    std::ifstream file(reserved_path);
-    std::string text;
-    std::getline(file, text);
-    if (file.bad()) {
-        return std::unexpected(errno_error("read " + reserved_path));
-    }
-    std::istringstream ranges(text);
-    for (std::string range; std::getline(ranges, range, ',');) {
+    const auto text = sysctl_value(reserved_setting).value_or("");
+    for (const auto part : std::views::split(text, ',')) {
+        const std::string_view range(part);
         if (!add_ports(range, ports)) {
-            return fail(Code::io_failure, "read " + reserved_path + ": \"" + range + "\" is no range of ports");
+            return fail(Code::io_failure,
+                        "read " + reserved_setting + ": \"" + std::string(range) + "\" is no range of ports");
         }
     }
     return ports;

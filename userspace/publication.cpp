@@ -2,9 +2,11 @@
 #include "userspace/publication.hpp"
 
 #include <algorithm>
-#include <fstream>
+#include <cstdio>
 #include <optional>
 #include <string>
+
+#include "userspace/sysctl.hpp"
 
 namespace causeway {
 
@@ -12,7 +14,7 @@ namespace {
 
 constexpr std::uint32_t loopback_index = 1;  // the first device of every network namespace
 const std::string loopback_name = "lo";
-const std::string range_path = "/proc/sys/net/ipv4/ip_local_port_range";
+const std::string range_setting = "net/ipv4/ip_local_port_range";
 
 publication_key key_of(std::uint64_t claim, std::uint32_t number) {
     return {.claim = claim, .number = number, .reserved = 0};
@@ -39,10 +41,10 @@ PortMapping mapping_of(const publication& record) {
 std::expected<loopback_ports, Error> ports_for_loopback() {
     constexpr std::uint32_t unprivileged = 1024, last = 65535, enough = 1024;
     std::uint32_t first_given = 0, last_given = 0;
-    std::ifstream file(range_path);
-    file >> first_given >> last_given;
-    if (!file || first_given > last_given || last_given > last) {
-        return fail(Code::io_failure, "read " + range_path + ": it holds no range of ports");
+    const auto text = sysctl_value(range_setting).value_or("");
+    if (std::sscanf(text.c_str(), "%u %u", &first_given, &last_given) != 2 || first_given > last_given ||
+        last_given > last) {
+        return fail(Code::io_failure, "read " + range_setting + ": it holds no range of ports");
     }
     const std::uint32_t below = first_given > unprivileged ? first_given - unprivileged : 0, above = last - last_given;
     if (std::max(below, above) < enough) {

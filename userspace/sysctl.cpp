@@ -37,13 +37,13 @@ std::expected<void, Error> write_one(const Sysctl& sysctl) {
 
 std::optional<std::string> sysctl_value(const std::string& path) {
     const UniqueFd file(open((root + path).c_str(), O_RDONLY | O_CLOEXEC));
-    std::array<char, 64> text{};
-    const auto got = file ? read(file.get(), text.data(), text.size()) : -1;
-    if (got < 0) {
-        return std::nullopt;
+    std::array<char, 4096> part{};
+    std::string text;
+    auto got = file ? read(file.get(), part.data(), part.size()) : -1;
+    for (; got > 0; got = read(file.get(), part.data(), part.size())) {
+        text.append(part.data(), static_cast<std::size_t>(got));
     }
-    const std::string_view all(text.data(), static_cast<std::size_t>(got));
-    return std::string(all.substr(0, all.find('\n')));
+    return got < 0 ? std::nullopt : std::optional(text.substr(0, text.find('\n')));
 }
 
 std::expected<void, Error> write_sysctls(std::span<const Sysctl> sysctls) {

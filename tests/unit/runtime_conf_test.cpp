@@ -220,7 +220,7 @@ TEST(CniArgs, AreWhatTheClientsSend) {
 TEST(CniArgs, AreRefusedByNameWhenTheyAreNone) {
     for (const auto* const text :
          {"IP", "=5", "IP=10.0.0.5;;MAC=", "K8S_POD_NAME=web", "IgnoreUnknown=0;X=1", "IgnoreUnknown=perhaps",
-          "IP=blue", "IP=10.0.0.5,blue", "MAC=blue", "MAC=ff:ff:ff:ff:ff:ff"}) {
+          "IP=blue", "IP=10.0.0.5,blue", "IP=10.0.0.5,", "MAC=blue", "MAC=ff:ff:ff:ff:ff:ff"}) {
         EXPECT_TRUE(fails_with(read_runtime_conf(Json::object(), text), Code::invalid_environment, {"CNI_ARGS"}))
             << text;
     }
