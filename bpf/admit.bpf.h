@@ -95,6 +95,21 @@ static __always_inline enum verdict prepare_to_sandbox(const struct packet *pack
 }
 
 /*
+ * A flow that the sandbox has opened with the peer that now asks through the host's stack, under an address of the
+ * host's: it is over, since what the sandbox sends to that peer from now on is the stack's.
+ */
+static __noinline void end_masqueraded(const struct packet *packet, struct flow_work *work)
+{
+	const struct flow *sent = bpf_map_lookup_elem(&flows, &work->sent);
+
+	if (!sent || sent->flags & FLOW_FROM_WORLD)
+		return;
+	set_reply_key(&work->reply, &work->sent, &sent->address, sent->port);
+	end_pair(sent, &work->sent, &work->reply);
+	set_key_as_replied(&work->reply, packet);
+}
+
+/*
  * From the world to a sandbox's own address, or to a published port of the host's: makes the pair, first the entry as
  * the world sends. CONTINUE: it is there, be it by another CPU.
  */
@@ -113,6 +128,8 @@ static __noinline enum verdict open_from_world(const struct packet *packet, stru
 	if (!verdict) {
 		work->entry.created = work->entry.last_seen = bpf_ktime_get_ns();
 		set_key_behind(&work->sent, packet, &work->entry);
+		if (packet->forwarded)
+			end_masqueraded(packet, work);
 		if (!bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) &&
 		    complete_pair(work, &work->sent))
 			return VERDICT_CONTINUE;
@@ -152,7 +169,7 @@ static __always_inline bool is_of_flow(const struct packet *packet)
  */
 static __always_inline bool comes_another_way(const struct packet *packet, const struct flow *flow)
 {
-	return flow->flags & FLOW_FROM_WORLD && packet->forwarded == !(flow->flags & FLOW_FORWARDED);
+	return flow->flags & FLOW_FROM_WORLD && packet->forwarded != !!(flow->flags & FLOW_FORWARDED);
 }
 
 /*

@@ -352,20 +352,22 @@ int from_host(struct __sk_buff *skb)
 	struct packet packet = {.skb = skb};
 	const struct endpoint *endpoint;
 	enum verdict verdict;
+	bool forwarded;
 
 	if (peer)
 		return finish(deliver_through_link(skb, &peer->to));
 	if (!is_ip(skb))
 		return finish(VERDICT_DROP_ETHERTYPE);
 	verdict = parse_ip_here(&packet);
+	forwarded = is_forwarded(&packet);
 	if (!verdict)
-		verdict = skb->ingress_ifindex ? admit_forwarded(skb) : guard_host(&packet);
+		verdict = forwarded ? admit_forwarded(skb) : guard_host(&packet);
 	if (verdict && verdict != VERDICT_DROP_MULTICAST)
 		return finish(verdict);
 	endpoint = verdict ? NULL : sandbox_endpoint_at(&packet.destination);
 	if (!endpoint)
 		return finish(to_no_endpoint(skb, &packet, verdict));
-	if (!skb->ingress_ifindex)
+	if (!forwarded)
 		note_peer(&packet, CAUSEWAY_WORLD_SLOT, &endpoint->link);
 	return finish(deliver_through_link(skb, &endpoint->link));
 }
@@ -501,17 +503,27 @@ static __noinline enum verdict enter_shortly(struct __sk_buff *skb)
 	return answer_to_flow(&packet);
 }
 
+/*
+ * A tag of VLAN 0 tells a priority alone (IEEE 802.1Q, table 9-2), and the kernel strips each behind this program: so
+ * the frame is as one without. False: there is another behind it.
+ */
+static __always_inline bool strip_priority_tag(struct __sk_buff *skb)
+{
+	if (skb->vlan_present && !(skb->vlan_tci & VLAN_ID))
+		bpf_skb_vlan_pop(skb);
+	return !skb->vlan_present || skb->vlan_tci & VLAN_ID;
+}
+
 /* TC ingress of each uplink: is it an answer to a sandbox? What isn't ours goes to the stack untouched. */
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	bool seen = is_ip(skb) && !skb->vlan_present && skb->pkt_type == PACKET_HOST;
-	__u32 outcome = seen ? enter_shortly(skb) : VERDICT_PASS_STACK;
+	__u32 outcome = strip_priority_tag(skb) ? VERDICT_PASS_STACK : VERDICT_DROP_ETHERTYPE;
 
+	if (is_ip(skb) && !skb->vlan_present && skb->pkt_type == PACKET_HOST)
+		outcome = enter_shortly(skb);
 	if (!outcome)
 		outcome = enter_from_world(skb);
-	if (outcome == VERDICT_PASS_STACK)
-		skb->tc_index = seen ? LEFT_TO_STACK : 0;
 	return finish(outcome);
 }
 
@@ -547,12 +559,14 @@ SEC("tc")
 int from_stack(struct __sk_buff *skb)
 {
 	struct packet packet = {.skb = skb, .at_egress = true};
-	enum verdict verdict;
+	enum verdict verdict = VERDICT_PASS_STACK;
 
 	if (!is_ip(skb) || skb->tc_index == SENT_ON)
 		return TC_ACT_UNSPEC;
-	if (skb->ingress_ifindex)
-		return finish(from_stack_ip(&packet));
+	if (skb->ingress_ifindex || !skb->sk) /* as is_forwarded, but before it is parsed */
+		verdict = from_stack_ip(&packet);
+	if (skb->ingress_ifindex || verdict != VERDICT_PASS_STACK)
+		return finish(verdict);
 	verdict = from_host_itself(&packet);
 	return verdict == VERDICT_PASS_STACK ? TC_ACT_UNSPEC : finish(verdict);
 }

@@ -69,9 +69,6 @@ static __always_inline enum verdict deliver_to_loopback(void)
  */
 #define SENT_ON 0xca5e
 
-/* Likewise from_host, where the stack forwards it, that from_uplink has seen the packet and left it to the stack. */
-#define LEFT_TO_STACK 0xca5f
-
 static __always_inline enum verdict deliver_to_world(struct __sk_buff *skb, struct route *route)
 {
 	skb->tc_index = SENT_ON;

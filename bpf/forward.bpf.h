@@ -11,18 +11,11 @@
 #include "deliver.bpf.h"
 #include "translate_error.bpf.h"
 
-/*
- * Whether the sandbox's network lets that in. What has come in by an uplink must have been seen there as it is now: the
- * kernel strips a tag of VLAN 0 later.
- */
-static __always_inline bool lets_forwarded_in(struct __sk_buff *skb, const struct endpoint *endpoint)
+static __always_inline bool lets_forwarded_in(const struct endpoint *endpoint)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks, &endpoint->network);
-	__u32 ingress = skb->ingress_ifindex;
 
-	if (!network || !(network->flags & NETWORK_FORWARDED))
-		return false;
-	return skb->tc_index == LEFT_TO_STACK || !bpf_map_lookup_elem(&uplinks, &ingress);
+	return network && network->flags & NETWORK_FORWARDED;
 }
 
 /*
@@ -41,10 +34,10 @@ __noinline int admit_forwarded(struct __sk_buff *skb)
 	if (verdict || !opened)
 		return verdict;
 	endpoint = sandbox_endpoint_at(&packet.destination);
-	if (!endpoint || !lets_forwarded_in(skb, endpoint) || sandbox_endpoint_at(&packet.source))
+	if (!endpoint || !lets_forwarded_in(endpoint) || sandbox_endpoint_at(&packet.source))
 		return VERDICT_DROP_UNSOLICITED;
-	if (packet.fragment_offset)
-		return VERDICT_CONTINUE;
+	if (packet.fragment_offset || (!anything_published() && endpoint_at(&packet.source)))
+		return VERDICT_CONTINUE; /* what goes to the gateway is the stack's then */
 	verdict = parse_transport(&packet);
 	if (verdict)
 		return verdict;
@@ -57,7 +50,8 @@ __noinline int admit_forwarded(struct __sk_buff *skb)
 		note_from_world(&packet, flow);
 		return VERDICT_CONTINUE;
 	}
-	if (!opens_flow(&packet) || is_hosts(skb, &packet.source, &packet.source, skb->ifindex))
+	if (!opens_flow(&packet) ||
+	    is_hosts(skb, &packet.source, &packet.source, skb->ifindex)) /* the gateway device */
 		return VERDICT_CONTINUE;
 	return verdict;
 }

@@ -33,6 +33,15 @@ static __always_inline bool is_group(const struct packet *packet, const struct e
 	return ethernet->h_dest[0] & 1 || is_multicast(&packet->destination);
 }
 
+/*
+ * Whether the host's stack has it from somebody else. The pieces that it makes of a packet of IPv6 may not say where
+ * that came in; what the host itself sends in pieces is a socket's.
+ */
+static __always_inline bool is_forwarded(const struct packet *packet)
+{
+	return packet->skb->ingress_ifindex || (packet->fragment_header && !packet->skb->sk);
+}
+
 /* What the host sends: its gateway device is no place for broadcasts either. */
 static __always_inline enum verdict guard_host(const struct packet *packet)
 {

@@ -11,6 +11,7 @@
 
 #include "maps.bpf.h"
 
+#define VLAN_ID 0xfff   /* of skb->vlan_tci */
 #define HEADERS_MAX 768 /* no header that is read begins further in; the verifier wants a bound */
 
 /* Network order. ICMP queries have their identifier as source, replies as destination: see struct flow_key. */

@@ -38,7 +38,7 @@ static __always_inline void set_key_as_replied(struct flow_key *key, const struc
 	set_key(key, packet, 0, ICMP_QUERY);
 }
 
-/* As the entries without a peer do, which no packet is of. */
+/* Entries without a peer have none; no packet is of those. */
 static __always_inline bool lacks_source_port(const struct packet *packet)
 {
 	return has_ports(packet->protocol) && !packet->ports.source;
@@ -207,8 +207,8 @@ static __always_inline bool is_stale(const struct flow *flow, const struct packe
 }
 
 /*
- * The stack, to which what answers such a flow has gone, would have given it an address of the host's. It has not, so
- * it no longer knows the flow.
+ * What answers such a flow has gone to the stack, which has not given it an address of the host's: so it no longer
+ * knows the flow, or never translated it, and under the sandbox's own address it can't leave.
  */
 static __always_inline bool is_forgotten_by_stack(const struct flow *flow, const struct packet *packet)
 {

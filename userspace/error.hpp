@@ -46,13 +46,13 @@ inline std::unexpected<Error> fail(Code code, std::string message, std::string d
     return std::unexpected(Error{code, std::move(message), std::move(details)});
 }
 
-// None where that is the kernel's reason: what was looked for is not there.
+// None where the error is of that number: what was looked for is not there.
 template <typename Value>
 std::expected<std::optional<Value>, Error> none_where(int number, std::expected<Value, Error> found) {
     if (!found && found.error().number != number) {
         return std::unexpected(std::move(found).error());
     }
-    return found ? std::optional(std::move(*found)) : std::nullopt;
+    return found ? std::optional<Value>(std::move(*found)) : std::nullopt;
 }
 
 }  // namespace causeway

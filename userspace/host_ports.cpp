@@ -204,12 +204,15 @@ std::expected<void, Error> verify_published(const Datapath& datapath, const Port
 
 std::expected<host_ports, Error> reserved_ports() {
     host_ports ports{};
-    const auto text = sysctl_value(reserved_setting).value_or("");
-    for (const auto part : std::views::split(text, ',')) {
+    const auto text = sysctl_value(reserved_setting);
+    if (!text && errno != ENOENT) {
+        return std::unexpected(errno_error("read /proc/sys/" + reserved_setting));
+    }
+    for (const auto part : std::views::split(text.value_or(""), ',')) {
         const std::string_view range(part);
         if (!add_ports(range, ports)) {
             return fail(Code::io_failure,
-                        "read " + reserved_setting + ": \"" + std::string(range) + "\" is no range of ports");
+                        "read /proc/sys/" + reserved_setting + ": \"" + std::string(range) + "\" is no range of ports");
         }
     }
     return ports;

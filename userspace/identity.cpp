@@ -50,8 +50,8 @@ std::uint16_t flags_of(const SandboxSpec& spec, const Connection& connection) {
 
 }  // namespace
 
-std::expected<void, Error> claim_places(const Datapath& datapath, const NatSpec& nat, Attachment& attachment,
-                                        Connection& connection) {
+std::expected<void, Error> claim_slot_and_ports(const Datapath& datapath, const NatSpec& nat, Attachment& attachment,
+                                                Connection& connection) {
     TRY(claim_slot(datapath, attachment));
     if (nat.port_block != 0) {
         TRY(claim_port_block(datapath, attachment, blocks_of(nat)));
@@ -118,8 +118,8 @@ std::expected<void, Error> refuse_taken_mac(const Datapath& datapath, const sand
                 "to a DHCP server, who has one MAC is one client");
 }
 
-std::expected<void, Error> give_places(const Datapath& datapath, const SandboxSpec& spec, const sandbox& identity,
-                                       Attachment& attachment, const Connection& connection) {
+std::expected<void, Error> make_reachable(const Datapath& datapath, const SandboxSpec& spec, const sandbox& identity,
+                                          Attachment& attachment, const Connection& connection) {
     const endpoint place{
         .claim = attachment.record.claim, .link = identity.link, .network = identity.network, .kind = ENDPOINT_SANDBOX};
     if (!spec.ports.empty()) {

@@ -9,8 +9,8 @@
 namespace causeway {
 
 // A slot, and a block of ports where the network has them; what is about to be claimed is on record.
-std::expected<void, Error> claim_places(const Datapath& datapath, const NatSpec& nat, Attachment& attachment,
-                                        Connection& connection);
+std::expected<void, Error> claim_slot_and_ports(const Datapath& datapath, const NatSpec& nat, Attachment& attachment,
+                                                Connection& connection);
 
 // Who sends from its host end, before either end is up; the host end is on record then. With the addresses that it has.
 std::expected<sandbox, Error> identify(const Datapath& datapath, const SandboxSpec& spec, const Network& network,
@@ -24,7 +24,7 @@ std::expected<void, Error> identify_anew(const Datapath& datapath, const Sandbox
 std::expected<void, Error> refuse_taken_mac(const Datapath& datapath, const sandbox& identity);
 
 // What leads to it: published ports, and its addresses.
-std::expected<void, Error> give_places(const Datapath& datapath, const SandboxSpec& spec, const sandbox& identity,
-                                       Attachment& attachment, const Connection& connection);
+std::expected<void, Error> make_reachable(const Datapath& datapath, const SandboxSpec& spec, const sandbox& identity,
+                                          Attachment& attachment, const Connection& connection);
 
 }  // namespace causeway

@@ -44,7 +44,7 @@ std::expected<loopback_ports, Error> ports_for_loopback() {
     const auto text = sysctl_value(range_setting).value_or("");
     if (std::sscanf(text.c_str(), "%u %u", &first_given, &last_given) != 2 || first_given > last_given ||
         last_given > last) {
-        return fail(Code::io_failure, "read " + range_setting + ": it holds no range of ports");
+        return fail(Code::io_failure, "read /proc/sys/" + range_setting + ": it holds no range of ports");
     }
     const std::uint32_t below = first_given > unprivileged ? first_given - unprivileged : 0, above = last - last_given;
     if (std::max(below, above) < enough) {

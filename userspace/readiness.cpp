@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
-#include <tuple>
 
 #include "userspace/orphan.hpp"
 #include "userspace/slot.hpp"
@@ -92,18 +91,22 @@ Remarks remarks_on_advertisements(const std::vector<Link>& uplinks) {
 }
 
 // Of a network that lets in what the host forwards. Which devices are meant nobody says, but one that is an uplink is
-// the likely one.
+// the likely one. With IPv6 all of them forward or none (Linux, Documentation/networking/ip-sysctl.rst, forwarding),
+// but those that are forced to (6.17).
 Remarks remarks_on_forwarding(const std::vector<Link>& uplinks, const NetworkSpec& spec) {
     Remarks remarks;
-    for (const auto& link : uplinks) {
-        for (const auto& [used, forwards, version] : {std::tuple{spec.has(FAMILY_IPV4), link.forwards_ipv4, "ipv4"},
-                                                      std::tuple{spec.has(FAMILY_IPV6), link.forwards_ipv6, "ipv6"}}) {
-            if (spec.nat.forwarded && used && !forwards) {
-                remarks.push_back(
-                    "net." + std::string(version) + ".conf." + link.name +
-                    ".forwarding is 0: the host forwards nothing that comes in there, to sandboxes either "
-                    "(\"forwarded\")");
-            }
+    const bool none_of_ipv6 = sysctl_value("net/ipv6/conf/all/forwarding") == "0";
+    const auto remark = [&](const std::string& version, const std::string& device, const Link& uplink) {
+        remarks.push_back("net." + version + ".conf." + device + ".forwarding is 0: the host forwards nothing that " +
+                          "comes in by " + uplink.name + ", to sandboxes either (\"forwarded\")");
+    };
+    for (const auto& link : spec.nat.forwarded ? uplinks : std::vector<Link>{}) {
+        if (spec.has(FAMILY_IPV4) && !link.forwards_ipv4) {
+            remark("ipv4", link.name, link);
+        }
+        if (spec.has(FAMILY_IPV6) && none_of_ipv6 &&
+            sysctl_value("net/ipv6/conf/" + link.name + "/force_forwarding").value_or("0") == "0") {
+            remark("ipv6", "all", link);
         }
     }
     return remarks;

@@ -37,7 +37,7 @@ std::expected<sandbox, Error> wire(Connecting& connecting) {
     auto& attachment = *connecting.attachment;
     const auto& spec = connecting.spec;
     const auto& [datapath, network, change] = *connecting.prepared;
-    TRY(claim_places(datapath, connecting.network_spec.nat, attachment, connection));
+    TRY(claim_slot_and_ports(datapath, connecting.network_spec.nat, attachment, connection));
     TRY(make_ends(connecting.netlink, connecting.inside, connecting.netns, spec, network, attachment, connection));
     return identify(datapath, spec, network, attachment, connection);
 }
@@ -66,7 +66,7 @@ std::expected<void, Error> connect_by_lease(Connecting& connecting) {
     TRY(refuse_changed_network(connecting));
     TRY(take_over(connecting, std::move(lease)));
     TRY(identify_anew(datapath, spec, network, connection, identity));
-    TRY(give_places(datapath, spec, identity, *attachment, connection));
+    TRY(make_reachable(datapath, spec, identity, *attachment, connection));
     return set_up_inside(netlink, inside, netns, spec, connection);
 }
 
@@ -76,7 +76,7 @@ std::expected<void, Error> wire_up(Connecting& connecting) {
            connection] = connecting;
     const auto& [datapath, network, change] = *prepared;
     const auto identity = TRY(wire(connecting));
-    TRY(give_places(datapath, spec, identity, *attachment, connection));
+    TRY(make_reachable(datapath, spec, identity, *attachment, connection));
     if (network_spec.rest != 0 && !spec.lease) {  // what a sandbox could not have used need not rest
         attachment->record.rest = network_spec.rest;
         TRY(save(datapath, *attachment));

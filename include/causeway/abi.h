@@ -99,7 +99,8 @@ enum family { FAMILY_IPV4, FAMILY_IPV6, FAMILY_COUNT };
 	X(DROP_FRAGMENT, "fragment without its first one, and no room to keep it; or of SCTP, to get another port")    \
 	X(DROP_PROTOCOL, "protocol or ICMP type that cannot be translated")                                            \
 	X(DROP_NO_FLOW, "segment, answer or error of a flow that does not exist, which it cannot open")                \
-	X(DROP_STALE_SOURCE, "the host no longer has the address that the flow was translated to")                     \
+	X(DROP_STALE_SOURCE,                                                                                           \
+	  "the host no longer has the address that the flow was translated to, or has forgotten the flow")             \
 	X(DROP_FLOW_QUOTA, "the sandbox has as many flows as it may")                                                  \
 	X(DROP_FLOW_RATE, "the sandbox opens flows faster than it may")                                                \
 	X(DROP_NO_PORT, "no source port free towards that peer")                                                       \

@@ -13,9 +13,7 @@ constexpr std::uint16_t port = 5000;
 constexpr Ip ip_of_lan = "10.9.0.5"_ip;  // a neighbour by a device that is no uplink
 
 const IPv4 to_a{.source = ip_server, .destination = ip_a}, from_inside{.source = ip_a, .destination = ip_server};
-// Where it came in. By an uplink the program there has to have seen it, which tests of one program can't do: see
-// PortOfTheStack for that.
-const Context by_lan{.ingress_ifindex = lan_device}, by_uplink{.ingress_ifindex = uplink_device};
+const Context by_lan{.ingress_ifindex = lan_device};
 
 class ForwardedIn : public InEachFamily {
 protected:
@@ -95,16 +93,10 @@ TEST_P(ForwardedIn, CarriesWhatHasPortsAndWhatHasNone) {
 
 TEST_P(ForwardedIn, IsNotLetInUnlessTheNetworkSaysSo) {
     configure([](network& network) { network.flags = NETWORK_INBOUND; });
-    for (const Context& from : {by_uplink, by_lan}) {
+    for (const Context& from : {by_lan, Context{.ingress_ifindex = uplink_device}}) {
         expect_verdict(From::host, from_the_host / to_a / TCP{port, service}, VERDICT_DROP_UNSOLICITED, from);
         expect_verdict(From::host, from_the_host / to_a / ICMP{}, VERDICT_DROP_UNSOLICITED, from);
     }
-    expect_nothing_opened();
-}
-
-// As with a tag that the kernel strips behind that program.
-TEST_P(ForwardedIn, IsNotLetInByAnUplinkThatHasNotSeenIt) {
-    expect_verdict(From::host, from_the_host / to_a / UDP{port, service}, VERDICT_DROP_UNSOLICITED, by_uplink);
     expect_nothing_opened();
 }
 
@@ -190,6 +182,21 @@ TEST_P(ForwardedIn, IsAnsweredThroughTheStackUnderTheHostsAddressToo) {
         const Frame answer = from_b / back / UDP{service, port};
         expect_packet(From::sandbox_b, answer, VERDICT_TO_HOST, answer);
     }
+}
+
+// While nothing is published, all that is sent to the gateway is the stack's anyway.
+TEST_P(ForwardedIn, NeedsNoFlowUnderTheGatewaysAddress) {
+    expect_in({.source = ip_gateway, .destination = ip_a}, TCP{port, service});
+    expect_back({.source = ip_a, .destination = ip_gateway}, TCP{service, port, syn | ack});
+    expect_nothing_opened();
+}
+
+// The server has spoken first, when the stack had forgotten the client.
+TEST_P(ForwardedIn, EndsWhatTheSandboxHasBegunWithTheSamePeer) {
+    const Frame own = from_a / from_inside / UDP{service, port};
+    expect_verdict(From::sandbox_a, own, VERDICT_TO_WORLD);
+    expect_both_ways(UDP{port, service}, UDP{service, port});
+    EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
 // What a sandbox has asked of a port that leads on from the host.

@@ -150,6 +150,17 @@ TEST_P(Live, IsLeftToTheStackWhenTheWorldsAnswerHasATag) {
     EXPECT_TRUE(a.receive(50).empty());
 }
 
+// It says a priority, and no more.
+TEST_P(Live, ReachesTheSandboxWhenTheWorldsAnswerHasATagOfVlanNought) {
+    Wire a = far_end("a"), router = far_end("router");
+    const Frame question = from_a / IPv4{.source = ip_a, .destination = ip_server} / UDP{};
+    expect_end(a, question, VERDICT_TO_WORLD);
+    const IPv4 answered{.source = ip_server, .destination = ip_uplink},
+        arrived{.source = ip_server, .destination = ip_a, .ttl = 63};
+    expect_end(router, from_world / Vlan{.tag = 0} / answered / UDP{53, 40000}, VERDICT_TO_SANDBOX);
+    EXPECT_EQ(difference(bytes_of(at_a / arrived / UDP{53, 40000}), a.receive()), "");
+}
+
 TEST_P(Live, IsDroppedWhenTheFrameHasTwoTags) {
     Wire a = far_end("a");
     expect_end(a, from_a / Vlan{.tag = 7} / Vlan{.tag = 8} / IPv4{.source = ip_a, .destination = ip_b} / UDP{},

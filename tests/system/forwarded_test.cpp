@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 
 #include "tests/system/of_family.hpp"
@@ -120,30 +121,6 @@ TEST_P(StreamThroughTheStack, ShowsAsAFlowOfTheSandbox) {
     EXPECT_EQ(flows[0].at("state"), "established");
 }
 
-// It speaks first, when the stack has long forgotten who asked: as the world's, and under the node's address.
-TEST_P(StreamThroughTheStack, GoesOnAsASandboxsOwnWhereTheStackHasForgottenIt) {
-    const auto blue = connect("blue", configuration(forwarded));
-    publish(blue.address);
-    set_sysctl("net/netfilter/nf_conntrack_udp_timeout", "1");
-    auto service = Socket::udp(blue.netns, {blue.address, 80});
-    auto client = Socket::udp(world_.world(), any());
-    ASSERT_TRUE(client.send_to(asked(), "a question"));
-    const auto question = service.receive();
-    ASSERT_TRUE(question);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
-    Tap tap(world_.world(), "dn0");
-    const auto heard_from = [&]() -> std::optional<End> {
-        service.send_to(question->from, "are you there?");
-        const auto datagram = client.receive(silence);
-        return datagram ? std::optional(datagram->from) : std::nullopt;
-    };
-    heard_from();  // finds out
-    const auto from = heard_from();
-    ASSERT_TRUE(from);
-    EXPECT_EQ(from->address, here(node_address));
-    EXPECT_FALSE(tap.next([&](const Seen& seen) { return is_packet(seen.frame, 17, blue.address); }, silence));
-}
-
 TEST_P(StreamThroughTheStack, IsRefusedWhereNobodyListens) {
     const auto blue = connect("blue", configuration(forwarded));
     publish(blue.address);
@@ -155,6 +132,74 @@ TEST_P(StreamThroughTheStack, IsRefusedWhereNobodyListens) {
 }
 
 FOR_BOTH_FAMILIES(StreamThroughTheStack);
+
+// Asked once, when the stack has long forgotten by whom.
+class Forgotten : public PortOfTheStack {
+protected:
+    struct Asked {
+        Sandbox blue;
+        Socket service, client;
+        End from;
+    };
+    Asked asked_and_forgotten() {
+        const auto blue = connect("blue", configuration(forwarded));
+        publish(blue.address);
+        set_sysctl("net/netfilter/nf_conntrack_udp_timeout", "1");
+        auto service = Socket::udp(blue.netns, {blue.address, 80});
+        auto client = Socket::udp(world_.world(), any());
+        client.send_to(asked(), "a question");
+        const auto question = service.receive();
+        if (!question) {
+            throw std::runtime_error("the question did not arrive");
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+        return {blue, std::move(service), std::move(client), question->from};
+    }
+
+    void expect_nothing_of(const Sandbox& blue, Tap& world) const {
+        EXPECT_FALSE(world.next([&](const Seen& seen) { return is_packet(seen.frame, 17, blue.address); }, silence));
+    }
+};
+
+// As the world's, under the node's address; and the client's next question is heard, by the same flow or by another.
+TEST_P(Forgotten, GoesOnAsASandboxsOwn) {
+    auto [blue, service, client, asker] = asked_and_forgotten();
+    Tap tap(world_.world(), "dn0");
+    const auto heard_from = [&, to = asker]() -> std::optional<End> {
+        service.send_to(to, "are you there?");
+        const auto datagram = client.receive(silence);
+        return datagram ? std::optional(datagram->from) : std::nullopt;
+    };
+    heard_from();  // finds out
+    const auto from = heard_from();
+    ASSERT_TRUE(from);
+    EXPECT_EQ(from->address, here(node_address));
+    expect_nothing_of(blue, tap);
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(client.send_to(asked(), "I am"));
+        const auto question = service.receive();
+        ASSERT_TRUE(question) << i;
+        service.send_to(question->from, "good");
+        EXPECT_TRUE(client.receive()) << i;
+    }
+}
+
+FOR_BOTH_FAMILIES(Forgotten);
+
+class ForgottenInPieces : public Forgotten {};
+
+TEST_P(ForgottenInPieces, LeavesUnderNoAddressOfTheSandboxs) {
+    auto [blue, service, client, asker] = asked_and_forgotten();
+    Tap tap(world_.world(), "dn0"), sandbox(blue.netns, "eth0");
+    const Ethernet link{.source = mac_of(blue.mac), .destination = mac_of_device("", "cw0"), .type = {}};
+    for (const Frame& piece : pieces_with_other_headers(link, blue.address, asker.address, {80, asker.port})) {
+        sandbox.send(piece.bytes());
+    }
+    expect_nothing_of(blue, tap);
+    EXPECT_THAT(ctl_json({"flows", "--sandbox", "(host)"}), testing::IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, ForgottenInPieces, testing::Values(Family::ipv6), testing::PrintToStringParamName());
 
 // A VPN's device, or another bridge: no uplink, and no rule but the routes.
 class Neighbour : public PortOfTheStack {

@@ -139,10 +139,10 @@ TEST_P(StatusOfFamily, MentionsWhatTheNextAddWillRepair) {
 
 TEST_P(StatusOfFamily, MentionsAnUplinkThatForwardsNothingToSandboxes) {
     const auto conf = configuration({{"forwarded", true}});
-    const std::string version = family() == Family::ipv6 ? "ipv6" : "ipv4";
-    expect_remark("net." + version + ".conf.up0.forwarding is 0", conf);
+    const std::string device = family() == Family::ipv6 ? "all" : "up0";  // by which the kernel decides
+    expect_remark((family() == Family::ipv6 ? "net.ipv6.conf." : "net.ipv4.conf.") + device + ".forwarding is 0", conf);
     EXPECT_THAT(status().text, IsEmpty()) << "no matter to a network that lets none of it in";
-    set_sysctl(setting("up0", "forwarding"), "1");
+    set_sysctl(setting(device, "forwarding"), "1");
     EXPECT_THAT(status(conf).text, Not(HasSubstr("forwarding is 0")));
 }
 

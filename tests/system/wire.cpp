@@ -129,6 +129,18 @@ bool is_packet(const Bytes& frame, std::uint8_t protocol, const std::string& sou
     return has(layout->source(), source) && has(layout->destination(), destination);
 }
 
+std::vector<Frame> pieces_with_other_headers(const Ethernet& link, const std::string& source,
+                                             const std::string& destination, const UDP& udp) {
+    constexpr std::uint16_t first_length = 1200;
+    const IPv6 ip{.source = ip6_of(ip_of(source)), .destination = ip6_of(ip_of(destination))};
+    Bytes padding(62);
+    padding[0] = 1;  // PadN
+    padding[1] = static_cast<std::uint8_t>(padding.size() - 2);
+    return {link / ip / Extension{.body = padding} / FragmentHeader{.more_fragments = true} / udp /
+                Payload{std::string(first_length - 8, 'x')},
+            link / ip / FragmentHeader{.offset = first_length / 8, .next_header = 17} / Payload{std::string(600, 'y')}};
+}
+
 Frame neighbour_question(const Mac& own, const std::string& sender, const std::string& target) {
     Ip6 from, to, group = "ff02::1:ff00:0"_ip6;  // RFC 4291, section 2.7.1
     if (inet_pton(AF_INET6, target.c_str(), to.bytes.data()) != 1) {

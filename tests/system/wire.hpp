@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/support/packet.hpp"
 #include "tests/system/socket.hpp"
@@ -39,6 +40,10 @@ private:
 // IP of either family and of this protocol number (ICMP by IPv4's), from and to these addresses where given.
 bool is_packet(const Bytes& frame, std::uint8_t protocol, const std::string& source = {},
                const std::string& destination = {});
+
+// A datagram of IPv6 in two fragments, of which only the first has a header before the fragment header.
+std::vector<Frame> pieces_with_other_headers(const Ethernet& link, const std::string& source,
+                                             const std::string& destination, const UDP& udp);
 
 // Who has that address, as a stack asks first (RFC 826; RFC 4861, section 4.3), and the answer of whoever it is. A
 // sender of 0.0.0.0 or :: probes for a duplicate (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2).
