@@ -300,13 +300,13 @@ std::expected<std::optional<Rate>, Error> Netlink::queue_at(std::uint32_t ifinde
     auto& request = message.start(RTM_GETQDISC, NLM_F_ECHO | NLM_F_ACK);
     put_queue(request, ifindex);
     std::optional<std::uint64_t> rate;
-    double burst_time = 0;  // s
+    std::uint64_t burst_time = 0;  // ns
     const auto read_option = [&](const nlattr& attribute, int type) {
         if (type == TCA_TBF_PARMS) {
-            constexpr double ticks_per_second = 1e9 / 64;  // PSCHED_SHIFT
+            constexpr std::uint64_t tick = 64;  // ns: PSCHED_SHIFT
             const auto* parameters = static_cast<const tc_tbf_qopt*>(mnl_attr_get_payload(&attribute));
             rate = rate.value_or(parameters->rate.rate);
-            burst_time = parameters->buffer / ticks_per_second;
+            burst_time = parameters->buffer * tick;
         } else if (type == TCA_TBF_RATE64) {
             rate = mnl_attr_get_u64(&attribute);
         }
@@ -328,7 +328,9 @@ std::expected<std::optional<Rate>, Error> Netlink::queue_at(std::uint32_t ifinde
     if (!rate) {
         return std::nullopt;
     }
-    return Rate{*rate, static_cast<std::uint64_t>(burst_time * static_cast<double>(*rate) + 0.5)};
+    constexpr std::uint64_t second = 1'000'000'000;
+    const auto burst = (static_cast<unsigned __int128>(burst_time) * *rate + second / 2) / second;
+    return Rate{*rate, static_cast<std::uint64_t>(burst)};
 }
 
 namespace {
