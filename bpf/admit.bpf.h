@@ -95,17 +95,20 @@ static __always_inline enum verdict prepare_to_sandbox(const struct packet *pack
 }
 
 /*
- * A flow that the sandbox has opened with the peer that now asks through the host's stack, under an address of the
- * host's: it is over, since what the sandbox sends to that peer from now on is the stack's.
+ * A flow that the sandbox has opened, under an address of the host's, with the peer that now asks through the host's
+ * stack: it ends, since what is sent to that peer from now on is the stack's. Not if the peer has answered it: then who
+ * asks now may be anybody under the peer's address.
  */
-static __noinline void end_masqueraded(const struct packet *packet, struct flow_work *work)
+static __noinline void end_unanswered(const struct packet *packet, struct flow_work *work)
 {
-	const struct flow *sent = bpf_map_lookup_elem(&flows, &work->sent);
+	const struct flow *sent = bpf_map_lookup_elem(&flows, &work->sent), *replied;
 
 	if (!sent || sent->flags & FLOW_FROM_WORLD)
 		return;
 	set_reply_key(&work->reply, &work->sent, &sent->address, sent->port);
-	end_pair(sent, &work->sent, &work->reply);
+	replied = bpf_map_lookup_elem(&flows, &work->reply);
+	if (!replied || replied->last_seen == replied->created || replied->seen & SEEN_RST)
+		end_pair(sent, &work->sent, &work->reply);
 	set_key_as_replied(&work->reply, packet);
 }
 
@@ -129,7 +132,7 @@ static __noinline enum verdict open_from_world(const struct packet *packet, stru
 		work->entry.created = work->entry.last_seen = bpf_ktime_get_ns();
 		set_key_behind(&work->sent, packet, &work->entry);
 		if (packet->forwarded)
-			end_masqueraded(packet, work);
+			end_unanswered(packet, work);
 		if (!bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) &&
 		    complete_pair(work, &work->sent))
 			return VERDICT_CONTINUE;

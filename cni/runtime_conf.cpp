@@ -150,7 +150,7 @@ std::expected<Arguments, Error> read_arguments(std::string_view text) {
 std::expected<void, Error> apply_arguments(std::string_view text, RuntimeConf& result) {
     auto arguments = TRY(read_arguments(text));
     const auto with_its_name = [](Error error) { return bad_arguments(error.message); };
-    for (const auto ip : std::views::split(arguments["IP"], ',')) {  // several, as host-local takes them
+    for (const auto ip : std::views::split(arguments["IP"], ',')) {  // several
         auto address = read_address("IP", std::string(std::string_view(ip)));
         if (!address) {
             return with_its_name(address.error());

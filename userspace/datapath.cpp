@@ -444,6 +444,20 @@ std::expected<void, Error> Datapath::check_loadable() {
     return {};
 }
 
+std::expected<void, Error> Datapath::check_rights() {
+    const std::array<bpf_insn, 2> nothing{bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+                                          bpf_insn{.code = BPF_JMP | BPF_EXIT}};
+    const UniqueFd program(
+        bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, nullptr, "GPL", nothing.data(), nothing.size(), nullptr));
+    if (!program) {
+        return std::unexpected(errno_error("load a BPF program"));
+    }
+    if (is_bpffs(TRY(open_directory(bpffs))) && access(bpffs.c_str(), W_OK) != 0) {
+        return std::unexpected(errno_error("write to " + bpffs));
+    }
+    return {};
+}
+
 std::expected<Datapath, Error> Datapath::open_or_load(const DatapathLock& lock, const TableSpec& tables) {
     TRY(needs_exclusive(lock, "load the datapath"));
     auto datapath = open();

@@ -134,6 +134,9 @@ struct Datapath {
     // Whether open_or_load could load one: no other version's is there.
     static std::expected<void, Error> check_loadable();
 
+    // Whether the kernel lets this process load programs, and pin them: one of no use is loaded for it.
+    static std::expected<void, Error> check_rights();
+
     // Loads and pins where open() finds nothing, or only what a killed process left. The lock is exclusive.
     static std::expected<Datapath, Error> open_or_load(const DatapathLock& lock, const TableSpec& tables);
 

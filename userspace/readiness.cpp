@@ -166,6 +166,7 @@ std::expected<Remarks, Error> ready_under(const DatapathLock& lock, Netlink& net
     const auto datapath = TRY(none_where(ENOENT, Datapath::open()));
     if (!datapath) {
         TRY(check_kernel());
+        TRY(Datapath::check_rights());
         TRY(refuse_unseen(netlink));
     }
     if (datapath) {

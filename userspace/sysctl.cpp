@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cstdio>
 #include <string_view>
 #include <system_error>
@@ -37,12 +37,14 @@ std::expected<void, Error> write_one(const Sysctl& sysctl) {
 
 std::optional<std::string> sysctl_value(const std::string& path) {
     const UniqueFd file(open((root + path).c_str(), O_RDONLY | O_CLOEXEC));
-    std::array<char, 4096> part{};
-    std::string text;
-    auto got = file ? read(file.get(), part.data(), part.size()) : -1;
-    for (; got > 0; got = read(file.get(), part.data(), part.size())) {
-        text.append(part.data(), static_cast<std::size_t>(got));
+    constexpr std::size_t usual = 1024, most = 1 << 20;
+    std::string text(usual, '\0');
+    auto got = file ? read(file.get(), text.data(), text.size()) : -1;
+    while (got == static_cast<ssize_t>(text.size()) && text.size() < most) {  // all at once, or the rest is not told
+        text.resize(2 * text.size());
+        got = pread(file.get(), text.data(), text.size(), 0);
     }
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     return got < 0 ? std::nullopt : std::optional(text.substr(0, text.find('\n')));
 }
 

@@ -51,6 +51,19 @@ for each in "${versions[@]}"; do
 done
 expect_no_rules_ever
 
+# Nobody calls DEL for one that ctr has left running: its namespace goes, and what causeway has of it stays until gc.
+ctr_ run -d --cni --null-io "$image" three sleep 1000 >"$WORK/ctr-three.log" 2>&1
+"$causewayctl" endpoints | grep -qw "$ctr_namespace-three" || fail "three is not connected: $("$causewayctl" endpoints)"
+ctr_ task kill -s KILL three
+await "three has ended" sh -c "ctr --address $containerd_address --namespace $ctr_namespace task ls | grep -q 'three.*STOPPED'"
+ctr_ task rm three >/dev/null
+ctr_ container rm three
+"$causewayctl" gc --dry-run | grep -qw "$ctr_namespace-three" || fail "causewayctl gc does not see what three has left: $("$causewayctl" gc --dry-run)"
+"$causewayctl" gc >"$WORK/gc.txt"
+expect_equal "what causewayctl gc has left of three" "$("$causewayctl" endpoints | grep -cw "$ctr_namespace-three" || true)" 0
+in_container one sh -c "$(pinging "$gateway")"
+say "what ctr run -d has left is collected"
+
 ctr_ task kill -s KILL one
 ctr_ task kill -s KILL two
 for pid in "${ctr_pids[@]}"; do wait "$pid" || [ $? = 137 ]; done

@@ -199,6 +199,19 @@ TEST_P(ForwardedIn, EndsWhatTheSandboxHasBegunWithTheSamePeer) {
     EXPECT_EQ(datapath_->flows().size(), 2U);
 }
 
+// Who forges the peer's address ends no connection of the sandbox's with it.
+TEST_P(ForwardedIn, EndsNothingThatThePeerHasAnswered) {
+    const std::uint16_t seen_as = port_in_world(From::sandbox_a, from_a / from_inside / TCP{service, port});
+    const IPv4 to_host{.source = ip_server, .destination = ip_uplink};
+    expect_verdict(From::uplink, from_world / to_host / TCP{port, seen_as, syn | ack}, VERDICT_TO_SANDBOX);
+    for (const std::uint8_t flags : {syn, ack}) {
+        expect_verdict(From::host, from_the_host / to_a / TCP{port, service, flags}, VERDICT_DROP_NO_PORT, by_lan);
+    }
+    expect_verdict(From::sandbox_a, from_a / from_inside / TCP{service, port, ack}, VERDICT_TO_WORLD);
+    expect_verdict(From::uplink, from_world / to_host / TCP{port, seen_as, rst}, VERDICT_TO_SANDBOX);
+    expect_both_ways(TCP{port, service}, TCP{service, port, syn | ack});
+}
+
 // What a sandbox has asked of a port that leads on from the host.
 TEST_P(ForwardedIn, IsLetInWithoutAFlowWhereTheHostAnswers) {
     configure([](network& network) { network.flows_max = 1; });

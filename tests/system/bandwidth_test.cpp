@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "tests/system/entries.hpp"
 #include "tests/system/of_family.hpp"
@@ -165,6 +166,9 @@ TEST_P(Bandwidth, OfWhatASandboxIsSentIsTheOneThatWasSet) {
     EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(red.netns), at(blue)))));
     EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(""), at(blue)))));
     EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(red.netns), at(blue))));
+    auto download = open_line(in(blue.netns), server());
+    std::swap(download.client, download.server);
+    EXPECT_TRUE(is_the_rate(rate_of_stream(std::move(download)))) << "of the world's";
 }
 
 TEST_P(Bandwidth, OfWhatASandboxSendsIsTheOneThatWasSet) {

@@ -80,6 +80,9 @@ const Damage damages[] = {
     {"UplinkProgramDetached",
      [](const Checking&, const Sandbox&) { detach("up0", Direction::ingress, "from_uplink"); },
      {"from_uplink", "up0"}},
+    {"StackProgramDetached",
+     [](const Checking&, const Sandbox&) { detach("up0", Direction::egress, "from_stack"); },
+     {"from_stack", "up0"}},
     {"GatewayDeviceGone", [](const Checking&, const Sandbox&) { ip({"link", "del", "cw0"}); }, {"cw0"}},
     {"InterfaceReplaced",
      [](const Checking&, const Sandbox& s) {

@@ -71,6 +71,26 @@ TEST_P(Collection, DisconnectsAllForAnEmptyListAndForNone) {
     }
 }
 
+TEST_P(Collection, FreesThePortsAndEndsTheFlowsOfWhatGoes) {
+    const auto publishing = [](const std::string& port) {
+        return configuration(
+            {{"capabilities", {{"portMappings", true}}},
+             {"runtimeConfig",
+              {{"portMappings", {{{"hostPort", 8080}, {"containerPort", std::stoi(port)}, {"protocol", "tcp"}}}}}}});
+    };
+    const auto keeper = connect("keeper"), blue = connect("blue", publishing("80"));
+    auto in = open_line({world_.world(), any()}, {blue.netns, {blue.address, 80}}, {here(node_address), 8080});
+    auto out = open_line({blue.netns}, server());
+    auto others = open_line({keeper.netns}, server(8081));
+    EXPECT_TRUE(succeeded(collect(Json::array({attachment("keeper")}))));
+    EXPECT_FALSE(alive(in, silence));
+    EXPECT_TRUE(eventually([] { return ctl_json({"flows"}).size() == 1; })) << ctl_json({"flows"});
+    EXPECT_TRUE(alive(others));
+    const auto red = connect("red", publishing("90"));
+    EXPECT_TRUE(
+        meet(Protocol::tcp, {world_.world(), any()}, {red.netns, {red.address, 90}}, {here(node_address), 8080}));
+}
+
 TEST_P(Collection, LeavesOtherNetworksAlone) {
     const auto blue = connect("blue");
     const auto red = connect("red", second_configuration());

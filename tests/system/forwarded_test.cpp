@@ -153,6 +153,7 @@ protected:
             throw std::runtime_error("the question did not arrive");
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+        set_sysctl("net/netfilter/nf_conntrack_udp_timeout", "30");
         return {blue, std::move(service), std::move(client), question->from};
     }
 
@@ -165,13 +166,13 @@ protected:
 TEST_P(Forgotten, GoesOnAsASandboxsOwn) {
     auto [blue, service, client, asker] = asked_and_forgotten();
     Tap tap(world_.world(), "dn0");
-    const auto heard_from = [&, to = asker]() -> std::optional<End> {
+    const auto heard_from = [&, to = asker](std::chrono::milliseconds time) -> std::optional<End> {
         service.send_to(to, "are you there?");
-        const auto datagram = client.receive(silence);
+        const auto datagram = client.receive(time);
         return datagram ? std::optional(datagram->from) : std::nullopt;
     };
-    heard_from();  // finds out
-    const auto from = heard_from();
+    heard_from(silence);  // finds out
+    const auto from = heard_from(patience);
     ASSERT_TRUE(from);
     EXPECT_EQ(from->address, here(node_address));
     expect_nothing_of(blue, tap);
@@ -192,10 +193,12 @@ TEST_P(ForgottenInPieces, LeavesUnderNoAddressOfTheSandboxs) {
     auto [blue, service, client, asker] = asked_and_forgotten();
     Tap tap(world_.world(), "dn0"), sandbox(blue.netns, "eth0");
     const Ethernet link{.source = mac_of(blue.mac), .destination = mac_of_device("", "cw0"), .type = {}};
+    const auto dropped = count_of("drop-stale-source");
     for (const Frame& piece : pieces_with_other_headers(link, blue.address, asker.address, {80, asker.port})) {
         sandbox.send(piece.bytes());
     }
     expect_nothing_of(blue, tap);
+    EXPECT_GT(count_of("drop-stale-source"), dropped);
     EXPECT_THAT(ctl_json({"flows", "--sandbox", "(host)"}), testing::IsEmpty());
 }
 

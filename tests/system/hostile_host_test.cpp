@@ -29,6 +29,10 @@ protected:
         starter.push_back(plugin());
         return answer_of(run(starter, Call{.command = command, .id = "blue", .netns = netns_}.options()));
     }
+    static Answer status_by(std::vector<std::string> starter = {}) {
+        starter.push_back(plugin());
+        return answer_of(run(starter, Call{.command = "STATUS", .id = "", .netns = "", .interface = ""}.options()));
+    }
 
     void expect_well() {
         EXPECT_TRUE(succeeded(add("blue", netns_)));
@@ -51,6 +55,20 @@ TEST_F(HostileHost, SaysThatTheRightToLoadIsMissing) {
     EXPECT_FALSE(ask_by({"setpriv", without, drop}, "ADD").ok());
     EXPECT_TRUE(with_keeper.holds());
     expect_well();
+}
+
+// What would keep the first ADD from loading.
+TEST_F(HostileHost, TellsAtStatusThatNothingCanBeLoaded) {
+    EXPECT_TRUE(succeeded(status_by()));
+    const auto without = status_by({"setpriv", "--bounding-set=-bpf,-sys_admin", "--inh-caps=-bpf,-sys_admin"});
+    EXPECT_TRUE(refused(without, 50, {"load a BPF program", "Operation not permitted"}));
+    must_run({"mount", "-o", "remount,bind,ro", "/sys/fs/bpf"});
+    EXPECT_TRUE(refused(status_by(), 50, {"/sys/fs/bpf", "Read-only file system"}));
+    must_run({"mount", "-o", "remount,bind,rw", "/sys/fs/bpf"});
+    must_run({"mount", "-t", "tmpfs", "none", "/sys/kernel/btf"});
+    EXPECT_TRUE(refused(status_by(), 50, {"/sys/kernel/btf/vmlinux"}));
+    must_run({"umount", "/sys/kernel/btf"});
+    EXPECT_TRUE(succeeded(status_by()));
 }
 
 // Since Linux 5.11 maps count against the cgroup and not against RLIMIT_MEMLOCK: a low limit is no obstacle.

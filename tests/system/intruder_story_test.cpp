@@ -82,6 +82,8 @@ TEST_P(Intruder, DoesNotReachASandboxWithWhatTheKernelStrips) {
     const Ethernet link{
         .source = mac_of_device(world_.world(), "dn0"), .destination = mac_of_device("", "up0"), .type = {}};
     const IPv4 ip{.source = ip_of(world_address), .destination = ip_of(blue.address)};
+    EXPECT_TRUE(ping(blue.netns, here(world_address)));
+    EXPECT_TRUE(reached(tap, here(world_address))) << "what was asked for does";
     const Frame once = link / Vlan{.tag = 0}, twice = link / Vlan{.tag = 0} / Vlan{.tag = 0};
     for (const auto& [tagged, verdict] : {std::pair{once, "drop-unsolicited"}, std::pair{twice, "drop-ethertype"}}) {
         const auto dropped = count_of(verdict);

@@ -10,6 +10,7 @@
 #include "tests/system/fault.hpp"
 #include "tests/system/host_local.hpp"
 #include "tests/system/of_family.hpp"
+#include "tests/system/programs.hpp"
 #include "tests/system/snapshot.hpp"
 
 namespace causeway::test::ipam_test {
@@ -111,6 +112,33 @@ TEST_P(HostLocal, GivesItsLeaseBackAtADelWithoutANamespace) {
     world_.remove_namespace("blue");
     EXPECT_TRUE(succeeded(del("blue", "", host_local_configuration())));
     EXPECT_THAT(leases(), ElementsAre());
+}
+
+// Of all that causeway knows nothing is left, and the leases are still on the disk.
+TEST_P(HostLocal, GivesItsLeasesBackAfterAReboot) {
+    const auto blue = connect("blue", host_local_configuration());
+    const auto red = connect("red", host_local_configuration());
+    for (const auto* id : {"blue", "red"}) {
+        world_.remove_namespace(id);
+    }
+    std::filesystem::remove_all("/sys/fs/bpf/causeway");
+    for (const auto& device : {blue.host_end, red.host_end, std::string("cw0")}) {
+        run({"ip", "link", "del", device});
+    }
+    for (const auto& [direction, program] :
+         {std::pair{Direction::ingress, "from_uplink"}, std::pair{Direction::egress, "from_stack"}}) {
+        detach("up0", direction, program);
+    }
+    ASSERT_EQ(leases().size(), 2U);
+    const auto ready = answer_to({.command = "STATUS", .id = "", .netns = "", .interface = ""});
+    EXPECT_TRUE(succeeded(ready));
+    EXPECT_EQ(ready.text, "");
+    EXPECT_TRUE(succeeded(del("blue", "", host_local_configuration()))) << "as a runtime cleans up";
+    EXPECT_EQ(leases().size(), 1U);
+    EXPECT_TRUE(succeeded(del("red", "", host_local_configuration())));
+    EXPECT_TRUE(leases().empty());
+    const auto again = connect("blue", host_local_configuration());
+    EXPECT_TRUE(ping(again.netns, "10.0.0.1"));
 }
 
 TEST_P(HostLocal, GivesItsLeaseBackWhateverElseOfTheConfigurationDoesNotRead) {
