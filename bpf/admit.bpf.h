@@ -99,7 +99,7 @@ static __always_inline enum verdict prepare_to_sandbox(const struct packet *pack
  * stack: it ends, since what is sent to that peer from now on is the stack's. Not if the peer has answered it: then who
  * asks now may be anybody under the peer's address.
  */
-static __noinline void end_unanswered(const struct packet *packet, struct flow_work *work)
+static __always_inline void end_unanswered(const struct packet *packet, struct flow_work *work)
 {
 	const struct flow *sent = bpf_map_lookup_elem(&flows, &work->sent), *replied;
 
@@ -110,6 +110,16 @@ static __noinline void end_unanswered(const struct packet *packet, struct flow_w
 	if (!replied || replied->last_seen == replied->created || replied->seen & SEEN_RST)
 		end_pair(sent, &work->sent, &work->reply);
 	set_key_as_replied(&work->reply, packet);
+}
+
+/* From now on the answers are looked for. */
+static __noinline void begin_forwarded(const struct packet *packet, struct flow_work *work)
+{
+	__u32 *opened = bpf_map_lookup_elem(&forwarded_flows, &(__u32){0});
+
+	if (opened)
+		*opened = 1;
+	end_unanswered(packet, work);
 }
 
 /*
@@ -132,7 +142,7 @@ static __noinline enum verdict open_from_world(const struct packet *packet, stru
 		work->entry.created = work->entry.last_seen = bpf_ktime_get_ns();
 		set_key_behind(&work->sent, packet, &work->entry);
 		if (packet->forwarded)
-			end_unanswered(packet, work);
+			begin_forwarded(packet, work);
 		if (!bpf_map_update_elem(&flows, &work->reply, &work->entry, BPF_NOEXIST) &&
 		    complete_pair(work, &work->sent))
 			return VERDICT_CONTINUE;

@@ -514,8 +514,7 @@ static __always_inline bool strip_priority_tag(struct __sk_buff *skb)
 	return !skb->vlan_present || skb->vlan_tci & VLAN_ID;
 }
 
-/* TC ingress of each uplink: is it an answer to a sandbox? What isn't ours goes to the stack, but for that untouched.
- */
+/* TC ingress of each uplink: is it an answer to a sandbox? What isn't ours goes to the stack, with all but that tag. */
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {

@@ -25,13 +25,12 @@ static __always_inline bool lets_forwarded_in(const struct endpoint *endpoint)
  */
 __noinline int admit_forwarded(struct __sk_buff *skb)
 {
-	__u32 *opened = bpf_map_lookup_elem(&forwarded_flows, &(__u32){0});
 	struct packet packet = {.skb = skb, .forwarded = true};
 	enum verdict verdict = parse_ip(&packet);
 	const struct endpoint *endpoint;
 	struct flow *flow;
 
-	if (verdict || !opened)
+	if (verdict)
 		return verdict;
 	endpoint = sandbox_endpoint_at(&packet.destination);
 	if (!endpoint || !lets_forwarded_in(endpoint) || sandbox_endpoint_at(&packet.source))
@@ -45,8 +44,6 @@ __noinline int admit_forwarded(struct __sk_buff *skb)
 		return VERDICT_DROP_UNSOLICITED;
 	flow = flow_from_world(&packet, &verdict);
 	if (flow) {
-		if (!*opened)
-			*opened = 1;
 		note_from_world(&packet, flow);
 		return VERDICT_CONTINUE;
 	}

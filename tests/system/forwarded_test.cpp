@@ -96,18 +96,7 @@ TEST_P(StreamThroughTheStack, IsCarriedBothWays) {
 TEST_P(StreamThroughTheStack, MayBeDatagramsInFragments) {
     const auto blue = connect("blue", configuration(forwarded));
     publish(blue.address);
-    auto service = Socket::udp(blue.netns, {blue.address, 80});
-    auto client = Socket::udp(world_.world(), any());
-    ASSERT_EQ(client.connect(asked()), 0);
-    const std::string question(4000, 'q'), answer(8000, 'a');
-    ASSERT_TRUE(client.send(question));
-    const auto heard = service.receive();
-    ASSERT_TRUE(heard);
-    EXPECT_EQ(heard->text, question);
-    ASSERT_TRUE(service.send_to(heard->from, answer));
-    const auto answered = client.receive();
-    ASSERT_TRUE(answered);
-    EXPECT_EQ(answered->text, answer);
+    EXPECT_TRUE(carries_datagrams({world_.world()}, service(blue), 4000, 8000, asked()));
 }
 
 TEST_P(StreamThroughTheStack, ShowsAsAFlowOfTheSandbox) {

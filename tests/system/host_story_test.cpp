@@ -91,16 +91,7 @@ TEST_P(NodeStack, CarriesAStreamOfLargeSegmentsBothWays) {
 
 TEST_P(NodeStack, CarriesDatagramsThatAreFragmented) {
     const auto blue = connect("blue");
-    auto service = Socket::udp("", {here("10.0.0.1"), 53});
-    auto client = Socket::udp(blue.netns, any());
-    ASSERT_TRUE(client.send_to({here("10.0.0.1"), 53}, std::string(20000, 'x')));
-    const auto question = service.receive();
-    ASSERT_TRUE(question);
-    EXPECT_EQ(question->text.size(), 20000U);
-    ASSERT_TRUE(service.send_to(question->from, std::string(20000, 'y')));
-    const auto answer = client.receive();
-    ASSERT_TRUE(answer);
-    EXPECT_EQ(answer->text.size(), 20000U);
+    EXPECT_TRUE(carries_datagrams({blue.netns}, {"", {here("10.0.0.1"), 53}}, 20000, 20000));
 }
 
 TEST_P(NodeStack, RefusesAConnectionToAPortThatIsClosed) {

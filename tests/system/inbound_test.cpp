@@ -69,17 +69,7 @@ TEST_P(InboundStory, CarriesAStreamBothWays) {
 
 TEST_P(InboundStory, CarriesDatagramsInFragmentsBothWays) {
     const auto blue = connect("blue", configuration(routed));
-    auto service = Socket::udp(blue.netns, {blue.address, 53});
-    auto client = Socket::udp(world_.world(), any());
-    const std::string question(4000, 'q'), answer(8000, 'a');
-    ASSERT_TRUE(client.send_to({blue.address, 53}, question));
-    const auto asked = service.receive();
-    ASSERT_TRUE(asked);
-    EXPECT_EQ(asked->text, question);
-    ASSERT_TRUE(service.send_to(asked->from, answer));
-    const auto answered = client.receive();
-    ASSERT_TRUE(answered);
-    EXPECT_EQ(answered->text, answer);
+    EXPECT_TRUE(carries_datagrams({world_.world()}, {blue.netns, {blue.address, 53}}, 4000, 8000));
 }
 
 TEST_P(InboundStory, TellsTheWorldThatNobodyListens) {

@@ -325,4 +325,23 @@ testing::AssertionResult carries(Socket& from, Socket& to, std::size_t size) {
     return testing::AssertionFailure() << why << " after " << got << " of " << size << " bytes";
 }
 
+testing::AssertionResult carries_datagrams(const Place& client, const Place& server, std::size_t question,
+                                           std::size_t answer, const End& asked) {
+    auto service = Socket::udp(server.netns, server.end);
+    auto socket = prepared(Socket::udp(client.netns, own_end(client, server)), client);
+    const std::string asking(question, 'q'), answering(answer, 'a');
+    if (socket.connect(asked == End{} ? server.end : asked) != 0 || !socket.send(asking)) {
+        return testing::AssertionFailure() << "the question was not sent: " << std::strerror(errno);
+    }
+    const auto heard = service.receive();
+    if (!heard || heard->text != asking) {
+        return testing::AssertionFailure() << "the question did not arrive as it was";
+    }
+    const auto answered = service.send_to(heard->from, answering) ? socket.receive() : std::nullopt;
+    if (!answered || answered->text != answering) {
+        return testing::AssertionFailure() << "the answer did not arrive as it was";
+    }
+    return testing::AssertionSuccess();
+}
+
 }  // namespace causeway::test

@@ -65,4 +65,8 @@ bool alive(Line& line, std::chrono::milliseconds time = patience);
 // So many bytes that nobody could guess, sent by one thread and read by another, all there and in order.
 testing::AssertionResult carries(Socket& from, Socket& to, std::size_t size);
 
+// A datagram of so many bytes, and one of so many back, whatever they are cut into on their way; asked: as above.
+testing::AssertionResult carries_datagrams(const Place& client, const Place& server, std::size_t question,
+                                           std::size_t answer, const End& asked = {});
+
 }  // namespace causeway::test
