@@ -48,7 +48,7 @@ static __always_inline __u64 timeout_of(__u32 network_id, enum flow_state state)
 }
 
 /* The new flow gets its turns from now on. Fails when the table holds as many flows as it can. */
-static __always_inline long start_turns(const struct flow_key *sent, const struct flow *flow)
+static __noinline long start_turns(const struct flow_key *sent, const struct flow *flow)
 {
 	struct ageing_turn turn = {
 		.key = *sent,

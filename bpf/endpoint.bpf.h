@@ -6,12 +6,12 @@
 #include "maps.bpf.h"
 
 /* By the link that the packet came through, never by what it claims. */
-static __always_inline const struct sandbox *sandbox_behind(__u32 ifindex)
+static __noinline const struct sandbox *sandbox_behind(__u32 ifindex)
 {
 	return bpf_map_lookup_elem(&sandboxes, &ifindex);
 }
 
-static __always_inline const struct endpoint *endpoint_at(const struct address *address)
+static __noinline const struct endpoint *endpoint_at(const struct address *address)
 {
 	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, address);
 
@@ -19,7 +19,7 @@ static __always_inline const struct endpoint *endpoint_at(const struct address *
 }
 
 /* The same if it is a sandbox that lives there. */
-static __always_inline const struct endpoint *sandbox_endpoint_at(const struct address *address)
+static __noinline const struct endpoint *sandbox_endpoint_at(const struct address *address)
 {
 	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, address);
 

@@ -39,7 +39,7 @@ static __always_inline __u32 next_identification(__u32 count)
 }
 
 /* Never 0, which stands for none. */
-static __always_inline __be32 identification_of_train(__u8 protocol)
+static __noinline __be32 identification_of_train(__u8 protocol)
 {
 	__u32 next = next_identification(1);
 
@@ -54,7 +54,7 @@ static const __u8 empty_train[sizeof(struct fragment_train)]; /* the stack has n
  * Takes the room of one for that slot, if it has less than `most`. What the world sends has half of all; of the other
  * half each sandbox has but a share of what is free, as with flows.
  */
-static __always_inline bool take_room(enum fragment_room room, __u32 scope, __u32 slot, __u32 most)
+static __noinline bool take_room(enum fragment_room room, __u32 scope, __u32 slot, __u32 most)
 {
 	const __u32 half = (room == ROOM_FOR_TRAINS ? CAUSEWAY_TRAINS_MAX : CAUSEWAY_HELD_MAX) / 2;
 	__u32 *all = bpf_map_lookup_elem(&fragments_of_sandboxes, &(__u32){room});
@@ -72,7 +72,7 @@ static __always_inline bool take_room(enum fragment_room room, __u32 scope, __u3
 	return true;
 }
 
-static __always_inline void give_room_back(enum fragment_room room, __u32 scope, __u32 slot)
+static __noinline void give_room_back(enum fragment_room room, __u32 scope, __u32 slot)
 {
 	__u32 *all = bpf_map_lookup_elem(&fragments_of_sandboxes, &(__u32){room});
 	struct usage *taken = bpf_map_lookup_elem(&usage, &slot);

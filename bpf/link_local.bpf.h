@@ -37,7 +37,7 @@ static __always_inline const struct sandbox *member_at(const struct address *add
 }
 
 /* Of what a sandbox says to groups, and under its link-local address. */
-static __always_inline bool within_group_rate(const struct sandbox *sandbox, __u32 packets)
+static __noinline bool within_group_rate(const struct sandbox *sandbox, __u32 packets)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks, &(__u32){sandbox->network});
 	struct usage *taken = bpf_map_lookup_elem(&usage, &(__u32){sandbox->link.slot});

@@ -65,7 +65,7 @@ static __always_inline enum host_socket host_socket_at(struct __sk_buff *skb, st
 	return found;
 }
 
-static __always_inline bool anything_published(void)
+static __noinline bool anything_published(void)
 {
 	const __u32 *published = bpf_map_lookup_elem(&publishing, &(__u32){0});
 

@@ -78,7 +78,7 @@ __noinline int take_flow(__u32 ifindex, __u32 slot, bool by_others)
  * Whether the sandbox of a flow that was made then is gone. DEL ends no flows, since that would take a walk through all
  * of them: they are nobody's from then on, also where the slot has another holder by now, and the timer ends them.
  */
-static __always_inline bool is_departed(__u32 slot, __u64 created)
+static __noinline bool is_departed(__u32 slot, __u64 created)
 {
 	const struct usage *taken = bpf_map_lookup_elem(&usage, &slot);
 
