@@ -18,9 +18,9 @@ namespace causeway {
 namespace {
 
 // The name of its network, where that is another one. One that is gone is nobody's.
-std::optional<std::string> other_network_of(const Datapath& datapath, const attachment& record,
-                                            const std::string& network_name) {
-    const std::string name = datapath.networks.find(record.network).value_or(network{}).name;
+std::expected<std::optional<std::string>, Error> other_network_of(const Datapath& datapath, const attachment& record,
+                                                                  const std::string& network_name) {
+    const std::string name = TRY(datapath.networks.look_up(record.network)).value_or(network{}).name;
     return network_name.empty() || name.empty() || name == network_name ? std::nullopt : std::optional(name);
 }
 
@@ -177,7 +177,7 @@ std::expected<void, Error> disconnect_leftover(const SandboxId& id, const std::s
         if (record->state != ATTACHMENT_CONNECTED && TRY(others.ask())) {
             return at_work(id);
         }
-        if (const auto other = other_network_of(datapath, *record, network_name)) {
+        if (const auto other = TRY(other_network_of(datapath, *record, network_name))) {
             return fail(Code::conflict,
                         name_of(id) + " is on record with addresses that an IPAM plugin gave it in the network \"" +
                             *other + "\"",
@@ -199,7 +199,7 @@ std::expected<std::optional<std::string>, Error> disconnect(const SandboxId& id,
         const auto key = key_of(id);
         const auto record = TRY(datapath.attachments.look_up(key));
         on_record = record.has_value();
-        other = record ? other_network_of(datapath, *record, network_name) : std::nullopt;
+        other = record ? TRY(other_network_of(datapath, *record, network_name)) : std::nullopt;
         return record && !other ? std::vector{Attachment{key, *record}} : std::vector<Attachment>{};
     };
     TRY(disconnect_chosen(DatapathLock::Mode::shared, choose, give_back));
@@ -217,14 +217,19 @@ std::expected<void, Error> disconnect_all_but(const std::string& network_name, c
     Others others;
     const auto choose = [&](const Datapath& datapath) -> std::expected<std::vector<Attachment>, Error> {
         const bool others_ask = TRY(others.ask());
-        std::vector<Attachment> chosen;
+        std::vector<Attachment> unlisted, chosen;
         TRY(datapath.attachments.for_each([&](const attachment_key& key, const attachment& record) {
             const bool leased = (record.flags & ATTACHMENT_LEASED) != 0;
             const bool at_work = others_ask && leased && record.state == ATTACHMENT_CONNECTING;
-            if (!at_work && !keep.contains(id_of(key)) && !other_network_of(datapath, record, network_name)) {
-                chosen.push_back({key, record});
+            if (!at_work && !keep.contains(id_of(key))) {
+                unlisted.push_back({key, record});
             }
         }));
+        for (const auto& one : unlisted) {
+            if (!TRY(other_network_of(datapath, one.record, network_name))) {
+                chosen.push_back(one);
+            }
+        }
         return chosen;
     };
     return disconnect_chosen(DatapathLock::Mode::exclusive, choose, give_back);

@@ -74,7 +74,7 @@ std::expected<void, Error> put_gateways(const Datapath& datapath, const Network&
     std::ranges::copy(network.record.mac, entry.link.mac);
     std::ranges::copy(network.record.mac, entry.link.gateway_mac);
     for (const auto& [gateway, length] : gateways_of(network.record)) {
-        const auto present = datapath.endpoints.find(gateway.raw());
+        const auto present = TRY(datapath.endpoints.look_up(gateway.raw()));
         if (present && present->kind != ENDPOINT_GATEWAY) {
             return fail(Code::conflict, "take the gateway address " + gateway.text() + ": a sandbox has it");
         }
@@ -199,7 +199,7 @@ std::string entry_of(const network& record) {
 }
 
 std::expected<void, Error> erase_gateway(const Datapath& datapath, const Network& network, const Address& gateway) {
-    const auto entry = datapath.endpoints.find(gateway.raw());
+    const auto entry = TRY(datapath.endpoints.look_up(gateway.raw()));
     const bool ours = entry && entry->kind == ENDPOINT_GATEWAY && entry->network == network.id;
     return ours ? datapath.endpoints.erase(gateway.raw(), "a gateway") : std::expected<void, Error>{};
 }

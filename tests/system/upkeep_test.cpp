@@ -2,6 +2,7 @@
 // What goes wrong beside the others: an ADD that fails or is killed, a lease that nobody can give back, what CHECK and
 // STATUS have to see.
 #include <gmock/gmock.h>
+#include <linux/bpf.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -118,6 +119,33 @@ TEST_F(Upkeep, LeavesNoGatewayOfAKilledAddThatBroughtASubnet) {
         if (faulted.call.empty()) {
             break;
         }
+    }
+}
+
+// What can't be read is not gone: a GC removes what it says it has, with the gateway's entry, and nothing of another
+// network's.
+TEST_F(Upkeep, RemovesAllOfANetworkAndNothingOfAnotherWhateverCannotBeRead) {
+    const auto keeper = connect("keeper", second_configuration());
+    const auto before = keys_of("endpoints");
+    bool outlived = false;
+    for (int nth = 1; !outlived && !HasFailure(); ++nth) {
+        connect("blue");
+        auto conf = configuration();
+        conf["cni.dev/valid-attachments"] = Json::array();
+        const auto faulted =
+            run_with({.kind = Fault::Kind::error,
+                      .nth = nth,
+                      .error = ENOMEM,
+                      .calls = {SYS_bpf},
+                      .bpf_commands = {BPF_MAP_LOOKUP_ELEM}},
+                     {plugin()}, Call{.command = "GC", .id = "", .netns = "", .conf = conf, .interface = ""}.options());
+        outlived = faulted.call.empty();
+        SCOPED_TRACE("look-up " + std::to_string(nth) + " refused: " + faulted.output.out);
+        EXPECT_TRUE(ping(keeper.netns, "10.0.1.1"));
+        EXPECT_TRUE(!faulted.output.ok() || keys_of("endpoints") == before);
+        EXPECT_TRUE(succeeded(collect(configuration())));
+        EXPECT_EQ(keys_of("endpoints"), before);
+        world_.remove_namespace("blue");
     }
 }
 
