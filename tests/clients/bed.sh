@@ -27,10 +27,10 @@ esac
 speak() { # 4|6
   version=$1
   if [ "$version" = 4 ]; then
-    node_address=203.0.113.1 world_address=203.0.113.2 far_address=198.51.100.1 far_host=$far_address
+    node_address=203.0.113.1 loopback_address=127.0.0.1 world_address=203.0.113.2 far_address=198.51.100.1 far_host=$far_address
     subnet=10.0.0.0/24 gateway=10.0.0.1 prefix=10.0.0. length=24 everywhere=0.0.0.0/0
   else
-    node_address=2001:db8:71::1 world_address=2001:db8:71::2 far_address=2001:db8:64::1 far_host="[$far_address]"
+    node_address=2001:db8:71::1 loopback_address=::1 world_address=2001:db8:71::2 far_address=2001:db8:64::1 far_host="[$far_address]"
     subnet=fd00:1::/64 gateway=fd00:1::1 prefix=fd00:1:: length=64 everywhere=::/0
   fi
   subnet_pattern=${prefix//./\\.}
@@ -132,6 +132,18 @@ untranslated_packets() {
 
 # What the node's port 8080 answers, asked by COMMAND... as in_world; by the node itself without.
 port_of_node_says() { "$@" curl -sf -m "${seconds:-2}" "http://$(in_url "$node_address"):8080/"; }
+
+# A server of UDP and SCTP in a namespace; kill $! ends it.
+start_datagram_server() { # NETNS NAME PROTOCOL:PORT...
+  : >"$WORK/ready"
+  nsenter --net="$1" -- python3 -IS "$here/datagram.py" answer "${@:2}" >>"$WORK/ready" 2>>"$WORK/datagram.log" &
+  await "the server of UDP and SCTP is ready" test -s "$WORK/ready"
+}
+
+# What it answers where the world asks such ports of the node, a line each.
+datagrams_of_node_say() { # PROTOCOL:PORT...
+  in_world python3 -IS "$here/datagram.py" ask "$node_address" "$@" 2>>"$WORK/datagram.log"
+}
 
 # Packets that somebody sent to a sandbox without having been asked, and that causeway dropped.
 unsolicited_packets() { "$causewayctl" stats -i 0 -o json | jq '.[] | select(.verdict == "drop-unsolicited").packets'; }

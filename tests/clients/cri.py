@@ -3,7 +3,7 @@
 """cri.py SOCKET VERB [ARGUMENT...]: what a kubelet asks of a CRI runtime (runtime.v1), as far as pods need it.
 
   ready                            exit status 0 if the runtime says that its network is ready
-  run-pod NAME CGROUP_PARENT [HOST_PORT:PORT | ANNOTATION=VALUE]...
+  run-pod NAME CGROUP_PARENT [[HOST_IP:]HOST_PORT:PORT[/PROTOCOL] | ANNOTATION=VALUE]...
                                    prints the pod's id and its addresses
   run POD NAME IMAGE COMMAND...    creates and starts a container; prints its id
   exec CONTAINER COMMAND...        prints its output; its exit status
@@ -16,6 +16,7 @@ import sys
 import grpc
 
 VARINT, LENGTH_DELIMITED = 0, 2
+PROTOCOLS = {"tcp": 0, "udp": 1, "sctp": 2}
 
 
 def write_varint(number):
@@ -98,8 +99,9 @@ def pod_config(name, cgroup_parent, *wishes):
         if is_annotation:
             config.append((7, [(1, key), (2, value)]))
         else:
-            host_port, port = wish.split(":")
-            config.append((5, [(2, int(port)), (3, int(host_port))]))
+            ends, _, protocol = wish.partition("/")
+            *host_ip, host_port, port = ends.rsplit(":", 2)
+            config.append((5, [(1, PROTOCOLS[protocol or "tcp"]), (2, int(port)), (3, int(host_port)), (4, "".join(host_ip))]))
     return config
 
 

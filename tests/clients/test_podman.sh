@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # test_podman.sh PLUGIN CAUSEWAYCTL CONFLIST FAMILY crun|runc
-# podman with its CNI backend: two containers, each other, the outside, 10 MB, a published port and one that is taken,
+# podman with its CNI backend: two containers, each other, the outside, 10 MB, published ports and one that is taken,
 # stop and start, `run --rm` with an address and a MAC, a container that ends by itself, nothing left.
 . "$(dirname "$0")/bed.sh"
 
@@ -47,7 +47,7 @@ addresses_of() { # CONTAINER...
 links_of_node() { ip -o link | wc -l; }
 node_has_links() { [ "$(links_of_node)" = "$1" ]; }
 
-published() { in_world curl -sf -m 2 "http://$(in_url "$node_address"):8080/name"; } # what the node's port says to the world
+published() { in_world curl -sf -m 2 "http://$(in_url "$node_address"):$1/name"; } # PORT: what the node's says to the world
 
 install_plugin
 configure_podman
@@ -73,11 +73,23 @@ fetched=$(podman_ exec one sh -c "$(pinging "$two" "$far_address")
 expect_equal "the checksum of the 10 MB that container one fetched" "$fetched" "$blob_sum"
 say "each other, the gateway, the node and the outside answer; 10 MB fetched, checksum right"
 
-# By the example's capabilities: podman passes -p on to nobody else.
-three=$(podman_run -d --name three -p 8080:80 "$image" \
-  sh -c "mkdir /www && echo three >/www/name && exec httpd -f -p 80 -h /www")
-await "the published port answers" published
-expect_equal "what the published port of the node says" "$(published)" three
+# By the example's capabilities: podman passes -p on to nobody else. A range is an entry for each of its ports.
+own=$(in_url "$loopback_address")
+three=$(podman_run -d --name three -p 8080:80 -p 8000-8003:80-83 -p 8053:53/udp -p 8132:132/sctp -p "$own:8081:80" "$image" \
+  sh -c "for port in 83 82 81 80; do
+    mkdir /\$port && echo three \$port >/\$port/name && httpd -p \$port -h /\$port
+  done
+  exec sleep 1000")
+start_datagram_server "$(podman_ inspect -f '{{.NetworkSettings.SandboxKey}}' three)" three udp:53 sctp:132
+server=$!
+await "the published port answers" published 8080
+expect_equal "what the published port of the node says" "$(published 8080)" "three 80"
+expect_equal "what the published range says" "$(published '[8000-8003]' | xargs)" "three 80 three 81 three 82 three 83"
+expect_equal "what the published ports of UDP and SCTP say to the world" "$(datagrams_of_node_say udp:8053 sctp:8132)" "three's udp:53, asked by $world_address
+three's sctp:132, asked by $world_address"
+expect_equal "what the port of $own says to the node" "$(curl -sf -m 2 "http://$own:8081/name")" "three 80"
+expect_fails "the port of $own answers the world" published 8081
+kill "$server"
 
 # What is asked of a container that gets no network: its user reads why, with the status that podman has for it.
 node_state >"$WORK/three-run.txt"
@@ -88,10 +100,10 @@ said=$(tail -n 1 "$WORK/podman.log")
 grep -qF "publish port 8080/tcp on every address: container $three, interface eth0 has it already" <<<"$said" ||
   fail "podman does not say what causeway has said: $said"
 expect_state "$WORK/three-run.txt"
-expect_equal "what the published port says after another wanted it" "$(published)" three
+expect_equal "what the published port says after another wanted it" "$(published 8080)" "three 80"
 podman_ rm -f -t 0 four three >/dev/null
-expect_fails "a published port of a container that is gone answers" published
-say "three published a port; four was told: $said"
+expect_fails "a published port of a container that is gone answers" published 8080
+say "three published ports of TCP, UDP and SCTP; four was told: $said"
 
 # A stopped container's address answers nobody; started again it is reachable as before.
 links=$(links_of_node)
