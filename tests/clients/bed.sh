@@ -210,9 +210,9 @@ ls_leases() {
     find /var/lib/cni/networks -type f ! -name lock ! -name 'last_reserved_ip*' -printf '%P\n' | sort
 }
 
-# Everything of the node that a plugin may change, in an order of its own; without what each device that has IPv6 gets
-# by itself.
-node_state() {
+# Everything of the node that a plugin may change but the packet filter, in an order of its own; without what each device
+# that has IPv6 gets by itself.
+node_state_but_rules() {
   {
     ip -o link
     ip -4 -o -batch - <<<$'addr\nroute show table all\nrule'
@@ -223,6 +223,10 @@ node_state() {
     find /sys/fs/bpf /run/netns -mindepth 1
     ls_leases
   } | sort
+}
+
+node_state() {
+  node_state_but_rules
   nft list ruleset 2>/dev/null
   cat /proc/net/ip{,6}_tables_names 2>/dev/null || true
 }
@@ -241,23 +245,27 @@ watch_node() {
   node_state >"$WORK/before.txt"
 }
 
-# As node_state was when it was written to FILE.
-expect_state() { # FILE
+# As node_state, or what else, was when it was written to FILE.
+expect_state() { # FILE [STATE]
   local changes
-  changes=$(node_state | diff "$1" - || true)
+  changes=$("${2:-node_state}" | diff "$1" - || true)
   [ -z "$changes" ] || fail "the node is not as in ${1##*/} (< then, > now):"$'\n'"$changes"
 }
 
-state_is() { node_state | cmp -s - "$1"; } # FILE
+state_is() { "${2:-node_state}" | cmp -s - "$1"; } # FILE [STATE]
 
 # A client may end its DEL a moment after it has answered, so this waits.
-expect_nothing_left() {
+expect_state_soon() { # FILE [STATE]
   local attempt
   for attempt in $(seq 100); do
-    if state_is "$WORK/before.txt"; then break; fi
-    [ "$attempt" != 100 ] || expect_state "$WORK/before.txt"
+    if state_is "$@"; then return; fi
     sleep 0.02
   done
+  expect_state "$@"
+}
+
+expect_nothing_left() {
+  expect_state_soon "$WORK/before.txt"
   [ ! -e /sys/fs/bpf/causeway ] || fail "/sys/fs/bpf/causeway is left"
   if ip link show cw0 >/dev/null 2>&1; then fail "cw0 is left"; fi
   local each

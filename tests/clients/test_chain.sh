@@ -14,12 +14,12 @@ done
 expect_state "$WORK/two-connected.txt"
 say "tuning, sbr, firewall, portmap and bandwidth refuse to be the first"
 
-chain ADD one "$base" "$tuning"
+chain ADD one "$base" "$tuning" "$firewall"
 expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
 expect_works one
-chain CHECK one "$base" "$tuning"
-chain DEL one "$base" "$tuning"
-say "tuning: sysctl, MTU and promiscuity"
+chain CHECK one "$base" "$tuning" "$firewall"
+chain DEL one "$base" "$tuning" "$firewall"
+say "tuning, firewall: sysctl, MTU and promiscuity"
 
 # tuning's "mac" alone can't work behind a plugin that stops spoofing; asked for at ADD it does.
 with_mac=$(jq -c '. + {"runtimeConfig": {"mac": "02:00:00:00:00:42"}}' <<<"$base")
@@ -30,14 +30,12 @@ chain CHECK one "$with_mac" "$tuning_mac"
 chain DEL one "$with_mac" "$tuning_mac"
 say "tuning: the MAC that was asked for"
 
-chain ADD one "$base" "$sbr"
-for each in "${versions[@]}"; do
-  speak "$each"
-  in_sandbox one ping -I "$(ours_in "$result")" -c 1 -W 2 "$far_address" >/dev/null # else it would take no table but main
-  expect_equal "the main table's default route" "$(in_sandbox one ip "-$version" route show default)" ""
+for ipam in base by_host_local; do
+  chain ADD one "${!ipam}" "$sbr"
+  expect_works_by_source one
+  chain CHECK one "${!ipam}" "$sbr"
+  chain DEL one "${!ipam}" "$sbr"
 done
-chain CHECK one "$base" "$sbr"
-chain DEL one "$base" "$sbr"
 say "sbr: routes in a table of their own"
 
 # portmap's port is the host's stack's, which causeway lets in where the network says "forwarded". The same port as
@@ -47,8 +45,9 @@ echo "from one" >"$WORK/one/index.html"
 in_sandbox one busybox httpd -f -p 80 -h "$WORK/one" &
 server=$!
 for each in "${versions[@]}"; do echo 1 >"/proc/sys/net/ipv$each/conf/all/forwarding"; done
-open=$(jq -c '. + {"forwarded": true}' <<<"$base")
-chain ADD one "$open" "$portmap"
+open=("$(jq -c '. + {"forwarded": true}' <<<"$by_host_local")" "$tuning" "$firewall" "$portmap")
+chain ADD one "${open[@]}"
+expect_equal "the address that host-local gave" "$(ours_in "$result")" "${prefix}20"
 expect_works one
 for each in "${versions[@]}"; do
   speak "$each"
@@ -58,8 +57,8 @@ for each in "${versions[@]}"; do
   expect_equal "what it says to its own" "$(port_of_node_says in_sandbox one)" "from one"
 done
 expect_equal "what it says by 127.0.0.1" "$(curl -sf -m 2 http://127.0.0.1:8080/)" "from one"
-chain CHECK one "$open" # portmap 1.1.1 fails its own: it looks for IPv4's rules in IPv6's table, too
-chain DEL one "$open" "$portmap"
+chain CHECK one "${open[@]::3}" # portmap 1.1.1 fails its own: it looks for IPv4's rules in IPv6's table, too
+chain DEL one "${open[@]}"
 chain ADD one "$base" "$portmap"
 for each in "${versions[@]}"; do
   speak "$each"
@@ -75,7 +74,6 @@ for each in "${versions[@]}"; do
   expect_equal "what causeway's port says beside portmap" "$(port_of_node_says in_world)" "from one"
 done
 chain DEL one "$publishing" "$portmap"
-kill "$server"
 say "portmap: its port answers the world, the node and sandboxes where the network says \"forwarded\"; causeway's own answers beside it"
 
 # It wants filters where causeway's are: a clear refusal, and the runtime's DEL of the chain leaves nothing.
@@ -94,12 +92,19 @@ chain DEL one "$base" "$ingress_bandwidth"
 say "bandwidth refuses: $said"
 
 # causeway has the capability itself, with the same keys, before other plugins.
-limited=$(jq -c '. + {"ingressRate": 8000000, "ingressBurst": 80000, "runtimeConfig": {"bandwidth": {"egressRate": 1, "egressBurst": 1}}}' <<<"$base")
-chain ADD one "$limited" "$tuning" "$firewall"
-expect_works one
+limited=("$(jq -c '. + {"ingressRate": 8000000, "ingressBurst": 80000, "forwarded": true,
+  "runtimeConfig": {"bandwidth": {"egressRate": 1, "egressBurst": 1}}}' <<<"$by_static")" "$tuning" "$sbr" "$firewall" "$portmap")
+chain ADD one "${limited[@]}"
+expect_equal "the address that static gave" "$(ours_in "$result")" "${prefix}77"
+expect_works_by_source one
+for each in "${versions[@]}"; do
+  speak "$each"
+  expect_equal "what portmap's port says to the world" "$(port_of_node_says in_world)" "from one"
+done
 expect_equal "queues in the sandbox: the configuration's word counts" "$(in_sandbox one tc qdisc show dev eth0 | grep -c tbf || true)" 0
-chain CHECK one "$limited" "$tuning" "$firewall"
-chain DEL one "$limited" "$tuning" "$firewall"
-say "causeway's own bandwidth, before tuning and firewall"
+chain CHECK one "${limited[@]::4}"
+chain DEL one "${limited[@]}"
+kill "$server"
+say "causeway's own bandwidth, before all the others"
 
 leave_nothing
