@@ -175,17 +175,24 @@ TEST_P(PublishedPorts, AreReachedFromTheWorldWithTheClientsOwnSource) {
     });
 }
 
-TEST_P(PublishedPorts, AreReachedFromSandboxesByTheNodesAndTheGatewaysAddress) {
+TEST_P(PublishedPorts, AreReachedFromSandboxesOfAnyNetworkIsolatedOrNotByEachAddressOfTheNode) {
     const auto blue = connect("blue", publishing()), red = connect("red");
-    by_each_protocol([&] {
-        for (const auto& address : {here(node_address), here("10.0.0.1")}) {
-            for (const auto& client : {red, blue}) {
-                const auto seen = client_seen({client.netns}, blue, address);
-                ASSERT_TRUE(seen) << client.id << " by " << address;
-                EXPECT_EQ(seen->address, address) << "the source is the node's, as from outside";
+    const auto green = connect("green", second_configuration({{"ipam", {{"routes", {{{"dst", "0.0.0.0/0"}}}}}}}));
+    const auto expect_reached = [&] {
+        by_each_protocol([&] {
+            for (const auto& address : {here(node_address), here("10.0.0.1"), here("10.0.1.1")}) {
+                for (const auto& client : {red, blue, green}) {
+                    const auto seen = client_seen({client.netns}, blue, address);
+                    ASSERT_TRUE(seen) << client.id << " by " << address;
+                    EXPECT_EQ(seen->address, address) << "the source is the node's, as from outside";
+                }
             }
-        }
-    });
+        });
+    };
+    expect_reached();
+    connect("other", configuration({{"isolate", true}}));
+    EXPECT_FALSE(knock(Protocol::tcp, {red.netns}, {blue.netns, {blue.address, 80}}));
+    expect_reached();
 }
 
 // Too large for one packet, to the server and back.
