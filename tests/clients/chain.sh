@@ -79,6 +79,7 @@ ingress_bandwidth=$(with '{"type": "bandwidth", "ingressRate": 8000000, "ingress
 # Of the packet filter's rules, portmap and firewall keep those that are of no sandbox.
 leave_nothing() {
   expect_cni DEL two "$(netns_of two)" "$(with_previous "$base" "$two")"
+  expect_equal "the interfaces in one and two" "$({ in_sandbox one ip -o link; in_sandbox two ip -o link; } | awk '{print $2}' | xargs)" "lo: lo:"
   ip netns del one
   ip netns del two
   expect_state_soon "$WORK/before.txt" node_state_but_rules
