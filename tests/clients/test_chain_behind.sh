@@ -21,10 +21,12 @@ behind() { # IPAM CONFIG...
     "$(tc filter show dev "$host_end" ingress | grep -o 'from_sandbox' | sort -u)" from_sandbox
   expect_works one
   in_sandbox two sh -c "$(for each in "${versions[@]}"; do speak "$each"; pinging "$(ours_in "$result")"; done)"
-  expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
-  sent=$(sent_by "$host_end")
-  large
+  if [[ $* = *'"mtu":1400'* ]]; then
+    expect_equal "the MTU that tuning has set" "$(in_sandbox one ip -j link show eth0 | jq '.[0].mtu')" 1400
+  fi
   if [[ $* = *ingressRate* ]]; then
+    sent=$(sent_by "$host_end")
+    large
     [ "$(sent_by "$host_end")" -gt $((sent + 1200)) ] || fail "what is for a sandbox does not pass the queue that was there before causeway"
   fi
   chain CHECK one "${!1}"
@@ -34,16 +36,17 @@ behind() { # IPAM CONFIG...
   expect_fails "the host end is left" ip link show "$host_end"
   expect_equal "leases of host-local's" "$(ls_leases)" ""
 }
-behind base "$(with '{"type": "bridge", "bridge": "br0"}')" "$tuning" "$firewall"
+bridge=$(with '{"type": "bridge", "bridge": "br0"}')
+behind base "$bridge" "$tuning" "$firewall"
+behind by_static "$bridge"
+expect_equal "the address that static gave" "$(ours_in "$result")" "${prefix}77"
 ip link del br0
-say "behind bridge: its veth pair is attached"
+say "behind bridge, tuning and firewall, and with static behind bridge"
 ptp=$(with '{"type": "ptp", "ipam": {"type": "host-local", "dataDir": "'"$WORK"'/leases",
   "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]]}}')
 behind by_host_local "$ptp" "$tuning" "$sbr" "$firewall" "$portmap" "$ingress_bandwidth"
 expect_equal "the address that host-local gave" "$(ours_in "$result")" "${prefix}20"
-behind by_static "$ptp" "$tuning" "$sbr"
-expect_equal "the address that static gave" "$(ours_in "$result")" "${prefix}77"
-say "behind ptp and all the others with host-local, behind ptp, tuning and sbr with static"
+say "with host-local behind ptp, tuning, sbr, firewall, portmap and an ingress bandwidth"
 
 # An egress rate wants the filter whose place causeway's has to have: what is to be done is said, and all of it undone.
 chain ADD one "$ptp" "$bandwidth"

@@ -175,7 +175,7 @@ TEST_P(PublishedPorts, AreReachedFromTheWorldWithTheClientsOwnSource) {
     });
 }
 
-TEST_P(PublishedPorts, AreReachedFromSandboxesOfAnyNetworkIsolatedOrNotByEachAddressOfTheNode) {
+TEST_P(PublishedPorts, AreReachedFromSandboxesOfAnyNetworkAndFromIsolatedOnes) {
     const auto blue = connect("blue", publishing()), red = connect("red");
     const auto green = connect("green", second_configuration({{"ipam", {{"routes", {{{"dst", "0.0.0.0/0"}}}}}}}));
     const auto expect_reached = [&] {
