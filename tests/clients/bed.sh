@@ -256,12 +256,11 @@ state_is() { "${2:-node_state}" | cmp -s - "$1"; } # FILE [STATE]
 
 # A client may end its DEL a moment after it has answered, so this waits.
 expect_state_soon() { # FILE [STATE]
-  local attempt
-  for attempt in $(seq 100); do
-    if state_is "$@"; then return; fi
+  local deadline=$((SECONDS + 5))
+  until state_is "$@"; do
+    [ $SECONDS -lt $deadline ] || expect_state "$@"
     sleep 0.02
   done
-  expect_state "$@"
 }
 
 expect_nothing_left() {
