@@ -29,7 +29,8 @@ std::string settled(std::string line) {
         }
     }
     for (const std::string word : {" qdisc ", " state "}) {
-        if (const auto at = line.find(word); at != std::string::npos) {
+        const auto at = line.find(word);
+        if (at != std::string::npos && !line.substr(at).starts_with(" qdisc tbf ")) {  // that one somebody has made
             line.erase(at, line.find(' ', at + word.size()) - at);
         }
     }

@@ -10,9 +10,9 @@
 
 namespace causeway::test {
 
-// Links, addresses, routes and rules of the node and of more namespaces (their rules of IPv4 alone); of the node also
-// what is attached to its devices, their queues, pins and what lasts of the datapath's entries, mounts, names of
-// namespaces, and which devices forward.
+// Links (and whether a bandwidth has its queue there), addresses, routes and rules of the node and of more namespaces
+// (their rules of IPv4 alone); of the node also what is attached to its devices, their queues, pins and what lasts of
+// the datapath's entries, mounts, names of namespaces, and which devices forward.
 class Snapshot {
 public:
     static Snapshot take(const std::vector<std::string>& namespaces = {});

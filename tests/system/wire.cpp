@@ -16,6 +16,7 @@
 #include <stdexcept>
 
 #include "tests/support/world.hpp"
+#include "tests/system/host.hpp"
 #include "tests/system/layout.hpp"
 
 namespace causeway::test {
