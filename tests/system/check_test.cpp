@@ -413,6 +413,42 @@ TEST_P(CheckOnce, FailsForABandwidthOfWhichTheIdentitySaysNothing) {
     EXPECT_TRUE(succeeded(check(blue, conf))) << "an operator may";
 }
 
+// With all that is in it; or only its path, while somebody is in it still.
+TEST_P(CheckOnce, FailsWhereTheNamespaceIsGone) {
+    const auto blue = connect("blue"), red = connect("red");
+    const auto inmate = start({"sleep", "1000"}, {.netns = blue.netns});
+    world_.remove_namespace("blue");
+    EXPECT_TRUE(refused(check(blue), 8, {blue.netns}));
+    world_.remove_namespace("red");
+    ASSERT_TRUE(eventually([&] { return ip({"-o", "link"}).find(red.host_end) == std::string::npos; }));
+    EXPECT_TRUE(refused(check(red), 103, {"host end", red.host_end, "gone"}));
+}
+
+// As of a datapath whose pins were lost, at each place where one is.
+TEST_P(CheckOnce, FailsForAProgramOfTheSameNameOfAnotherLoad) {
+    const auto blue = connect("blue");
+    const struct {
+        std::string device;
+        Direction direction;
+        const char* name;
+        ForeignProgram::Hook hook;
+    } places[]{{"cw0", Direction::egress, "from_host", ForeignProgram::Hook::clsact},
+               {"up0", Direction::ingress, "from_uplink", ForeignProgram::Hook::tcx},
+               {"up0", Direction::egress, "from_stack", ForeignProgram::Hook::tcx},
+               {blue.host_end, Direction::ingress, "from_sandbox", ForeignProgram::Hook::clsact}};
+    for (const auto& [device, direction, name, hook] : places) {
+        EXPECT_TRUE(succeeded(check(blue)));
+        detach(device, direction, name);
+        const ForeignProgram other(device, direction, hook, {.first = true, .name = name});
+        ASSERT_EQ(programs_on(device, direction), std::vector<std::string>{name});
+        EXPECT_TRUE(refused(check(blue), 103, {std::string("the program ") + name + " is not attached to", device}));
+        detach(device, direction, name);
+        const auto red = connect("red");  // attaches what is missing
+        disconnect(red);
+        world_.remove_namespace("red");
+    }
+}
+
 TEST_P(CheckOnce, FailsForWhatWasNeverAdded) {
     auto blue = connect("blue");
     blue.id = "red";

@@ -93,7 +93,7 @@ std::array<bpf_insn, 12> counting(int map, int action) {
             insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
 }
 
-int attach_by_clsact(int program, int ifindex, Direction direction) {
+int attach_by_clsact(int program, int ifindex, Direction direction, bool first) {
     bpf_tc_hook hook{};
     hook.sz = sizeof(hook);
     hook.ifindex = ifindex;
@@ -101,6 +101,10 @@ int attach_by_clsact(int program, int ifindex, Direction direction) {
     bpf_tc_opts options{};
     options.sz = sizeof(options);
     options.prog_fd = program;
+    if (first) {
+        options.handle = 0x6377;  // causeway's, by which it knows its own
+        options.priority = 1;
+    }
     bpf_tc_hook_create(&hook);
     return bpf_tc_attach(&hook, &options);
 }
@@ -157,11 +161,11 @@ std::string all_programs(const std::string& more_questions) {
 ForeignProgram::ForeignProgram(const std::string& device, Direction direction, Hook hook, const Foreign& foreign)
     : map_(bpf_map_create(BPF_MAP_TYPE_ARRAY, "foreign", sizeof(std::uint32_t), sizeof(std::uint64_t), 1, nullptr)) {
     const auto code = counting(map_, foreign.accepts ? accept : leave);
-    program_ = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "foreign", "GPL", code.data(), code.size(), nullptr);
+    program_ = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, foreign.name, "GPL", code.data(), code.size(), nullptr);
     const auto ifindex = static_cast<int>(if_nametoindex(device.c_str()));
     const int result = program_ < 0 ? -errno
                        : hook == Hook::clsact
-                           ? attach_by_clsact(program_, ifindex, direction)
+                           ? attach_by_clsact(program_, ifindex, direction, foreign.first)
                            : bpf_prog_attach(program_, ifindex, hook_of(direction), foreign.first ? before_all : 0);
     if (result != 0) {
         throw std::runtime_error("attach a foreign program to " + device + ": " + std::strerror(errno));

@@ -19,13 +19,15 @@ void detach(const std::string& device, Direction direction, const std::string& p
 // Every one of the namespace, a line each; empty where there is none. Behind them, what tc says to more questions.
 std::string all_programs(const std::string& more_questions = {});
 
-// What another tool's program makes of each packet, and where it wants to be. By tc, its place is what tc gives it.
+// What another tool's program makes of each packet, and where it wants to be. By tc, its place is what tc gives it, or
+// the very one that causeway's own filters have.
 struct Foreign {
     bool accepts = false;  // so that nobody behind it on the hook sees the packet; else it is left to the next
-    bool first = false;    // by TCX, whoever is there
+    bool first = false;    // whoever is there
+    const char* name = "foreign";
 };
 
-// Another tool's program, named "foreign": counts packets. It stays when this goes.
+// Another tool's program: counts packets. It stays when this goes.
 class ForeignProgram {
 public:
     enum class Hook { tcx, clsact };

@@ -113,6 +113,34 @@ TEST_P(StatusOfFamily, MentionsWhatIsLeftOver) {
     EXPECT_THAT(status().text, IsEmpty());
 }
 
+// On no record, as no kill leaves them: who has touched the one or the other by hand.
+TEST_F(Status, MentionsAHostEndWithoutEntriesAndEntriesWithoutAHostEnd) {
+    const auto keeper = connect("keeper");
+    const auto keepers_slots = keys_of("slots");
+    const auto forget = [](const Sandbox& sandbox) {
+        erase_entry("attachments", key_of_attachment(sandbox.id, sandbox.interface));
+    };
+    const auto blue = connect("blue");
+    forget(blue);
+    erase_entry("endpoints", key_of_address(blue.address));
+    erase_entry("sandboxes", key_of_device(blue.host_end));
+    for (const auto& slot : keys_of("slots")) {
+        if (!keepers_slots.contains(slot)) {
+            erase_entry("slots", slot);
+        }
+    }
+    expect_remark("1 thing is left over, as the host end " + blue.host_end);
+    ASSERT_TRUE(ctl({"gc"}).ok());
+    EXPECT_THAT(status().text, IsEmpty());
+
+    const auto red = connect("red");
+    forget(red);
+    ip({"link", "del", red.host_end});
+    expect_remark("3 things are left over, as the address " + red.address);
+    ASSERT_TRUE(ctl({"gc"}).ok());
+    EXPECT_THAT(status().text, IsEmpty());
+}
+
 TEST_P(StatusOfFamily, ExplainsARouteThatLeavesByADeviceThatIsNoUplink) {
     const auto blue = connect("blue");
     ip({"tuntap", "add", "tun7", "mode", "tun"});
