@@ -6,6 +6,7 @@
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -50,7 +51,7 @@ double udp_share(bool ipv6) {
 class Meter {
 public:
     using Clock = std::chrono::steady_clock;
-    static constexpr std::chrono::milliseconds at_least{1500}, at_most{20'000};
+    static constexpr std::chrono::milliseconds at_least{1100}, at_most{20'000};
 
     // Behind the first burst, to be called with the payload of all that has come.
     void note(std::size_t all) {
@@ -124,15 +125,17 @@ double rate_of_stream(Line line) {
     return measured;
 }
 
-double rate_of_datagrams(const Place& client, const Place& server) {
+// asked: as with meet().
+double rate_of_datagrams(const Place& client, const Place& server, const End& asked = {}) {
     auto service = Socket::udp(server.netns, server.end);
     auto socket = Socket::udp(client.netns, client.end);
     keep_little(service);
+    const auto to = asked.port != 0 ? asked : server.end;
     std::atomic<bool> enough = false;
     std::thread sender([&] {
         const std::string text(datagram_size, 'x');
         while (!enough) {
-            if (!socket.send_to(server.end, text)) {
+            if (!socket.send_to(to, text)) {
                 std::this_thread::yield();
             }
         }
@@ -162,10 +165,15 @@ protected:
 };
 
 TEST_P(Bandwidth, OfWhatASandboxIsSentIsTheOneThatWasSet) {
-    const auto blue = connect("blue", limited("ingress")), red = connect("red");
+    auto conf = limited("ingress");
+    conf["runtimeConfig"]["portMappings"] = {{{"hostPort", 8080}, {"containerPort", 8080}, {"protocol", "udp"}}};
+    const auto blue = connect("blue", conf), red = connect("red");
     EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(red.netns), at(blue)))));
     EXPECT_TRUE(is_the_rate(rate_of_stream(open_line(in(""), at(blue)))));
     EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(red.netns), at(blue))));
+    EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(""), at(blue)))) << "of the host's";
+    EXPECT_TRUE(is_the_rate(rate_of_datagrams(in(world_.world()), at(blue), {here(node_address), 8080})))
+        << "of the world's, to a published port";
     auto download = open_line(in(blue.netns), server());
     std::swap(download.client, download.server);
     EXPECT_TRUE(is_the_rate(rate_of_stream(std::move(download)))) << "of the world's";
@@ -223,9 +231,22 @@ TEST_P(Bandwidth, LetsABurstPassAtOnce) {
     expect_burst_at_once(in(red.netns), at(blue));
 }
 
+// The names of all devices of a namespace.
+std::set<std::string> devices_of(const std::string& netns) {
+    std::set<std::string> names;
+    for (const auto& link : ip_json({"link", "show"}, netns)) {
+        names.insert(link.at("ifname"));
+    }
+    return names;
+}
+
 TEST_P(Bandwidth, IsCheckedAndGoesWithDel) {
     const auto keeper = connect("keeper");
+    auto on_the_host = devices_of("");
     const auto blue = connect("blue", limited_both());
+    on_the_host.insert(blue.host_end);
+    EXPECT_EQ(devices_of(""), on_the_host) << "no device is made for it, an ifb for one";
+    EXPECT_EQ(devices_of(blue.netns), devices_of(keeper.netns));
     auto conf = limited_both();
     conf["prevResult"] = blue.reply;
     const Call check{.command = "CHECK", .id = "blue", .netns = blue.netns, .conf = conf};

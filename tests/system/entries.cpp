@@ -16,6 +16,8 @@
 
 #include <causeway/abi.h>
 
+#include "userspace/pool.hpp"
+
 namespace causeway::test {
 namespace {
 
@@ -206,6 +208,35 @@ void take_addresses(const std::string& first, int count) {
             opened.fail("take an address in");
         }
     }
+}
+
+namespace {
+
+template <typename T>
+T value_of(std::expected<T, Error> result) {
+    if (!result) {
+        throw std::runtime_error(result.error().message);
+    }
+    return std::move(*result);
+}
+
+}  // namespace
+
+Claims claim_addresses(const std::string& subnet, int count) {
+    const auto datapath = value_of(Datapath::open());
+    const auto range = value_of(Range::of_subnet(value_of(Prefix::parse(subnet))));
+    Claims claims;
+    int attempts = 0;
+    const Claimant claimant{.claim = 1, .about_to = [&](const Address&) -> std::expected<void, Error> {
+                                attempts++;
+                                return {};
+                            }};
+    for (int i = 0; i < count; ++i) {
+        attempts = 0;
+        claims.addresses.insert(value_of(claim_address(datapath, {&range, 1}, claimant, false)).address.text());
+        claims.most_attempts = std::max(claims.most_attempts, attempts);
+    }
+    return claims;
 }
 
 void fill_networks() {

@@ -35,6 +35,13 @@ std::string lasting_entries();
 // Addresses from `first` on, taken by sandboxes of which nothing else is there.
 void take_addresses(const std::string& first, int count);
 
+// Claims so many addresses of the subnet, one after the other as ADDs do, for sandboxes of which nothing else is there.
+struct Claims {
+    std::set<std::string> addresses;
+    int most_attempts = 0;  // that one of them took
+};
+Claims claim_addresses(const std::string& subnet, int count);
+
 // A record in each place of a network that is free, without a device or a subnet; each has the record of a sandbox,
 // of container and network "full<id>".
 void fill_networks();

@@ -181,7 +181,10 @@ private:
         const auto others = own ? Fault::Callers::children : Fault::Callers::program;
         const bool counts =
             counting_ && fault_.callers != others && counts_at_all(request.data) && !is_one_more_of_alike(request.data);
-        result_.counted += counts ? 1 : 0;
+        if (counts) {
+            result_.counted++;
+            result_.of_each[request.data.nr]++;
+        }
         if (counts && fault_.before) {
             fault_.before();
         }

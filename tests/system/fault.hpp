@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,7 @@ struct Group {
 struct Faulted {
     Output output;
     int counted = 0;             // calls that counted
+    std::map<int, int> of_each;  // the same, by number
     std::string call;            // the call that was hit, as "321(2, ...)"; empty: there were fewer
     int number = -1;             // of it
     std::uint64_t argument = 0;  // its first: of SYS_bpf the command
