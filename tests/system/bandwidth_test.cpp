@@ -77,9 +77,9 @@ private:
     double highest_ = 0;
 };
 
-// What waits to be read counts for the second in which it is: little.
-void keep_little(const Socket& receiver) {
-    const int size = 32'768;
+// What waits to be read counts for the second in which it is: little. A stream waits for who reads it, and datagrams
+// that have no room are lost to the figure.
+void keep_little(const Socket& receiver, int size) {
     ASSERT_EQ(setsockopt(receiver.fd(), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
 }
 
@@ -103,7 +103,7 @@ double highest_rate(const std::function<std::size_t()>& receive, double share) {
 }
 
 double rate_of_stream(Line line) {
-    keep_little(line.server);
+    keep_little(line.server, 32'768);
     std::atomic<bool> enough = false, ended = false;
     std::thread sender([&] {
         const std::string text(100'000, 'x');
@@ -129,7 +129,7 @@ double rate_of_stream(Line line) {
 double rate_of_datagrams(const Place& client, const Place& server, const End& asked = {}) {
     auto service = Socket::udp(server.netns, server.end);
     auto socket = Socket::udp(client.netns, client.end);
-    keep_little(service);
+    keep_little(service, 100'000);
     const auto to = asked.port != 0 ? asked : server.end;
     std::atomic<bool> enough = false;
     std::thread sender([&] {
