@@ -77,6 +77,18 @@ Group latency() {
              {"latency_flood", "the flood that arrives meanwhile", "kpps", 0, higher}}};
 }
 
+Group limited() {
+    return {"Latency of a bandwidth",
+            "A 64-byte TCP round trip while one TCP stream fills the 100 Mbit/s that each sandbox may send, and may be "
+            "sent (bursts of 1 Mbit).",
+            {{"limited_out", "round trip beside a stream to the world, median", "ms", 2},
+             {"limited_out_p99", "round trip beside a stream to the world, 99 %", "ms", 2},
+             {"limited_out_stream", "the stream to the world", "Mbit/s", 1, higher},
+             {"limited_in", "round trip beside a stream to a published port, median", "ms", 2},
+             {"limited_in_p99", "round trip beside a stream to a published port, 99 %", "ms", 2},
+             {"limited_in_stream", "the stream to a published port", "Mbit/s", 1, higher}}};
+}
+
 Group cpu_time() {
     return {"CPU time",
             "How long the two CPUs were busy, divided by the packets or the bytes that arrived.",
@@ -171,7 +183,7 @@ Group others() {
 }  // namespace
 
 const std::vector<Group>& groups() {
-    static const std::vector<Group> all = {round_trips(), connections(), throughput(), latency(), cpu_time(),
+    static const std::vector<Group> all = {round_trips(), connections(), throughput(), latency(), limited(), cpu_time(),
                                            programs(),    adds(),        beside(),     memory(),  others()};
     return all;
 }

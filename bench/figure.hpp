@@ -39,8 +39,8 @@ const std::vector<Group>& groups();
 const Figure* find_figure(const std::string& key);
 
 // At how many sandboxes a node's ADDs are timed; beside how many traffic is; at how many flows.
-inline const std::vector<int> add_sizes = {1, 10, 60, 100, 500, 1000};
-inline const std::vector<int> memory_sizes = {100, 500, 1000};  // of those, and beside
+inline const std::vector<int> add_sizes = {1, 10, 60, 100, 500, 1000, 2000};
+inline const std::vector<int> memory_sizes = {100, 500, 1000, 2000};  // of those, and beside
 inline const std::vector<int> beside_sizes = {2, 1000};
 inline const std::vector<int> flow_sizes = {1'000, 10'000, 100'000, 500'000};
 

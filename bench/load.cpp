@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -28,8 +29,8 @@ struct RoundTrips {
 };
 
 // A datagram may get lost, a few times. Goes on until there is a reply, however late on a machine that is busy
-// elsewhere.
-RoundTrips round_trips(int fd, Duration time, long losses_allowed) {
+// elsewhere. apart: between the beginnings of two, so that long ones count as often as short ones.
+RoundTrips round_trips(int fd, Duration time, long losses_allowed, Duration apart = {}) {
     RoundTrips result;
     result.nanoseconds.reserve(1 << 18);
     std::uint64_t number = 0;
@@ -43,7 +44,10 @@ RoundTrips round_trips(int fd, Duration time, long losses_allowed) {
         if (answered && before >= counted_from) {
             result.nanoseconds.push_back(static_cast<std::uint32_t>((after - before).count()));
         }
-        before = after;
+        if (apart.count() > 0) {
+            std::this_thread::sleep_until(before + apart);
+        }
+        before = apart.count() > 0 ? Clock::now() : after;
     }
     return result;
 }
@@ -160,6 +164,39 @@ Sample latency(const Path& path, Cpus cpus, Duration time) {
                                  quantile(found, 0.999) / 1000.0, arrived / taken.count() / 1000}};
     });
     return client.result(time + 5 * patience);
+}
+
+Sample latency_beside_stream(const Path& path, Cpus cpus, Duration time) {
+    const std::vector<Connection> connections = open_connections(path, 2);
+    const Connection &asking = connections.front(), &streaming = connections.back();
+    const Worker source(cpus.server, [&]() -> Sample {
+        for (const std::vector<char> bytes(128 << 10);;) {
+            send(streaming.client.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        }
+    });
+    Worker sink(cpus.server, [&] {
+        std::vector<char> bytes(128 << 10);
+        const Rate received = rate(cpus, 2 * time, [&] {
+            const ssize_t length = recv(streaming.server.get(), bytes.data(), bytes.size(), 0);
+            if (length <= 0) {
+                fail("the stream stopped");
+            }
+            return static_cast<double>(length);
+        });
+        return Sample{.values = {8 * received.per_second() / 1e6}};
+    });
+    const Worker server(cpus.client, [&] {
+        echo_stream(asking.server.get());
+        return Sample();
+    });
+    Worker client(cpus.client, [&] {
+        round_trips(asking.client.get(), time / 2, 0, Duration(1));  // until the queue is full
+        const auto found = round_trips(asking.client.get(), time, 0, Duration(1)).nanoseconds;
+        return Sample{.values = {quantile(found, 0.5) / 1e6, quantile(found, 0.99) / 1e6}};
+    });
+    Sample sample = client.result(2 * time + 5 * patience);
+    sample.values[2] = sink.result(time + patience).values[0];
+    return sample;
 }
 
 }  // namespace causeway::bench

@@ -55,4 +55,8 @@ Sample streams(const Path& path, Cpus cpus, Duration time);
 // arrive a second.
 Sample latency(const Path& path, Cpus cpus, Duration time);
 
+// ms of a whole TCP round trip, one each ms at most, while a TCP stream has been going the same way for half the time
+// or more: the median and 99 %; Mbit/s of the stream.
+Sample latency_beside_stream(const Path& path, Cpus cpus, Duration time);
+
 }  // namespace causeway::bench

@@ -32,6 +32,18 @@ const std::vector<Load>& loads() {
         {{"stream_16"}, streams<16>, &N::sandbox_to_sandbox, true},
         {{"stream_world"}, streams<1>, &N::sandbox_to_world, true},
         {{"latency_p50", "latency_p99", "latency_p999", "latency_flood"}, latency, &N::sandbox_to_sandbox, true},
+        {{"limited_out", "limited_out_p99", "limited_out_stream"},
+         latency_beside_stream,
+         &N::sandbox_to_world,
+         true,
+         false,
+         true},
+        {{"limited_in", "limited_in_p99", "limited_in_stream"},
+         latency_beside_stream,
+         &N::world_to_published,
+         true,
+         false,
+         true},
     };
     return all;
 }

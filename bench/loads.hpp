@@ -16,6 +16,7 @@ struct Load {
     Path Network::* path;
     bool two_cpus;  // or both ends on one
     bool ipv4_only = false;
+    bool of_a_limit = false;  // means something only between sandboxes that have a bandwidth
 };
 const std::vector<Load>& loads();
 

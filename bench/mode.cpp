@@ -93,7 +93,10 @@ std::vector<Mode> all_modes(const std::string& causeway_plugin) {
                                bare(),
                                causeway_big_tcp(causeway_plugin),
                                causeway_ipv6_big_tcp(causeway_plugin),
-                               causeway_no_peer(causeway_plugin)};
+                               causeway_no_peer(causeway_plugin),
+                               causeway_both(causeway_plugin),
+                               limited_bridge(),
+                               causeway_limited(causeway_plugin)};
     if (shared_device_hook() == Hook::tcx) {
         modes.push_back(causeway_tcx(causeway_plugin));
     }

@@ -35,12 +35,16 @@ struct Mode {
     // little else.
     std::vector<std::string> steps{};
 
+    // Its sandboxes have a bandwidth: it has the figures that mean something only then.
+    bool is_limited = false;
+
     // The same where the node has so many flows; a mode without has room for them as it is.
     std::function<Mode(int flows)> with_room_for{};
 };
 
 // Columns that are shown beside each other (Column::set).
-inline constexpr const char *ipv4_set = "IPv4", *ipv6_set = "IPv6", *variants_set = "Variants";
+inline constexpr const char *ipv4_set = "IPv4", *ipv6_set = "IPv6", *variants_set = "Variants",
+                            *limited_set = "With a bandwidth";
 
 // All that this kernel can have, in the order in which they take turns. `causeway_plugin` is the path of causeway's
 // executable.
@@ -56,6 +60,7 @@ Mode wire(Family family);
 // portmap.
 Mode bridge(Family family);
 Mode ptp();
+Mode limited_bridge();  // and bandwidth behind it
 
 // A bridge without any plugin: the commands of the walk-through.
 Mode bridge_by_hand();
@@ -67,10 +72,18 @@ Mode bare();
 // causeway with its defaults, or with one thing different from them.
 Mode causeway(const std::string& plugin);
 Mode causeway_ipv6(const std::string& plugin);
+Mode causeway_both(const std::string& plugin);     // an address of each family
+Mode causeway_limited(const std::string& plugin);  // what limited_bridge() limits
 Mode causeway_big_tcp(const std::string& plugin);  // TCP packets of up to 512 KiB on the sandboxes' links
 Mode causeway_ipv6_big_tcp(const std::string& plugin);
 Mode causeway_tcx(const std::string& plugin);      // from_sandbox attached by TCX in place of clsact
 Mode causeway_no_peer(const std::string& plugin);  // out of the host end, in place of a redirect to its peer
+
+// What each sandbox of a limited mode may send, and may be sent (keys of causeway's and of the reference plugin
+// bandwidth), and the traffic that it takes part in.
+inline const nlohmann::json limits = {
+    {"ingressRate", 100'000'000}, {"ingressBurst", 1'000'000}, {"egressRate", 100'000'000}, {"egressBurst", 1'000'000}};
+inline const std::vector<std::string> limited_steps = {"tcp_world", "tcp_published", "limited_out", "limited_in"};
 
 // What a mode says about its plugin.
 struct Abilities {

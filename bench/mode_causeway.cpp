@@ -105,6 +105,21 @@ Mode causeway_ipv6(const std::string& plugin) {
     return variant(plugin, {"causeway6", "causeway, IPv6", ipv6_set, {"wire6", "bridge6"}}, of_ipv6);
 }
 
+Mode causeway_both(const std::string& plugin) {
+    Mode mode = variant(plugin, {"causeway46", "causeway, IPv4 and IPv6", variants_set, {"causeway"}},
+                        R"({"ipam": {"ranges": [[{"subnet": "10.0.0.0/20"}], [{"subnet": "fd00:1::/112"}]],
+                                     "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}})");
+    mode.steps = {"adds"};  // none of traffic: a packet is of one family
+    return mode;
+}
+
+Mode causeway_limited(const std::string& plugin) {
+    Mode mode = variant(plugin, {"limited", "causeway, 100 Mbit/s", limited_set, {"limited-bridge"}}, limits.dump());
+    mode.is_limited = true;
+    mode.steps = limited_steps;
+    return mode;
+}
+
 Mode causeway_big_tcp(const std::string& plugin) {
     Mode mode = variant(plugin, {"big-tcp", "causeway with \"gsoMaxSize\": 524280", variants_set, {"causeway"}},
                         R"({"gsoMaxSize": 524280})");

@@ -47,7 +47,7 @@ Plan plan_of(Extent extent) {
                 .adding = filled(add_sizes, {{"bridge", 60}, {"ptp", 60}, {"causeway", 500}}),
                 .beside = filled(beside_sizes, {{"causeway", 1000}}),
                 .flowing = {{"causeway", 1'000}, {"causeway", 100'000}},
-                .absent = {"tcx", "no-peer"}};
+                .absent = {"tcx", "no-peer", "limited-bridge", "limited"}};
     }
     if (extent == Extent::usual) {
         return {.extent = "usual",
@@ -56,8 +56,12 @@ Plan plan_of(Extent extent) {
                 .others = false,
                 .time_of_others = Duration(1000),
                 .adds = 10,
-                .adding = filled(
-                    add_sizes, {{"bridge", 100}, {"ptp", 100}, {"causeway", 500}, {"bridge6", 60}, {"causeway6", 60}}),
+                .adding = filled(add_sizes, {{"bridge", 100},
+                                             {"ptp", 100},
+                                             {"causeway", 500},
+                                             {"bridge6", 60},
+                                             {"causeway6", 60},
+                                             {"causeway46", 60}}),
                 .beside = filled(beside_sizes, {{"causeway", 1000}, {"causeway6", 1000}}),
                 .flowing = filled(flow_sizes, {{"bridge", 10'000}, {"causeway", 100'000}})};
     }
@@ -67,8 +71,12 @@ Plan plan_of(Extent extent) {
             .others = true,
             .time_of_others = Duration(2000),
             .adds = 10,
-            .adding = filled(add_sizes,
-                             {{"bridge", 1000}, {"ptp", 1000}, {"causeway", 1000}, {"bridge6", 60}, {"causeway6", 60}}),
+            .adding = filled(add_sizes, {{"bridge", 1000},
+                                         {"ptp", 1000},
+                                         {"causeway", 2000},
+                                         {"bridge6", 60},
+                                         {"causeway6", 1000},
+                                         {"causeway46", 1000}}),
             .beside = filled(beside_sizes, {{"bridge", 1000}, {"causeway", 1000}, {"causeway6", 1000}}),
             .flowing = filled(flow_sizes, {{"bridge", 100'000}, {"causeway", 500'000}, {"causeway6", 100'000}})};
 }

@@ -80,7 +80,7 @@ public:
         append(steps, others_steps(plan_));
         std::erase_if(steps, [&](const std::string& step) { return !wanted(step); });
         for (const Mode& mode : modes_) {
-            if (!steps.empty()) {
+            if (std::ranges::any_of(steps, [&](const std::string& step) { return takes_part(mode, step, plan_); })) {
                 enter(mode, "traffic", [&] { return traffic_lane(mode, plan_); });
             }
         }

@@ -57,7 +57,7 @@ Measurements measure_programs(const Network& network, Duration time) {
 }
 
 Measurements measure_traffic(const std::string& step, const Mode& mode, const Network& network, const Plan& plan) {
-    if (plan.modes.empty() && !mode.steps.empty() && std::ranges::find(mode.steps, step) == mode.steps.end()) {
+    if (!takes_part(mode, step, plan)) {
         return {};
     }
     if (step == programs_step) {
@@ -67,7 +67,8 @@ Measurements measure_traffic(const std::string& step, const Mode& mode, const Ne
     if (const auto load = std::ranges::find(loads_of_others(), step, names); load != loads_of_others().end()) {
         return measure(*load, network, plan.time_of_others);
     }
-    return measure(load_of(step), network, plan.time);
+    const Load& load = load_of(step);
+    return load.of_a_limit && !mode.is_limited ? Measurements() : measure(load, network, plan.time);
 }
 
 Measurements measure_adds(const Crowd& crowd, int size) {
@@ -122,6 +123,10 @@ Measurements measure_flows(const Flows& flows, const Mode& mode, const Network& 
 }
 
 }  // namespace
+
+bool takes_part(const Mode& mode, const std::string& step, const Plan& plan) {
+    return !plan.modes.empty() || mode.steps.empty() || std::ranges::find(mode.steps, step) != mode.steps.end();
+}
 
 Lane::Ready traffic_lane(const Mode& mode, const Plan& plan) {
     test::World world = test::World::enter();

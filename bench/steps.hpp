@@ -13,6 +13,9 @@ inline constexpr const char* flows_step = "flows";
 inline constexpr const char* beside_step = "beside";
 inline constexpr const char* adds_step = "adds";
 
+// Whether the mode takes part in that step of traffic, where no modes are asked for by name or this is one.
+bool takes_part(const Mode& mode, const std::string& step, const Plan& plan);
+
 // Traffic between two sandboxes. Steps: a figure of loads() or loads_of_others(), or programs_step.
 Lane::Ready traffic_lane(const Mode& mode, const Plan& plan);
 

@@ -189,6 +189,20 @@ TEST_F(Bench, MeasuresDatagramsAndStreamsOnTheOtherWaysToo) {
     }
 }
 
+TEST_F(Bench, MeasuresTheLatencyOfABandwidthBesideTheReferencePlugins) {
+    const Output output = bench({"--quick", "--rounds", "1", "--only", "limited_out", "limited_in", "--modes",
+                                 "causeway", "limited", "limited-bridge", "--json", file("out.json")});
+    ASSERT_EQ(output.status, 0) << output.err;
+    const json figures = json::parse(std::ifstream(file("out.json"))).at("figures");
+    for (const std::string way : {"limited_out", "limited_in"}) {
+        EXPECT_EQ(keys_of(figures.at(way)), (std::set<std::string>{"limited", "limited-bridge"}));
+        for (const auto& [mode, measured] : figures.at(way + "_stream").items()) {
+            EXPECT_LT(measured.at("median").get<double>(), 110) << way << " " << mode << ": 100 Mbit/s";
+            EXPECT_GT(figures.at(way).at(mode).at("median").get<double>(), 0) << way << " " << mode;
+        }
+    }
+}
+
 // With nobody before it in the round, the first packet goes out at once: what connects the sandboxes has to be ready.
 TEST_F(Bench, MeasuresAnIpv6ModeThatIsAlone) {
     for (const char* const mode : {"wire6", "bridge6", "causeway6"}) {
