@@ -88,8 +88,7 @@ std::expected<void, Error> keep_publications(const Publishing& publishing, std::
     return {};
 }
 
-std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t claim) {
-    const auto publishing = TRY(Datapath::open_publishing());
+std::expected<std::vector<PortMapping>, Error> publications_of(const Publishing& publishing, std::uint64_t claim) {
     std::vector<PortMapping> ports;
     for (;;) {
         const auto number = static_cast<std::uint32_t>(ports.size());
@@ -99,10 +98,6 @@ std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t cla
         }
         ports.push_back(mapping_of(*record));
     }
-}
-
-std::expected<void, Error> forget_publications(std::uint64_t claim) {
-    return keep_publications(TRY(Datapath::open_publishing()), claim, {}, TRY(publications_of(claim)).size());
 }
 
 std::expected<bool, Error> nothing_is_published() {

@@ -23,11 +23,8 @@ std::expected<void, Error> record_publications(const Datapath& datapath, const P
 std::expected<void, Error> keep_publications(const Publishing& publishing, std::uint64_t claim,
                                              const std::vector<PortMapping>& kept, std::size_t count);
 
-// In the order in which they were recorded.
-std::expected<std::vector<PortMapping>, Error> publications_of(std::uint64_t claim);
-
-// No such claim: no error.
-std::expected<void, Error> forget_publications(std::uint64_t claim);
+// In the order in which they were recorded. No such claim: none.
+std::expected<std::vector<PortMapping>, Error> publications_of(const Publishing& publishing, std::uint64_t claim);
 
 // Takes the program off `lo` if nothing is published any more, or no sandbox is left. Needs the lock, exclusive.
 std::expected<void, Error> close_loopback_if_unused(const Datapath& datapath);

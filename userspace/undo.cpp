@@ -169,8 +169,10 @@ std::expected<void, Error> cut(const Datapath& datapath, Netlink& netlink, const
 }
 
 std::expected<void, Error> withdraw(const Datapath& datapath, std::uint64_t claim, std::uint32_t ifindex) {
-    TRY(unpublish(datapath, TRY(publications_of(claim)), ifindex));
-    return forget_publications(claim);
+    const auto publishing = TRY(Datapath::open_publishing());
+    const auto ports = TRY(publications_of(publishing, claim));
+    TRY(unpublish(datapath, ports, ifindex));
+    return keep_publications(publishing, claim, {}, ports.size());
 }
 
 // All but the record.

@@ -145,11 +145,11 @@ std::expected<void, Error> verify_publications(const Datapath& datapath, Netlink
     if ((record.flags & ATTACHMENT_PUBLISHES) == 0) {
         return {};
     }
-    for (const auto& mapping : TRY(publications_of(record.claim))) {
+    const auto publishing = TRY(Datapath::open_publishing());
+    for (const auto& mapping : TRY(publications_of(publishing, record.claim))) {
         TRY(verify_published(datapath, mapping, datapath.sandboxes.find(record.ifindex).value_or(sandbox{})));
     }
     TRY(verify_loopback(datapath));
-    const auto publishing = TRY(Datapath::open_publishing());
     constexpr std::uint32_t loopback = 1;
     return verify_first(netlink, datapath.uplink_hook, loopback, Direction::egress, publishing.from_loopback.get(),
                         "lo");

@@ -151,7 +151,7 @@ TEST_F(Cost, IsTheDocumentedOneForBothFamiliesPortsBandwidthAndAGivenLinkToo) {
     call.conf = conf({{"runtimeConfig", all}});
     {
         SCOPED_TRACE("ports and bandwidth");
-        expect_at_most(costs_of(call), {.add = {71, 16, 1, 2}, .del = {60, 2, 1, 2}});
+        expect_at_most(costs_of(call), {.add = {71, 16, 1, 2}, .del = {50, 2, 1, 2}});
     }
     ip({"link", "add", "given0", "type", "veth", "peer", "name", "eth0", "netns", "blue"});
     call.conf = conf(Json::parse(R"({"prevResult": {"cniVersion": "1.1.0", "interfaces": [
