@@ -103,9 +103,8 @@ public:
         run(steps);
     }
 
-    // To attach a program, the kernel walks a list of those of all namespaces, so a node of another size would be in
-    // each ADD: nodes with programs are there one size at a time, anew in each round, so that all sizes still take
-    // turns. The others stay.
+    // To attach a program, the kernel walks a list of those of all namespaces, so another node would be in each ADD:
+    // nodes with programs are there one at a time, anew in each round, so that all still take turns. The others stay.
     void adds() {
         if (!wanted(adds_step)) {
             return;
@@ -120,12 +119,16 @@ public:
         }
         for (int round = 1; round <= plan_.rounds; ++round) {
             for (std::size_t i = 0; i < phases.size(); ++i) {
-                enter_adding(phases[i], true, round);
                 say_round(round, sized(adds_step, phases[i].front().size));
                 measure(staying[i], round, adds_step);
-                measure(lanes_, round, adds_step);
-                lanes_.clear();
-                settle();
+                for (const Filled& node : phases[i]) {
+                    enter_adding({node}, true, round);
+                    if (!lanes_.empty()) {
+                        measure(lanes_, round, adds_step);
+                        lanes_.clear();
+                        settle();
+                    }
+                }
             }
             after_round_();
         }
