@@ -35,6 +35,7 @@ struct Link {
     bool ethernet = false;                   // ARPHRD_ETHER
     bool forwards_ipv4 = false;              // net.ipv4.conf.<link>.forwarding
     bool forwards_ipv6 = false;              // net.ipv6.conf.<link>.forwarding
+    bool prefers_temporary_ipv6 = false;     // net.ipv6.conf.<link>.use_tempaddr is 2, or more
     std::string kind;                        // "veth", "tun", ...; empty: a device of the machine's
     std::uint32_t peer = 0;                  // ifindex of the other end, in its own namespace; 0: none
     std::optional<std::int32_t> peer_netns;  // as this namespace numbers it; none: this one

@@ -40,18 +40,23 @@ std::string reason_in(const nlmsghdr& reply) {
 
 // IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF is the list of net.ipv4.conf.<link>.*, by number from 1 on; AF_INET6 >
 // IFLA_INET6_CONF that of net.ipv6.conf.<link>.*, from 0 on.
-void read_forwarding(const nlattr& families, Link& link) {
+void read_settings(const nlattr& families, Link& link) {
     for_each_attribute_in(families, [&](const nlattr& family, int name) {
         const bool ipv4 = name == AF_INET;
         if (!ipv4 && name != AF_INET6) {
             return;
         }
         const int wanted = ipv4 ? int{IFLA_INET_CONF} : int{IFLA_INET6_CONF};
-        const std::size_t place = ipv4 ? IPV4_DEVCONF_FORWARDING - 1 : DEVCONF_FORWARDING;
         for_each_attribute_in(family, [&](const nlattr& settings, int type) {
-            const auto* values = static_cast<const std::uint32_t*>(mnl_attr_get_payload(&settings));
-            if (type == wanted && mnl_attr_get_payload_len(&settings) > place * sizeof(*values)) {
-                (ipv4 ? link.forwards_ipv4 : link.forwards_ipv6) = values[place] != 0;
+            const auto* values = static_cast<const std::int32_t*>(mnl_attr_get_payload(&settings));
+            const auto value_at = [&](std::size_t place) {
+                return mnl_attr_get_payload_len(&settings) > place * sizeof(*values) ? values[place] : 0;
+            };
+            if (type == wanted && ipv4) {
+                link.forwards_ipv4 = value_at(IPV4_DEVCONF_FORWARDING - 1) != 0;
+            } else if (type == wanted) {
+                link.forwards_ipv6 = value_at(DEVCONF_FORWARDING) != 0;
+                link.prefers_temporary_ipv6 = value_at(DEVCONF_USE_TEMPADDR) > 1;
             }
         });
     });
@@ -111,7 +116,7 @@ Link link_in(const nlmsghdr& message) {
         } else if (type == IFLA_LINKINFO) {
             link.kind = kind_in(attribute);
         } else if (type == IFLA_AF_SPEC) {
-            read_forwarding(attribute, link);
+            read_settings(attribute, link);
         }
     });
     return link;

@@ -19,24 +19,7 @@ namespace {
 
 const std::string root = "/proc/sys/";
 
-std::expected<void, Error> write_one(const Sysctl& sysctl) {
-    if (sysctl_value(sysctl.path) == sysctl.value) {
-        return {};
-    }
-    const std::string path = root + sysctl.path;
-    const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (!file || write(file.get(), sysctl.value.data(), sysctl.value.size()) < 0) {
-        auto error = errno_error("write " + sysctl.value + " to " + path);
-        error.details = "IPv6 needs it: /proc/sys must be writable, and the kernel started without ipv6.disable=1";
-        return std::unexpected(error);
-    }
-    return {};
-}
-
-}  // namespace
-
-std::optional<std::string> sysctl_value(const std::string& path) {
-    const UniqueFd file(open((root + path).c_str(), O_RDONLY | O_CLOEXEC));
+std::optional<std::string> value_in(const UniqueFd& file) {
     constexpr std::size_t usual = 1024, most = 1 << 20;
     std::string text(usual, '\0');
     auto got = file ? read(file.get(), text.data(), text.size()) : -1;
@@ -48,9 +31,38 @@ std::optional<std::string> sysctl_value(const std::string& path) {
     return got < 0 ? std::nullopt : std::optional(text.substr(0, text.find('\n')));
 }
 
+// directory: the setting's.
+std::expected<void, Error> write_one(const UniqueFd& directory, const Sysctl& sysctl) {
+    const auto name = sysctl.path.substr(sysctl.path.rfind('/') + 1);
+    if (directory && value_in(UniqueFd(openat(directory.get(), name.c_str(), O_RDONLY | O_CLOEXEC))) == sysctl.value) {
+        return {};
+    }
+    const UniqueFd file(directory ? openat(directory.get(), name.c_str(), O_WRONLY | O_CLOEXEC) : -1);
+    if (!file || write(file.get(), sysctl.value.data(), sysctl.value.size()) < 0) {
+        auto error = errno_error("write " + sysctl.value + " to " + root + sysctl.path);
+        error.details = "IPv6 needs it: /proc/sys must be writable, and the kernel started without ipv6.disable=1";
+        return std::unexpected(error);
+    }
+    return {};
+}
+
+}  // namespace
+
+std::optional<std::string> sysctl_value(const std::string& path) {
+    return value_in(UniqueFd(open((root + path).c_str(), O_RDONLY | O_CLOEXEC)));
+}
+
+// Of all namespaces' "net/ipv6" the kernel keeps the names in one list, so each path that begins so costs more the more
+// of them have been gone: once for what is in one directory.
 std::expected<void, Error> write_sysctls(std::span<const Sysctl> sysctls) {
+    std::string opened;
+    UniqueFd directory;
     for (const auto& sysctl : sysctls) {
-        TRY(write_one(sysctl));
+        if (const auto wanted = sysctl.path.substr(0, sysctl.path.rfind('/')); wanted != opened) {
+            directory = UniqueFd(open((root + wanted).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+            opened = wanted;
+        }
+        TRY(write_one(directory, sysctl));
     }
     return {};
 }

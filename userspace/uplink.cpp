@@ -8,8 +8,6 @@
 #include <cstring>
 #include <set>
 
-#include "userspace/sysctl.hpp"
-
 namespace causeway {
 
 namespace {
@@ -32,11 +30,6 @@ std::expected<std::array<Address, FAMILY_COUNT>, Error> sources_on(Netlink& netl
         }
     }
     return sources;
-}
-
-// Linux, Documentation/networking/ip-sysctl.rst, use_tempaddr.
-bool prefers_temporary(const Link& link, const NetworkSpec& spec) {
-    return spec.has(FAMILY_IPV6) && sysctl_value("net/ipv6/conf/" + link.name + "/use_tempaddr") == "2";
 }
 
 // A device that is on record as an uplink is no sandbox's: make_network sees to that.
@@ -80,7 +73,7 @@ std::expected<std::vector<Uplink>, Error> named_uplinks(const Datapath* datapath
                         "uplinks: \"" + name + "\" is the host end of a sandbox, and leads to no world");
         }
         one.addresses = TRY(sources_on(netlink, link->ifindex, spec));
-        one.temporary = prefers_temporary(*link, spec);
+        one.temporary = spec.has(FAMILY_IPV6) && link->prefers_temporary_ipv6;
     }
     return uplinks;
 }
@@ -124,7 +117,7 @@ std::expected<std::vector<Uplink>, Error> all_uplinks(const Datapath* datapath, 
             continue;
         }
         one.addresses = TRY(sources_on(netlink, ifindex, spec));
-        one.temporary = prefers_temporary(*link, spec);
+        one.temporary = spec.has(FAMILY_IPV6) && link->prefers_temporary_ipv6;
         if (!std::ranges::all_of(one.addresses, &Address::is_none)) {
             uplinks.push_back(std::move(one));
         }
